@@ -1,0 +1,119 @@
+/* Cryptography: thin wrappers over libsodium, the only place that includes it.
+ *
+ * The same functions are the port of the device library: a firmware that has
+ * its own crypto library provides them instead of crypto.c.
+ *
+ * Sizes are in bytes and in the parameter names. Functions without a result
+ * cannot fail on valid pointers. Freestanding C99 (crypto.c), no allocation.
+ */
+#ifndef POA_CRYPTO_H
+#define POA_CRYPTO_H
+
+#include "poa_codec.h"
+
+#define POA_HASH_BYTES 32
+
+/* Domain tags: BLAKE2b personalisation, zero-padded to 16 bytes. A hash or
+ * signature made for one use can never be taken for another. X(name, tag) */
+#define POA_DOMAINS(X)                                                                             \
+    X(CHAIN, "poa/chain")                                                                          \
+    X(HEADER, "poa/header")                                                                        \
+    X(BODY, "poa/body")                                                                            \
+    X(PROPOSAL, "poa/proposal")                                                                    \
+    X(VOTE, "poa/vote")                                                                            \
+    X(BATCH, "poa/batch")                                                                          \
+    X(BATCH_SIG, "poa/batch-sig")                                                                  \
+    X(TX, "poa/tx")                                                                                \
+    X(TX_SIG, "poa/tx-sig")                                                                        \
+    X(ADDRESS, "poa/address")                                                                      \
+    X(ATTEST, "poa/attest")                                                                        \
+    X(DEVICE, "poa/device")                                                                        \
+    X(SEAL, "poa/seal")                                                                            \
+    X(TICKET, "poa/ticket")                                                                        \
+    X(BEACON, "poa/beacon")                                                                        \
+    X(SEED, "poa/seed")                                                                            \
+    X(LOTTERY, "poa/lottery")                                                                      \
+    X(COMMITTEE, "poa/committee")                                                                  \
+    X(DRAW, "poa/draw")                                                                            \
+    X(HOME, "poa/home")                                                                            \
+    X(STATE_KEY, "poa/state-key")                                                                  \
+    X(STATE_LEAF, "poa/state-leaf")                                                                \
+    X(STATE_NODE, "poa/state-node")                                                                \
+    X(PACK, "poa/pack")                                                                            \
+    X(PACK_LEAF, "poa/pack-leaf")                                                                  \
+    X(PACK_NODE, "poa/pack-node")                                                                  \
+    X(HELLO, "poa/hello")                                                                          \
+    X(KEYFILE, "poa/keyfile")                                                                      \
+    X(SIM, "poa/sim")                                                                              \
+    X(EVIDENCE, "poa/evidence")                                                                    \
+    X(TERMS, "poa/terms")
+
+enum poa_domain {
+#define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,
+    POA_DOMAINS(POA_DOMAIN_ROW)
+#undef POA_DOMAIN_ROW
+        POA_DOMAIN_COUNT
+};
+
+/* Opaque incremental states, big and aligned enough for libsodium's. */
+struct poa_hash_state {
+    uint8_t opaque[384] __attribute__((aligned(64)));
+};
+struct poa_sha512_state {
+    uint8_t opaque[208] __attribute__((aligned(16)));
+};
+
+/* sodium_init plus nothing else: idempotent, thread-safe. */
+POA_MUST_USE int poa_crypto_init(void);
+/* Known answers and the traps of docs/dependencies.md (among them that this
+ * libsodium refuses points of order 2L). POA_E_SELFTEST with the name of what
+ * failed in *WHAT. Programs call it before they do anything else. */
+POA_MUST_USE int poa_crypto_selftest(const char **what);
+
+/* BLAKE2b-256 with the domain as personalisation. */
+void poa_hash_init(struct poa_hash_state *s, enum poa_domain domain);
+void poa_hash_update(struct poa_hash_state *s, const void *bytes, size_t n);
+void poa_hash_final(struct poa_hash_state *s, uint8_t out32[32]);
+void poa_hash(enum poa_domain domain, const void *bytes, size_t n, uint8_t out32[32]);
+/* Of two concatenated inputs (Merkle nodes, prefixed records). */
+void poa_hash2(enum poa_domain domain, const void *a, size_t an, const void *b, size_t bn,
+               uint8_t out32[32]);
+
+/* Plain hashes, for Noise, VRF and vectors. out_n 1..64, key_n 0..64. */
+void poa_blake2b(const void *bytes, size_t n, const void *key, size_t key_n, uint8_t *out,
+                 size_t out_n);
+void poa_sha256(const void *bytes, size_t n, uint8_t out32[32]);
+void poa_sha512_init(struct poa_sha512_state *s);
+void poa_sha512_update(struct poa_sha512_state *s, const void *bytes, size_t n);
+void poa_sha512_final(struct poa_sha512_state *s, uint8_t out64[64]);
+void poa_hmac_sha256(const void *key, size_t key_n, const void *bytes, size_t n,
+                     uint8_t out32[32]);
+
+/* Ed25519 (RFC 8032), libsodium's strict rule: canonical s, canonical and not
+ * small-order A and R. */
+void poa_ed25519_public(const uint8_t seed32[32], uint8_t pk32[32]);
+void poa_ed25519_sign(const uint8_t seed32[32], const uint8_t pk32[32], const void *msg, size_t n,
+                      uint8_t sig64[64]);
+POA_MUST_USE int poa_ed25519_verify(const uint8_t pk32[32], const void *msg, size_t n,
+                                    const uint8_t sig64[64]); /* POA_E_SIGNATURE */
+/* The X25519 keys of the same identity. POA_E_KEY: not a valid point. */
+POA_MUST_USE int poa_ed25519_pk_to_x25519(const uint8_t pk32[32], uint8_t x32[32]);
+void poa_ed25519_seed_to_x25519(const uint8_t seed32[32], uint8_t x32[32]);
+
+/* X25519. POA_E_KEY when the shared secret is zero (low-order public key). */
+void poa_x25519_public(const uint8_t sk32[32], uint8_t pk32[32]);
+POA_MUST_USE int poa_x25519(const uint8_t sk32[32], const uint8_t pk32[32], uint8_t out32[32]);
+
+/* ChaCha20-Poly1305 (RFC 8439). OUT takes n + 16; opening gives n - 16 bytes
+ * or POA_E_DECRYPT. In place is allowed. */
+void poa_aead_seal(const uint8_t key32[32], const uint8_t nonce12[12], struct poa_slice ad,
+                   struct poa_slice plain, uint8_t *out);
+POA_MUST_USE int poa_aead_open(const uint8_t key32[32], const uint8_t nonce12[12],
+                               struct poa_slice ad, struct poa_slice cipher, uint8_t *out);
+
+void poa_random(void *out, size_t n);
+void poa_wipe(void *p, size_t n);
+/* Constant time. */
+bool poa_equal_ct(const void *a, const void *b, size_t n);
+
+#endif
