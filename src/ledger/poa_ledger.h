@@ -1,0 +1,510 @@
+/* ledger: transactions, state rules, Merkle state, mempool. Pure: bytes in,
+ * state and results out; no clock, no randomness, no I/O.
+ *
+ * State is typed tables under one compact binary Merkle tree. The finalized
+ * base is in memory; every notarized block adds an overlay (at most
+ * POA_OVERLAYS_MAX deep) that is applied when the block is final or dropped.
+ * Memory comes from the allocator given to poa_ledger_new, in
+ * poa_ledger_reserve only: a step never allocates.
+ *
+ * Threading: one owner. poa_ledger_read_* may run in other threads while the
+ * owner holds no write section (see poa_ledger_lock in the node).
+ */
+#ifndef POA_LEDGER_H
+#define POA_LEDGER_H
+
+#include "poa_keys.h"
+#include "poa_witness.h"
+
+#define POA_OVERLAYS_MAX    64
+#define POA_TX_BYTES_MAX    65536
+#define POA_BATCH_BYTES_MAX 524288
+#define POA_BATCH_TXS_MAX   4096
+
+/* --- transactions -----------------------------------------------------------
+ *
+ * tx id = digest that the keys sign = H(TX, chain id32 || encoding without
+ * auth). Validity of a signature depends on these bytes alone. */
+
+#define POA_OP_TABLE(F)                                                                            \
+    F(U16, kind, 0, _, "operation number")                                                         \
+    F(BLOB, body, 1024, _, "encoded operation record")
+POA_RECORD_DECLARE(op, POA_OP_TABLE)
+
+#define POA_TX_TABLE(F)                                                                            \
+    F(U32, chain, 0, _, "first four bytes of the chain id, little-endian")                         \
+    F(FIX, sender, 32, _, "address: commitment to the policy in auth")                             \
+    F(U64, nonce, 0, _, "count of the sender's earlier transactions")                              \
+    F(U64, fee, 0, _, "paid to the block's leader, smallest unit")                                 \
+    F(U64, valid_until, 0, _, "last block time (Unix ms) that may carry it; 0 = no limit")         \
+    F(LIST, ops, 64, op, "1..64 operations, all or nothing")                                       \
+    F(BLOB, auth, 2048, _, "encoded auth record")
+POA_RECORD_DECLARE(tx, POA_TX_TABLE)
+
+#define POA_AUTH_SIG_TABLE(F)                                                                      \
+    F(U8, key, 15, _, "index in the policy's keys, ascending")                                     \
+    F(FIX, sig, 64, _, "BIP340 or Ed25519, over the tx id")
+POA_RECORD_DECLARE(auth_sig, POA_AUTH_SIG_TABLE)
+
+#define POA_AUTH_TABLE(F)                                                                          \
+    F(BLOB, policy, 600, _, "encoded policy record (poa_keys.h)")                                  \
+    F(LIST, sigs, 16, auth_sig, "exactly m signatures")
+POA_RECORD_DECLARE(auth, POA_AUTH_TABLE)
+
+/* Operation numbers: a range per family, so that later families break no
+ * format. X(NAME, number, record, "text") */
+#define POA_OP_RANGE_VALUE      0x0000
+#define POA_OP_RANGE_MINING     0x0100
+#define POA_OP_RANGE_GOVERNANCE 0x0200
+#define POA_OP_RANGE_IDENTITY   0x0300
+#define POA_OP_RANGE_WALLET     0x0400
+#define POA_OP_RANGE_FABRIC     0x0500
+#define POA_OP_RANGE_DATA       0x0600
+#define POA_OP_RANGE_USER       0x8000
+#define POA_OPS(X)                                                                                 \
+    X(TRANSFER, 0x0001, op_transfer, "move an amount of an asset")                                 \
+    X(DEVICE_REGISTER, 0x0101, op_device, "register a device its manufacturer attests")            \
+    X(MAKER_ADD, 0x0201, op_maker, "governance: admit a manufacturer")                             \
+    X(WITNESS_ADD, 0x0202, op_witness, "governance: admit a witness to the pool")                  \
+    X(ANCHOR, 0x0601, op_anchor, "anchor usage data by its Merkle root")
+
+enum poa_op_kind {
+#define POA_OP_ROW(name, number, record, text) POA_OP_##name = (number),
+    POA_OPS(POA_OP_ROW)
+#undef POA_OP_ROW
+};
+
+#define POA_OP_TRANSFER_TABLE(F)                                                                   \
+    F(FIX, to, 32, _, "address")                                                                   \
+    F(U32, asset, 0, _, "0 = the native asset")                                                    \
+    F(U64, amount, 0, _, "smallest unit, at least 1")                                              \
+    F(BLOB, terms, 255, _, "nature, delivery schedule, warranty: hash and short text; may be empty")
+POA_RECORD_DECLARE(op_transfer, POA_OP_TRANSFER_TABLE)
+
+/* ATTEST digest = H(ATTEST, chain id32 || this record without the two
+ * signatures); the maker signs it, and the device signs H(DEVICE, the same
+ * bytes), so nobody registers a key that is not theirs. */
+#define POA_OP_DEVICE_TABLE(F)                                                                     \
+    F(FIX, device, 32, _, "Ed25519 device key")                                                    \
+    F(U32, maker, 0, _, "manufacturer id")                                                         \
+    F(U16, region, 0, _, "region code")                                                            \
+    F(FIX, owner, 32, _, "address of the owner")                                                   \
+    F(FIX, payout, 32, _, "address that rewards go to")                                            \
+    F(BLOB, meta, 255, _, "metadata, free form")                                                   \
+    F(FIX, maker_sig, 64, _, "manufacturer's Ed25519 signature")                                   \
+    F(FIX, device_sig, 64, _, "device's Ed25519 signature")
+POA_RECORD_DECLARE(op_device, POA_OP_DEVICE_TABLE)
+
+#define POA_OP_MAKER_TABLE(F)                                                                      \
+    F(U32, maker, 0, _, "manufacturer id, not 0")                                                  \
+    F(FIX, key, 32, _, "Ed25519 attestation key")                                                  \
+    F(BLOB, name, 64, _, "UTF-8 name")                                                             \
+    F(BLOB, meta, 255, _, "metadata, free form")
+POA_RECORD_DECLARE(op_maker, POA_OP_MAKER_TABLE)
+
+#define POA_OP_WITNESS_TABLE(F)                                                                    \
+    F(FIX, key, 32, _, "Ed25519 node key")                                                         \
+    F(U32, maker, 0, _, "manufacturer of its hardware")                                            \
+    F(U16, region, 0, _, "region code")                                                            \
+    F(U32, provider, 0, _, "hosting provider")                                                     \
+    F(FIX, payout, 32, _, "address that fees and tips go to")                                      \
+    F(BLOB, name, 64, _, "UTF-8 name")                                                             \
+    F(BLOB, meta, 255, _, "metadata: mesh address and free form")
+POA_RECORD_DECLARE(op_witness, POA_OP_WITNESS_TABLE)
+
+#define POA_OP_ANCHOR_TABLE(F)                                                                     \
+    F(FIX, root, 32, _, "one pack's hash, or the Merkle root of many")                             \
+    F(U32, packs, 0, _, "how many packs it commits to, at least 1")                                \
+    F(U64, from_ms, 0, _, "time of the earliest reading")                                          \
+    F(U64, to_ms, 0, _, "time of the latest reading")
+POA_RECORD_DECLARE(op_anchor, POA_OP_ANCHOR_TABLE)
+
+/* A transaction that was decoded and whose signatures were checked once. */
+struct poa_tx_view {
+    struct poa_slice raw; /* borrowed */
+    struct poa_tx tx;
+    uint8_t id[32];
+};
+
+/* Decode, chain, policy against sender, every signature, each operation's
+ * record and stateless rules. Thread-safe: workers call it.
+ * Errors: TX_MALFORMED, TX_TRUNCATED, TX_TRAILING, TX_CHAIN, TX_SENDER,
+ * TX_SIGNATURE, TX_OP_*, TX_AMOUNT_ZERO, TX_OVERFLOW, TX_ATTESTATION... */
+POA_MUST_USE int poa_tx_check(const uint8_t chain32[32], struct poa_slice raw,
+                              struct poa_tx_view *out);
+/* As above without the signatures: for bytes that a certificate covers. */
+POA_MUST_USE int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw,
+                              struct poa_tx_view *out);
+/* Builds a transaction of a single-key account. KEY_TYPE as in poa_keys.h.
+ * OPS is a list encoded with poa_op_encode. Writes the wire form to OUT. */
+POA_MUST_USE int poa_tx_sign(const uint8_t chain32[32], uint8_t key_type, const uint8_t sk32[32],
+                             uint64_t nonce, uint64_t fee, uint64_t valid_until,
+                             const struct poa_list *ops, struct poa_writer *out, uint8_t id32[32]);
+/* What manufacturer and device sign in a registration. */
+void poa_attest_digests(const uint8_t chain32[32], const struct poa_op_device *d,
+                        uint8_t maker32[32], uint8_t device32[32]);
+
+/* --- batches and bodies ---------------------------------------------------- */
+
+#define POA_RAW_TX_TABLE(F) F(BLOB, tx, 65536, _, "encoded transaction")
+POA_RECORD_DECLARE(raw_tx, POA_RAW_TX_TABLE)
+
+#define POA_BATCH_TABLE(F)                                                                         \
+    F(U32, epoch, 0, _, "epoch of the author's committee")                                         \
+    F(U16, author, 127, _, "index in that committee")                                              \
+    F(U64, seq, 0, _, "author's counter, strictly increasing")                                     \
+    F(U64, expires_ms, 0, _, "last block time that may list it")                                   \
+    F(LIST, txs, 4096, raw_tx, "transactions, nonces of one sender in order")                      \
+    F(FIX, sig, 64, _, "author's signature over H(BATCH_SIG, chain, digest of the rest)")
+POA_RECORD_DECLARE(batch, POA_BATCH_TABLE)
+/* Digest: H(BATCH, encoding without sig); what blocks list. */
+void poa_batch_digest(struct poa_slice encoded, uint8_t out32[32]);
+void poa_batch_sig_digest(const uint8_t chain32[32], const uint8_t digest32[32], uint8_t out32[32]);
+
+#define POA_DIGEST_TABLE(F) F(FIX, digest, 32, _, "hash")
+POA_RECORD_DECLARE(digest, POA_DIGEST_TABLE)
+
+#define POA_BODY_TABLE(F)                                                                          \
+    F(LIST, batches, 256, digest, "batches, executed in this order")                               \
+    F(LIST, tickets, 512, ticket, "tickets of later windows")                                      \
+    F(LIST, seals, 512, seal, "seals of earlier slots")                                            \
+    F(LIST, evidence, 16, evidence, "convictions, effective at the epoch's end")
+POA_RECORD_DECLARE(body, POA_BODY_TABLE)
+#define POA_BODY_BYTES_MAX (1024 * 1024)
+void poa_body_hash(struct poa_slice encoded, uint8_t out32[32]);
+
+/* --- genesis ----------------------------------------------------------------
+ *
+ * The chain id is H(CHAIN, encoding). JSON form: `poa genesis`. */
+
+#define POA_GENESIS_ACCOUNT_TABLE(F)                                                               \
+    F(FIX, address, 32, _, "address")                                                              \
+    F(U64, balance, 0, _, "smallest unit")
+POA_RECORD_DECLARE(genesis_account, POA_GENESIS_ACCOUNT_TABLE)
+
+enum poa_policy_kind {
+    POA_POLICY_VRF = 0,
+    POA_POLICY_RANDOM = 1,
+    POA_POLICY_WEIGHTED = 2,
+};
+
+#define POA_GENESIS_TABLE(F)                                                                       \
+    F(U16, version, 1, _, "1")                                                                     \
+    F(BLOB, name, 64, _, "network name")                                                           \
+    F(U8, devnet, 1, _, "1: a test network, exempt from the witness bound, and says so")           \
+    F(U64, time_ms, 0, _, "start of slot 0, Unix ms")                                              \
+    F(U32, slot_ms, 0, _, "length of a slot")                                                      \
+    F(U32, block_min_ms, 0, _, "a view lasts at least this long")                                  \
+    F(U32, heartbeat_ms, 0, _, "idle leaders propose after this; at most slot_ms")                 \
+    F(U32, timeout_ms, 0, _, "T0: base of the skip timer")                                         \
+    F(U32, timeout_max_ms, 0, _, "cap of the skip timer")                                          \
+    F(U32, drift_ms, 0, _, "how far a header's time may be ahead of a voter's clock")              \
+    F(U64, epoch_views, 0, _, "the epoch closes after this view")                                  \
+    F(U16, committee_size, 128, _, "members drawn per epoch; 0 = the whole pool")                  \
+    F(U16, quorum_extra, 127, _, "q = n - f + this, at most n")                                    \
+    F(U16, cap_maker, 0, _, "members per manufacturer, 0 = no cap")                                \
+    F(U16, cap_region, 0, _, "members per region, 0 = no cap")                                     \
+    F(U16, cap_provider, 0, _, "members per provider, 0 = no cap")                                 \
+    F(U8, policy, 2, _, "0 vrf, 1 random, 2 weighted")                                             \
+    F(U32, window_slots, 0, _, "slots per assignment window")                                      \
+    F(U32, seats_per_slot, 0, _, "expected assigned devices per slot")                             \
+    F(U32, seal_slots, 0, _, "D: a seal counts when included within this many slots")              \
+    F(U64, subsidy, 0, _, "issued per sealed slot, before halvings")                               \
+    F(U64, halving_slots, 0, _, "the subsidy halves every so many slots; 0 = never")               \
+    F(U16, miner_bp, 10000, _, "miner's share of the subsidy, basis points")                       \
+    F(U16, sealers_bp, 10000, _, "other sealers' share; the rest goes to the treasury")            \
+    F(U64, tip, 0, _, "paid from the subsidy to the leader per included seal")                     \
+    F(U64, fee_min, 0, _, "smallest fee of a transaction")                                         \
+    F(U64, fee_per_kib, 0, _, "and per started KiB of it")                                         \
+    F(U32, grade2_seals, 0, _, "t_d: distinct seals that make grade 2; 0 = off")                   \
+    F(U32, grade2_span, 0, _, "slots that may give them")                                          \
+    F(U16, grade2_makers, 0, _, "k: manufacturers they must come from")                            \
+    F(U16, grade2_regions, 0, _, "r: regions they must come from")                                 \
+    F(U64, hold_above, 0, _, "transfers above wait for grade 2; 0 = none")                         \
+    F(U32, hold_slots, 0, _, "then refunded")                                                      \
+    F(U64, risk_p_ppb, 0, _, "fraction of witnesses assumed bad, in 1e-9")                         \
+    F(U64, risk_offline_ppb, 0, _, "fraction assumed offline, in 1e-9")                            \
+    F(U16, risk_target_exp, 0, _, "target probability is 10^-this; 0 = not stated")                \
+    F(FIX, steering, 32, _, "address of the steering committee")                                   \
+    F(FIX, treasury, 32, _, "address of the treasury")                                             \
+    F(LIST, accounts, 65535, genesis_account, "initial balances, addresses ascending")             \
+    F(LIST, makers, 1024, op_maker, "admitted manufacturers")                                      \
+    F(LIST, witnesses, 1024, op_witness, "admitted witnesses; the pool of epoch 0")                \
+    F(LIST, devices, 65535, op_device, "registered devices, attested like any other")
+POA_RECORD_DECLARE(genesis, POA_GENESIS_TABLE)
+/* Registrations in genesis are attested before there is a chain id: their
+ * digests use a chain id of 32 zero bytes. */
+void poa_genesis_chain_id(struct poa_slice encoded, uint8_t out32[32]);
+/* One clear reason in *WHY (static text) when a rule is broken. */
+POA_MUST_USE int poa_genesis_check(const struct poa_genesis *g, const char **why);
+
+/* --- state -------------------------------------------------------------------
+ *
+ * State key = H(STATE_KEY, table number u8 || key bytes). X(NAME, number,
+ * record, "key") */
+#define POA_STATE_TABLES(X)                                                                        \
+    X(GLOBAL, 0, st_global, "empty")                                                               \
+    X(ACCOUNT, 1, st_account, "address")                                                           \
+    X(DEVICE, 2, st_device, "device key")                                                          \
+    X(DEVICE_INDEX, 3, digest, "registry index u32 le -> device key")                              \
+    X(MAKER, 4, st_maker, "manufacturer id u32 le")                                                \
+    X(WITNESS, 5, st_witness, "node key")                                                          \
+    X(WITNESS_INDEX, 6, digest, "registry index u32 le -> node key")                               \
+    X(SLOT, 7, st_slot, "slot u64 le")                                                             \
+    X(COMMITTEE, 8, committee, "epoch u32 le")                                                     \
+    X(EPOCH, 9, st_epoch, "epoch u32 le")                                                          \
+    X(ANCHOR, 10, st_anchor, "root")
+
+enum poa_state_table {
+#define POA_STATE_ROW(name, number, record, key) POA_STATE_##name = (number),
+    POA_STATE_TABLES(POA_STATE_ROW)
+#undef POA_STATE_ROW
+};
+
+#define POA_ST_GLOBAL_TABLE(F)                                                                     \
+    F(U64, height, 0, _, "height of the last executed block")                                      \
+    F(U64, time_ms, 0, _, "its time")                                                              \
+    F(FIX, hash, 32, _, "its header hash")                                                         \
+    F(U32, epoch, 0, _, "its epoch")                                                               \
+    F(FIX, beacon, 32, _, "running hash of this epoch's beacon outputs")                           \
+    F(U64, slot, 0, _, "last slot that has a sealing block; UINT64_MAX before the first")          \
+    F(U64, unsettled, 0, _, "oldest slot that is not settled; UINT64_MAX when none")               \
+    F(U32, devices, 0, _, "registered devices")                                                    \
+    F(U32, witnesses, 0, _, "admitted witnesses")                                                  \
+    F(U64, txs, 0, _, "transactions executed")                                                     \
+    F(U64, anchors, 0, _, "anchor operations executed")                                            \
+    F(U64, seals, 0, _, "seals accepted")                                                          \
+    F(U64, genesis_supply, 0, _, "sum of the initial balances")                                    \
+    F(U64, issued, 0, _, "subsidies issued so far")                                                \
+    F(U64, burned, 0, _, "destroyed so far; sum of balances = genesis_supply + issued - burned")
+POA_RECORD_DECLARE(st_global, POA_ST_GLOBAL_TABLE)
+
+#define POA_ST_ACCOUNT_TABLE(F)                                                                    \
+    F(U64, balance, 0, _, "native asset")                                                          \
+    F(U64, nonce, 0, _, "transactions executed")
+POA_RECORD_DECLARE(st_account, POA_ST_ACCOUNT_TABLE)
+
+#define POA_ST_DEVICE_TABLE(F)                                                                     \
+    F(U32, index, 0, _, "registry index, in order of registration")                                \
+    F(U32, maker, 0, _, "manufacturer id")                                                         \
+    F(U16, region, 0, _, "region code")                                                            \
+    F(FIX, owner, 32, _, "address of the owner")                                                   \
+    F(FIX, payout, 32, _, "address that rewards go to")                                            \
+    F(U8, status, 1, _, "0 active, 1 suspended")                                                   \
+    F(U64, height, 0, _, "height of its registration")                                             \
+    F(U64, ticket, 0, _, "epoch << 32 | window of its last ticket")                                \
+    F(U64, assigned, 0, _, "slots it was assigned to")                                             \
+    F(U64, sealed, 0, _, "seals accepted in time")                                                 \
+    F(U64, earned, 0, _, "paid out so far")                                                        \
+    F(BLOB, meta, 255, _, "metadata")
+POA_RECORD_DECLARE(st_device, POA_ST_DEVICE_TABLE)
+
+#define POA_ST_MAKER_TABLE(F)                                                                      \
+    F(FIX, key, 32, _, "attestation key")                                                          \
+    F(U8, status, 1, _, "0 active, 1 suspended")                                                   \
+    F(U32, devices, 0, _, "devices registered")                                                    \
+    F(BLOB, name, 64, _, "UTF-8 name")                                                             \
+    F(BLOB, meta, 255, _, "metadata")
+POA_RECORD_DECLARE(st_maker, POA_ST_MAKER_TABLE)
+
+#define POA_ST_WITNESS_TABLE(F)                                                                    \
+    F(U32, index, 0, _, "registry index")                                                          \
+    F(U32, maker, 0, _, "manufacturer of its hardware")                                            \
+    F(U16, region, 0, _, "region code")                                                            \
+    F(U32, provider, 0, _, "hosting provider")                                                     \
+    F(FIX, payout, 32, _, "address that fees and tips go to")                                      \
+    F(U8, status, 2, _, "0 active, 1 suspended, 2 left")                                           \
+    F(BLOB, name, 64, _, "UTF-8 name")                                                             \
+    F(BLOB, meta, 255, _, "metadata")
+POA_RECORD_DECLARE(st_witness, POA_ST_WITNESS_TABLE)
+
+#define POA_SLOT_SEATS_MAX 32
+#define POA_ST_SEAT_TABLE(F)                                                                       \
+    F(FIX, device, 32, _, "device key")                                                            \
+    F(U64, rank, 0, _, "lower is better")                                                          \
+    F(U64, sealed, 0, _, "height of the block that carried its seal; 0 = none yet")
+POA_RECORD_DECLARE(st_seat, POA_ST_SEAT_TABLE)
+
+#define POA_ST_SLOT_TABLE(F)                                                                       \
+    F(U64, height, 0, _, "sealing block; 0 = the slot has none (yet)")                             \
+    F(FIX, hash, 32, _, "its header hash")                                                         \
+    F(U32, epoch, 0, _, "its epoch")                                                               \
+    F(U64, next, 0, _, "next slot with a sealing block; UINT64_MAX when none yet")                 \
+    F(U8, settled, 1, _, "1: paid or burned")                                                      \
+    F(FIX, miner, 32, _, "device that won it, once settled; zero = none")                          \
+    F(LIST, seats, 32, st_seat, "assigned devices, rank ascending")
+POA_RECORD_DECLARE(st_slot, POA_ST_SLOT_TABLE)
+
+#define POA_ST_EPOCH_TABLE(F)                                                                      \
+    F(FIX, seed, 32, _, "R_e")                                                                     \
+    F(U64, first_height, 0, _, "first block of the epoch")                                         \
+    F(U64, first_slot, 0, _, "slot that window 0 starts at")                                       \
+    F(U32, devices, 0, _, "registry size when the epoch began")                                    \
+    F(U32, eligible, 0, _, "devices that may be drawn: registered before epoch e-1 began")
+POA_RECORD_DECLARE(st_epoch, POA_ST_EPOCH_TABLE)
+
+#define POA_ST_ANCHOR_TABLE(F)                                                                     \
+    F(U64, height, 0, _, "block that carried it")                                                  \
+    F(FIX, sender, 32, _, "who anchored")                                                          \
+    F(U32, packs, 0, _, "packs it commits to")                                                     \
+    F(U64, from_ms, 0, _, "earliest reading")                                                      \
+    F(U64, to_ms, 0, _, "latest reading")
+POA_RECORD_DECLARE(st_anchor, POA_ST_ANCHOR_TABLE)
+
+/* --- the ledger -------------------------------------------------------------- */
+
+/* Allocation port: hosts pass calloc/free; the core never calls them itself. */
+struct poa_alloc {
+    void *(*alloc)(void *ctx, size_t bytes); /* zeroed, or NULL */
+    void (*free)(void *ctx, void *p);
+    void *ctx;
+};
+
+struct poa_ledger;
+/* Handle of a state: POA_STATE_BASE is the finalized one. */
+typedef uint32_t poa_state_id;
+#define POA_STATE_BASE 0u
+
+struct poa_ledger_config {
+    const struct poa_suite *suite;
+    struct poa_alloc alloc;
+    struct poa_slice genesis; /* encoded; borrowed for the ledger's life */
+};
+
+/* Starts at the genesis state (height 0). Errors: as poa_genesis_check,
+ * NO_MEMORY. */
+POA_MUST_USE int poa_ledger_new(const struct poa_ledger_config *config, struct poa_ledger **out);
+void poa_ledger_free(struct poa_ledger *l);
+/* Makes room for the next block: call between blocks. NO_MEMORY. */
+POA_MUST_USE int poa_ledger_reserve(struct poa_ledger *l);
+const uint8_t *poa_ledger_chain(const struct poa_ledger *l); /* 32 bytes */
+const struct poa_genesis *poa_ledger_genesis(const struct poa_ledger *l);
+
+struct poa_block_in {
+    const struct poa_header *header;
+    uint8_t hash[32];
+    struct poa_slice body;               /* encoded */
+    const struct poa_tx_view *const *tx; /* of all batches, in execution order */
+    size_t txs;
+};
+struct poa_tx_result {
+    uint8_t id[32];
+    int code; /* POA_OK: executed */
+};
+struct poa_block_result {
+    uint8_t root[32];         /* state root after the block */
+    struct poa_tx_result *tx; /* caller's array of at least in->txs, or NULL */
+    uint32_t executed, failed;
+    uint32_t tickets, seals; /* accepted */
+};
+
+/* Whether HEADER and BODY obey the rules that need the parent's state: time,
+ * kind, epoch, tickets and seals well-formed (a block with a ticket or seal
+ * that the rules refuse is invalid: leaders check before listing). Executes
+ * the block on PARENT as a new overlay.
+ * Errors: BLOCK_INVALID and the mining errors (nothing changed), FULL (too
+ * many overlays or reserve was not called). */
+POA_MUST_USE int poa_ledger_execute(struct poa_ledger *l, poa_state_id parent,
+                                    const struct poa_block_in *in, poa_state_id *out,
+                                    struct poa_block_result *result);
+/* Applies overlay S, whose parent must be the base, to the base; overlays that
+ * descend from S stay, the others must be dropped by the caller. */
+POA_MUST_USE int poa_ledger_apply(struct poa_ledger *l, poa_state_id s);
+void poa_ledger_drop(struct poa_ledger *l, poa_state_id s);
+void poa_ledger_root(const struct poa_ledger *l, poa_state_id s, uint8_t out32[32]);
+
+/* Value bytes of (TABLE, KEY) in state S; borrowed until the next execute,
+ * apply or drop. NOT_FOUND. */
+POA_MUST_USE int poa_ledger_get(const struct poa_ledger *l, poa_state_id s,
+                                enum poa_state_table table, const void *key, size_t key_n,
+                                struct poa_slice *value);
+/* The same decoded (OUT is the table's record; BLOB and LIST members borrow). */
+POA_MUST_USE int poa_ledger_read(const struct poa_ledger *l, poa_state_id s,
+                                 enum poa_state_table table, const void *key, size_t key_n,
+                                 void *out);
+void poa_ledger_global(const struct poa_ledger *l, poa_state_id s, struct poa_st_global *out);
+
+/* Leaders: would this ticket or seal be accepted on state S in a block of time
+ * TIME_MS? The codes of execute. Signatures and proofs are checked too. */
+POA_MUST_USE int poa_ledger_try_ticket(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
+                                       const struct poa_ticket *t);
+POA_MUST_USE int poa_ledger_try_seal(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
+                                     const struct poa_seal *seal);
+/* Home servers: nonce, balance, fee of a checked transaction against state S;
+ * PENDING transactions of the sender before it, worth SPENT, count as executed. */
+POA_MUST_USE int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
+                                   const struct poa_tx_view *tx, uint64_t pending, uint64_t spent);
+/* What an accepted transaction may take from its sender at most (fee + native
+ * transfers); TX_OVERFLOW. */
+POA_MUST_USE int poa_tx_cost(const struct poa_tx_view *tx, uint64_t *out);
+
+uint64_t poa_slot_of(const struct poa_genesis *g, uint64_t time_ms);
+/* Committee, seed and lottery of EPOCH as state S knows them. */
+POA_MUST_USE int poa_ledger_epoch(const struct poa_ledger *l, poa_state_id s, uint32_t epoch,
+                                  struct poa_st_epoch *epoch_out, struct poa_committee *committee,
+                                  struct poa_lottery *lottery);
+/* Next epoch's committee, drawn from state S (that of the closing block's
+ * parent); OUT's list points into BUFFER of at least POA_COMMITTEE_BYTES_MAX. */
+#define POA_COMMITTEE_BYTES_MAX (8 + POA_COMMITTEE_MAX * 42)
+POA_MUST_USE int poa_ledger_next_committee(const struct poa_ledger *l, poa_state_id s,
+                                           uint8_t *buffer, struct poa_committee *out);
+
+/* Sum of all balances of the base equals genesis_supply + issued - burned. */
+POA_MUST_USE int poa_ledger_audit(const struct poa_ledger *l, bool *conserved);
+
+/* --- checkpoints --------------------------------------------------------------
+ *
+ * Entries of the base that changed since the last checkpoint, for one
+ * WriteBatch. Restoring: put every entry, then finish. */
+struct poa_entry {
+    uint8_t key[32];
+    struct poa_slice
+        value; /* empty: deleted; otherwise table u8 || key u8-length || key || value */
+};
+/* Calls VISIT for each changed entry of the base; stops at its first error. */
+POA_MUST_USE int poa_ledger_changes(struct poa_ledger *l,
+                                    int (*visit)(void *ctx, const struct poa_entry *e), void *ctx);
+void poa_ledger_checkpointed(struct poa_ledger *l); /* forgets those changes */
+POA_MUST_USE int poa_ledger_restore_begin(struct poa_ledger *l);
+POA_MUST_USE int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e);
+/* Builds the tree; STORE_CORRUPT when the root is not ROOT32. */
+POA_MUST_USE int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32]);
+
+/* --- proofs (freestanding: devices link proof.c) ------------------------------
+ *
+ * Path from a leaf to the root: see merkle.c for the layout. */
+#define POA_PROOF_BYTES_MAX 12288
+POA_MUST_USE int poa_ledger_prove(const struct poa_ledger *l, enum poa_state_table table,
+                                  const void *key, size_t key_n, struct poa_writer *out);
+/* VALUE empty proves absence. POA_E_PROOF. */
+POA_MUST_USE int poa_proof_check(const uint8_t root32[32], enum poa_state_table table,
+                                 const void *key, size_t key_n, struct poa_slice value,
+                                 struct poa_slice proof);
+
+/* --- mempool ------------------------------------------------------------------
+ *
+ * Checked transactions that wait at their home server, by sender and nonce;
+ * bounded per account and in total. Bytes are copied into its own arena. */
+struct poa_mempool;
+struct poa_mempool_limits {
+    uint32_t txs, per_account;
+    size_t bytes;
+};
+POA_MUST_USE int poa_mempool_new(const struct poa_alloc *alloc,
+                                 const struct poa_mempool_limits *limits, struct poa_mempool **out);
+void poa_mempool_free(struct poa_mempool *m);
+/* Checks TX against S and what waits before it. TX_DUPLICATE, TX_POOL_FULL and
+ * the codes of poa_ledger_try_tx. */
+POA_MUST_USE int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state_id s,
+                                 uint64_t time_ms, const struct poa_tx_view *tx);
+/* Moves transactions that may run next (nonces in order, not yet taken) into
+ * OUT as a list of raw_tx, up to MAX_BYTES and MAX_TXS; returns how many. They
+ * stay known, as pending, until settled. */
+uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t max_bytes,
+                          uint32_t max_txs);
+/* A block was finalized: forgets what it executed and what can no longer run. */
+void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
+                        const struct poa_tx_result *results, size_t n, uint64_t time_ms);
+uint32_t poa_mempool_count(const struct poa_mempool *m);
+
+#endif

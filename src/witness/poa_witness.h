@@ -1,0 +1,227 @@
+/* witness: the signed records of the protocol and their checks.
+ *
+ * Everything that a device, a node or an auditor needs to judge a block by
+ * itself: header, vote, certificate, ticket, seal, evidence, committee. Pure
+ * and freestanding (records.c, check.c, draw.c): devices link them. The bounds
+ * (bounds.c) are for hosts.
+ *
+ * Source: docs/consensus.md (Simplex, Chan and Pass 2023) and
+ * docs/assignment.md.
+ */
+#ifndef POA_WITNESS_H
+#define POA_WITNESS_H
+
+#include "poa_codec.h"
+#include "poa_crypto.h"
+
+#define POA_COMMITTEE_MAX  128
+#define POA_SIG_BYTES      64
+#define POA_VRF_PI_BYTES   80
+#define POA_VRF_BETA_BYTES 64
+
+/* --- the signature suite ---------------------------------------------------
+ *
+ * All signing and checking goes through this table, so that the simulator can
+ * replace cryptography by a keyed hash and run a hundred times faster. */
+struct poa_suite {
+    /* Errors: POA_E_SIGNATURE */
+    int (*verify)(const uint8_t pk32[32], const void *msg, size_t n, const uint8_t sig64[64]);
+    void (*sign)(const uint8_t seed32[32], const uint8_t pk32[32], const void *msg, size_t n,
+                 uint8_t sig64[64]);
+    /* Errors: POA_E_PROOF, POA_E_KEY; ECVRF-EDWARDS25519-SHA512-TAI */
+    int (*vrf_verify)(const uint8_t pk32[32], const void *alpha, size_t n, const uint8_t pi80[80],
+                      uint8_t beta64[64]);
+    int (*vrf_prove)(const uint8_t seed32[32], const uint8_t pk32[32], const void *alpha, size_t n,
+                     uint8_t pi80[80]);
+};
+extern const struct poa_suite poa_suite_ed25519;
+
+/* --- block header ---------------------------------------------------------- */
+
+enum poa_block_kind {
+    POA_BLOCK_NORMAL = 0,
+    POA_BLOCK_CLOSING = 1, /* last of an epoch: empty, names the next committee */
+    POA_BLOCK_FILLER = 2,  /* after a closing block, until that is final: links proofs, never
+                              sealed, rewarded or taken for finality by a client */
+};
+
+#define POA_HEADER_TABLE(F)                                                                        \
+    F(U16, version, 1, _, "1")                                                                     \
+    F(U8, kind, 2, _, "0 normal, 1 closing, 2 filler")                                             \
+    F(FIX, chain, 32, _, "chain id: hash of the genesis record")                                   \
+    F(U32, epoch, 0, _, "epoch whose committee signs this block")                                  \
+    F(U64, view, 0, _, "view within the epoch, from 1")                                            \
+    F(U64, height, 0, _, "1 for the first block after genesis")                                    \
+    F(FIX, parent, 32, _, "hash of the parent's header; chain id at height 1")                     \
+    F(U64, parent_view, 0, _, "view of the parent in this epoch; 0 for the epoch's root")          \
+    F(U64, time_ms, 0, _, "Unix time in ms, later than the parent's")                              \
+    F(U16, leader, 127, _, "index of the proposer in the committee")                               \
+    F(FIX, beacon, 80, _, "proposer's VRF proof on (chain, epoch, view, seed)")                    \
+    F(FIX, body, 32, _, "hash of the block body")                                                  \
+    F(FIX, state, 32, _, "state root after the parent block")                                      \
+    F(U64, closing_height, 0, _, "filler: height of the closing block; otherwise 0")               \
+    F(FIX, next_committee, 32, _, "closing: hash of the next committee; otherwise zero")
+POA_RECORD_DECLARE(header, POA_HEADER_TABLE)
+
+/* The bytes of a header as the mesh, the store and devices carry it. */
+#define POA_HEADER_BYTES 289
+void poa_header_hash(const struct poa_header *h, uint8_t out32[32]);
+/* VRF input of the leader of (EPOCH, VIEW); does not depend on the block. */
+void poa_beacon_alpha(const uint8_t chain32[32], uint32_t epoch, uint64_t view,
+                      const uint8_t seed32[32], uint8_t out32[32]);
+/* What a proposer signs for a header hash. */
+void poa_proposal_digest(const uint8_t hash32[32], uint8_t out32[32]);
+
+/* --- committee ------------------------------------------------------------- */
+
+#define POA_MEMBER_TABLE(F)                                                                        \
+    F(FIX, key, 32, _, "Ed25519 node key")                                                         \
+    F(U32, maker, 0, _, "manufacturer of its hardware, as attested")                               \
+    F(U16, region, 0, _, "region, as attested")                                                    \
+    F(U32, provider, 0, _, "hosting provider, as attested")
+POA_RECORD_DECLARE(member, POA_MEMBER_TABLE)
+
+#define POA_COMMITTEE_TABLE(F)                                                                     \
+    F(U32, epoch, 0, _, "epoch it serves")                                                         \
+    F(U16, quorum, 128, _, "signatures that make a certificate")                                   \
+    F(LIST, members, 128, member, "in the order of their indices")
+POA_RECORD_DECLARE(committee, POA_COMMITTEE_TABLE)
+
+/* f of n: how many may be bad. q >= n - f. */
+static inline uint16_t poa_committee_faults(uint32_t n)
+{
+    return n ? (uint16_t)((n - 1) / 3) : 0;
+}
+void poa_committee_hash(const struct poa_committee *c, uint8_t out32[32]);
+/* Structure: 1..128 distinct members, n-f <= quorum <= n. POA_E_RANGE,
+ * POA_E_DUPLICATE. */
+POA_MUST_USE int poa_committee_check(const struct poa_committee *c);
+/* Index of KEY, or POA_E_NOT_MEMBER. */
+POA_MUST_USE int poa_committee_find(const struct poa_committee *c, const uint8_t key32[32]);
+
+/* --- votes and certificates ------------------------------------------------ */
+
+enum poa_vote_kind {
+    POA_VOTE_NOTARIZE = 0,
+    POA_VOTE_NULLIFY = 1,
+    POA_VOTE_FINALIZE = 2,
+};
+
+#define POA_VOTE_TABLE(F)                                                                          \
+    F(U8, kind, 2, _, "0 notarize, 1 nullify, 2 finalize")                                         \
+    F(U32, epoch, 0, _, "epoch")                                                                   \
+    F(U64, view, 0, _, "view")                                                                     \
+    F(FIX, hash, 32, _, "header hash; zero for nullify")                                           \
+    F(U16, voter, 127, _, "index in the committee")                                                \
+    F(FIX, sig, 64, _, "over domain, chain, epoch, view, kind, hash")
+POA_RECORD_DECLARE(vote, POA_VOTE_TABLE)
+
+#define POA_SIG_TABLE(F) F(FIX, sig, 64, _, "Ed25519 signature")
+POA_RECORD_DECLARE(sig, POA_SIG_TABLE)
+
+#define POA_CERT_TABLE(F)                                                                          \
+    F(U8, kind, 2, _, "as in a vote")                                                              \
+    F(U32, epoch, 0, _, "epoch")                                                                   \
+    F(U64, view, 0, _, "view")                                                                     \
+    F(FIX, hash, 32, _, "header hash; zero for nullify")                                           \
+    F(FIX, signers, 16, _, "bit i of byte i/8: member i signed")                                   \
+    F(LIST, sigs, 128, sig, "one per set bit, in order")
+POA_RECORD_DECLARE(cert, POA_CERT_TABLE)
+#define POA_CERT_BYTES_MAX (1 + 4 + 8 + 32 + 16 + 1 + 64 * POA_COMMITTEE_MAX)
+
+void poa_vote_digest(const uint8_t chain32[32], uint8_t kind, uint32_t epoch, uint64_t view,
+                     const uint8_t hash32[32], uint8_t out32[32]);
+/* Errors: POA_E_EPOCH, POA_E_NOT_MEMBER, POA_E_SIGNATURE, POA_E_NOT_CANONICAL
+ * (nullify with a hash). */
+POA_MUST_USE int poa_vote_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                const struct poa_committee *c, const struct poa_vote *v);
+/* Errors: as above, and POA_E_QUORUM. Every signature is checked. */
+POA_MUST_USE int poa_cert_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                const struct poa_committee *c, const struct poa_cert *cert);
+/* The light client's rule: HEADER is final by CERT of committee C.
+ * Errors: POA_E_BLOCK_INVALID (hash or view differ, filler), as above. */
+POA_MUST_USE int poa_final_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                 const struct poa_committee *c, const struct poa_header *header,
+                                 const struct poa_cert *cert);
+
+/* --- assignment: tickets, seats, seals --------------------------------------
+ *
+ * A device evaluates its VRF once per window. From beta it derives k draws;
+ * draw j wins a seat when its first 8 bytes are below the threshold; the slot
+ * within the window and the rank come from the next bytes. Expected seats per
+ * slot is a genesis parameter. */
+
+#define POA_TICKET_TABLE(F)                                                                        \
+    F(FIX, device, 32, _, "Ed25519 device key")                                                    \
+    F(U32, epoch, 0, _, "epoch whose seed it draws on")                                            \
+    F(U32, window, 0, _, "window of that epoch, from 1 (window 0 is drawn by `random`)")           \
+    F(FIX, proof, 80, _, "VRF proof")
+POA_RECORD_DECLARE(ticket, POA_TICKET_TABLE)
+
+#define POA_SEAL_TABLE(F)                                                                          \
+    F(FIX, device, 32, _, "Ed25519 device key")                                                    \
+    F(U32, epoch, 0, _, "epoch of the sealed block")                                               \
+    F(U64, slot, 0, _, "slot it was assigned to")                                                  \
+    F(U64, height, 0, _, "height of the slot's sealing block")                                     \
+    F(FIX, hash, 32, _, "hash of that block's header")                                             \
+    F(FIX, sig, 64, _, "device's signature over domain, chain and the above")
+POA_RECORD_DECLARE(seal, POA_SEAL_TABLE)
+
+/* What a lottery needs to know; integers only. */
+struct poa_lottery {
+    uint32_t eligible;       /* devices registered in time for this epoch */
+    uint32_t seats_per_slot; /* expected */
+    uint32_t window_slots;
+};
+#define POA_DRAWS_MAX 64
+
+struct poa_seat {
+    uint32_t slot; /* within the window, 0..window_slots-1 */
+    uint64_t rank; /* lower is better */
+};
+
+void poa_ticket_alpha(const uint8_t chain32[32], const uint8_t seed32[32], uint32_t epoch,
+                      uint32_t window, uint8_t out32[32]);
+/* Seats that BETA wins, distinct slots, at most POA_DRAWS_MAX; returns how many. */
+size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
+                        struct poa_seat out[POA_DRAWS_MAX]);
+/* Policy `random`: registry index and rank of the J-th seat of SLOT. */
+void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64_t slot, uint32_t j,
+                     uint32_t eligible, uint32_t *index, uint64_t *rank);
+/* POA_E_PROOF; BETA on success. */
+POA_MUST_USE int poa_ticket_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                  const uint8_t seed32[32], const struct poa_ticket *t,
+                                  uint8_t beta64[64]);
+void poa_seal_digest(const uint8_t chain32[32], const struct poa_seal *s, uint8_t out32[32]);
+POA_MUST_USE int poa_seal_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                const struct poa_seal *s); /* signature only */
+
+/* --- evidence ---------------------------------------------------------------
+ *
+ * Two signed objects of one author that an honest one never makes. */
+enum poa_evidence_kind {
+    POA_EVIDENCE_VOTES = 0,   /* two `vote`: notarize/notarize or finalize/finalize with other
+                                 hashes, or nullify and finalize, same epoch and view */
+    POA_EVIDENCE_HEADERS = 1, /* two `signed_header` of one (epoch, view, leader) */
+    POA_EVIDENCE_SEALS = 2,   /* two `seal` of one device and slot with other hashes */
+    POA_EVIDENCE_BATCH = 3,   /* a signed batch that breaks a stateless rule; second is empty */
+};
+
+#define POA_SIGNED_HEADER_TABLE(F)                                                                 \
+    F(BLOB, header, 289, _, "encoded header")                                                      \
+    F(FIX, sig, 64, _, "leader's signature over the proposal digest")
+POA_RECORD_DECLARE(signed_header, POA_SIGNED_HEADER_TABLE)
+
+#define POA_EVIDENCE_TABLE(F)                                                                      \
+    F(U8, kind, 3, _, "enum poa_evidence_kind")                                                    \
+    F(FIX, author, 32, _, "key of who is convicted")                                               \
+    F(BLOB, first, 600000, _, "signed object")                                                     \
+    F(BLOB, second, 600, _, "signed object")
+POA_RECORD_DECLARE(evidence, POA_EVIDENCE_TABLE)
+
+/* Votes, headers and seals; a batch is checked by the ledger. C is the
+ * committee of the epoch that the objects name. */
+POA_MUST_USE int poa_evidence_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                    const struct poa_committee *c, const struct poa_evidence *e);
+
+#endif
