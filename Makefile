@@ -2,16 +2,29 @@
 #
 # One build directory per profile: build/release, build/debug, build/asan,
 # build/tsan, build/cov. A module is a folder src/NAME with a module.mk that
-# names its sources and the modules it may include; only those folders are on
-# its include path, so a layering mistake does not compile.
+# says
+#   NAME_SRC           its sources
+#   NAME_DEPS          the modules it may include (docs/architecture.md)
+#   NAME_LIBS          libraries its users link
+#   NAME_FREESTANDING  the sources that devices compile too
+#   NAME_TEST_MODULES  what tests/unit/NAME links, when more than the above
+# and adds its programs: PROGRAMS += P, P_MAIN = main file, P_MODULES = what it
+# links, dependants first. Only the folders of the modules named there are on
+# an include path, so a layering mistake does not compile.
 
 PROFILE ?= release
 BUILD   ?= build
 O       := $(BUILD)/$(PROFILE)
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 AR      ?= ar
+PREFIX  ?= /usr/local
+JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
 
 MODULES := base vrf session witness ledger consensus device store p2p gateway rpc node cli sim agent vectors
+# Modules that never see a clock, a socket, a random source, a file or malloc.
+CORE_MODULES ?= vrf session witness ledger consensus device
 
 WARN := -Wall -Wextra -Wconversion -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 OPT_release := -O2 -g1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -23,24 +36,42 @@ ifeq ($(OPT_$(PROFILE)),)
 $(error PROFILE=$(PROFILE) is not one of release, debug, asan, tsan, cov)
 endif
 CFLAGS_ALL  := -std=c11 -D_GNU_SOURCE -pthread -fPIE -ffunction-sections -fdata-sections $(WARN) $(OPT_$(PROFILE)) $(CFLAGS)
-LDFLAGS_ALL := -pthread -pie -Wl,--gc-sections -Wl,-z,relro,-z,now $(OPT_$(PROFILE)) $(LDFLAGS)
+LDFLAGS_ALL := -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(OPT_$(PROFILE)) $(LDFLAGS)
+# Programs drop what they do not use. Tests must not: nothing refers to the
+# section in which Criterion finds them.
+LDFLAGS_PROGRAM := $(LDFLAGS_ALL) -Wl,--gc-sections
+CFLAGS_DEVICE := -std=c99 -O2 -ffreestanding -Wall -Wextra -Wconversion -Werror -pedantic
 
-all: programs
+all: programs ## build the programs of PROFILE (default: release)
 
 include $(foreach m,$(MODULES),$(wildcard src/$(m)/module.mk))
+
+# --- commands that changed ---------------------------------------------------
+# A stamp holds the command lines that depend on it and changes only when they
+# do, so that new flags, sources or rules rebuild exactly what they concern.
+# $(1) stamp file, $(2) text
+define stamp_rules
+$(1): FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' '$$(call quoted,$(2))' | cmp -s - $$@ || printf '%s\n' '$$(call quoted,$(2))' >$$@
+endef
+quoted = $(subst ','\'',$(1))
+FORCE:
+.PHONY: FORCE
 
 # --- modules -----------------------------------------------------------------
 # $(1) module
 define module_rules
 $(1)_OBJ := $$(patsubst %.c,$(O)/src/$(1)/%.o,$$($(1)_SRC))
 $(1)_INC := $$(foreach d,$(1) $$($(1)_DEPS),-iquote src/$$(d))
-$(O)/src/$(1)/%.o: src/$(1)/%.c
+$$(eval $$(call stamp_rules,$(O)/src/$(1)/.command,$$(CC) $$(AR) $$(CFLAGS_ALL) $$($(1)_INC) $$($(1)_SRC)))
+$(O)/src/$(1)/%.o: src/$(1)/%.c $(O)/src/$(1)/.command
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS_ALL) $$($(1)_INC) -MMD -MP -c $$< -o $$@
-$(O)/lib/libpoa_$(1).a: $$($(1)_OBJ)
+$(O)/lib/libpoa_$(1).a: $$($(1)_OBJ) $(O)/src/$(1)/.command
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(AR) rcs $$@ $$($(1)_OBJ)
 -include $$($(1)_OBJ:.o=.d)
 endef
 $(foreach m,$(MODULES),$(if $($(m)_SRC),$(eval $(call module_rules,$(m)))))
@@ -48,14 +79,14 @@ $(foreach m,$(MODULES),$(if $($(m)_SRC),$(eval $(call module_rules,$(m)))))
 # Archives and libraries that module $(1) links against, dependants first.
 archives = $(foreach m,$(1),$(if $($(m)_SRC),$(O)/lib/libpoa_$(m).a))
 libs     = $(sort $(foreach m,$(1),$($(m)_LIBS)))
+link     = -Wl,--start-group $(call archives,$(1)) -Wl,--end-group $(call libs,$(1))
 
 # --- programs ----------------------------------------------------------------
-# A module.mk adds to PROGRAMS and sets NAME_MAIN (its main file) and
-# NAME_MODULES (what it links, dependants first).
 define program_rules
-$(O)/$(1): $(O)/main/$(1).o $$(call archives,$$($(1)_MODULES))
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$< -Wl,--start-group $$(call archives,$$($(1)_MODULES)) -Wl,--end-group $$(call libs,$$($(1)_MODULES))
-$(O)/main/$(1).o: $$($(1)_MAIN)
+$$(eval $$(call stamp_rules,$(O)/main/$(1).command,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_PROGRAM) $$($(1)_MAIN) $$($(1)_MODULES) $$(call libs,$$($(1)_MODULES))))
+$(O)/$(1): $(O)/main/$(1).o $$(call archives,$$($(1)_MODULES)) $(O)/main/$(1).command
+	$$(CC) $$(LDFLAGS_PROGRAM) -o $$@ $$< $$(call link,$$($(1)_MODULES))
+$(O)/main/$(1).o: $$($(1)_MAIN) $(O)/main/$(1).command
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS_ALL) $$(foreach d,$$($(1)_MODULES),-iquote src/$$(d)) -MMD -MP -c $$< -o $$@
 -include $(O)/main/$(1).d
@@ -64,19 +95,125 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 programs: $(addprefix $(O)/,$(PROGRAMS))
 
 # --- unit tests --------------------------------------------------------------
-# tests/unit/NAME/*.c is one Criterion program per module, NAME_TEST_MODULES
-# what it links (default: the module and what it may include).
+# tests/unit/NAME/*.c is one Criterion program per module, $(O)/tests/unit_NAME.
+# Criterion's own runner serves release and debug; the other profiles put
+# tests/runner in front of it, because it aborts under TSan and hides leaks.
+RUNNER_OBJ := $(if $(filter asan tsan cov,$(PROFILE)),$(O)/tests/runner/runner.o)
+$(eval $(call stamp_rules,$(O)/tests/.command,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) $$(RUNNER_OBJ)))
+$(O)/tests/runner/%.o: tests/runner/%.c $(O)/tests/.command
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+-include $(O)/tests/runner/runner.d
+
 test_modules = $(if $($(1)_TEST_MODULES),$($(1)_TEST_MODULES),$(1) $($(1)_DEPS))
 define test_rules
 $(1)_TEST_OBJ := $$(patsubst tests/unit/%.c,$(O)/tests/unit/%.o,$$(wildcard tests/unit/$(1)/*.c))
-$(O)/tests/unit/$(1)/%.o: tests/unit/$(1)/%.c
+$$(eval $$(call stamp_rules,$(O)/tests/unit/$(1)/.command,$$($(1)_TEST_OBJ) $$(call test_modules,$(1)) $$(call libs,$$(call test_modules,$(1)))))
+$(O)/tests/unit/$(1)/%.o: tests/unit/$(1)/%.c $(O)/tests/.command $(O)/tests/unit/$(1)/.command
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS_ALL) $$(foreach d,$$(call test_modules,$(1)),-iquote src/$$(d)) -iquote tests/runner -MMD -MP -c $$< -o $$@
-$(O)/tests/unit_$(1): $$($(1)_TEST_OBJ) $$(call archives,$$(call test_modules,$(1)))
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_TEST_OBJ) -Wl,--start-group $$(call archives,$$(call test_modules,$(1))) -Wl,--end-group $$(call libs,$$(call test_modules,$(1))) -lcriterion
+$(O)/tests/unit_$(1): $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call archives,$$(call test_modules,$(1))) $(O)/tests/.command $(O)/tests/unit/$(1)/.command
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call link,$$(call test_modules,$(1))) -lcriterion
 -include $$($(1)_TEST_OBJ:.o=.d)
 endef
 TESTED := $(foreach m,$(MODULES),$(if $(wildcard tests/unit/$(m)/*.c),$(m)))
 $(foreach m,$(TESTED),$(eval $(call test_rules,$(m))))
+UNIT := $(addprefix $(O)/tests/unit_,$(TESTED))
+unit-build: $(UNIT)
 
-.PHONY: all programs
+# Tests of the test machinery: see tests/runner/planted.sh.
+PLANTED := $(patsubst tests/runner/%.c,$(O)/tests/%,$(wildcard tests/runner/planted_*.c))
+$(PLANTED): $(O)/tests/%: $(O)/tests/runner/%.o $(RUNNER_OBJ) $(O)/tests/.command
+	$(CC) $(LDFLAGS_ALL) -o $@ $< $(RUNNER_OBJ) -lcriterion
+planted-build: $(PLANTED)
+
+# --- suites ------------------------------------------------------------------
+# tests/runner/run.sh takes KIND:WHAT items, prints a line for each, the log of
+# whatever fails, and `N passed, N failed` as its last line.
+E2E := $(sort $(wildcard tests/e2e/*.sh))
+RUN  = +@MAKE='$(MAKE)' JOBS='$(JOBS)' BUILD='$(BUILD)' PROFILE='$(PROFILE)' tests/runner/run.sh
+
+unit: ## unit tests of PROFILE
+	$(RUN) build:unit-build $(UNIT:%=unit:%)
+
+e2e: ## end-to-end tests: real processes, real sockets, real kills
+	$(RUN) build:programs $(E2E:%=e2e:%)
+
+check: ## install what is missing, then build and test everything
+	@tools/install-packages.sh build test
+	$(RUN) build:programs build:unit-build \
+	    make:format-check make:check-layers make:check-freestanding \
+	    $(patsubst %,script:%,$(wildcard tests/house/*.sh)) \
+	    $(UNIT:%=unit:%) script:tests/runner/planted.sh $(E2E:%=e2e:%)
+
+asan: ## unit tests under AddressSanitizer, LeakSanitizer and UBSan
+	@tools/install-packages.sh build test
+	@$(MAKE) --no-print-directory PROFILE=asan unit
+
+tsan: ## unit tests under ThreadSanitizer
+	@tools/install-packages.sh build test
+	@$(MAKE) --no-print-directory PROFILE=tsan unit
+
+cov: ## unit tests with line coverage per module
+	@tools/install-packages.sh build test
+	@find $(BUILD)/cov -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory PROFILE=cov unit
+	@tools/coverage.sh $(BUILD)/cov
+
+# --- the house ---------------------------------------------------------------
+C_FILES = $(shell git ls-files '*.c' '*.h')
+
+format: ## format every tracked source
+	clang-format -i $(C_FILES)
+
+format-check: ## every tracked source is formatted
+	@clang-format --dry-run -Werror $(C_FILES)
+
+# What may include what, in the order of the layers.
+LAYERS = $(foreach m,$(MODULES),'module $(m) $($(m)_DEPS)') \
+    $(foreach p,$(PROGRAMS),'program $($(p)_MAIN) $($(p)_MODULES)') \
+    $(foreach m,$(TESTED),'test $(m) $(call test_modules,$(m))')
+check-layers: $(call archives,$(CORE_MODULES) base) ## includes obey the layers; the core is pure
+	@tools/check-layers.sh $(LAYERS)
+	@tools/check-symbols.sh tools/core-symbols.txt $(call archives,$(CORE_MODULES))
+
+# $(1) module
+define freestanding_rules
+$(1)_DEVICE_OBJ := $$(patsubst %.c,$(O)/freestanding/$(1)/%.o,$$($(1)_FREESTANDING))
+$(O)/freestanding/$(1)/%.o: src/$(1)/%.c $(O)/src/$(1)/.command
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_DEVICE) $$($(1)_INC) -MMD -MP -c $$< -o $$@
+-include $$($(1)_DEVICE_OBJ:.o=.d)
+endef
+DEVICE_MODULES := $(foreach m,$(MODULES),$(if $($(m)_FREESTANDING),$(m)))
+$(foreach m,$(DEVICE_MODULES),$(eval $(call freestanding_rules,$(m))))
+DEVICE_OBJ := $(foreach m,$(DEVICE_MODULES),$($(m)_DEVICE_OBJ))
+check-freestanding: $(DEVICE_OBJ) ## what devices link is C99, without malloc and stdio
+	@tools/check-symbols.sh tools/device-symbols.txt $(DEVICE_OBJ)
+
+# --- use ---------------------------------------------------------------------
+DEVNET_DIR  ?= devnet-data
+DEVNET_ARGS ?=
+devnet: ## install what is missing, build, run a local network (DEVNET_ARGS, DEVNET_DIR)
+	@tools/install-packages.sh build
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) PROFILE=release programs
+	@exec $(BUILD)/release/poa devnet --data-dir $(DEVNET_DIR) $(DEVNET_ARGS)
+
+install: programs ## install the programs (DESTDIR, PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	$(if $(PROGRAMS),install -m 755 $(addprefix $(O)/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin)
+
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
+
+.PHONY: all programs unit-build planted-build unit e2e check asan tsan cov format format-check \
+    check-layers check-freestanding devnet install uninstall clean help
+.DELETE_ON_ERROR:
+# Intermediate objects are kept.
+.SECONDARY:
