@@ -41,6 +41,7 @@
 const char *__asan_default_options(void);
 const char *__tsan_default_options(void);
 const char *__ubsan_default_options(void);
+const char *__lsan_default_suppressions(void);
 const char *__asan_default_options(void)
 {
     return "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1";
@@ -52,6 +53,11 @@ const char *__tsan_default_options(void)
 const char *__ubsan_default_options(void)
 {
     return "exitcode=99:print_stacktrace=1";
+}
+/* Criterion's own: not() never frees its node. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcriterion.so";
 }
 
 /* The linker delimits a section that is named like a C identifier. */
@@ -79,9 +85,8 @@ struct job {
 
 struct totals {
     unsigned tested;
-    unsigned failing;
+    unsigned failing; /* as in Criterion, the crashing ones too */
     unsigned crashing;
-    unsigned skipped;
 };
 
 /* The test of this process, set in the child before it starts. */
@@ -311,16 +316,15 @@ static void finish(struct job *j, int status, struct totals *sum)
 
     const char *tag = "PASS";
     if (j->verdict->skipped && !why[0]) {
-        sum->skipped++;
         tag = "SKIP";
     } else {
         sum->tested++;
         if (crash)
             sum->crashing++;
-        else if (why[0])
+        if (why[0]) {
             sum->failing++;
-        if (why[0])
             tag = "FAIL";
+        }
     }
     if (why[0] || verbose) {
         print_log(j->log);
@@ -424,7 +428,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < JOBS_MAX; i++)
         jobs[i].verdict = &verdicts[i];
 
-    struct totals sum = {0, 0, 0, 0};
+    struct totals sum = {0, 0, 0};
     for (struct criterion_test **p = __start_cr_tst; p < __stop_cr_tst; p++) {
         const struct criterion_test *t = *p;
         if (!t || !selected(t, filter))
@@ -434,10 +438,8 @@ int main(int argc, char **argv)
             continue;
         }
         const struct criterion_suite *suite = suite_of(t);
-        if (t->data->disabled || (suite && suite->data && suite->data->disabled)) {
-            sum.skipped++;
+        if (t->data->disabled || (suite && suite->data && suite->data->disabled))
             continue;
-        }
         if (t->data->kind_ != CR_TEST_PARAMETERIZED) {
             start(reap(jobs, (unsigned)jobs_n, false, &sum), t, 0, NULL);
             continue;
@@ -454,6 +456,6 @@ int main(int argc, char **argv)
         return 0;
     reap(jobs, (unsigned)jobs_n, true, &sum);
     printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %u\n", sum.tested,
-           sum.tested - sum.failing - sum.crashing, sum.failing, sum.crashing);
-    return sum.failing + sum.crashing == 0 && sum.tested > 0 ? 0 : 1;
+           sum.tested - sum.failing, sum.failing, sum.crashing);
+    return sum.failing == 0 && sum.tested > 0 ? 0 : 1;
 }
