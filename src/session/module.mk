@@ -1,3 +1,3 @@
-session_SRC  := noise.c session.c
+session_SRC  := noise.c patterns.c session.c
 session_DEPS := vrf base
 session_FREESTANDING := $(session_SRC)
