@@ -1,0 +1,285 @@
+/* Tail probabilities: see poa_bounds.h for the method and its accuracy. */
+#include "poa_bounds.h"
+
+#include <math.h>
+
+#define LN_2PI 1.837877066409345483560659472811
+
+static const struct poa_prob never = {0.0, -INFINITY};
+static const struct poa_prob always = {1.0, 0.0};
+
+static struct poa_prob from_ln(double ln)
+{
+    return ln >= 0 ? always : (struct poa_prob){exp(ln), ln};
+}
+
+static struct poa_prob complement(struct poa_prob a)
+{
+    return (struct poa_prob){1.0 - a.value, log1p(-a.value)};
+}
+
+/* ln(n!) - ln(sqrt(2 pi n) (n/e)^n): the error of Stirling's formula. Exact
+ * values below 16, then the series, whose first omitted term is below 1e-17. */
+static double stirling_error(double n)
+{
+    static const double exact[16] = {
+        0.0,
+        0.0810614667953272582196702,
+        0.0413406959554092940938221,
+        0.02767792568499833914878929,
+        0.02079067210376509311152277,
+        0.01664469118982119216319487,
+        0.01387612882307074799874573,
+        0.01189670994589177009505572,
+        0.010411265261972096497478567,
+        0.009255462182712732917728637,
+        0.008330563433362871256469318,
+        0.007573675487951840794972024,
+        0.006942840107209529865664152,
+        0.006408994188004207068439631,
+        0.005951370112758847735624416,
+        0.005554733551962801371038690,
+    };
+    if (n < 16)
+        return exact[(int)n];
+    double nn = n * n;
+    return (1.0 / 12 -
+            (1.0 / 360 -
+             (1.0 / 1260 - (1.0 / 1680 - (1.0 / 1188 - 691.0 / 360360 / nn) / nn) / nn) / nn) /
+                nn) /
+           n;
+}
+
+/* Deviance x ln(x/m) + m - x without cancellation near x = m. */
+static double deviance(double x, double m)
+{
+    if (fabs(x - m) < 0.1 * (x + m)) {
+        double v = (x - m) / (x + m);
+        double s = (x - m) * v;
+        double ej = 2 * x * v;
+        v *= v;
+        for (int j = 1; j < 1000; j++) {
+            ej *= v;
+            double next = s + ej / (2 * j + 1);
+            if (next == s)
+                break;
+            s = next;
+        }
+        return s;
+    }
+    return x * log(x / m) + m - x;
+}
+
+/* ln P[X = x], X ~ Binomial(n, p), 0 < p < 1, 0 <= x <= n. */
+static double binomial_ln(double n, double p, double x)
+{
+    if (x <= 0)
+        return p < 0.1 ? -deviance(n, n * (1 - p)) - n * p : n * log1p(-p);
+    if (x >= n)
+        return p > 0.9 ? -deviance(n, n * p) - n * (1 - p) : n * log(p);
+    double lc = stirling_error(n) - stirling_error(x) - stirling_error(n - x) - deviance(x, n * p) -
+                deviance(n - x, n * (1 - p));
+    return lc - 0.5 * (LN_2PI + log(x) + log1p(-x / n));
+}
+
+/* First term FIRST_LN times 1 + r(1) + r(1)r(2) + ...; STEP gives the ratio of
+ * term i to term i-1 and 0 past the last. Terms fall from the first on. */
+struct ratio {
+    double (*step)(const struct ratio *r, double i);
+    double a, b, c, d;
+};
+
+static struct poa_prob sum_falling(double first_ln, const struct ratio *r)
+{
+    double term = 1, sum = 1, lost = 0;
+    for (double i = 1;; i++) {
+        term *= r->step(r, i);
+        if (term < sum * 1e-18)
+            break;
+        double y = term - lost; /* Kahan: thousands of terms near the mean */
+        double t = sum + y;
+        lost = t - sum - y;
+        sum = t;
+    }
+    return from_ln(first_ln + log(sum));
+}
+
+/* Binomial, from x upward (a = n, b = first x, c = p / (1-p)) and downward. */
+static double binomial_up(const struct ratio *r, double i)
+{
+    return (r->a - r->b - i + 1) / (r->b + i) * r->c;
+}
+
+static double binomial_down(const struct ratio *r, double i)
+{
+    return (r->b - i + 1) / (r->a - r->b + i) / r->c;
+}
+
+struct poa_prob poa_binomial_tail(uint32_t n, double p, uint32_t t)
+{
+    if (t == 0)
+        return always;
+    if (t > n || !(p > 0))
+        return never;
+    if (p >= 1)
+        return always;
+    if (t > n * p) {
+        struct ratio r = {binomial_up, n, t, p / (1 - p), 0};
+        return sum_falling(binomial_ln(n, p, t), &r);
+    }
+    struct ratio r = {binomial_down, n, t - 1.0, p / (1 - p), 0};
+    return complement(sum_falling(binomial_ln(n, p, t - 1.0), &r));
+}
+
+/* Hypergeometric: x bad among n drawn; a = b_bad, b = first x, c = n, d = m. */
+static double hyper_up(const struct ratio *r, double i)
+{
+    double x = r->b + i; /* ratio of P[x] to P[x-1] */
+    double top = (r->a - x + 1) * (r->c - x + 1);
+    return top <= 0 ? 0 : top / (x * (r->d - r->a - r->c + x));
+}
+
+static double hyper_down(const struct ratio *r, double i)
+{
+    double x = r->b - i; /* ratio of P[x] to P[x+1] */
+    double top = (x + 1) * (r->d - r->a - r->c + x + 1);
+    return top <= 0 || x < 0 ? 0 : top / ((r->a - x) * (r->c - x));
+}
+
+struct poa_prob poa_hypergeometric_tail(uint32_t m, uint32_t b, uint32_t n, uint32_t t)
+{
+    if (b > m || n > m)
+        return never;
+    uint32_t low = n > m - b ? n - (m - b) : 0; /* smallest possible count */
+    uint32_t high = n < b ? n : b;
+    if (t <= low)
+        return always;
+    if (t > high)
+        return never;
+    double mean = (double)n * b / m;
+    double p = (double)n / m;
+    double x = t > mean ? t : t - 1.0;
+    double first;
+    if (n == m || b == m)
+        first = 0;
+    else /* exact identity for any p; this one keeps all three terms central */
+        first = binomial_ln(b, p, x) + binomial_ln(m - b, p, n - x) - binomial_ln(m, p, n);
+    if (t > mean) {
+        struct ratio r = {hyper_up, b, x, n, m};
+        return sum_falling(first, &r);
+    }
+    struct ratio r = {hyper_down, b, x, n, m};
+    return complement(sum_falling(first, &r));
+}
+
+static double poisson_ln(double mean, double x)
+{
+    if (x <= 0)
+        return -mean;
+    return -stirling_error(x) - deviance(x, mean) - 0.5 * (LN_2PI + log(x));
+}
+
+static double poisson_up(const struct ratio *r, double i)
+{
+    return r->a / (r->b + i);
+}
+
+static double poisson_down(const struct ratio *r, double i)
+{
+    return (r->b - i + 1) / r->a;
+}
+
+struct poa_prob poa_poisson_tail(double mean, uint32_t t)
+{
+    if (t == 0)
+        return always;
+    if (!(mean > 0))
+        return never;
+    if (t <= mean)
+        return complement(poa_poisson_below(mean, t));
+    struct ratio r = {poisson_up, mean, t, 0, 0};
+    return sum_falling(poisson_ln(mean, t), &r);
+}
+
+struct poa_prob poa_poisson_below(double mean, uint32_t t)
+{
+    if (t == 0)
+        return never;
+    if (!(mean > 0))
+        return always;
+    if (t > mean)
+        return complement(poa_poisson_tail(mean, t));
+    struct ratio r = {poisson_down, mean, t - 1.0, 0, 0};
+    return sum_falling(poisson_ln(mean, t - 1.0), &r);
+}
+
+/* --- committees ---------------------------------------------------------------- */
+
+static uint32_t fork_threshold(uint32_t n, uint32_t q)
+{
+    return 2 * q > n ? 2 * q - n : 0;
+}
+
+struct poa_bounds poa_bounds_binomial(uint32_t n, uint32_t q, double p, double offline)
+{
+    struct poa_bounds b;
+    b.forge = poa_binomial_tail(n, p, q);
+    b.fork = poa_binomial_tail(n, p, fork_threshold(n, q));
+    b.stall = poa_binomial_tail(n, p + (1 - p) * offline, n - q + 1);
+    return b;
+}
+
+/* Sum over the number x of bad members of P[x] times P[enough of the honest
+ * n-x are offline]. */
+static struct poa_prob pool_stall(uint32_t n, uint32_t q, uint32_t m, uint32_t b, double offline)
+{
+    uint32_t need = n - q + 1;
+    double sum = 0;
+    struct poa_prob above = poa_hypergeometric_tail(m, b, n, 0);
+    for (uint32_t x = 0; x <= n; x++) {
+        struct poa_prob next = poa_hypergeometric_tail(m, b, n, x + 1);
+        double exactly = above.value - next.value;
+        above = next;
+        if (exactly <= 0)
+            continue;
+        sum += exactly * (x >= need ? 1.0 : poa_binomial_tail(n - x, offline, need - x).value);
+    }
+    return (struct poa_prob){sum < 1 ? sum : 1, log(sum < 1 ? sum : 1)};
+}
+
+struct poa_bounds poa_bounds_pool(uint32_t n, uint32_t q, uint32_t m, uint32_t b, double offline)
+{
+    struct poa_bounds r;
+    r.forge = poa_hypergeometric_tail(m, b, n, q);
+    r.fork = poa_hypergeometric_tail(m, b, n, fork_threshold(n, q));
+    r.stall =
+        offline > 0 ? pool_stall(n, q, m, b, offline) : poa_hypergeometric_tail(m, b, n, n - q + 1);
+    return r;
+}
+
+struct poa_bounds poa_bounds_correlated(uint32_t n, uint32_t q, double p, double offline,
+                                        uint32_t c)
+{
+    uint32_t rest = n > c ? n - c : 0;
+    uint32_t fork = fork_threshold(n, q), stall = n - q + 1;
+    struct poa_bounds b;
+    b.forge = poa_binomial_tail(rest, p, q > c ? q - c : 0);
+    b.fork = poa_binomial_tail(rest, p, fork > c ? fork - c : 0);
+    b.stall = poa_binomial_tail(rest, p + (1 - p) * offline, stall > c ? stall - c : 0);
+    return b;
+}
+
+int poa_bounds_plan(double p, double offline, double target, uint32_t n_max, uint32_t *n,
+                    uint32_t *q)
+{
+    for (uint32_t i = 1; i <= n_max; i++)
+        for (uint32_t j = i - (i - 1) / 3; j <= i; j++) {
+            struct poa_bounds b = poa_bounds_binomial(i, j, p, offline);
+            if (b.fork.value <= target && b.stall.value <= target) {
+                *n = i;
+                *q = j;
+                return 0;
+            }
+        }
+    return -1;
+}
