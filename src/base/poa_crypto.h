@@ -62,13 +62,19 @@ struct poa_hash_state {
 struct poa_sha512_state {
     uint8_t opaque[208] __attribute__((aligned(16)));
 };
+struct poa_sha256_state {
+    uint8_t opaque[104] __attribute__((aligned(8)));
+};
 
 /* sodium_init plus nothing else: idempotent, thread-safe. */
 POA_MUST_USE int poa_crypto_init(void);
-/* Known answers and the traps of docs/dependencies.md (among them that this
- * libsodium refuses points of order 2L). POA_E_SELFTEST with the name of what
- * failed in *WHAT. Programs call it before they do anything else. */
+/* Known answers of every primitive, and the traps: this libsodium must refuse
+ * points of order 2L (CVE-2025-69277), non-canonical signatures and low-order
+ * keys. POA_E_SELFTEST with the name of what failed in *WHAT. Programs call it
+ * before they do anything else. */
 POA_MUST_USE int poa_crypto_selftest(const char **what);
+/* The same without BIP340, which devices do not link. Freestanding. */
+POA_MUST_USE int poa_crypto_selftest_device(const char **what);
 
 /* BLAKE2b-256 with the domain as personalisation. */
 void poa_hash_init(struct poa_hash_state *s, enum poa_domain domain);
@@ -83,6 +89,13 @@ void poa_hash2(enum poa_domain domain, const void *a, size_t an, const void *b, 
 void poa_blake2b(const void *bytes, size_t n, const void *key, size_t key_n, uint8_t *out,
                  size_t out_n);
 void poa_sha256(const void *bytes, size_t n, uint8_t out32[32]);
+void poa_sha256_init(struct poa_sha256_state *s);
+void poa_sha256_update(struct poa_sha256_state *s, const void *bytes, size_t n);
+void poa_sha256_final(struct poa_sha256_state *s, uint8_t out32[32]);
+/* Plain BLAKE2b-512, incremental (poa_hash_update in between): the transcript
+ * and HMAC of a Noise handshake need no copy of what they hash. */
+void poa_blake2b_512_init(struct poa_hash_state *s);
+void poa_blake2b_512_final(struct poa_hash_state *s, uint8_t out64[64]);
 void poa_sha512_init(struct poa_sha512_state *s);
 void poa_sha512_update(struct poa_sha512_state *s, const void *bytes, size_t n);
 void poa_sha512_final(struct poa_sha512_state *s, uint8_t out64[64]);
@@ -110,6 +123,42 @@ void poa_aead_seal(const uint8_t key32[32], const uint8_t nonce12[12], struct po
                    struct poa_slice plain, uint8_t *out);
 POA_MUST_USE int poa_aead_open(const uint8_t key32[32], const uint8_t nonce12[12],
                                struct poa_slice ad, struct poa_slice cipher, uint8_t *out);
+
+/* XChaCha20-Poly1305 for data at rest, where nonces are drawn at random. */
+void poa_xaead_seal(const uint8_t key32[32], const uint8_t nonce24[24], struct poa_slice ad,
+                    struct poa_slice plain, uint8_t *out);
+POA_MUST_USE int poa_xaead_open(const uint8_t key32[32], const uint8_t nonce24[24],
+                                struct poa_slice ad, struct poa_slice cipher, uint8_t *out);
+
+/* Argon2id, one lane. POA_E_NO_MEMORY, POA_E_RANGE (parameters). */
+POA_MUST_USE int poa_pwhash(const void *pass, size_t pass_n, const uint8_t salt16[16],
+                            uint64_t passes, uint64_t memory_bytes, uint8_t out32[32]);
+
+/* The edwards25519 group, for the VRF. Points are strict RFC 8032 encodings:
+ * y below p, and no sign bit where x is 0; every function refuses others with
+ * POA_E_KEY. Points outside the prime-order subgroup are allowed, because
+ * RFC 9381 allows them. Scalars are little-endian; those that a function calls
+ * canonical are below the group order L. OUT may be an input. */
+POA_MUST_USE int poa_point_check(const uint8_t p32[32]);
+/* A valid encoding of a point of order L exactly: what honest keys are. */
+bool poa_point_is_prime_order(const uint8_t p32[32]);
+POA_MUST_USE int poa_point_add(const uint8_t p32[32], const uint8_t q32[32], uint8_t out32[32]);
+POA_MUST_USE int poa_point_sub(const uint8_t p32[32], const uint8_t q32[32], uint8_t out32[32]);
+/* K * P for canonical K; constant time in K when P has prime order. */
+POA_MUST_USE int poa_point_mul(const uint8_t k32[32], const uint8_t p32[32], uint8_t out32[32]);
+/* K * base for canonical K; constant time. */
+void poa_point_mul_base(const uint8_t k32[32], uint8_t out32[32]);
+/* 8 * P. */
+POA_MUST_USE int poa_point_mul_cofactor(const uint8_t p32[32], uint8_t out32[32]);
+bool poa_point_is_identity(const uint8_t p32[32]);
+/* 8 * -Q, where Q is the Elligator 2 image of the low 255 bits of R and bit 255
+ * of R is the sign of Q's x (libsodium's from_uniform). */
+void poa_point_from_uniform(const uint8_t r32[32], uint8_t out32[32]);
+bool poa_scalar_is_canonical(const uint8_t s32[32]);
+void poa_scalar_reduce(const uint8_t in64[64], uint8_t out32[32]);
+/* A + B * C mod L. */
+void poa_scalar_muladd(const uint8_t a32[32], const uint8_t b32[32], const uint8_t c32[32],
+                       uint8_t out32[32]);
 
 void poa_random(void *out, size_t n);
 void poa_wipe(void *p, size_t n);
