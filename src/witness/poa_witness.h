@@ -98,6 +98,32 @@ void poa_committee_hash(const struct poa_committee *c, uint8_t out32[32]);
 POA_MUST_USE int poa_committee_check(const struct poa_committee *c);
 /* Index of KEY, or POA_E_NOT_MEMBER. */
 POA_MUST_USE int poa_committee_find(const struct poa_committee *c, const uint8_t key32[32]);
+/* Key of member INDEX; POA_E_NOT_MEMBER. */
+POA_MUST_USE int poa_committee_key(const struct poa_committee *c, uint32_t index,
+                                   uint8_t key32[32]);
+
+/* The draw of a committee from the pool, which anybody can repeat.
+ *
+ * The whole pool in its order when it fits into SIZE; else the candidates with
+ * the lowest H(DRAW, seed || key), skipping whoever would break a cap. */
+struct poa_committee_rule {
+    uint16_t size; /* 0 = the whole pool, at most POA_COMMITTEE_MAX */
+    uint16_t quorum_extra;
+    uint16_t cap_maker, cap_region, cap_provider; /* 0 = none */
+};
+struct poa_candidate {
+    struct poa_member member; /* in */
+    uint8_t score[32];
+    uint16_t seat; /* out: 1 + index in the committee; 0 = not drawn */
+};
+/* Returns by how much the caps had to be raised to fill every seat; 0 = none. */
+uint32_t poa_committee_draw(const struct poa_committee_rule *rule, const uint8_t seed32[32],
+                            struct poa_candidate *pool, size_t n);
+/* The drawn committee; its members are appended to BUFFER, which must outlive
+ * OUT. POA_E_RANGE (nobody drawn), POA_E_BUFFER, POA_E_DUPLICATE. */
+POA_MUST_USE int poa_committee_build(const struct poa_committee_rule *rule, uint32_t epoch,
+                                     const struct poa_candidate *pool, size_t n,
+                                     struct poa_writer *buffer, struct poa_committee *out);
 
 /* --- votes and certificates ------------------------------------------------ */
 
@@ -139,17 +165,19 @@ POA_MUST_USE int poa_vote_check(const struct poa_suite *suite, const uint8_t cha
 POA_MUST_USE int poa_cert_check(const struct poa_suite *suite, const uint8_t chain32[32],
                                 const struct poa_committee *c, const struct poa_cert *cert);
 /* The light client's rule: HEADER is final by CERT of committee C.
- * Errors: POA_E_BLOCK_INVALID (hash or view differ, filler), as above. */
+ * Errors: POA_E_BLOCK_INVALID (hash or view differ, filler), POA_E_CHAIN,
+ * POA_E_QUORUM (not a finalization), as above. */
 POA_MUST_USE int poa_final_check(const struct poa_suite *suite, const uint8_t chain32[32],
                                  const struct poa_committee *c, const struct poa_header *header,
                                  const struct poa_cert *cert);
 
 /* --- assignment: tickets, seats, seals --------------------------------------
  *
- * A device evaluates its VRF once per window. From beta it derives k draws;
- * draw j wins a seat when its first 8 bytes are below the threshold; the slot
- * within the window and the rank come from the next bytes. Expected seats per
- * slot is a genesis parameter. */
+ * A device evaluates its VRF once per window. From beta it derives k draws,
+ * h_j = H(LOTTERY, beta || j): draw j wins a seat when the first 8 bytes of h_j
+ * are below 2^64 * seats_per_slot * window_slots / (eligible * k); the next 8
+ * give its slot in the j-th of k equal parts of the window, the next 8 its
+ * rank. Expected seats per slot is a genesis parameter. */
 
 #define POA_TICKET_TABLE(F)                                                                        \
     F(FIX, device, 32, _, "Ed25519 device key")                                                    \
@@ -182,10 +210,13 @@ struct poa_seat {
 
 void poa_ticket_alpha(const uint8_t chain32[32], const uint8_t seed32[32], uint32_t epoch,
                       uint32_t window, uint8_t out32[32]);
-/* Seats that BETA wins, distinct slots, at most POA_DRAWS_MAX; returns how many. */
+/* k, the draws per ticket: a power of two that divides the window. */
+uint32_t poa_lottery_draws(const struct poa_lottery *l);
+/* Seats that BETA wins, slots ascending and distinct; returns how many. */
 size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
                         struct poa_seat out[POA_DRAWS_MAX]);
-/* Policy `random`: registry index and rank of the J-th seat of SLOT. */
+/* Policy `random`: registry index (0..eligible-1, ELIGIBLE at least 1) and rank
+ * of the J-th draw for SLOT. */
 void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64_t slot, uint32_t j,
                      uint32_t eligible, uint32_t *index, uint64_t *rank);
 /* POA_E_PROOF; BETA on success. */
@@ -219,8 +250,12 @@ POA_RECORD_DECLARE(signed_header, POA_SIGNED_HEADER_TABLE)
     F(BLOB, second, 600, _, "signed object")
 POA_RECORD_DECLARE(evidence, POA_EVIDENCE_TABLE)
 
-/* Votes, headers and seals; a batch is checked by the ledger. C is the
- * committee of the epoch that the objects name. */
+/* Votes, headers and seals; a batch is checked by the ledger (UNSUPPORTED
+ * here). C is the committee of the epoch that the objects name; seals do not
+ * need one (may be NULL).
+ * Errors: POA_E_PROOF (the two do not contradict each other), POA_E_NOT_MEMBER
+ * (not the author's), POA_E_SIGNATURE, POA_E_EPOCH, POA_E_CHAIN, those of the
+ * decoder. */
 POA_MUST_USE int poa_evidence_check(const struct poa_suite *suite, const uint8_t chain32[32],
                                     const struct poa_committee *c, const struct poa_evidence *e);
 
