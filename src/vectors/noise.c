@@ -101,7 +101,7 @@ static bool load_psks(const json_t *list, uint8_t slots, uint8_t psk[PSKS_MAX][3
 {
     size_t want = 0, i;
     for (i = 0; i < PSKS_MAX; i++)
-        want += slots >> i & 1U;
+        want += (unsigned)slots >> i & 1U;
     if (json_array_size(list) != want)
         return want == 0 && list == NULL;
     for (i = 0; i < want; i++) {
