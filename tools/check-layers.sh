@@ -61,13 +61,15 @@ check_file() {
     while IFS=: read -r where inc; do
         if [[ $inc == \"* ]]; then
             header=${inc//\"/}
-            m=${home[${header##*/}]:-}
+            if [[ $header == */* ]]; then
+                complain "$file:$where: includes $header by path; name the file only"
+                continue
+            fi
+            m=${home[$header]:-}
             # Not a header of src: the folder's own, or a test's helper.
             [ -n "$m" ] || continue
             [ "$m" != "$owner" ] || continue
-            if [[ $header == */* ]]; then
-                complain "$file:$where: includes $header by path; name the file only"
-            elif [[ $allowed != *" $m "* ]]; then
+            if [[ $allowed != *" $m "* ]]; then
                 complain "$file:$where: includes $header of $m, which is not among its modules ($3)"
             elif [[ $header != poa_*.h ]]; then
                 complain "$file:$where: includes $header, which is private to $m"
