@@ -99,8 +99,7 @@ void poa_blake2b_512_final(struct poa_hash_state *s, uint8_t out64[64]);
 void poa_sha512_init(struct poa_sha512_state *s);
 void poa_sha512_update(struct poa_sha512_state *s, const void *bytes, size_t n);
 void poa_sha512_final(struct poa_sha512_state *s, uint8_t out64[64]);
-void poa_hmac_sha256(const void *key, size_t key_n, const void *bytes, size_t n,
-                     uint8_t out32[32]);
+void poa_hmac_sha256(const void *key, size_t key_n, const void *bytes, size_t n, uint8_t out32[32]);
 
 /* Ed25519 (RFC 8032), libsodium's strict rule: canonical s, canonical and not
  * small-order A and R. */
@@ -150,6 +149,8 @@ POA_MUST_USE int poa_point_mul(const uint8_t k32[32], const uint8_t p32[32], uin
 void poa_point_mul_base(const uint8_t k32[32], uint8_t out32[32]);
 /* 8 * P. */
 POA_MUST_USE int poa_point_mul_cofactor(const uint8_t p32[32], uint8_t out32[32]);
+/* One of the 8 points whose order divides the cofactor, canonically encoded. */
+bool poa_point_is_small_order(const uint8_t p32[32]);
 bool poa_point_is_identity(const uint8_t p32[32]);
 /* 8 * -Q, where Q is the Elligator 2 image of the low 255 bits of R and bit 255
  * of R is the sign of Q's x (libsodium's from_uniform). */

@@ -1,3 +1,3 @@
-vrf_SRC  := vrf.c
+vrf_SRC  := vrf.c ell2.c
 vrf_DEPS := base
 vrf_FREESTANDING := $(vrf_SRC)
