@@ -59,6 +59,10 @@ quoted = $(subst ','\'',$(1))
 FORCE:
 .PHONY: FORCE
 
+# One short line per command; V=1 shows the commands themselves.
+say = @$(if $(V),:,printf '  %-5s %s\n' $(1) '$@')
+Q  := $(if $(V),,@)
+
 # --- modules -----------------------------------------------------------------
 # $(1) module
 define module_rules
@@ -67,11 +71,13 @@ $(1)_INC := $$(foreach d,$(1) $$($(1)_DEPS),-iquote src/$$(d))
 $$(eval $$(call stamp_rules,$(O)/src/$(1)/.command,$$(CC) $$(AR) $$(CFLAGS_ALL) $$($(1)_INC) $$($(1)_SRC)))
 $(O)/src/$(1)/%.o: src/$(1)/%.c $(O)/src/$(1)/.command
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) $$($(1)_INC) -MMD -MP -c $$< -o $$@
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$($(1)_INC) -MMD -MP -c $$< -o $$@
 $(O)/lib/libpoa_$(1).a: $$($(1)_OBJ) $(O)/src/$(1)/.command
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$($(1)_OBJ)
+	$$(call say,AR)
+	$$(Q)$$(AR) rcs $$@ $$($(1)_OBJ)
 -include $$($(1)_OBJ:.o=.d)
 endef
 $(foreach m,$(MODULES),$(if $($(m)_SRC),$(eval $(call module_rules,$(m)))))
@@ -85,10 +91,12 @@ link     = -Wl,--start-group $(call archives,$(1)) -Wl,--end-group $(call libs,$
 define program_rules
 $$(eval $$(call stamp_rules,$(O)/main/$(1).command,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_PROGRAM) $$($(1)_MAIN) $$($(1)_MODULES) $$(call libs,$$($(1)_MODULES))))
 $(O)/$(1): $(O)/main/$(1).o $$(call archives,$$($(1)_MODULES)) $(O)/main/$(1).command
-	$$(CC) $$(LDFLAGS_PROGRAM) -o $$@ $$< $$(call link,$$($(1)_MODULES))
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LDFLAGS_PROGRAM) -o $$@ $$< $$(call link,$$($(1)_MODULES))
 $(O)/main/$(1).o: $$($(1)_MAIN) $(O)/main/$(1).command
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_ALL) $$(foreach d,$$($(1)_MODULES),-iquote src/$$(d)) -MMD -MP -c $$< -o $$@
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(foreach d,$$($(1)_MODULES),-iquote src/$$(d)) -MMD -MP -c $$< -o $$@
 -include $(O)/main/$(1).d
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
@@ -104,7 +112,8 @@ RUNNER_OBJ := $(if $(filter asan tsan cov,$(PROFILE)),$(O)/tests/runner/runner.o
 $(eval $(call stamp_rules,$(O)/tests/.command,$$(CC) $$(CFLAGS_TEST) $$(LDFLAGS_ALL) $$(RUNNER_OBJ)))
 $(O)/tests/runner/%.o: tests/runner/%.c $(O)/tests/.command
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_TEST) -MMD -MP -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_TEST) -MMD -MP -c $< -o $@
 -include $(wildcard $(O)/tests/runner/*.d)
 
 test_modules = $(if $($(1)_TEST_MODULES),$($(1)_TEST_MODULES),$(1) $($(1)_DEPS))
@@ -113,9 +122,11 @@ $(1)_TEST_OBJ := $$(patsubst tests/unit/%.c,$(O)/tests/unit/%.o,$$(wildcard test
 $$(eval $$(call stamp_rules,$(O)/tests/unit/$(1)/.command,$$($(1)_TEST_OBJ) $$(call test_modules,$(1)) $$(call libs,$$(call test_modules,$(1)))))
 $(O)/tests/unit/$(1)/%.o: tests/unit/$(1)/%.c $(O)/tests/.command $(O)/tests/unit/$(1)/.command
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_TEST) $$(foreach d,$$(call test_modules,$(1)),-iquote src/$$(d)) -iquote tests/runner -MMD -MP -c $$< -o $$@
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(CFLAGS_TEST) $$(foreach d,$$(call test_modules,$(1)),-iquote src/$$(d)) -iquote tests/runner -MMD -MP -c $$< -o $$@
 $(O)/tests/unit_$(1): $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call archives,$$(call test_modules,$(1))) $(O)/tests/.command $(O)/tests/unit/$(1)/.command
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call link,$$(call test_modules,$(1))) -lcriterion
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call link,$$(call test_modules,$(1))) -lcriterion
 -include $$($(1)_TEST_OBJ:.o=.d)
 endef
 TESTED := $(foreach m,$(MODULES),$(if $(wildcard tests/unit/$(m)/*.c),$(m)))
@@ -126,7 +137,8 @@ unit-build: $(UNIT)
 # Tests of the test machinery: see tests/runner/planted.sh.
 PLANTED := $(patsubst tests/runner/%.c,$(O)/tests/%,$(wildcard tests/runner/planted_*.c))
 $(PLANTED): $(O)/tests/%: $(O)/tests/runner/%.o $(RUNNER_OBJ) $(O)/tests/.command
-	$(CC) $(LDFLAGS_ALL) -o $@ $< $(RUNNER_OBJ) -lcriterion
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(RUNNER_OBJ) -lcriterion
 planted-build: $(PLANTED)
 
 # --- suites ------------------------------------------------------------------
@@ -185,7 +197,8 @@ define freestanding_rules
 $(1)_DEVICE_OBJ := $$(patsubst %.c,$(O)/freestanding/$(1)/%.o,$$($(1)_FREESTANDING))
 $(O)/freestanding/$(1)/%.o: src/$(1)/%.c $(O)/src/$(1)/.command
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_DEVICE) $$($(1)_INC) -MMD -MP -c $$< -o $$@
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(CFLAGS_DEVICE) $$($(1)_INC) -MMD -MP -c $$< -o $$@
 -include $$($(1)_DEVICE_OBJ:.o=.d)
 endef
 DEVICE_MODULES := $(foreach m,$(MODULES),$(if $($(m)_FREESTANDING),$(m)))

@@ -7,7 +7,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 status=0
 target=$tmp/debug/lib/libpoa_base.a
-run() { "${MAKE:-make}" --no-print-directory BUILD="$tmp" PROFILE=debug "$@" "$target" 2>&1; }
+run() { "${MAKE:-make}" --no-print-directory BUILD="$tmp" PROFILE=debug V=1 "$@" "$target" 2>&1; }
 expect() { # name pattern text
     if grep -qE -- "$2" <<<"$3"; then echo "ok: $1"; else
         echo "FAIL: $1"
