@@ -1,0 +1,187 @@
+/* rpc: what people and programs ask a node.
+ *
+ * JSON-RPC 2.0 over HTTP from one method table (POA_RPC_METHODS), and plain GET
+ * pages for machines (POA_RPC_PAGES: health, readiness, metrics). One thread
+ * with an event loop of its own, so that a slow reader never delays a vote.
+ *
+ *    core thread      rpc thread                        people
+ *   ┌───────────┐    ┌───────────────────────────┐
+ *   │           │<───│ submit, faucet            │<── POST /   JSON-RPC 2.0
+ *   │           │───>│ poa_rpc_done (any thread) │──>
+ *   │ published │    │                           │
+ *   │  state  ──┼───>│ status, read, block, tx   │<── GET /metrics ...
+ *   └───────────┘    └───────────────────────────┘
+ *
+ * What the node knows comes through struct poa_rpc_backend, which the node
+ * implements. Amounts and 64-bit integers are strings in JSON, hashes and keys
+ * lower-case hex, addresses bech32m.
+ *
+ * poa_rpc_json.h has the dispatcher and the conversion of records, which need
+ * jansson; poa_rpc_client.h the client.
+ */
+#ifndef POA_RPC_H
+#define POA_RPC_H
+
+#include "poa_base.h"
+#include "poa_consensus.h"
+
+#define POA_RPC_PORT_DEFAULT 7645
+
+/* --- latency histograms ------------------------------------------------------
+ *
+ * Log-linear, as in HdrHistogram: 32 steps per power of two, so a quantile is
+ * within 3.2 %. One writer, or a lock of the caller's. */
+#define POA_HISTOGRAM_BITS    5
+#define POA_HISTOGRAM_BUCKETS ((40 - POA_HISTOGRAM_BITS + 1) << POA_HISTOGRAM_BITS)
+struct poa_histogram {
+    uint64_t count, sum_us, max_us;
+    uint64_t bucket[POA_HISTOGRAM_BUCKETS];
+};
+void poa_histogram_add(struct poa_histogram *h, uint64_t us); /* capped at 2^40 us */
+void poa_histogram_merge(struct poa_histogram *into, const struct poa_histogram *from);
+/* Smallest value that at least Q (0..1) of the samples do not exceed, rounded up
+ * to its bucket's end; 0 when there are none. */
+uint64_t poa_histogram_quantile(const struct poa_histogram *h, double q);
+/* Largest value of bucket I. */
+uint64_t poa_histogram_bound(size_t i);
+
+/* --- what the node tells ------------------------------------------------------ */
+
+#define POA_NEVER UINT64_MAX
+
+struct poa_rpc_status {
+    const char *version;              /* static */
+    char name[POA_KEY_LABEL_MAX + 1]; /* of this node */
+    bool ledger, trusted;             /* roles */
+    uint8_t key[32];                  /* node key */
+    struct poa_core_status core;
+    struct poa_st_global global; /* of the finalized state */
+    uint64_t slot;               /* by the clock */
+    uint64_t uptime_ms;
+    uint64_t first_block_ms; /* from the process's start to the first block that became final
+                                while it ran; POA_NEVER: none yet */
+    uint32_t peers;          /* connected */
+    uint32_t devices;        /* connected to the gateway of this node */
+    uint64_t packs;          /* usage packs that the gateway accepted */
+    uint64_t txs_accepted, txs_rejected; /* submitted here */
+    bool faucet;
+    bool ready;    /* answers are current: synchronised, and not halted */
+    char why[128]; /* when not ready */
+};
+
+/* Slices borrow until block_free. */
+struct poa_rpc_block {
+    uint8_t hash[32];
+    struct poa_slice header, body;
+    struct poa_slice cert; /* finalization; empty: a later block's covers it */
+    const struct poa_tx_result *tx;
+    size_t txs;
+    void *hold; /* the backend's */
+};
+
+enum poa_rpc_tx_state {
+    POA_RPC_TX_PENDING, /* accepted here, not in a finalized block yet */
+    POA_RPC_TX_FINAL,
+};
+/* RAW borrows until tx_free. */
+struct poa_rpc_tx {
+    enum poa_rpc_tx_state state;
+    uint64_t height; /* FINAL: where */
+    uint32_t index;
+    int code;             /* FINAL: POA_OK when executed, else why it was skipped */
+    struct poa_slice raw; /* may be empty when the node does not keep it */
+    void *hold;
+};
+
+struct poa_rpc_peer {
+    uint8_t key[32];
+    char name[POA_KEY_LABEL_MAX + 1];
+    char address[128]; /* as configured or seen */
+    bool connected, outbound;
+    uint64_t height; /* last heard of, 0 = never */
+    uint64_t sent_bytes, received_bytes;
+};
+#define POA_RPC_PEERS_MAX 256
+
+/* --- open calls ---------------------------------------------------------------
+ *
+ * A call whose answer is not known yet. The backend ends it exactly once, from
+ * any thread, with poa_rpc_done: CODE is POA_OK or why it was refused, ID32 the
+ * transaction's id (may be NULL when refused). */
+struct poa_rpc_call;
+void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32);
+
+/* --- metrics ------------------------------------------------------------------- */
+
+struct poa_rpc_metrics;
+enum poa_metric_type { POA_METRIC_COUNTER, POA_METRIC_GAUGE };
+/* One sample. Samples of one NAME must follow each other. LABELS is NULL or like
+ * `role="ledger"`, already escaped. */
+void poa_rpc_metric(struct poa_rpc_metrics *m, const char *name, enum poa_metric_type type,
+                    const char *help, const char *labels, double value);
+/* In seconds, with buckets at powers of two. */
+void poa_rpc_metric_histogram(struct poa_rpc_metrics *m, const char *name, const char *help,
+                              const struct poa_histogram *h);
+
+/* --- the backend ----------------------------------------------------------------
+ *
+ * Called on the rpc thread; must answer from published state without waiting
+ * for the core. Any function may be NULL: its methods then answer UNSUPPORTED
+ * (status and read are required). */
+struct poa_rpc_backend {
+    void *ctx;
+    void (*status)(void *ctx, struct poa_rpc_status *out);
+    /* Value bytes of (TABLE, KEY) in the finalized state, appended to OUT.
+     * NOT_FOUND. */
+    int (*read)(void *ctx, enum poa_state_table table, const void *key, size_t key_n,
+                struct poa_writer *out);
+    /* By HASH32, or by HEIGHT when HASH32 is NULL. NOT_FOUND. */
+    int (*block)(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out);
+    void (*block_free)(void *ctx, struct poa_rpc_block *block);
+    /* NOT_FOUND when it is neither pending here nor final. */
+    int (*tx)(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out);
+    void (*tx_free)(void *ctx, struct poa_rpc_tx *tx);
+    /* Takes a copy of RAW, checks it, and ends CALL when the pool of the home
+     * server took it or refused it. */
+    void (*submit)(void *ctx, struct poa_slice raw, struct poa_rpc_call *call);
+    /* Test networks: sends AMOUNT (0: the usual) to ADDRESS32. UNSUPPORTED when
+     * this node has no faucet. */
+    void (*faucet)(void *ctx, const uint8_t address32[32], uint64_t amount,
+                   struct poa_rpc_call *call);
+    /* From acceptance over RPC to finality, of transactions submitted here. */
+    void (*latency)(void *ctx, struct poa_histogram *out);
+    /* Returns how many. */
+    size_t (*peers)(void *ctx, struct poa_rpc_peer *out, size_t max);
+    /* Whether all balances add up to what was issued: walks every account. */
+    int (*audit)(void *ctx, bool *conserved, uint64_t *height);
+    /* The node's own samples. */
+    void (*metrics)(void *ctx, struct poa_rpc_metrics *m);
+};
+
+/* --- the server ----------------------------------------------------------------- */
+
+struct poa_rpc_config {
+    const char *host;         /* numeric; NULL: 127.0.0.1 */
+    uint16_t port;            /* 0: any free one, see poa_rpc_port */
+    bool behind_tls_proxy;    /* allows a HOST beyond loopback: a proxy on the way does TLS */
+    uint32_t connections_max; /* accepted at the same time; others wait. 0: 1,024 */
+    uint32_t body_max;        /* bytes of a request; 0: 1 MiB */
+    uint32_t timeout_s;       /* idle or slow connections are closed; 0: 60 */
+    struct poa_slice genesis; /* encoded; borrowed */
+    const struct poa_rpc_backend *backend; /* borrowed */
+};
+
+struct poa_rpc;
+/* Binds, and starts the thread.
+ * Errors: POA_E_CONFIG (a host beyond loopback without the flag, a bad host),
+ * POA_E_LOCKED (port in use), POA_E_IO, POA_E_NO_MEMORY. */
+POA_MUST_USE int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out,
+                               struct poa_why *why);
+uint16_t poa_rpc_port(const struct poa_rpc *r);
+/* Stops the thread and closes every connection. No callback runs after it
+ * returns; open calls may still be ended until poa_rpc_free. */
+void poa_rpc_stop(struct poa_rpc *r);
+/* Every open call must have been ended. NULL is fine. */
+void poa_rpc_free(struct poa_rpc *r);
+
+#endif
