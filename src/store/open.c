@@ -1,0 +1,325 @@
+/* Opening, closing, and what failures are called. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store_internal.h"
+
+/* Bits of bloom filter per key: an absent batch, transaction or state entry
+ * costs no disk read (1 % false positives). */
+#define BLOOM_BITS 10
+
+const char *space_name(enum space space)
+{
+    switch (space) {
+#define SPACE_ROW(name, prefix, text)                                                              \
+    case SPACE_##name:                                                                             \
+        return text;
+        POA_SPACES(SPACE_ROW)
+#undef SPACE_ROW
+    }
+    return "unknown";
+}
+
+static void keep_why(struct poa_store *s, const char *text)
+{
+    pthread_mutex_lock(&s->why_mutex);
+    snprintf(s->why, sizeof s->why, "%s", text);
+    pthread_mutex_unlock(&s->why_mutex);
+}
+
+static int code_of(const char *message)
+{
+    return strncmp(message, "Corruption", 10) == 0 ? POA_E_STORE_CORRUPT : POA_E_STORE;
+}
+
+int store_error(struct poa_store *s, enum space space, const char *doing, char *message)
+{
+    char text[sizeof s->why];
+    snprintf(text, sizeof text, "%s %s: %s", doing, space_name(space), message);
+    keep_why(s, text);
+    int code = code_of(message);
+    leveldb_free(message);
+    return code;
+}
+
+int store_corrupt(struct poa_store *s, enum space space, const char *what)
+{
+    char text[sizeof s->why];
+    snprintf(text, sizeof text, "%s in %s is damaged", what, space_name(space));
+    keep_why(s, text);
+    return POA_E_STORE_CORRUPT;
+}
+
+void poa_store_why(struct poa_store *s, char *out, size_t n)
+{
+    pthread_mutex_lock(&s->why_mutex);
+    snprintf(out, n, "%s", s->why);
+    pthread_mutex_unlock(&s->why_mutex);
+}
+
+const uint8_t *poa_store_chain(const struct poa_store *s)
+{
+    return s->chain;
+}
+
+struct key key_bytes(enum space space, const void *bytes, size_t n)
+{
+    struct key k;
+    POA_ASSERT(n < sizeof k.p);
+    k.p[0] = (char)space;
+    memcpy(k.p + 1, bytes, n);
+    k.n = n + 1;
+    return k;
+}
+
+struct key key_number(enum space space, uint64_t number)
+{
+    uint8_t be[8];
+    poa_put_be64(be, number);
+    return key_bytes(space, be, sizeof be);
+}
+
+struct key key_expiry(uint64_t expires_ms, const uint8_t hash32[32])
+{
+    uint8_t be[40];
+    poa_put_be64(be, expires_ms);
+    memcpy(be + 8, hash32, 32);
+    return key_bytes(SPACE_EXPIRY, be, sizeof be);
+}
+
+/* The lock is ours, not LevelDB's, to be able to say who holds it. */
+static int take_lock(struct poa_store *s, char *why, size_t why_n)
+{
+    char path[sizeof s->dir + 8];
+    snprintf(path, sizeof path, "%s/LOCK", s->dir);
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0) {
+        snprintf(why, why_n, "cannot open %s: %s", path, strerror(errno));
+        return POA_E_IO;
+    }
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB)) {
+        char pid[16] = "";
+        ssize_t n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
+        pid[n > 0 ? n : 0] = 0;
+        pid[strcspn(pid, "\n")] = 0;
+        snprintf(why, why_n, "%s is in use by process %s: stop it first", s->dir,
+                 pid[0] ? pid : "?");
+        return POA_E_LOCKED;
+    }
+    char pid[16];
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) || pwrite(s->lock_fd, pid, (size_t)n, 0) != n) {
+        snprintf(why, why_n, "cannot write %s: %s", path, strerror(errno));
+        return POA_E_IO;
+    }
+    return POA_OK;
+}
+
+static int put_first_meta(struct poa_store *s, const uint8_t chain32[32])
+{
+    leveldb_writebatch_t *wb = leveldb_writebatch_create();
+    uint8_t format[2] = {POA_STORE_FORMAT & 0xff, POA_STORE_FORMAT >> 8};
+    struct key f = key_bytes(SPACE_META, "format", 6);
+    struct key c = key_bytes(SPACE_META, "chain", 5);
+    leveldb_writebatch_put(wb, f.p, f.n, (const char *)format, sizeof format);
+    leveldb_writebatch_put(wb, c.p, c.n, (const char *)chain32, 32);
+    int rc = store_write(s, wb, true, 64);
+    leveldb_writebatch_destroy(wb);
+    return rc;
+}
+
+static int check_meta(struct poa_store *s, const uint8_t *chain32, char *why, size_t why_n)
+{
+    struct poa_store_value v = {.own = NULL};
+    int rc = poa_store_get_meta(s, "format", &v);
+    if (rc == POA_E_NOT_FOUND) {
+        leveldb_iterator_t *it = leveldb_create_iterator(s->db, s->scan);
+        leveldb_iter_seek_to_first(it);
+        bool empty = !leveldb_iter_valid(it);
+        leveldb_iter_destroy(it);
+        if (!empty || !chain32) {
+            snprintf(why, why_n, "%s/db is not a database of poa: choose another directory",
+                     s->dir);
+            return POA_E_STORE_VERSION;
+        }
+        rc = put_first_meta(s, chain32);
+        if (rc) {
+            poa_store_why(s, why, why_n);
+            return rc;
+        }
+        memcpy(s->chain, chain32, 32);
+        return POA_OK;
+    }
+    if (rc) {
+        poa_store_why(s, why, why_n);
+        return rc;
+    }
+    unsigned format = v.bytes.n == 2 ? poa_le16(v.bytes.p) : 0;
+    poa_store_value_free(&v);
+    if (format != POA_STORE_FORMAT) {
+        snprintf(why, why_n,
+                 "%s has store format %u, this program writes %d: use the version "
+                 "that made it, or sync into a new directory",
+                 s->dir, format, POA_STORE_FORMAT);
+        return POA_E_STORE_VERSION;
+    }
+    rc = poa_store_get_meta(s, "chain", &v);
+    if (!rc && v.bytes.n != 32)
+        rc = store_corrupt(s, SPACE_META, "chain");
+    if (rc) {
+        poa_store_value_free(&v);
+        poa_store_why(s, why, why_n);
+        return rc == POA_E_NOT_FOUND ? POA_E_STORE_CORRUPT : rc;
+    }
+    memcpy(s->chain, v.bytes.p, 32);
+    poa_store_value_free(&v);
+    if (chain32 && memcmp(chain32, s->chain, 32) != 0) {
+        char ours[17], theirs[17];
+        poa_hex(s->chain, 8, theirs);
+        poa_hex(chain32, 8, ours);
+        snprintf(why, why_n,
+                 "%s belongs to chain %s..., the genesis file is of chain %s...: "
+                 "use its own genesis or another directory",
+                 s->dir, theirs, ours);
+        return POA_E_STORE_CHAIN;
+    }
+    return POA_OK;
+}
+
+/* Arrival numbers go on after the last stored batch. */
+static int find_next_batch(struct poa_store *s)
+{
+    leveldb_iterator_t *it = leveldb_create_iterator(s->db, s->scan);
+    struct key end = key_number(SPACE_BATCH, UINT64_MAX);
+    leveldb_iter_seek(it, end.p, end.n);
+    if (leveldb_iter_valid(it))
+        leveldb_iter_prev(it);
+    else
+        leveldb_iter_seek_to_last(it);
+    s->next_batch = 1;
+    if (leveldb_iter_valid(it)) {
+        size_t n = 0;
+        const char *k = leveldb_iter_key(it, &n);
+        if (n == 9 && k[0] == SPACE_BATCH)
+            s->next_batch = poa_be64((const uint8_t *)k + 1) + 1;
+    }
+    char *message = NULL;
+    leveldb_iter_get_error(it, &message);
+    leveldb_iter_destroy(it);
+    s->batches = s->next_batch - 1;
+    return message ? store_error(s, SPACE_BATCH, "reading", message) : POA_OK;
+}
+
+static int open_db(struct poa_store *s, const struct poa_store_config *c, char *why, size_t why_n)
+{
+    char path[sizeof s->dir + 4], current[sizeof path + 8];
+    snprintf(path, sizeof path, "%s/db", s->dir);
+    snprintf(current, sizeof current, "%s/CURRENT", path);
+    if (!c->create && access(current, F_OK)) {
+        snprintf(why, why_n, "%s holds no database", s->dir);
+        return POA_E_NOT_FOUND;
+    }
+    s->options = leveldb_options_create();
+    s->cache = leveldb_cache_create_lru(c->cache_bytes);
+    s->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
+    leveldb_options_set_create_if_missing(s->options, c->create);
+    leveldb_options_set_paranoid_checks(s->options, 1);
+    leveldb_options_set_write_buffer_size(s->options, c->write_buffer_bytes);
+    leveldb_options_set_max_open_files(s->options, c->max_open_files);
+    leveldb_options_set_cache(s->options, s->cache);
+    leveldb_options_set_filter_policy(s->options, s->bloom);
+    /* Signatures, keys and hashes do not compress. */
+    leveldb_options_set_compression(s->options, leveldb_no_compression);
+    s->read = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(s->read, 1);
+    s->scan = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(s->scan, 1);
+    leveldb_readoptions_set_fill_cache(s->scan, 0);
+    s->sync = leveldb_writeoptions_create();
+    leveldb_writeoptions_set_sync(s->sync, 1);
+    s->lazy = leveldb_writeoptions_create();
+    char *message = NULL;
+    s->db = leveldb_open(s->options, path, &message);
+    if (!s->db) {
+        int rc = code_of(message);
+        snprintf(why, why_n, "cannot open %s: %s", path, message);
+        leveldb_free(message);
+        return rc;
+    }
+    return POA_OK;
+}
+
+int poa_store_open(const struct poa_store_config *c, struct poa_store **out, char *why,
+                   size_t why_n)
+{
+    struct poa_store *s = calloc(1, sizeof *s);
+    if (!s) {
+        snprintf(why, why_n, "out of memory");
+        return POA_E_NO_MEMORY;
+    }
+    s->lock_fd = -1;
+    s->tx_index = c->tx_index;
+    pthread_mutex_init(&s->why_mutex, NULL);
+    int rc = POA_OK;
+    if (strlen(c->dir) >= sizeof s->dir) {
+        snprintf(why, why_n, "the name of the data directory is too long");
+        rc = POA_E_LIMIT;
+    }
+    if (!rc) {
+        snprintf(s->dir, sizeof s->dir, "%s", c->dir);
+        if (mkdir(s->dir, 0700) && errno != EEXIST) {
+            snprintf(why, why_n, "cannot create %s: %s", s->dir, strerror(errno));
+            rc = POA_E_IO;
+        }
+    }
+    if (!rc)
+        rc = take_lock(s, why, why_n);
+    if (!rc)
+        rc = open_db(s, c, why, why_n);
+    if (!rc)
+        rc = check_meta(s, c->chain32, why, why_n);
+    if (!rc) {
+        rc = find_next_batch(s);
+        if (rc)
+            poa_store_why(s, why, why_n);
+    }
+    if (rc) {
+        poa_store_close(s);
+        return rc;
+    }
+    *out = s;
+    return POA_OK;
+}
+
+void poa_store_close(struct poa_store *s)
+{
+    if (!s)
+        return;
+    if (s->db)
+        leveldb_close(s->db);
+    if (s->options) {
+        leveldb_options_destroy(s->options);
+        leveldb_readoptions_destroy(s->read);
+        leveldb_readoptions_destroy(s->scan);
+        leveldb_writeoptions_destroy(s->sync);
+        leveldb_writeoptions_destroy(s->lazy);
+        leveldb_cache_destroy(s->cache);
+        leveldb_filterpolicy_destroy(s->bloom);
+    }
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    pthread_mutex_destroy(&s->why_mutex);
+    free(s);
+}
+
+void poa_store_compact(struct poa_store *s)
+{
+    char first = 0, last = (char)0x7f;
+    leveldb_compact_range(s->db, &first, 1, &last, 1);
+}

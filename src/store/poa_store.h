@@ -1,0 +1,207 @@
+/* store: what a node keeps on disk. One LevelDB database per data directory.
+ *
+ *   DIR/LOCK   held by the process that uses the directory
+ *   DIR/db     the database
+ *
+ *   prefix  key                      value
+ *   m       name                     meta: format, chain, checkpoint, marks
+ *   w       sequence number, BE      write-ahead record: type, bytes
+ *   b       arrival number, BE       batch bytes, written once
+ *   d       batch digest             arrival number, height that lists it
+ *   h       height, BE               stored_block
+ *   r       height, BE               stored_receipts
+ *   t       transaction id           height, index in the block (optional)
+ *   s       state key                state entry, as of the checkpoint
+ *   x       blob hash                expiry, bytes
+ *   y       expiry, BE, blob hash    nothing: blobs in the order they expire
+ *
+ * Numbers that grow are keys in big-endian, so that LevelDB moves files
+ * instead of rewriting them.
+ *
+ * Threading: one thread writes (everything with a struct poa_store_batch, and
+ * poa_store_prune, poa_store_forget); any thread reads. A write error is
+ * sticky: every later write fails with it, and the owner must stop.
+ *
+ * Errors of every function here: STORE (disk), STORE_CORRUPT (the key space is
+ * named in poa_store_why), and what the function adds.
+ */
+#ifndef POA_STORE_H
+#define POA_STORE_H
+
+#include "poa_codec.h"
+
+#define POA_STORE_FORMAT    1
+#define POA_STORE_NAME_MAX  80   /* bytes of a meta name */
+#define POA_STORE_GROUP_MAX 4096 /* batches put per write */
+
+/* --- records ----------------------------------------------------------------- */
+
+#define POA_STORED_LOCATOR_TABLE(F)                                                                \
+    F(U64, number, 0, _, "arrival number of a batch")                                              \
+    F(FIX, digest, 32, _, "its digest")
+POA_RECORD_DECLARE(stored_locator, POA_STORED_LOCATOR_TABLE)
+
+#define POA_STORED_BLOCK_TABLE(F)                                                                  \
+    F(BLOB, header, 1024, _, "encoded header")                                                     \
+    F(BLOB, body, 1048576, _, "encoded body")                                                      \
+    F(BLOB, cert, 16384, _, "finalization; empty: a later block's covers this one")                \
+    F(FIX, hash, 32, _, "header hash")                                                             \
+    F(FIX, root, 32, _, "state root after the block")                                              \
+    F(LIST, batches, 256, stored_locator, "the listed batches, in order")
+POA_RECORD_DECLARE(stored_block, POA_STORED_BLOCK_TABLE)
+
+#define POA_STORED_FAILURE_TABLE(F)                                                                \
+    F(U32, index, 0, _, "position of the transaction in the block")                                \
+    F(U16, code, 0, _, "error number")
+POA_RECORD_DECLARE(stored_failure, POA_STORED_FAILURE_TABLE)
+
+/* Transaction ids are not repeated here: they follow from the batches. */
+#define POA_STORED_RECEIPTS_TABLE(F)                                                               \
+    F(U32, txs, 0, _, "transactions in the block")                                                 \
+    F(LIST, failed, 1048576, stored_failure, "those that were skipped; index ascending")
+POA_RECORD_DECLARE(stored_receipts, POA_STORED_RECEIPTS_TABLE)
+
+#define POA_STORED_CHECKPOINT_TABLE(F)                                                             \
+    F(U64, height, 0, _, "last block that the state contains")                                     \
+    F(FIX, root, 32, _, "state root after it")
+POA_RECORD_DECLARE(stored_checkpoint, POA_STORED_CHECKPOINT_TABLE)
+
+/* --- opening ------------------------------------------------------------------ */
+
+struct poa_store;
+
+struct poa_store_config {
+    const char *dir;        /* created when missing, mode 0700 */
+    const uint8_t *chain32; /* NULL: any chain (tools) */
+    bool create;            /* make a new database when there is none */
+    bool tx_index;          /* keep transaction id -> height, index */
+    size_t write_buffer_bytes, cache_bytes;
+    int max_open_files;
+};
+
+/* Errors: LOCKED another process uses it, NOT_FOUND no database and !create,
+ *         STORE_VERSION, STORE_CHAIN, IO. WHY gets one line that says what was
+ *         wrong and what to do. */
+POA_MUST_USE int poa_store_open(const struct poa_store_config *config, struct poa_store **out,
+                                char *why, size_t why_n);
+void poa_store_close(struct poa_store *s);
+/* The text of the last failure, or "". Copied to OUT. */
+void poa_store_why(struct poa_store *s, char *out, size_t n);
+/* Chain id that the database belongs to. */
+const uint8_t *poa_store_chain(const struct poa_store *s);
+
+/* A value read from the database; give it back with poa_store_value_free. */
+struct poa_store_value {
+    struct poa_slice bytes;
+    void *own;
+};
+void poa_store_value_free(struct poa_store_value *v);
+
+/* --- writing: one group, one fsync ------------------------------------------------ */
+
+struct poa_store_batch;
+
+/* What happened to one transaction of a block. */
+struct poa_store_fate {
+    uint8_t id[32];
+    uint16_t code; /* 0: executed, else the error number */
+};
+
+struct poa_store_block {
+    uint64_t height;
+    struct poa_slice header, body, cert;
+    uint8_t hash[32], root[32];
+    const uint8_t (*batch)[32]; /* digests, each stored before or in the same group */
+    uint32_t batches;
+    const struct poa_store_fate *tx; /* in order */
+    uint32_t txs;
+};
+
+POA_MUST_USE int poa_store_batch_new(struct poa_store *s, struct poa_store_batch **out);
+void poa_store_batch_free(struct poa_store_batch *b);
+/* Bytes and operations put since the last write. */
+size_t poa_store_batch_bytes(const struct poa_store_batch *b);
+size_t poa_store_batch_ops(const struct poa_store_batch *b);
+
+void poa_store_put_record(struct poa_store_batch *b, uint64_t seq, uint16_t type,
+                          struct poa_slice bytes);
+/* The bytes go to the batch store (once, however often they are put); the
+ * write-ahead log gets a reference of TYPE under SEQ. SEQ 0: no reference.
+ * Errors: FULL after POA_STORE_GROUP_MAX batches: write first. */
+POA_MUST_USE int poa_store_put_batch(struct poa_store_batch *b, uint64_t seq, uint16_t type,
+                                     const uint8_t digest32[32], struct poa_slice bytes);
+/* Errors: NOT_FOUND a listed batch is not stored, INVALID a slice is too long. */
+POA_MUST_USE int poa_store_put_block(struct poa_store_batch *b, const struct poa_store_block *blk);
+/* Adds the certificate to a block that was stored without. NOT_FOUND. */
+POA_MUST_USE int poa_store_put_cert(struct poa_store_batch *b, uint64_t height,
+                                    struct poa_slice cert);
+/* Name: 1..POA_STORE_NAME_MAX characters; other modules' names contain a '/'. */
+void poa_store_put_meta(struct poa_store_batch *b, const char *name, struct poa_slice value);
+/* Empty VALUE: the entry is deleted. */
+void poa_store_put_state(struct poa_store_batch *b, const uint8_t key32[32],
+                         struct poa_slice value);
+POA_MUST_USE int poa_store_put_checkpoint(struct poa_store_batch *b,
+                                          const struct poa_stored_checkpoint *c);
+/* Blobs are addressed by their hash and kept until EXPIRES_MS. */
+void poa_store_put_blob(struct poa_store_batch *b, const uint8_t hash32[32], uint64_t expires_ms,
+                        struct poa_slice bytes);
+/* Writes everything put since the last write and empties B. SYNC: durable on
+ * return, and so is everything written before. */
+POA_MUST_USE int poa_store_write(struct poa_store_batch *b, bool sync);
+
+/* Deletes write-ahead records below SEQ, and batches among them that no block
+ * lists. Works in its own small writes without fsync: losing one is harmless.
+ * The caller has written its group before, here and in poa_store_prune. */
+POA_MUST_USE int poa_store_forget(struct poa_store *s, uint64_t seq);
+/* Deletes blocks below HEIGHT with their batches and receipts, at most MAX_BLOCKS
+ * per call; *DONE says whether none is left. */
+POA_MUST_USE int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t max_blocks,
+                                 bool *done);
+/* Deletes blobs that expired before NOW_MS, at most MAX. */
+POA_MUST_USE int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max);
+/* Rewrites the database without what was deleted. Slow. */
+void poa_store_compact(struct poa_store *s);
+
+/* --- reading ------------------------------------------------------------------- */
+
+/* NOT_FOUND. */
+POA_MUST_USE int poa_store_get_meta(struct poa_store *s, const char *name,
+                                    struct poa_store_value *v);
+POA_MUST_USE int poa_store_get_checkpoint(struct poa_store *s, struct poa_stored_checkpoint *out);
+/* OUT borrows from V. */
+POA_MUST_USE int poa_store_get_block(struct poa_store *s, uint64_t height,
+                                     struct poa_store_value *v, struct poa_stored_block *out);
+POA_MUST_USE int poa_store_get_receipts(struct poa_store *s, uint64_t height,
+                                        struct poa_store_value *v, struct poa_stored_receipts *out);
+/* Code of transaction INDEX, by binary search; 0 when it was executed. */
+uint16_t poa_store_receipt_code(const struct poa_stored_receipts *r, uint32_t index);
+POA_MUST_USE int poa_store_get_batch_at(struct poa_store *s, uint64_t number,
+                                        struct poa_store_value *v);
+POA_MUST_USE int poa_store_get_batch(struct poa_store *s, const uint8_t digest32[32],
+                                     struct poa_store_value *v);
+POA_MUST_USE int poa_store_find_tx(struct poa_store *s, const uint8_t id32[32], uint64_t *height,
+                                   uint32_t *index);
+POA_MUST_USE int poa_store_get_blob(struct poa_store *s, const uint8_t hash32[32],
+                                    struct poa_store_value *v);
+/* First and last stored height; both 0 when there is no block. */
+POA_MUST_USE int poa_store_heights(struct poa_store *s, uint64_t *first, uint64_t *last);
+
+/* Calls VISIT for every write-ahead record in order, batches with their bytes;
+ * stops at its first error. BYTES borrows for the call. */
+POA_MUST_USE int poa_store_each_record(struct poa_store *s,
+                                       int (*visit)(void *ctx, uint64_t seq, uint16_t type,
+                                                    struct poa_slice bytes),
+                                       void *ctx);
+POA_MUST_USE int poa_store_each_state(struct poa_store *s,
+                                      int (*visit)(void *ctx, const uint8_t key32[32],
+                                                   struct poa_slice value),
+                                      void *ctx);
+
+struct poa_store_stats {
+    uint64_t batches;               /* arrival numbers given out */
+    uint64_t writes, synced, bytes; /* by this process */
+    uint64_t disk_bytes;            /* files of the database */
+};
+void poa_store_stats(struct poa_store *s, struct poa_store_stats *out);
+
+#endif

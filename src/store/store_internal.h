@@ -1,0 +1,97 @@
+/* Shared by the files of src/store only. */
+#ifndef POA_STORE_INTERNAL_H
+#define POA_STORE_INTERNAL_H
+
+#include <leveldb/c.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "poa_store.h"
+
+/* Key spaces. X(NAME, prefix, "what poa_store_why calls it") */
+#define POA_SPACES(X)                                                                              \
+    X(META, 'm', "meta")                                                                           \
+    X(RECORD, 'w', "write-ahead log")                                                              \
+    X(BATCH, 'b', "batches")                                                                       \
+    X(DIGEST, 'd', "batch index")                                                                  \
+    X(BLOCK, 'h', "blocks")                                                                        \
+    X(RECEIPTS, 'r', "receipts")                                                                   \
+    X(TX, 't', "transaction index")                                                                \
+    X(STATE, 's', "state")                                                                         \
+    X(BLOB, 'x', "blobs")                                                                          \
+    X(EXPIRY, 'y', "blob expiry")
+
+enum space {
+#define SPACE_ROW(name, prefix, text) SPACE_##name = (prefix),
+    POA_SPACES(SPACE_ROW)
+#undef SPACE_ROW
+};
+
+#define KEY_MAX (1 + POA_STORE_NAME_MAX)
+struct key {
+    char p[KEY_MAX];
+    size_t n;
+};
+struct key key_number(enum space space, uint64_t number);
+struct key key_bytes(enum space space, const void *bytes, size_t n);
+struct key key_expiry(uint64_t expires_ms, const uint8_t hash32[32]);
+
+/* The batch index: arrival number, and the height of the block that lists it
+ * (0: none yet), both little-endian. */
+#define DIGEST_VALUE_BYTES 16
+/* Write-ahead value: type u8, then the bytes. For a batch the top bit of the
+ * type is set and a stored_locator stands for the bytes. */
+#define RECORD_REFERENCE 0x80u
+#define LOCATOR_BYTES    40
+
+struct poa_store {
+    leveldb_t *db;
+    leveldb_options_t *options;
+    leveldb_readoptions_t *read, *scan;
+    leveldb_writeoptions_t *sync, *lazy;
+    leveldb_cache_t *cache;
+    leveldb_filterpolicy_t *bloom;
+    int lock_fd;
+    bool tx_index;
+    uint8_t chain[32];
+    char dir[4096];
+    uint64_t next_batch; /* writer's */
+    _Atomic uint64_t batches, writes, synced, bytes;
+    _Atomic int failed; /* sticky write error */
+    pthread_mutex_t why_mutex;
+    char why[512];
+};
+
+/* One batch put but not written yet. */
+struct fresh {
+    uint8_t digest[32];
+    uint64_t number;
+};
+#define FRESH_SLOTS (2 * POA_STORE_GROUP_MAX)
+
+struct poa_store_batch {
+    struct poa_store *store;
+    leveldb_writebatch_t *wb;
+    size_t bytes, ops;
+    bool indexed; /* entries of executed transactions are waiting */
+    uint32_t fresh_n;
+    uint16_t slot[FRESH_SLOTS]; /* open addressing: index into fresh + 1 */
+    struct fresh fresh[POA_STORE_GROUP_MAX];
+    uint8_t *scratch; /* for encoding */
+    size_t scratch_cap;
+};
+
+/* Takes LevelDB's message, frees it, keeps it for poa_store_why; the code. */
+int store_error(struct poa_store *s, enum space space, const char *doing, char *message);
+/* Our own finding: the bytes at SPACE are not what we wrote. */
+int store_corrupt(struct poa_store *s, enum space space, const char *what);
+const char *space_name(enum space space);
+
+int store_get(struct poa_store *s, enum space space, const struct key *key,
+              struct poa_store_value *v);
+/* Arrival number and height of DIGEST; NOT_FOUND. */
+int store_find_batch(struct poa_store *s, const uint8_t digest32[32], uint64_t *number,
+                     uint64_t *height);
+int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes);
+
+#endif

@@ -1,0 +1,510 @@
+/* Groups of writes, and what deletes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_internal.h"
+
+/* What LevelDB's log adds to an operation: tags, lengths, a share of the
+ * record heads. Only for poa_store_batch_bytes. */
+#define OP_OVERHEAD 16
+/* Deletions per write of forget, prune and expire. */
+#define DELETE_GROUP 512
+
+int poa_store_batch_new(struct poa_store *s, struct poa_store_batch **out)
+{
+    struct poa_store_batch *b = calloc(1, sizeof *b);
+    if (!b)
+        return POA_E_NO_MEMORY;
+    b->store = s;
+    b->wb = leveldb_writebatch_create();
+    *out = b;
+    return POA_OK;
+}
+
+void poa_store_batch_free(struct poa_store_batch *b)
+{
+    if (!b)
+        return;
+    leveldb_writebatch_destroy(b->wb);
+    free(b->scratch);
+    free(b);
+}
+
+size_t poa_store_batch_bytes(const struct poa_store_batch *b)
+{
+    return b->bytes;
+}
+
+size_t poa_store_batch_ops(const struct poa_store_batch *b)
+{
+    return b->ops;
+}
+
+static void put(struct poa_store_batch *b, const struct key *k, const void *value, size_t n)
+{
+    leveldb_writebatch_put(b->wb, k->p, k->n, value, n);
+    b->bytes += k->n + n + OP_OVERHEAD;
+    b->ops++;
+}
+
+static void delete (struct poa_store_batch *b, const struct key *k)
+{
+    leveldb_writebatch_delete(b->wb, k->p, k->n);
+    b->bytes += k->n + OP_OVERHEAD;
+    b->ops++;
+}
+
+/* Room to encode N bytes; NULL when out of memory. */
+static uint8_t *scratch(struct poa_store_batch *b, size_t n)
+{
+    if (b->scratch_cap < n) {
+        uint8_t *p = realloc(b->scratch, n);
+        if (!p)
+            return NULL;
+        b->scratch = p;
+        b->scratch_cap = n;
+    }
+    return b->scratch;
+}
+
+/* Blocks reach a megabyte; the buffer for one must not stay for ever. */
+#define SCRATCH_KEEP 65536
+static void scratch_trim(struct poa_store_batch *b)
+{
+    if (b->scratch_cap > SCRATCH_KEEP) {
+        free(b->scratch);
+        b->scratch = NULL;
+        b->scratch_cap = 0;
+    }
+}
+
+/* --- batches that are in the group but not in the database yet ----------------------- */
+
+static size_t fresh_slot(const struct poa_store_batch *b, const uint8_t digest32[32])
+{
+    size_t i = poa_le64(digest32) % FRESH_SLOTS;
+    while (b->slot[i] && memcmp(b->fresh[b->slot[i] - 1].digest, digest32, 32) != 0)
+        i = (i + 1) % FRESH_SLOTS;
+    return i;
+}
+
+static int find_batch(struct poa_store_batch *b, const uint8_t digest32[32], uint64_t *number,
+                      uint64_t *height)
+{
+    uint16_t at = b->slot[fresh_slot(b, digest32)];
+    if (at) {
+        *number = b->fresh[at - 1].number;
+        *height = 0;
+        return POA_OK;
+    }
+    return store_find_batch(b->store, digest32, number, height);
+}
+
+static void put_digest(struct poa_store_batch *b, const uint8_t digest32[32], uint64_t number,
+                       uint64_t height)
+{
+    uint8_t value[DIGEST_VALUE_BYTES];
+    poa_put_le64(value, number);
+    poa_put_le64(value + 8, height);
+    struct key k = key_bytes(SPACE_DIGEST, digest32, 32);
+    put(b, &k, value, sizeof value);
+}
+
+/* --- puts ------------------------------------------------------------------------------- */
+
+void poa_store_put_record(struct poa_store_batch *b, uint64_t seq, uint16_t type,
+                          struct poa_slice bytes)
+{
+    POA_ASSERT(type < RECORD_REFERENCE);
+    uint8_t *p = scratch(b, bytes.n + 1);
+    POA_ASSERT(p);
+    p[0] = (uint8_t)type;
+    if (bytes.n)
+        memcpy(p + 1, bytes.p, bytes.n);
+    struct key k = key_number(SPACE_RECORD, seq);
+    put(b, &k, p, bytes.n + 1);
+    scratch_trim(b);
+}
+
+int poa_store_put_batch(struct poa_store_batch *b, uint64_t seq, uint16_t type,
+                        const uint8_t digest32[32], struct poa_slice bytes)
+{
+    POA_ASSERT(type < RECORD_REFERENCE);
+    uint64_t number = 0, height = 0;
+    int rc = find_batch(b, digest32, &number, &height);
+    if (rc == POA_E_NOT_FOUND) {
+        if (b->fresh_n == POA_STORE_GROUP_MAX)
+            return POA_E_FULL;
+        number = b->store->next_batch++;
+        struct fresh *f = &b->fresh[b->fresh_n++];
+        memcpy(f->digest, digest32, 32);
+        f->number = number;
+        b->slot[fresh_slot(b, digest32)] = (uint16_t)b->fresh_n;
+        struct key k = key_number(SPACE_BATCH, number);
+        put(b, &k, bytes.p, bytes.n);
+        put_digest(b, digest32, number, 0);
+    } else if (rc) {
+        return rc;
+    }
+    if (seq) {
+        uint8_t value[1 + LOCATOR_BYTES];
+        value[0] = (uint8_t)(type | RECORD_REFERENCE);
+        poa_put_le64(value + 1, number);
+        memcpy(value + 9, digest32, 32);
+        struct key k = key_number(SPACE_RECORD, seq);
+        put(b, &k, value, sizeof value);
+    }
+    return POA_OK;
+}
+
+static int put_encoded(struct poa_store_batch *b, const struct key *k, const struct poa_record *rec,
+                       const void *from, size_t cap)
+{
+    uint8_t *p = scratch(b, cap);
+    if (!p)
+        return POA_E_NO_MEMORY;
+    struct poa_writer w = poa_writer_over(p, cap);
+    int rc = poa_record_encode(rec, &w, from);
+    if (rc)
+        return POA_E_INVALID;
+    put(b, k, w.p, w.n);
+    scratch_trim(b);
+    return POA_OK;
+}
+
+static int put_receipts(struct poa_store_batch *b, const struct poa_store_block *blk)
+{
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < blk->txs; i++)
+        failed += blk->tx[i].code != 0;
+    uint8_t *list = malloc(6 * (size_t)failed + 1);
+    if (!list)
+        return POA_E_NO_MEMORY;
+    struct poa_writer w = poa_writer_over(list, 6 * (size_t)failed);
+    for (uint32_t i = 0; i < blk->txs; i++) {
+        if (blk->tx[i].code) {
+            poa_write_u32(&w, i);
+            poa_write_u16(&w, blk->tx[i].code);
+        }
+    }
+    struct poa_stored_receipts r = {.txs = blk->txs,
+                                    .failed = {.bytes = poa_written(&w), .count = failed}};
+    struct key k = key_number(SPACE_RECEIPTS, blk->height);
+    int rc = put_encoded(b, &k, &poa_stored_receipts_record, &r, 16 + w.n);
+    free(list);
+    return rc;
+}
+
+/* A skipped transaction may come again, in this block or later: the entry of
+ * the one that was executed is what stays. */
+static int put_index(struct poa_store_batch *b, const struct poa_store_block *blk)
+{
+    for (int executed = 0; executed <= 1; executed++) {
+        for (uint32_t i = 0; i < blk->txs; i++) {
+            if ((blk->tx[i].code == 0) != executed)
+                continue;
+            struct key k = key_bytes(SPACE_TX, blk->tx[i].id, 32);
+            if (!executed) {
+                if (b->indexed) { /* what the lookup must see */
+                    int rc = poa_store_write(b, false);
+                    if (rc)
+                        return rc;
+                }
+                struct poa_store_value old;
+                int rc = store_get(b->store, SPACE_TX, &k, &old);
+                poa_store_value_free(&old);
+                if (rc == POA_OK)
+                    continue;
+                if (rc != POA_E_NOT_FOUND)
+                    return rc;
+            }
+            uint8_t value[12];
+            poa_put_le64(value, blk->height);
+            poa_put_le32(value + 8, i);
+            put(b, &k, value, sizeof value);
+            b->indexed |= executed;
+        }
+    }
+    return POA_OK;
+}
+
+int poa_store_put_block(struct poa_store_batch *b, const struct poa_store_block *blk)
+{
+    uint8_t *locators = malloc(LOCATOR_BYTES * (size_t)blk->batches + 1);
+    if (!locators)
+        return POA_E_NO_MEMORY;
+    struct poa_writer w = poa_writer_over(locators, LOCATOR_BYTES * (size_t)blk->batches);
+    int rc = POA_OK;
+    for (uint32_t i = 0; !rc && i < blk->batches; i++) {
+        uint64_t number = 0, height = 0;
+        rc = find_batch(b, blk->batch[i], &number, &height);
+        if (rc)
+            break;
+        poa_write_u64(&w, number);
+        poa_write(&w, blk->batch[i], 32);
+        put_digest(b, blk->batch[i], number, blk->height);
+    }
+    if (!rc) {
+        struct poa_stored_block r = {
+            .header = blk->header,
+            .body = blk->body,
+            .cert = blk->cert,
+            .batches = {.bytes = poa_written(&w), .count = blk->batches},
+        };
+        memcpy(r.hash, blk->hash, 32);
+        memcpy(r.root, blk->root, 32);
+        struct key k = key_number(SPACE_BLOCK, blk->height);
+        rc = put_encoded(b, &k, &poa_stored_block_record, &r,
+                         128 + blk->header.n + blk->body.n + blk->cert.n + w.n);
+    }
+    if (!rc && blk->txs)
+        rc = put_receipts(b, blk);
+    if (!rc && b->store->tx_index)
+        rc = put_index(b, blk);
+    free(locators);
+    return rc;
+}
+
+int poa_store_put_cert(struct poa_store_batch *b, uint64_t height, struct poa_slice cert)
+{
+    struct poa_store_value v;
+    struct poa_stored_block blk;
+    int rc = poa_store_get_block(b->store, height, &v, &blk);
+    if (rc)
+        return rc;
+    blk.cert = cert;
+    struct key k = key_number(SPACE_BLOCK, height);
+    rc = put_encoded(b, &k, &poa_stored_block_record, &blk, v.bytes.n + cert.n + 16);
+    poa_store_value_free(&v);
+    return rc;
+}
+
+void poa_store_put_meta(struct poa_store_batch *b, const char *name, struct poa_slice value)
+{
+    struct key k = key_bytes(SPACE_META, name, strlen(name));
+    put(b, &k, value.p, value.n);
+}
+
+void poa_store_put_state(struct poa_store_batch *b, const uint8_t key32[32], struct poa_slice value)
+{
+    struct key k = key_bytes(SPACE_STATE, key32, 32);
+    if (value.n)
+        put(b, &k, value.p, value.n);
+    else
+        delete (b, &k);
+}
+
+int poa_store_put_checkpoint(struct poa_store_batch *b, const struct poa_stored_checkpoint *c)
+{
+    struct key k = key_bytes(SPACE_META, "checkpoint", 10);
+    return put_encoded(b, &k, &poa_stored_checkpoint_record, c, 64);
+}
+
+void poa_store_put_blob(struct poa_store_batch *b, const uint8_t hash32[32], uint64_t expires_ms,
+                        struct poa_slice bytes)
+{
+    uint8_t *p = scratch(b, bytes.n + 8);
+    POA_ASSERT(p);
+    poa_put_le64(p, expires_ms);
+    memcpy(p + 8, bytes.p, bytes.n);
+    struct key k = key_bytes(SPACE_BLOB, hash32, 32);
+    put(b, &k, p, bytes.n + 8);
+    struct key y = key_expiry(expires_ms, hash32);
+    put(b, &y, "", 0);
+    scratch_trim(b);
+}
+
+int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes)
+{
+    int failed = atomic_load(&s->failed);
+    if (failed)
+        return failed;
+    char *message = NULL;
+    leveldb_write(s->db, sync ? s->sync : s->lazy, wb, &message);
+    if (message) {
+        int rc = store_error(s, SPACE_META, "writing the log; last in", message);
+        atomic_store(&s->failed, rc);
+        return rc;
+    }
+    s->writes++;
+    s->synced += sync;
+    s->bytes += bytes;
+    return POA_OK;
+}
+
+int poa_store_write(struct poa_store_batch *b, bool sync)
+{
+    int rc = store_write(b->store, b->wb, sync, b->bytes);
+    leveldb_writebatch_clear(b->wb);
+    b->bytes = 0;
+    b->ops = 0;
+    b->indexed = false;
+    if (b->fresh_n) {
+        memset(b->slot, 0, sizeof b->slot);
+        b->fresh_n = 0;
+    }
+    b->store->batches = b->store->next_batch - 1;
+    return rc;
+}
+
+/* --- deletions ------------------------------------------------------------------------------ */
+
+static void erase(leveldb_writebatch_t *wb, const struct key *k)
+{
+    leveldb_writebatch_delete(wb, k->p, k->n);
+}
+
+static void erase_batch(leveldb_writebatch_t *wb, const struct poa_stored_locator *at)
+{
+    struct key b = key_number(SPACE_BATCH, at->number);
+    struct key d = key_bytes(SPACE_DIGEST, at->digest, 32);
+    erase(wb, &b);
+    erase(wb, &d);
+}
+
+/* Deletes the batch at AT unless a block lists it. */
+static int forget_batch(struct poa_store *s, leveldb_writebatch_t *wb,
+                        const struct poa_stored_locator *at)
+{
+    uint64_t number = 0, height = 0;
+    int rc = store_find_batch(s, at->digest, &number, &height);
+    if (rc == POA_E_NOT_FOUND)
+        return POA_OK;
+    if (!rc && number == at->number && !height)
+        erase_batch(wb, at);
+    return rc;
+}
+
+/* What a pass over a key space does with an entry; *STOP ends the pass. */
+struct sweep {
+    struct poa_store *store;
+    leveldb_writebatch_t *wb;
+    enum space space;
+    struct key first;
+    uint64_t below; /* numbers from here on stay */
+    uint32_t max;
+    int (*entry)(struct sweep *w, const struct key *k, struct poa_slice value);
+};
+
+/* Deletes entries in key order while their number is below the limit, in
+ * small writes; *DONE: reached the limit. */
+static int sweep(struct sweep *w, bool *done)
+{
+    struct poa_store *s = w->store;
+    leveldb_iterator_t *it = leveldb_create_iterator(s->db, s->scan);
+    w->wb = leveldb_writebatch_create();
+    int rc = POA_OK;
+    uint32_t n = 0, total = 0;
+    *done = true;
+    for (leveldb_iter_seek(it, w->first.p, w->first.n); !rc && leveldb_iter_valid(it);
+         leveldb_iter_next(it)) {
+        struct key k;
+        const char *p = leveldb_iter_key(it, &k.n);
+        if (k.n < 9 || k.n > sizeof k.p || p[0] != (char)w->space)
+            break;
+        memcpy(k.p, p, k.n);
+        if (poa_be64((const uint8_t *)p + 1) >= w->below)
+            break;
+        if (total++ == w->max) {
+            *done = false;
+            break;
+        }
+        size_t value_n = 0;
+        const char *value = leveldb_iter_value(it, &value_n);
+        rc = w->entry(w, &k, poa_slice(value, value_n));
+        erase(w->wb, &k);
+        if (++n == DELETE_GROUP && !rc) {
+            rc = store_write(s, w->wb, false, 0);
+            leveldb_writebatch_clear(w->wb);
+            n = 0;
+        }
+    }
+    char *message = NULL;
+    leveldb_iter_get_error(it, &message);
+    if (message) {
+        int bad = store_error(s, w->space, "reading", message);
+        rc = rc ? rc : bad;
+    }
+    leveldb_iter_destroy(it);
+    if (!rc && n)
+        rc = store_write(s, w->wb, false, 0);
+    leveldb_writebatch_destroy(w->wb);
+    return rc;
+}
+
+static int sweep_record(struct sweep *w, const struct key *k, struct poa_slice value)
+{
+    (void)k;
+    if (!value.n || !(value.p[0] & RECORD_REFERENCE))
+        return POA_OK;
+    struct poa_stored_locator at;
+    if (poa_stored_locator_decode(poa_slice(value.p + 1, value.n - 1), &at))
+        return store_corrupt(w->store, SPACE_RECORD, "a reference");
+    return forget_batch(w->store, w->wb, &at);
+}
+
+int poa_store_forget(struct poa_store *s, uint64_t seq)
+{
+    struct sweep w = {.store = s,
+                      .space = SPACE_RECORD,
+                      .first = key_number(SPACE_RECORD, 0),
+                      .below = seq,
+                      .max = UINT32_MAX,
+                      .entry = sweep_record};
+    bool done;
+    return sweep(&w, &done);
+}
+
+static int sweep_block(struct sweep *w, const struct key *k, struct poa_slice value)
+{
+    struct poa_stored_block blk;
+    if (poa_stored_block_decode(value, &blk))
+        return store_corrupt(w->store, SPACE_BLOCK, "a block");
+    struct poa_list_iter it = poa_list_begin(&blk.batches);
+    struct poa_stored_locator at;
+    while (poa_stored_locator_next(&it, &at))
+        erase_batch(w->wb, &at);
+    struct key r = key_number(SPACE_RECEIPTS, poa_be64((const uint8_t *)k->p + 1));
+    erase(w->wb, &r);
+    return POA_OK;
+}
+
+int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t max_blocks, bool *done)
+{
+    struct sweep w = {.store = s,
+                      .space = SPACE_BLOCK,
+                      .first = key_number(SPACE_BLOCK, 0),
+                      .below = height,
+                      .max = max_blocks,
+                      .entry = sweep_block};
+    return sweep(&w, done);
+}
+
+static int sweep_blob(struct sweep *w, const struct key *k, struct poa_slice value)
+{
+    (void)value;
+    if (k->n != 41)
+        return store_corrupt(w->store, SPACE_EXPIRY, "a key");
+    /* A blob that was put again lives until its later expiry. */
+    struct key x = key_bytes(SPACE_BLOB, k->p + 9, 32);
+    struct poa_store_value v;
+    int rc = store_get(w->store, SPACE_BLOB, &x, &v);
+    if (rc)
+        return rc == POA_E_NOT_FOUND ? POA_OK : rc;
+    if (v.bytes.n < 8 || poa_le64(v.bytes.p) < w->below)
+        erase(w->wb, &x);
+    poa_store_value_free(&v);
+    return POA_OK;
+}
+
+int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max)
+{
+    struct sweep w = {.store = s,
+                      .space = SPACE_EXPIRY,
+                      .first = key_number(SPACE_EXPIRY, 0),
+                      .below = now_ms,
+                      .max = max,
+                      .entry = sweep_blob};
+    bool done;
+    return sweep(&w, &done);
+}

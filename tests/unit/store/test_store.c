@@ -1,0 +1,607 @@
+/* The store on a real directory: what was written is there after a reopen, a
+ * torn log loses only its end, damage is named, nobody opens it twice. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "poa_store.h"
+
+static char dir[256];
+static char why[512];
+static const uint8_t chain_a[32] = {1}, chain_b[32] = {2};
+
+static void fresh_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%s/poa-store.XXXXXX", tmp ? tmp : "/tmp");
+    cr_assert(mkdtemp(dir));
+}
+
+static void remove_dir(void)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(store, .init = fresh_dir, .fini = remove_dir);
+
+static int try_open(const uint8_t *chain, bool create, struct poa_store **s)
+{
+    struct poa_store_config c = {.dir = dir,
+                                 .chain32 = chain,
+                                 .create = create,
+                                 .tx_index = true,
+                                 .write_buffer_bytes = 256 * 1024,
+                                 .cache_bytes = 256 * 1024,
+                                 .max_open_files = 64};
+    return poa_store_open(&c, s, why, sizeof why);
+}
+
+static struct poa_store *must_open(void)
+{
+    struct poa_store *s = NULL;
+    int rc = try_open(chain_a, true, &s);
+    cr_assert_eq(rc, POA_OK, "%s: %s", poa_error_name(rc), why);
+    return s;
+}
+
+static struct poa_store_batch *group(struct poa_store *s)
+{
+    struct poa_store_batch *b = NULL;
+    cr_assert_eq(poa_store_batch_new(s, &b), POA_OK);
+    return b;
+}
+
+static struct poa_slice text(const char *t)
+{
+    return poa_slice(t, strlen(t));
+}
+
+static bool says(struct poa_slice s, const char *t)
+{
+    return poa_slice_equal(s, text(t));
+}
+
+static void digest_of(uint32_t n, uint8_t out[32])
+{
+    memset(out, 0x5a, 32);
+    poa_put_le32(out, n * 2654435761u);
+    poa_put_le32(out + 4, n);
+}
+
+struct seen {
+    char line[64][64];
+    int n;
+};
+
+static int note_record(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes)
+{
+    struct seen *s = ctx;
+    cr_assert_lt(s->n, 64);
+    snprintf(s->line[s->n++], 64, "%llu %u %.*s", (unsigned long long)seq, type,
+             (int)(bytes.n > 20 ? 20 : bytes.n), (const char *)bytes.p);
+    return POA_OK;
+}
+
+static struct seen records(struct poa_store *s)
+{
+    struct seen seen = {.n = 0};
+    cr_assert_eq(poa_store_each_record(s, note_record, &seen), POA_OK);
+    return seen;
+}
+
+/* Puts batch I with the bytes "batch I". */
+static void put_numbered(struct poa_store_batch *b, uint64_t seq, uint32_t i)
+{
+    uint8_t d[32];
+    char t[32];
+    digest_of(i, d);
+    snprintf(t, sizeof t, "batch %u", i);
+    cr_assert_eq(poa_store_put_batch(b, seq, 5, d, text(t)), POA_OK);
+}
+
+static int put_block(struct poa_store_batch *b, uint64_t height, uint32_t first, uint32_t n,
+                     const struct poa_store_fate *tx, uint32_t txs)
+{
+    uint8_t digests[256][32];
+    for (uint32_t i = 0; i < n; i++)
+        digest_of(first + i, digests[i]);
+    char body[32];
+    snprintf(body, sizeof body, "body %u", (unsigned)height);
+    struct poa_store_block blk = {.height = height,
+                                  .header = text("header"),
+                                  .body = text(body),
+                                  .cert = text("cert"),
+                                  .hash = {(uint8_t)height},
+                                  .root = {0xee},
+                                  .batch = (const uint8_t(*)[32])digests,
+                                  .batches = n,
+                                  .tx = tx,
+                                  .txs = txs};
+    return poa_store_put_block(b, &blk);
+}
+
+Test(store, reopens_with_everything)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    poa_store_put_record(b, 1, 2, text("vote"));
+    put_numbered(b, 2, 7);
+    put_numbered(b, 3, 8);
+    poa_store_put_record(b, 256, 1, text("epoch"));
+    struct poa_store_fate tx[3] = {{{1}, 0}, {{2}, 205}, {{3}, 0}};
+    cr_assert_eq(put_block(b, 1, 7, 2, tx, 3), POA_OK);
+    cr_assert_eq(put_block(b, 2, 0, 0, NULL, 0), POA_OK);
+    poa_store_put_meta(b, "node/mark", text("yes"));
+    uint8_t k1[32] = {1}, k2[32] = {2};
+    poa_store_put_state(b, k1, text("one"));
+    poa_store_put_state(b, k2, text("two"));
+    struct poa_stored_checkpoint c = {.height = 2, .root = {9}};
+    cr_assert_eq(poa_store_put_checkpoint(b, &c), POA_OK);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_batch_bytes(b), 0);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+
+    s = must_open();
+    struct seen seen = records(s);
+    cr_assert_eq(seen.n, 4);
+    cr_assert_str_eq(seen.line[0], "1 2 vote");
+    cr_assert_str_eq(seen.line[1], "2 5 batch 7");
+    cr_assert_str_eq(seen.line[2], "3 5 batch 8");
+    cr_assert_str_eq(seen.line[3], "256 1 epoch");
+    struct poa_store_value v;
+    struct poa_stored_block blk;
+    cr_assert_eq(poa_store_get_block(s, 1, &v, &blk), POA_OK);
+    cr_assert(says(blk.body, "body 1") && says(blk.cert, "cert") && blk.root[0] == 0xee);
+    cr_assert_eq(blk.batches.count, 2);
+    struct poa_stored_locator at;
+    cr_assert_eq(poa_list_at(&poa_stored_locator_record, &blk.batches, 1, &at), POA_OK);
+    struct poa_store_value bytes;
+    cr_assert_eq(poa_store_get_batch_at(s, at.number, &bytes), POA_OK);
+    cr_assert(says(bytes.bytes, "batch 8"));
+    poa_store_value_free(&bytes);
+    poa_store_value_free(&v);
+
+    struct poa_stored_receipts r;
+    cr_assert_eq(poa_store_get_receipts(s, 1, &v, &r), POA_OK);
+    cr_assert_eq(r.txs, 3);
+    cr_assert_eq(poa_store_receipt_code(&r, 0), 0);
+    cr_assert_eq(poa_store_receipt_code(&r, 1), 205);
+    cr_assert_eq(poa_store_receipt_code(&r, 2), 0);
+    poa_store_value_free(&v);
+    cr_assert_eq(poa_store_get_receipts(s, 2, &v, &r), POA_E_NOT_FOUND);
+
+    uint64_t height = 0, first = 0, last = 0;
+    uint32_t index = 0;
+    cr_assert_eq(poa_store_find_tx(s, tx[2].id, &height, &index), POA_OK);
+    cr_assert_eq(height, 1);
+    cr_assert_eq(index, 2);
+    cr_assert_eq(poa_store_heights(s, &first, &last), POA_OK);
+    cr_assert_eq(first, 1);
+    cr_assert_eq(last, 2);
+    struct poa_stored_checkpoint got;
+    cr_assert_eq(poa_store_get_checkpoint(s, &got), POA_OK);
+    cr_assert_eq(got.height, 2);
+    cr_assert_eq(got.root[0], 9);
+    cr_assert_eq(poa_store_get_meta(s, "node/mark", &v), POA_OK);
+    cr_assert(says(v.bytes, "yes"));
+    poa_store_value_free(&v);
+    poa_store_close(s);
+}
+
+Test(store, empty_has_nothing)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_value v;
+    struct poa_stored_block blk;
+    struct poa_stored_checkpoint c;
+    uint8_t d[32] = {3};
+    uint64_t first = 9, last = 9;
+    uint32_t index;
+    cr_assert_eq(poa_store_get_block(s, 1, &v, &blk), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_get_batch(s, d, &v), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_find_tx(s, d, &first, &index), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_get_checkpoint(s, &c), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_heights(s, &first, &last), POA_OK);
+    cr_assert(first == 0 && last == 0);
+    cr_assert_eq(records(s).n, 0);
+    poa_store_close(s);
+}
+
+Test(store, batch_is_written_once)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    uint8_t d[32];
+    digest_of(1, d);
+    put_numbered(b, 1, 1);
+    size_t once = poa_store_batch_bytes(b);
+    cr_assert_eq(poa_store_put_batch(b, 0, 5, d, text("batch 1")), POA_OK);
+    cr_assert_eq(poa_store_batch_bytes(b), once, "nothing is added to the group");
+    cr_assert_eq(poa_store_write(b, false), POA_OK);
+    cr_assert_eq(poa_store_put_batch(b, 0, 5, d, text("batch 1")), POA_OK);
+    cr_assert_eq(poa_store_batch_ops(b), 0, "nor after it was written");
+    put_numbered(b, 2, 2);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    struct poa_store_stats st;
+    poa_store_stats(s, &st);
+    cr_assert_eq(st.batches, 2);
+    cr_assert_eq(st.synced, 2, "the first meta write and one group");
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    s = must_open();
+    b = group(s);
+    put_numbered(b, 3, 3);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    struct poa_store_value v;
+    cr_assert_eq(poa_store_get_batch_at(s, 3, &v), POA_OK, "numbers go on");
+    poa_store_value_free(&v);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, group_has_a_limit)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    for (uint32_t i = 0; i < POA_STORE_GROUP_MAX; i++)
+        put_numbered(b, i + 1, i);
+    uint8_t d[32];
+    digest_of(POA_STORE_GROUP_MAX, d);
+    cr_assert_eq(poa_store_put_batch(b, 9999, 5, d, text("x")), POA_E_FULL);
+    cr_assert_eq(poa_store_write(b, false), POA_OK);
+    cr_assert_eq(poa_store_put_batch(b, 9999, 5, d, text("x")), POA_OK);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    struct poa_store_value v;
+    for (uint32_t i = 0; i < POA_STORE_GROUP_MAX; i += 97) {
+        digest_of(i, d);
+        char want[32];
+        snprintf(want, sizeof want, "batch %u", i);
+        cr_assert_eq(poa_store_get_batch(s, d, &v), POA_OK);
+        cr_assert(says(v.bytes, want));
+        poa_store_value_free(&v);
+    }
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, block_needs_its_batches)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    cr_assert_eq(put_block(b, 1, 50, 1, NULL, 0), POA_E_NOT_FOUND);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, later_certificate_is_added)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    cr_assert_eq(put_block(b, 1, 0, 0, NULL, 0), POA_OK);
+    cr_assert_eq(poa_store_write(b, false), POA_OK);
+    cr_assert_eq(poa_store_put_cert(b, 1, text("better")), POA_OK);
+    cr_assert_eq(poa_store_put_cert(b, 2, text("better")), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    struct poa_store_value v;
+    struct poa_stored_block blk;
+    cr_assert_eq(poa_store_get_block(s, 1, &v, &blk), POA_OK);
+    cr_assert(says(blk.cert, "better") && says(blk.body, "body 1"));
+    poa_store_value_free(&v);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+/* A transaction that was executed keeps its place in the index when the same
+ * one is skipped later, in the block, in the group, or after a write. */
+Test(store, index_prefers_what_was_executed)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    struct poa_store_fate first[] = {{{1}, 203}, {{1}, 0}, {{2}, 205}, {{1}, 203}};
+    struct poa_store_fate second[] = {{{1}, 203}, {{2}, 0}};
+    uint64_t height = 0;
+    uint32_t index = 0;
+    cr_assert_eq(put_block(b, 1, 0, 0, first, 4), POA_OK);
+    cr_assert_eq(put_block(b, 2, 0, 0, second, 2), POA_OK);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(put_block(b, 3, 0, 0, second, 1), POA_OK);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_find_tx(s, first[0].id, &height, &index), POA_OK);
+    cr_assert(height == 1 && index == 1, "%u %u", (unsigned)height, index);
+    cr_assert_eq(poa_store_find_tx(s, first[2].id, &height, &index), POA_OK);
+    cr_assert(height == 2 && index == 1);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, forget_keeps_what_blocks_list)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    for (uint32_t i = 1; i <= 6; i++)
+        put_numbered(b, i, i);
+    poa_store_put_record(b, 7, 2, text("vote"));
+    cr_assert_eq(put_block(b, 1, 2, 2, NULL, 0), POA_OK); /* lists 2 and 3 */
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_forget(s, 5), POA_OK);
+    struct seen seen = records(s);
+    cr_assert_eq(seen.n, 3);
+    cr_assert_str_eq(seen.line[0], "5 5 batch 5");
+    cr_assert_str_eq(seen.line[2], "7 2 vote");
+    uint8_t d[32];
+    struct poa_store_value v;
+    for (uint32_t i = 1; i <= 6; i++) {
+        digest_of(i, d);
+        int want = i == 1 || i == 4 ? POA_E_NOT_FOUND : POA_OK;
+        cr_assert_eq(poa_store_get_batch(s, d, &v), want, "batch %u", i);
+        poa_store_value_free(&v);
+    }
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, prune_deletes_blocks_and_batches)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    struct poa_store_fate tx = {{1}, 3};
+    for (uint32_t h = 1; h <= 10; h++) {
+        put_numbered(b, h, h);
+        cr_assert_eq(put_block(b, h, h, 1, &tx, 1), POA_OK);
+    }
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_forget(s, 100), POA_OK);
+    bool done = true;
+    cr_assert_eq(poa_store_prune(s, 8, 3, &done), POA_OK);
+    cr_assert(!done);
+    uint64_t first = 0, last = 0;
+    cr_assert_eq(poa_store_heights(s, &first, &last), POA_OK);
+    cr_assert(first == 4 && last == 10);
+    cr_assert_eq(poa_store_prune(s, 8, 30, &done), POA_OK);
+    cr_assert(done);
+    cr_assert_eq(poa_store_heights(s, &first, &last), POA_OK);
+    cr_assert(first == 8 && last == 10);
+    uint8_t d[32];
+    struct poa_store_value v;
+    struct poa_stored_receipts r;
+    digest_of(7, d);
+    cr_assert_eq(poa_store_get_batch(s, d, &v), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_get_receipts(s, 7, &v, &r), POA_E_NOT_FOUND);
+    digest_of(8, d);
+    cr_assert_eq(poa_store_get_batch(s, d, &v), POA_OK);
+    poa_store_value_free(&v);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+static int note_state(void *ctx, const uint8_t key[32], struct poa_slice value)
+{
+    struct seen *s = ctx;
+    snprintf(s->line[s->n++], 64, "%u %.*s", key[0], (int)value.n, (const char *)value.p);
+    return s->n == 3 ? POA_E_LIMIT : POA_OK;
+}
+
+Test(store, state_is_a_map)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    for (uint8_t i = 1; i <= 3; i++)
+        poa_store_put_state(b, (uint8_t[32]){i}, text("old"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_put_state(b, (uint8_t[32]){2}, poa_slice(NULL, 0));
+    poa_store_put_state(b, (uint8_t[32]){3}, text("new"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    struct seen seen = {.n = 0};
+    cr_assert_eq(poa_store_each_state(s, note_state, &seen), POA_OK);
+    cr_assert_eq(seen.n, 2);
+    cr_assert_str_eq(seen.line[0], "1 old");
+    cr_assert_str_eq(seen.line[1], "3 new");
+    poa_store_put_state(b, (uint8_t[32]){4}, text("x"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    seen.n = 0;
+    cr_assert_eq(poa_store_each_state(s, note_state, &seen), POA_E_LIMIT, "the visitor stops it");
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, blobs_expire)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    uint8_t one[32] = {1}, two[32] = {2}, three[32] = {3};
+    poa_store_put_blob(b, one, 100, text("first"));
+    poa_store_put_blob(b, two, 200, text("second"));
+    poa_store_put_blob(b, three, 100, text("third"));
+    poa_store_put_blob(b, three, 300, text("third"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_expire(s, 150, 10), POA_OK);
+    struct poa_store_value v;
+    cr_assert_eq(poa_store_get_blob(s, one, &v), POA_E_NOT_FOUND);
+    cr_assert_eq(poa_store_get_blob(s, two, &v), POA_OK);
+    cr_assert(says(v.bytes, "second"));
+    poa_store_value_free(&v);
+    cr_assert_eq(poa_store_get_blob(s, three, &v), POA_OK, "put again, lives longer");
+    poa_store_value_free(&v);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+Test(store, refuses_a_second_process)
+{
+    struct poa_store *s = must_open();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct poa_store *t = NULL;
+        int rc = try_open(chain_a, true, &t);
+        char want[32];
+        snprintf(want, sizeof want, "by process %ld", (long)getppid());
+        _exit(rc == POA_E_LOCKED && strstr(why, want) ? 0 : 1);
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    poa_store_close(s);
+    poa_store_close(must_open()); /* free again */
+}
+
+Test(store, refuses_another_chain_and_format)
+{
+    poa_store_close(must_open());
+    struct poa_store *s = NULL;
+    cr_assert_eq(try_open(chain_b, true, &s), POA_E_STORE_CHAIN);
+    cr_assert(strstr(why, "belongs to chain 01000000"), "%s", why);
+    cr_assert_eq(try_open(NULL, false, &s), POA_OK, "tools open any chain");
+    cr_assert_eq(poa_store_chain(s)[0], 1);
+    struct poa_store_batch *b = group(s);
+    poa_store_put_meta(b, "format", poa_slice("\x09\x00", 2));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    cr_assert_eq(try_open(chain_a, true, &s), POA_E_STORE_VERSION);
+    cr_assert(strstr(why, "store format 9"), "%s", why);
+}
+
+Test(store, needs_a_database_unless_asked_to_create)
+{
+    struct poa_store *s = NULL;
+    cr_assert_eq(try_open(chain_a, false, &s), POA_E_NOT_FOUND);
+    char path[300];
+    snprintf(path, sizeof path, "%s/file", dir);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    strcat(dir, "/file");
+    cr_assert_eq(try_open(chain_a, true, &s), POA_E_IO);
+    *strrchr(dir, '/') = 0;
+}
+
+/* The newest file of the database whose name ends in SUFFIX. */
+static void newest(const char *suffix, char *path, size_t n)
+{
+    char db[300], best[256] = "";
+    snprintf(db, sizeof db, "%s/db", dir);
+    DIR *d = opendir(db);
+    cr_assert(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        size_t len = strlen(e->d_name), sn = strlen(suffix);
+        if (len > sn && strcmp(e->d_name + len - sn, suffix) == 0 && strcmp(e->d_name, best) > 0)
+            snprintf(best, sizeof best, "%s", e->d_name);
+    }
+    closedir(d);
+    cr_assert(best[0]);
+    snprintf(path, n, "%s/%s", db, best);
+}
+
+/* Power went away while the log was written: every cut of the last group
+ * leaves the groups before it, and a database that opens. */
+Test(store, torn_log_loses_only_its_end)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    poa_store_put_record(b, 1, 2, text("durable"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    char path[600];
+    newest(".log", path, sizeof path);
+    struct stat before, after;
+    cr_assert_eq(stat(path, &before), 0);
+    poa_store_put_record(b, 2, 2, text("torn, because the machine lost its power here"));
+    put_numbered(b, 3, 1);
+    cr_assert_eq(poa_store_write(b, false), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    cr_assert_eq(stat(path, &after), 0);
+    cr_assert_gt(after.st_size, before.st_size + 40);
+
+    char saved[300], command[1200];
+    snprintf(saved, sizeof saved, "%s.saved", dir);
+    snprintf(command, sizeof command, "cp -a '%s' '%s'", dir, saved);
+    cr_assert_eq(system(command), 0);
+    for (off_t cut = before.st_size; cut < after.st_size; cut += 11) {
+        snprintf(command, sizeof command, "rm -rf '%s' && cp -a '%s' '%s'", dir, saved, dir);
+        cr_assert_eq(system(command), 0);
+        cr_assert_eq(truncate(path, cut), 0);
+        s = must_open();
+        struct seen seen = records(s);
+        cr_assert_eq(seen.n, 1, "cut at %ld", (long)cut);
+        cr_assert_str_eq(seen.line[0], "1 2 durable");
+        poa_store_close(s);
+    }
+    snprintf(command, sizeof command, "rm -rf '%s'", saved);
+    cr_assert_eq(system(command), 0);
+}
+
+static void flip_byte(const char *path, off_t at)
+{
+    int fd = open(path, O_RDWR);
+    cr_assert_geq(fd, 0);
+    uint8_t byte = 0;
+    cr_assert_eq(pread(fd, &byte, 1, at), 1);
+    byte ^= 0x10;
+    cr_assert_eq(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+Test(store, damage_in_the_log_is_refused)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    for (uint64_t i = 1; i <= 3; i++) {
+        poa_store_put_record(b, i, 2, text("a record of some length"));
+        cr_assert_eq(poa_store_write(b, true), POA_OK);
+    }
+    char path[600];
+    newest(".log", path, sizeof path);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    flip_byte(path, 30);
+    int rc = try_open(chain_a, true, &s);
+    cr_assert_eq(rc, POA_E_STORE_CORRUPT, "%s %s", poa_error_name(rc), why);
+    cr_assert(strstr(why, ".log") || strstr(why, "db"), "%s", why);
+}
+
+Test(store, damage_in_a_table_names_the_key_space)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    static char filler[3000];
+    memset(filler, 'f', sizeof filler);
+    uint8_t d[32];
+    for (uint32_t i = 0; i < 40; i++) {
+        digest_of(i, d);
+        cr_assert_eq(poa_store_put_batch(b, 0, 5, d, poa_slice(filler, sizeof filler)), POA_OK);
+    }
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_compact(s);
+    poa_store_close(s);
+    char path[600];
+    newest(".ldb", path, sizeof path);
+    flip_byte(path, 5000);
+    s = must_open();
+    struct poa_store_value v;
+    int bad = 0;
+    for (uint64_t i = 1; i <= 40; i++) {
+        int rc = poa_store_get_batch_at(s, i, &v);
+        poa_store_value_free(&v);
+        if (rc == POA_OK)
+            continue;
+        cr_assert_eq(rc, POA_E_STORE_CORRUPT);
+        char text_of[512];
+        poa_store_why(s, text_of, sizeof text_of);
+        cr_assert(strstr(text_of, "reading batches"), "%s", text_of);
+        bad++;
+    }
+    cr_assert_gt(bad, 0);
+    cr_assert_lt(bad, 5);
+    poa_store_close(s);
+}
