@@ -29,7 +29,7 @@ const char *space_name(enum space space)
 static void keep_why(struct poa_store *s, const char *text)
 {
     pthread_mutex_lock(&s->why_mutex);
-    snprintf(s->why, sizeof s->why, "%s", text);
+    poa_because(&s->why, POA_OK, "%s", text);
     pthread_mutex_unlock(&s->why_mutex);
 }
 
@@ -40,7 +40,7 @@ static int code_of(const char *message)
 
 int store_error(struct poa_store *s, enum space space, const char *doing, char *message)
 {
-    char text[sizeof s->why];
+    char text[sizeof s->why.text];
     snprintf(text, sizeof text, "%s %s: %s", doing, space_name(space), message);
     keep_why(s, text);
     int code = code_of(message);
@@ -50,17 +50,23 @@ int store_error(struct poa_store *s, enum space space, const char *doing, char *
 
 int store_corrupt(struct poa_store *s, enum space space, const char *what)
 {
-    char text[sizeof s->why];
+    char text[sizeof s->why.text];
     snprintf(text, sizeof text, "%s in %s is damaged", what, space_name(space));
     keep_why(s, text);
     return POA_E_STORE_CORRUPT;
 }
 
-void poa_store_why(struct poa_store *s, char *out, size_t n)
+void poa_store_why(struct poa_store *s, struct poa_why *out)
 {
     pthread_mutex_lock(&s->why_mutex);
-    snprintf(out, n, "%s", s->why);
+    *out = s->why;
     pthread_mutex_unlock(&s->why_mutex);
+}
+
+static void tell(struct poa_store *s, struct poa_why *why)
+{
+    if (why)
+        poa_store_why(s, why);
 }
 
 const uint8_t *poa_store_chain(const struct poa_store *s)
@@ -94,30 +100,25 @@ struct key key_expiry(uint64_t expires_ms, const uint8_t hash32[32])
 }
 
 /* The lock is ours, not LevelDB's, to be able to say who holds it. */
-static int take_lock(struct poa_store *s, char *why, size_t why_n)
+static int take_lock(struct poa_store *s, struct poa_why *why)
 {
     char path[sizeof s->dir + 8];
     snprintf(path, sizeof path, "%s/LOCK", s->dir);
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0) {
-        snprintf(why, why_n, "cannot open %s: %s", path, strerror(errno));
-        return POA_E_IO;
-    }
+    if (s->lock_fd < 0)
+        return poa_because(why, POA_E_IO, "cannot open %s: %s", path, strerror(errno));
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB)) {
         char pid[16] = "";
         ssize_t n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
         pid[n > 0 ? n : 0] = 0;
         pid[strcspn(pid, "\n")] = 0;
-        snprintf(why, why_n, "%s is in use by process %s: stop it first", s->dir,
-                 pid[0] ? pid : "?");
-        return POA_E_LOCKED;
+        return poa_because(why, POA_E_LOCKED, "%s is in use by process %s: stop it first", s->dir,
+                           pid[0] ? pid : "?");
     }
     char pid[16];
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(s->lock_fd, 0) || pwrite(s->lock_fd, pid, (size_t)n, 0) != n) {
-        snprintf(why, why_n, "cannot write %s: %s", path, strerror(errno));
-        return POA_E_IO;
-    }
+    if (ftruncate(s->lock_fd, 0) || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+        return poa_because(why, POA_E_IO, "cannot write %s: %s", path, strerror(errno));
     return POA_OK;
 }
 
@@ -134,7 +135,7 @@ static int put_first_meta(struct poa_store *s, const uint8_t chain32[32])
     return rc;
 }
 
-static int check_meta(struct poa_store *s, const uint8_t *chain32, char *why, size_t why_n)
+static int check_meta(struct poa_store *s, const uint8_t *chain32, struct poa_why *why)
 {
     struct poa_store_value v = {.own = NULL};
     int rc = poa_store_get_meta(s, "format", &v);
@@ -143,38 +144,35 @@ static int check_meta(struct poa_store *s, const uint8_t *chain32, char *why, si
         leveldb_iter_seek_to_first(it);
         bool empty = !leveldb_iter_valid(it);
         leveldb_iter_destroy(it);
-        if (!empty || !chain32) {
-            snprintf(why, why_n, "%s/db is not a database of poa: choose another directory",
-                     s->dir);
-            return POA_E_STORE_VERSION;
-        }
+        if (!empty || !chain32)
+            return poa_because(why, POA_E_STORE_VERSION,
+                               "%s/db is not a database of poa: choose another directory", s->dir);
         rc = put_first_meta(s, chain32);
         if (rc) {
-            poa_store_why(s, why, why_n);
+            tell(s, why);
             return rc;
         }
         memcpy(s->chain, chain32, 32);
         return POA_OK;
     }
     if (rc) {
-        poa_store_why(s, why, why_n);
+        tell(s, why);
         return rc;
     }
     unsigned format = v.bytes.n == 2 ? poa_le16(v.bytes.p) : 0;
     poa_store_value_free(&v);
     if (format != POA_STORE_FORMAT) {
-        snprintf(why, why_n,
-                 "%s has store format %u, this program writes %d: use the version "
-                 "that made it, or sync into a new directory",
-                 s->dir, format, POA_STORE_FORMAT);
-        return POA_E_STORE_VERSION;
+        return poa_because(why, POA_E_STORE_VERSION,
+                           "%s has store format %u, this program writes %d: use the version "
+                           "that made it, or sync into a new directory",
+                           s->dir, format, POA_STORE_FORMAT);
     }
     rc = poa_store_get_meta(s, "chain", &v);
     if (!rc && v.bytes.n != 32)
         rc = store_corrupt(s, SPACE_META, "chain");
     if (rc) {
         poa_store_value_free(&v);
-        poa_store_why(s, why, why_n);
+        tell(s, why);
         return rc == POA_E_NOT_FOUND ? POA_E_STORE_CORRUPT : rc;
     }
     memcpy(s->chain, v.bytes.p, 32);
@@ -183,11 +181,10 @@ static int check_meta(struct poa_store *s, const uint8_t *chain32, char *why, si
         char ours[17], theirs[17];
         poa_hex(s->chain, 8, theirs);
         poa_hex(chain32, 8, ours);
-        snprintf(why, why_n,
-                 "%s belongs to chain %s..., the genesis file is of chain %s...: "
-                 "use its own genesis or another directory",
-                 s->dir, theirs, ours);
-        return POA_E_STORE_CHAIN;
+        return poa_because(why, POA_E_STORE_CHAIN,
+                           "%s belongs to chain %s..., the genesis file is of chain %s...: "
+                           "use its own genesis or another directory",
+                           s->dir, theirs, ours);
     }
     return POA_OK;
 }
@@ -216,15 +213,13 @@ static int find_next_batch(struct poa_store *s)
     return message ? store_error(s, SPACE_BATCH, "reading", message) : POA_OK;
 }
 
-static int open_db(struct poa_store *s, const struct poa_store_config *c, char *why, size_t why_n)
+static int open_db(struct poa_store *s, const struct poa_store_config *c, struct poa_why *why)
 {
     char path[sizeof s->dir + 4], current[sizeof path + 8];
     snprintf(path, sizeof path, "%s/db", s->dir);
     snprintf(current, sizeof current, "%s/CURRENT", path);
-    if (!c->create && access(current, F_OK)) {
-        snprintf(why, why_n, "%s holds no database", s->dir);
-        return POA_E_NOT_FOUND;
-    }
+    if (!c->create && access(current, F_OK))
+        return poa_because(why, POA_E_NOT_FOUND, "%s holds no database", s->dir);
     s->options = leveldb_options_create();
     s->cache = leveldb_cache_create_lru(c->cache_bytes);
     s->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
@@ -248,46 +243,39 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, char *
     s->db = leveldb_open(s->options, path, &message);
     if (!s->db) {
         int rc = code_of(message);
-        snprintf(why, why_n, "cannot open %s: %s", path, message);
+        poa_because(why, POA_OK, "cannot open %s: %s", path, message);
         leveldb_free(message);
         return rc;
     }
     return POA_OK;
 }
 
-int poa_store_open(const struct poa_store_config *c, struct poa_store **out, char *why,
-                   size_t why_n)
+int poa_store_open(const struct poa_store_config *c, struct poa_store **out, struct poa_why *why)
 {
     struct poa_store *s = calloc(1, sizeof *s);
-    if (!s) {
-        snprintf(why, why_n, "out of memory");
-        return POA_E_NO_MEMORY;
-    }
+    if (!s)
+        return poa_because(why, POA_E_NO_MEMORY, "out of memory");
     s->lock_fd = -1;
     s->tx_index = c->tx_index;
     pthread_mutex_init(&s->why_mutex, NULL);
     int rc = POA_OK;
-    if (strlen(c->dir) >= sizeof s->dir) {
-        snprintf(why, why_n, "the name of the data directory is too long");
-        rc = POA_E_LIMIT;
-    }
+    if (strlen(c->dir) >= sizeof s->dir)
+        rc = poa_because(why, POA_E_LIMIT, "the name of the data directory is too long");
     if (!rc) {
         snprintf(s->dir, sizeof s->dir, "%s", c->dir);
-        if (mkdir(s->dir, 0700) && errno != EEXIST) {
-            snprintf(why, why_n, "cannot create %s: %s", s->dir, strerror(errno));
-            rc = POA_E_IO;
-        }
+        if (mkdir(s->dir, 0700) && errno != EEXIST)
+            rc = poa_because(why, POA_E_IO, "cannot create %s: %s", s->dir, strerror(errno));
     }
     if (!rc)
-        rc = take_lock(s, why, why_n);
+        rc = take_lock(s, why);
     if (!rc)
-        rc = open_db(s, c, why, why_n);
+        rc = open_db(s, c, why);
     if (!rc)
-        rc = check_meta(s, c->chain32, why, why_n);
+        rc = check_meta(s, c->chain32, why);
     if (!rc) {
         rc = find_next_batch(s);
         if (rc)
-            poa_store_why(s, why, why_n);
+            tell(s, why);
     }
     if (rc) {
         poa_store_close(s);

@@ -29,6 +29,7 @@
 #define POA_STORE_H
 
 #include "poa_codec.h"
+#include "poa_file.h"
 
 #define POA_STORE_FORMAT    1
 #define POA_STORE_NAME_MAX  80   /* bytes of a meta name */
@@ -80,13 +81,13 @@ struct poa_store_config {
 };
 
 /* Errors: LOCKED another process uses it, NOT_FOUND no database and !create,
- *         STORE_VERSION, STORE_CHAIN, IO. WHY gets one line that says what was
- *         wrong and what to do. */
+ *         STORE_VERSION, STORE_CHAIN, IO. WHY says what was wrong and what
+ *         to do. */
 POA_MUST_USE int poa_store_open(const struct poa_store_config *config, struct poa_store **out,
-                                char *why, size_t why_n);
+                                struct poa_why *why);
 void poa_store_close(struct poa_store *s);
-/* The text of the last failure, or "". Copied to OUT. */
-void poa_store_why(struct poa_store *s, char *out, size_t n);
+/* The text of the last failure, or "". */
+void poa_store_why(struct poa_store *s, struct poa_why *out);
 /* Chain id that the database belongs to. */
 const uint8_t *poa_store_chain(const struct poa_store *s);
 

@@ -59,7 +59,7 @@ struct poa_store {
     _Atomic uint64_t batches, writes, synced, bytes;
     _Atomic int failed; /* sticky write error */
     pthread_mutex_t why_mutex;
-    char why[512];
+    struct poa_why why;
 };
 
 /* One batch put but not written yet. */

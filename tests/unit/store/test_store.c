@@ -13,7 +13,7 @@
 #include "poa_store.h"
 
 static char dir[256];
-static char why[512];
+static struct poa_why why;
 static const uint8_t chain_a[32] = {1}, chain_b[32] = {2};
 
 static void fresh_dir(void)
@@ -41,14 +41,14 @@ static int try_open(const uint8_t *chain, bool create, struct poa_store **s)
                                  .write_buffer_bytes = 256 * 1024,
                                  .cache_bytes = 256 * 1024,
                                  .max_open_files = 64};
-    return poa_store_open(&c, s, why, sizeof why);
+    return poa_store_open(&c, s, &why);
 }
 
 static struct poa_store *must_open(void)
 {
     struct poa_store *s = NULL;
     int rc = try_open(chain_a, true, &s);
-    cr_assert_eq(rc, POA_OK, "%s: %s", poa_error_name(rc), why);
+    cr_assert_eq(rc, POA_OK, "%s: %s", poa_error_name(rc), why.text);
     return s;
 }
 
@@ -445,7 +445,7 @@ Test(store, refuses_a_second_process)
         int rc = try_open(chain_a, true, &t);
         char want[32];
         snprintf(want, sizeof want, "by process %ld", (long)getppid());
-        _exit(rc == POA_E_LOCKED && strstr(why, want) ? 0 : 1);
+        _exit(rc == POA_E_LOCKED && strstr(why.text, want) ? 0 : 1);
     }
     int status = -1;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -459,7 +459,7 @@ Test(store, refuses_another_chain_and_format)
     poa_store_close(must_open());
     struct poa_store *s = NULL;
     cr_assert_eq(try_open(chain_b, true, &s), POA_E_STORE_CHAIN);
-    cr_assert(strstr(why, "belongs to chain 01000000"), "%s", why);
+    cr_assert(strstr(why.text, "belongs to chain 01000000"), "%s", why.text);
     cr_assert_eq(try_open(NULL, false, &s), POA_OK, "tools open any chain");
     cr_assert_eq(poa_store_chain(s)[0], 1);
     struct poa_store_batch *b = group(s);
@@ -468,7 +468,7 @@ Test(store, refuses_another_chain_and_format)
     poa_store_batch_free(b);
     poa_store_close(s);
     cr_assert_eq(try_open(chain_a, true, &s), POA_E_STORE_VERSION);
-    cr_assert(strstr(why, "store format 9"), "%s", why);
+    cr_assert(strstr(why.text, "store format 9"), "%s", why.text);
 }
 
 Test(store, needs_a_database_unless_asked_to_create)
@@ -565,8 +565,8 @@ Test(store, damage_in_the_log_is_refused)
     poa_store_close(s);
     flip_byte(path, 30);
     int rc = try_open(chain_a, true, &s);
-    cr_assert_eq(rc, POA_E_STORE_CORRUPT, "%s %s", poa_error_name(rc), why);
-    cr_assert(strstr(why, ".log") || strstr(why, "db"), "%s", why);
+    cr_assert_eq(rc, POA_E_STORE_CORRUPT, "%s %s", poa_error_name(rc), why.text);
+    cr_assert(strstr(why.text, ".log") || strstr(why.text, "db"), "%s", why.text);
 }
 
 Test(store, damage_in_a_table_names_the_key_space)
@@ -596,9 +596,9 @@ Test(store, damage_in_a_table_names_the_key_space)
         if (rc == POA_OK)
             continue;
         cr_assert_eq(rc, POA_E_STORE_CORRUPT);
-        char text_of[512];
-        poa_store_why(s, text_of, sizeof text_of);
-        cr_assert(strstr(text_of, "reading batches"), "%s", text_of);
+        struct poa_why text_of;
+        poa_store_why(s, &text_of);
+        cr_assert(strstr(text_of.text, "reading batches"), "%s", text_of.text);
         bad++;
     }
     cr_assert_gt(bad, 0);
