@@ -152,7 +152,7 @@ POA_MUST_USE int poa_point_mul_cofactor(const uint8_t p32[32], uint8_t out32[32]
 /* One of the 8 points whose order divides the cofactor, canonically encoded. */
 bool poa_point_is_small_order(const uint8_t p32[32]);
 bool poa_point_is_identity(const uint8_t p32[32]);
-/* 8 * -Q, where Q is the Elligator 2 image of the low 255 bits of R and bit 255
+/* 8 * Q, where Q is the Elligator 2 image of the low 255 bits of R and bit 255
  * of R is the sign of Q's x (libsodium's from_uniform). */
 void poa_point_from_uniform(const uint8_t r32[32], uint8_t out32[32]);
 bool poa_scalar_is_canonical(const uint8_t s32[32]);

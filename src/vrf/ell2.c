@@ -33,11 +33,11 @@ static const struct fe a_coeff = {{486662}};
 static const struct fe root_minus_1 = {{0x4a0ea0b0, 0xc4ee1b27, 0xad2fe478, 0x2f431806, 0x3dfbd7a7,
                                         0x2b4d0099, 0x4fc1df0b, 0x2b832480}};
 /* 2^((p-5)/8) */
-static const struct fe two_power = {{0xa507504f, 0x62770d93, 0x5697f23c, 0xa18c0357, 0x9efdebd3,
+static const struct fe two_power = {{0xa507504f, 0x62770d93, 0x5697f23c, 0x97a18c03, 0x9efdebd3,
                                      0x95a6804c, 0x27e0ef85, 0x55c19240}};
 /* sqrt(-A - 2), the even one */
-static const struct fe root_c = {{0xff457e06, 0xcc6e04aa, 0xd1b7d1a8, 0xec5a1d3d, 0x3fc4f7ec,
-                                  0x27b08dc0, 0x0a006bbd, 0x0f26edf4}};
+static const struct fe root_c = {{0xff457e06, 0xcc6e04aa, 0x4b7d1a82, 0xc5a1d3d1, 0x03fc4f7e,
+                                  0xd27b08dc, 0x60a006bb, 0x0f26edf4}};
 
 /* OUT = the 512-bit T mod p, below 2^256: 2^256 = 38. */
 static void fe_fold(struct fe *out, const uint32_t t[16])
@@ -210,8 +210,6 @@ void poa_vrf_ell2(const uint8_t uniform48[48], uint8_t point32[32])
     fe_canonical(&r);
     for (int i = 0; i < 32; i++)
         r32[i] = (uint8_t)(r.limb[i / 4] >> 8 * (i % 4));
-    /* from_uniform returns the negative of the point whose sign it is given. */
-    if (x_parity(&r) == 0)
-        r32[31] |= 0x80;
+    r32[31] |= (uint8_t)(x_parity(&r) << 7);
     poa_point_from_uniform(r32, point32);
 }

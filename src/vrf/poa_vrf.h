@@ -40,6 +40,11 @@ POA_MUST_USE int poa_vrf_prove(enum poa_vrf_suite suite, const uint8_t seed32[32
  *         POA_E_PROOF; BETA64 is then unchanged */
 POA_MUST_USE int poa_vrf_verify(enum poa_vrf_suite suite, const uint8_t pk32[32],
                                 struct poa_slice alpha, const uint8_t pi80[80], uint8_t *beta64);
+/* The same for strings of any length, as they come from people and files: a key
+ * that is not 32 bytes is POA_E_KEY, a proof that is not 80 bytes POA_E_PROOF. */
+POA_MUST_USE int poa_vrf_verify_strings(enum poa_vrf_suite suite, struct poa_slice pk,
+                                        struct poa_slice alpha, struct poa_slice pi,
+                                        uint8_t *beta64);
 /* BETA of a proof that was made or checked before (RFC 9381 §5.2): PI is decoded
  * but not verified. POA_E_RANGE, POA_E_PROOF. */
 POA_MUST_USE int poa_vrf_proof_to_hash(enum poa_vrf_suite suite, const uint8_t pi80[80],

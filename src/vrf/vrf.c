@@ -203,6 +203,17 @@ int poa_vrf_verify(enum poa_vrf_suite suite, const uint8_t pk32[32], struct poa_
     return beta64 != NULL ? output(suite, p.gamma32, beta64) : POA_OK;
 }
 
+int poa_vrf_verify_strings(enum poa_vrf_suite suite, struct poa_slice pk, struct poa_slice alpha,
+                           struct poa_slice pi, uint8_t *beta64)
+{
+    if (!known_suite(suite))
+        return POA_E_RANGE;
+    if (pk.n != 32)
+        return POA_E_KEY;
+    return pi.n == POA_VRF_PI_BYTES ? poa_vrf_verify(suite, pk.p, alpha, pi.p, beta64)
+                                    : POA_E_PROOF;
+}
+
 int poa_vrf_proof_to_hash(enum poa_vrf_suite suite, const uint8_t pi80[80], uint8_t beta64[64])
 {
     struct proof p;
