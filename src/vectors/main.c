@@ -13,11 +13,12 @@
 
 #define FILE_BYTES_MAX (256u << 20)
 
-static const char *const folders[] = {"vrf", "bip340", "ed25519", "wycheproof", "hash", "noise"};
+static const char *const folders[] = {"vrf",  "bip340", "ed25519", "wycheproof",
+                                      "hash", "noise",  "binomial"};
 
 static bool (*const runners[])(const json_t *, struct poa_vectors_tally *) = {
     poa_vectors_vrf,     poa_vectors_wycheproof, poa_vectors_noise,
-    poa_vectors_ed25519, poa_vectors_hash,
+    poa_vectors_ed25519, poa_vectors_hash,       poa_vectors_binomial,
 };
 
 struct totals {

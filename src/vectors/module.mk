@@ -1,7 +1,7 @@
-vectors_SRC  := tally.c vrf.c wycheproof.c ed25519.c hash.c bip340.c noise.c
-vectors_DEPS := session vrf base
-vectors_LIBS := -ljansson
+vectors_SRC  := tally.c vrf.c wycheproof.c ed25519.c hash.c bip340.c noise.c binomial.c
+vectors_DEPS := witness session vrf base
+vectors_LIBS := -ljansson -lm
 
 PROGRAMS            += poa-vectors
 poa-vectors_MAIN    := src/vectors/main.c
-poa-vectors_MODULES := vectors session vrf base
+poa-vectors_MODULES := vectors witness session vrf base

@@ -60,6 +60,7 @@ bool poa_vectors_vrf(const json_t *root, struct poa_vectors_tally *t);
 bool poa_vectors_wycheproof(const json_t *root, struct poa_vectors_tally *t);
 bool poa_vectors_ed25519(const json_t *root, struct poa_vectors_tally *t);
 bool poa_vectors_hash(const json_t *root, struct poa_vectors_tally *t);
+bool poa_vectors_binomial(const json_t *root, struct poa_vectors_tally *t);
 bool poa_vectors_noise(const json_t *root, struct poa_vectors_tally *t); /* noise.c */
 /* Runner of CSV text (BIP340), zero-terminated. */
 bool poa_vectors_bip340(const char *text, struct poa_vectors_tally *t);

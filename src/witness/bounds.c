@@ -123,12 +123,24 @@ struct poa_prob poa_binomial_tail(uint32_t n, double p, uint32_t t)
         return never;
     if (p >= 1)
         return always;
-    if (t > n * p) {
-        struct ratio r = {binomial_up, n, t, p / (1 - p), 0};
-        return sum_falling(binomial_ln(n, p, t), &r);
-    }
+    if (t <= n * p)
+        return complement(poa_binomial_below(n, p, t));
+    struct ratio r = {binomial_up, n, t, p / (1 - p), 0};
+    return sum_falling(binomial_ln(n, p, t), &r);
+}
+
+struct poa_prob poa_binomial_below(uint32_t n, double p, uint32_t t)
+{
+    if (t == 0)
+        return never;
+    if (t > n || !(p > 0))
+        return always;
+    if (p >= 1)
+        return never;
+    if (t > n * p)
+        return complement(poa_binomial_tail(n, p, t));
     struct ratio r = {binomial_down, n, t - 1.0, p / (1 - p), 0};
-    return complement(sum_falling(binomial_ln(n, p, t - 1.0), &r));
+    return sum_falling(binomial_ln(n, p, t - 1.0), &r);
 }
 
 /* Hypergeometric: x bad among n drawn; a = b_bad, b = first x, c = n, d = m. */

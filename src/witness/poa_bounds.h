@@ -25,8 +25,9 @@ struct poa_prob {
     double ln;    /* natural logarithm; -INFINITY for 0 */
 };
 
-/* P[X >= t], X ~ Binomial(n, p); p outside [0, 1] is clamped. */
+/* P[X >= t] and P[X < t], X ~ Binomial(n, p); p outside [0, 1] is clamped. */
 struct poa_prob poa_binomial_tail(uint32_t n, double p, uint32_t t);
+struct poa_prob poa_binomial_below(uint32_t n, double p, uint32_t t);
 /* P[X >= t], X = bad ones among n drawn from a pool of m that holds b bad. */
 struct poa_prob poa_hypergeometric_tail(uint32_t m, uint32_t b, uint32_t n, uint32_t t);
 /* P[X >= t] and P[X < t], X ~ Poisson(mean): seats of assigned devices. */
