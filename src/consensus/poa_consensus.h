@@ -4,7 +4,7 @@
  *   mesh ───────────────┐          ┌──> persist  (write-ahead record, batch)
  *   workers (checked tx,│  ┌────┐  ├──> send     (may wait for the persists before it)
  *     checked batch) ───┼─>│core│──┼──> commit   (finalized block)
- *   clock (deadline) ───┤  └────┘  ├──> fetch    (ask peers)
+ *   clock (deadline) ───┤  └────┘  ├──> check    (have a worker verify signatures)
  *   persisted ──────────┘          └──> conflict / halt
  *
  * One core per node: Simplex views and votes (simplex.c), block tree and
@@ -12,6 +12,15 @@
  * epochs and hand-over (epoch.c), tickets and seals that wait for a block
  * (mining.c). The same code runs in poad and, under faults, in poa-sim. It
  * never reads a clock, draws randomness, does I/O or allocates in a step.
+ *
+ * The driver's loop:
+ *   at start   poa_core_new with the ledger of the last checkpoint; EVENT_BLOCK
+ *              for the stored blocks above it; EVENT_RESTORE for every
+ *              write-ahead record that was not forgotten, in the order written
+ *              (batches from the batch store); EVENT_RESTORED
+ *   always     poa_core_reserve, poa_core_step, then the effects in order; a
+ *              TICK when poa_core_deadline_us has come. A step executes at most
+ *              one block; the deadline is 0 while more work waits.
  *
  * Source: docs/consensus.md; Chan and Pass, "Simplex Consensus", 2023.
  */
@@ -113,15 +122,19 @@ POA_RECORD_DECLARE(peer_status, POA_PEER_STATUS_TABLE)
 /* --- events --------------------------------------------------------------------- */
 
 enum poa_event_kind {
-    POA_EVENT_TICK,      /* the deadline passed, or any time */
-    POA_EVENT_MESSAGE,   /* pushed message from member PEER (own broadcasts come back too) */
-    POA_EVENT_TX,        /* transactions whose signatures a worker checked */
-    POA_EVENT_BATCH,     /* a batch whose signatures a worker checked (or refused: code) */
-    POA_EVENT_MINING,    /* tickets and seals from the local gateway */
+    POA_EVENT_TICK,    /* the deadline passed, or any time */
+    POA_EVENT_MESSAGE, /* pushed message from member PEER; own broadcasts (SEND with the own bit)
+                          come back here too, once what they waited for is durable */
+    POA_EVENT_TX,      /* transactions whose signatures a worker checked: from the RPC, the gateway
+                          or a submit request (PEER = POA_PEER_OTHER), or after EFFECT_CHECK of
+                          type TX (PEER as in the effect) */
+    POA_EVENT_BATCH,   /* a batch whose signatures a worker checked (or refused: code) */
+    POA_EVENT_MINING,  /* tickets, seals and evidence from the local gateway or a request */
     POA_EVENT_PERSISTED, /* everything up to persist SEQ is durable */
-    POA_EVENT_BLOCK,     /* a finalized block from a follow answer: see poa_blocks; CHECKED says
-                            that a worker checked the transaction signatures */
-    POA_EVENT_RESTORE,   /* at start: a write-ahead record, a stored batch, in the order written */
+    POA_EVENT_BLOCK,     /* finalized blocks: a poa_blocks bundle from a follow answer or the own
+                            store. POA_E_AGAIN: not all executed yet; reserve and step again with
+                            the same event. Blocks that the core has are skipped. */
+    POA_EVENT_RESTORE,   /* at start: write-ahead record TYPE, SEQ, BYTES as it was persisted */
     POA_EVENT_RESTORED,  /* at start: no more; the core begins to take part */
 };
 
@@ -140,13 +153,15 @@ struct poa_event {
     enum poa_event_kind kind;
     uint16_t peer;                /* MESSAGE: committee index of the sender, or POA_PEER_OTHER */
     uint16_t type;                /* MESSAGE, RESTORE: enum poa_message / enum poa_record_kind */
-    struct poa_slice bytes;       /* MESSAGE, MINING, BLOCK, RESTORE; borrowed for the step */
+    struct poa_slice bytes;       /* MESSAGE, MINING, BLOCK, RESTORE; borrowed until the effects of
+                                     the step were executed */
     const struct poa_tx_view *tx; /* TX */
     uint32_t txs;
     int *codes;                            /* TX, MINING: out, one per item; may be NULL */
-    const struct poa_checked_batch *batch; /* BATCH; BLOCK: the listed batches, in order */
+    const struct poa_checked_batch *batch; /* BATCH: one; BLOCK: those of all its blocks, in order,
+                                              parsed only (the certificate covers them), borrowed */
     uint32_t batches;
-    uint64_t seq; /* PERSISTED */
+    uint64_t seq; /* PERSISTED, RESTORE */
 };
 #define POA_PEER_OTHER UINT16_MAX
 
@@ -155,12 +170,16 @@ struct poa_event {
 enum poa_effect_kind {
     POA_EFFECT_PERSIST,  /* write-ahead RECORD under SEQ (enum poa_record_kind) */
     POA_EFFECT_SEND,     /* TYPE and BYTES to the members in TO, after persist WAIT is durable */
-    POA_EFFECT_SUBMIT,   /* follower: TYPE and BYTES as a request to any server */
-    POA_EFFECT_COMMIT,   /* BLOCK is final: store it */
-    POA_EFFECT_CHECK,    /* a batch arrived: have a worker check BYTES, then EVENT_BATCH */
+    POA_EFFECT_SUBMIT,   /* follower: TYPE (REQ_SUBMIT, REQ_MINING) and BYTES as a request to any
+                            server */
+    POA_EFFECT_COMMIT,   /* COMMIT is final: store it. Its batches were persisted before */
+    POA_EFFECT_CHECK,    /* have a worker check BYTES of TYPE BATCH (poa_tx_check of every
+                            transaction; poa_tx_parse when TRUSTED), then EVENT_BATCH; or of TYPE
+                            TX, then EVENT_TX with those that pass and PEER */
     POA_EFFECT_RELEASE,  /* TOKEN of a checked batch is no longer needed */
-    POA_EFFECT_FORGET,   /* write-ahead records below SEQ may be deleted */
-    POA_EFFECT_BEHIND,   /* a certificate proves that others are at HEIGHT or beyond: follow */
+    POA_EFFECT_FORGET,   /* write-ahead records below SEQ may be deleted, once persist WAIT and
+                            every commit before this effect are durable */
+    POA_EFFECT_BEHIND,   /* others are at HEIGHT or beyond: follow a server from our height */
     POA_EFFECT_CONFLICT, /* BYTES is evidence (for the log) */
     POA_EFFECT_HALT,     /* stop the node: CODE and TEXT say why */
 };
@@ -174,12 +193,23 @@ enum poa_record_kind {
     POA_WAL_SEAT = 6,  /* encoded proposal of another leader that we voted for */
 };
 
+#define POA_WAL_EPOCH_TABLE(F)                                                                     \
+    F(FIX, chain, 32, _, "chain id")                                                               \
+    F(FIX, key, 32, _, "node key")                                                                 \
+    F(U32, epoch, 0, _, "epoch in which this node may vote: it lost nothing since it began")
+POA_RECORD_DECLARE(wal_epoch, POA_WAL_EPOCH_TABLE)
+
 /* A committed block; slices borrow until the next step. */
 struct poa_commit {
     const struct poa_header *header;
     uint8_t hash[32];
     struct poa_slice header_bytes, body;
-    struct poa_slice cert;      /* finalization of this block, or empty: a later one covers it */
+    struct poa_slice cert;    /* finalization of this block (of its last filler when there are
+                                 any), or empty: that of a later block covers it */
+    struct poa_slice fillers; /* closing block: encoded poa_block records that link it to the
+                                 block that CERT finalizes; a bundle of poa_blocks ends with
+                                 them and cert. Store them with the block */
+    uint32_t fillers_n;
     const uint8_t (*batch)[32]; /* digests listed */
     uint32_t batches;
     const struct poa_tx_result *tx; /* every transaction's fate, in order */
@@ -194,6 +224,8 @@ struct poa_effect {
     uint8_t to[16];         /* SEND: bit per member; the own bit: deliver to ourselves too */
     struct poa_slice bytes; /* borrowed until the next step */
     uint64_t seq, wait;     /* WAIT 0: send at once */
+    uint16_t peer;          /* CHECK of TX: goes into the event */
+    bool trusted;           /* CHECK: signatures were checked before */
     const struct poa_commit *commit;
     void *token;
     uint64_t height;
@@ -217,6 +249,8 @@ struct poa_core_limits {
     struct poa_mempool_limits mempool;
     size_t batch_flush_bytes; /* default 512 KB */
     uint32_t batch_flush_us;  /* default 2,000 */
+    size_t arena_bytes;       /* block bodies, certificates, results; default 64 MB, of address
+                                 space: pages count when they are used */
 };
 
 struct poa_core_config {
@@ -224,9 +258,35 @@ struct poa_core_config {
     struct poa_alloc alloc;
     struct poa_ledger *ledger;     /* at the last checkpoint; owned by the core from here on */
     const uint8_t *seed32, *key32; /* node key; NULL: follower that never votes */
-    struct poa_core_limits limits;
-    struct poa_slice tip_cert; /* finalization the ledger's state is covered by, or empty */
-    bool amnesia;              /* write-ahead log lost: abstain until the next epoch */
+    struct poa_core_limits limits; /* 0: the default */
+    struct poa_slice tip_header;   /* encoded header of the ledger's last block; empty at genesis */
+    struct poa_slice tip_cert; /* its finalization, or empty: that of a later block covered it */
+    bool amnesia;              /* write-ahead log lost or restored from a backup: abstain until
+                                  a hand-over that this node sees live */
+    uint8_t mutant;            /* enum poa_mutant: 0 but in the simulator */
+};
+
+/* Broken variants of single rules. poa-sim runs them to show that its checkers
+ * see what the rule prevents; nothing else sets poa_core_config.mutant. */
+#define POA_MUTANTS(X)                                                                             \
+    X(VOTE_TWICE, "vote-twice", "votes for every header of a view")                                \
+    X(FINAL_AFTER_NULL, "final-after-null", "finalizes a view that it nullified")                  \
+    X(NULL_AFTER_FINAL, "null-after-final", "nullifies a view that it finalized")                  \
+    X(QUORUM_LESS, "quorum-less-one", "certificates with one signature too few")                   \
+    X(UNCHECKED_GAP, "unchecked-gap", "votes without nullifications between parent and view")      \
+    X(NO_RELAY, "no-relay", "never passes on or re-sends a certificate")                           \
+    X(IGNORE_LATE_NOTAR, "ignore-late-notar", "ignores a notarization after its own nullify")      \
+    X(NO_STANDSTILL, "no-standstill", "never re-sends votes")                                      \
+    X(NO_FETCH, "no-fetch", "never asks for what it lacks")                                        \
+    X(NULL_JUMP, "no-nullify", "never nullifies a view")                                           \
+    X(FORGET_VOTES, "forget-votes", "restarts without its votes")                                  \
+    X(UNCHECKED_ROOT, "unchecked-root", "votes for any state root")
+
+enum poa_mutant {
+    POA_MUTANT_NONE,
+#define POA_MUTANT_ROW(name, text, what) POA_MUTANT_##name,
+    POA_MUTANTS(POA_MUTANT_ROW)
+#undef POA_MUTANT_ROW
 };
 
 /* NOW_US is a monotonic clock, WALL_MS Unix time; both come with each step. */
