@@ -36,6 +36,7 @@
     X(COMMITTEE, "poa/committee")                                                                  \
     X(DRAW, "poa/draw")                                                                            \
     X(HOME, "poa/home")                                                                            \
+    X(LEADERS, "poa/leaders")                                                                      \
     X(STATE_KEY, "poa/state-key")                                                                  \
     X(STATE_LEAF, "poa/state-leaf")                                                                \
     X(STATE_NODE, "poa/state-node")                                                                \
