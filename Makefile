@@ -141,6 +141,14 @@ $(PLANTED): $(O)/tests/%: $(O)/tests/runner/%.o $(RUNNER_OBJ) $(O)/tests/.comman
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(RUNNER_OBJ) -lcriterion
 planted-build: $(PLANTED)
 
+# C helpers of the end-to-end scripts: tests/e2e/X.c is $POA_BIN/tests/e2e/X.
+E2E_HELPERS := $(patsubst tests/e2e/%.c,$(O)/tests/e2e/%,$(wildcard tests/e2e/*.c))
+$(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,base) $(O)/tests/.command
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -iquote src/base -o $@ $< $(call link,base)
+e2e-build: programs $(E2E_HELPERS)
+
 # --- suites ------------------------------------------------------------------
 # tests/runner/run.sh takes KIND:WHAT items, prints a line for each, the log of
 # whatever fails, and `N passed, N failed` as its last line.
@@ -151,11 +159,11 @@ unit: ## unit tests of PROFILE
 	$(RUN) build:unit-build $(UNIT:%=unit:%)
 
 e2e: ## end-to-end tests: real processes, real sockets, real kills
-	$(RUN) build:programs $(E2E:%=e2e:%)
+	$(RUN) build:e2e-build $(E2E:%=e2e:%)
 
 check: ## install what is missing, then build and test everything
 	@tools/install-packages.sh build test
-	$(RUN) build:programs build:unit-build \
+	$(RUN) build:e2e-build build:unit-build \
 	    make:format-check make:check-layers make:check-freestanding \
 	    $(patsubst %,script:%,$(wildcard tests/house/*.sh)) \
 	    $(UNIT:%=unit:%) script:tests/runner/planted.sh $(E2E:%=e2e:%)
@@ -175,7 +183,7 @@ cov: ## unit tests with line coverage per module
 	@tools/coverage.sh $(BUILD)/cov
 
 # --- the house ---------------------------------------------------------------
-C_FILES = $(shell git ls-files '*.c' '*.h')
+C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')
 
 format: ## format every tracked source
 	clang-format -i $(C_FILES)
@@ -227,8 +235,9 @@ clean: ## remove everything that was built
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
+	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all programs unit-build planted-build unit e2e check asan tsan cov format format-check \
+.PHONY: all programs unit-build planted-build e2e-build unit e2e check asan tsan cov format format-check \
     check-includes check-layers check-freestanding devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

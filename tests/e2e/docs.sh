@@ -6,7 +6,7 @@
 set -u
 cd "$POA_ROOT" || exit 2
 status=0
-targets=$("${MAKE:-make}" --no-print-directory help | awk '{ print $1 }')
+targets=$("${MAKE:-make}" --no-print-directory help | awk "/^  / { print \$1 }")
 work=${POA_TMP:-$(mktemp -d)}/docs
 
 complain() {
