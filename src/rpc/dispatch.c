@@ -1,0 +1,579 @@
+/* The JSON-RPC 2.0 dispatcher.
+ *
+ * An exchange is one HTTP request: a call, or a batch of them. Calls end in any
+ * order; the exchange is answered when the last one has. */
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "poa_rpc_json.h"
+
+struct exchange {
+    void (*reply)(void *ctx, const char *text, size_t n);
+    void *reply_ctx;
+    json_t *answers; /* a batch's, in the order of completion */
+    json_t *answer;  /* a single call's */
+    size_t open;
+    bool batch;
+};
+
+struct poa_rpc_call {
+    struct exchange *exchange;
+    struct poa_rpc_inbox *box;
+    json_t *id; /* NULL: notification */
+    void (*finish)(struct poa_rpc_call *call, int code, const uint8_t *id32);
+    struct poa_rpc_call *next; /* in the inbox */
+    int code;
+    bool has_id32;
+    uint8_t id32[32];
+};
+
+struct poa_rpc_inbox {
+    pthread_mutex_t lock;
+    struct poa_rpc_call *first, **last;
+    bool closed;
+    void (*wake)(void *ctx);
+    void *ctx;
+};
+
+/* --- exchanges --------------------------------------------------------------------- */
+
+static void exchange_send(struct exchange *x)
+{
+    json_t *v = x->batch ? x->answers : x->answer;
+    /* "If there are no Response objects contained within the Response array as it
+     * is to be sent to the client, the server MUST NOT return an empty Array and
+     * should return nothing at all." */
+    if (v != NULL && !(x->batch && json_array_size(v) == 0)) {
+        char *text = json_dumps(v, JSON_COMPACT);
+        static const char short_of_memory[] =
+            "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Internal error\","
+            "\"data\":\"out of memory\"},\"id\":null}";
+        if (text != NULL)
+            x->reply(x->reply_ctx, text, strlen(text));
+        else
+            x->reply(x->reply_ctx, short_of_memory, sizeof short_of_memory - 1);
+        free(text);
+    } else {
+        x->reply(x->reply_ctx, NULL, 0);
+    }
+}
+
+static void exchange_free(struct exchange *x)
+{
+    json_decref(x->answers);
+    json_decref(x->answer);
+    free(x);
+}
+
+/* One part of X is done. */
+static void exchange_close(struct exchange *x)
+{
+    if (--x->open > 0)
+        return;
+    exchange_send(x);
+    exchange_free(x);
+}
+
+static void exchange_answer(struct exchange *x, json_t *answer)
+{
+    if (x->batch)
+        (void)json_array_append_new(x->answers, answer);
+    else
+        x->answer = answer;
+}
+
+static const char *code_text(enum poa_rpc_code code)
+{
+    switch (code) {
+    case POA_RPC_PARSE:
+        return "Parse error";
+    case POA_RPC_INVALID_REQUEST:
+        return "Invalid Request";
+    case POA_RPC_NO_METHOD:
+        return "Method not found";
+    case POA_RPC_BAD_PARAMS:
+        return "Invalid params";
+    case POA_RPC_INTERNAL:
+        return "Internal error";
+    case POA_RPC_APPLICATION:
+        return "Refused";
+    }
+    return "Internal error";
+}
+
+/* Takes DATA (may be NULL) and borrows ID. */
+static json_t *error_answer(int code, const char *message, json_t *data, json_t *id)
+{
+    json_t *error = json_pack("{s:i, s:s, s:o*}", "code", code, "message", message, "data", data);
+    return json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "error", error, "id",
+                     id != NULL ? id : json_null());
+}
+
+/* --- calls --------------------------------------------------------------------------- */
+
+static void call_end(struct poa_rpc_call *call, json_t *answer)
+{
+    struct exchange *x = call->exchange;
+    if (call->id != NULL) /* notifications get no answer, not even an error */
+        exchange_answer(x, answer);
+    else
+        json_decref(answer);
+    json_decref(call->id);
+    free(call);
+    exchange_close(x);
+}
+
+void poa_rpc_result(struct poa_rpc_call *call, json_t *result)
+{
+    if (result == NULL) {
+        poa_rpc_refuse(call, POA_RPC_INTERNAL, "out of memory");
+        return;
+    }
+    json_t *answer = NULL;
+    if (call->id != NULL)
+        answer = json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "result", result, "id", call->id);
+    else
+        json_decref(result);
+    call_end(call, answer);
+}
+
+static const char *class_name(enum poa_error_class class)
+{
+    switch (class) {
+    case POA_CLASS_NONE:
+        return "none";
+    case POA_CLASS_CALLER:
+        return "caller";
+    case POA_CLASS_PEER:
+        return "peer";
+    case POA_CLASS_CORRUPT:
+        return "corrupt";
+    case POA_CLASS_RESOURCE:
+        return "resource";
+    case POA_CLASS_RETRY:
+        return "retry";
+    }
+    return "none";
+}
+
+void poa_rpc_fail(struct poa_rpc_call *call, int error)
+{
+    json_t *data = json_pack("{s:i, s:s, s:s}", "code", -error, "name", poa_error_name(error),
+                             "class", class_name(poa_error_class(error)));
+    call_end(call, error_answer(POA_RPC_APPLICATION, poa_error_text(error), data, call->id));
+}
+
+void poa_rpc_refuse(struct poa_rpc_call *call, enum poa_rpc_code code, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    call_end(call, error_answer(code, code_text(code), json_string(text), call->id));
+}
+
+void poa_rpc_defer(struct poa_rpc_call *call,
+                   void (*finish)(struct poa_rpc_call *call, int code, const uint8_t *id32))
+{
+    call->finish = finish;
+}
+
+/* --- the inbox ------------------------------------------------------------------------- */
+
+struct poa_rpc_inbox *poa_rpc_inbox_new(void (*wake)(void *ctx), void *ctx)
+{
+    struct poa_rpc_inbox *box = calloc(1, sizeof *box);
+    if (box == NULL)
+        return NULL;
+    pthread_mutex_init(&box->lock, NULL);
+    box->last = &box->first;
+    box->wake = wake;
+    box->ctx = ctx;
+    return box;
+}
+
+/* CALL ends unanswered: the server is gone. */
+static void call_drop(struct poa_rpc_call *call)
+{
+    struct exchange *x = call->exchange;
+    json_decref(call->id);
+    free(call);
+    if (--x->open == 0)
+        exchange_free(x);
+}
+
+void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32)
+{
+    struct poa_rpc_inbox *box = call->box;
+    POA_ASSERT(box != NULL && call->finish != NULL);
+    call->code = code;
+    call->has_id32 = id32 != NULL;
+    if (id32 != NULL)
+        memcpy(call->id32, id32, sizeof call->id32);
+    call->next = NULL;
+    pthread_mutex_lock(&box->lock);
+    bool wake = false;
+    if (box->closed) {
+        /* Under the lock: calls of one exchange may end in several threads. */
+        call_drop(call);
+    } else {
+        wake = box->first == NULL;
+        *box->last = call;
+        box->last = &call->next;
+    }
+    /* Under the lock too: the server closes the box before it lets go of what
+     * WAKE uses. */
+    if (wake)
+        box->wake(box->ctx);
+    pthread_mutex_unlock(&box->lock);
+}
+
+static struct poa_rpc_call *inbox_take(struct poa_rpc_inbox *box)
+{
+    struct poa_rpc_call *first = box->first;
+    box->first = NULL;
+    box->last = &box->first;
+    return first;
+}
+
+void poa_rpc_inbox_drain(struct poa_rpc_inbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    struct poa_rpc_call *call = inbox_take(box);
+    pthread_mutex_unlock(&box->lock);
+    while (call != NULL) {
+        struct poa_rpc_call *next = call->next;
+        call->finish(call, call->code, call->has_id32 ? call->id32 : NULL);
+        call = next;
+    }
+}
+
+void poa_rpc_inbox_close(struct poa_rpc_inbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    box->closed = true;
+    struct poa_rpc_call *call = inbox_take(box);
+    while (call != NULL) {
+        struct poa_rpc_call *next = call->next;
+        call_drop(call);
+        call = next;
+    }
+    pthread_mutex_unlock(&box->lock);
+}
+
+void poa_rpc_inbox_free(struct poa_rpc_inbox *box)
+{
+    if (box == NULL)
+        return;
+    pthread_mutex_destroy(&box->lock);
+    free(box);
+}
+
+/* --- parameters ------------------------------------------------------------------------- */
+
+struct param {
+    char name[32];
+    char type[16];
+    bool optional;
+};
+
+/* The rows of a table are constants, so a malformed one is our own defect. */
+static size_t params_parse(const char *spec, struct param out[POA_RPC_PARAMS_MAX])
+{
+    size_t n = 0;
+    while (*spec != 0) {
+        size_t len = strcspn(spec, " ");
+        const char *colon = memchr(spec, ':', len);
+        POA_ASSERT(n < POA_RPC_PARAMS_MAX && colon != NULL);
+        struct param *p = &out[n++];
+        p->optional = spec[len - 1] == '?';
+        size_t name_n = (size_t)(colon - spec);
+        size_t type_n = len - name_n - 1 - (p->optional ? 1 : 0);
+        POA_ASSERT(name_n < sizeof p->name && type_n < sizeof p->type);
+        memcpy(p->name, spec, name_n);
+        p->name[name_n] = 0;
+        memcpy(p->type, colon + 1, type_n);
+        p->type[type_n] = 0;
+        spec += len;
+        spec += strspn(spec, " ");
+    }
+    return n;
+}
+
+static bool integer_within(const json_t *v, uint64_t max)
+{
+    if (json_is_integer(v))
+        return json_integer_value(v) >= 0 && (uint64_t)json_integer_value(v) <= max;
+    const char *text = json_string_value(v);
+    size_t n = json_string_length(v);
+    if (text == NULL || n == 0 || n > 20 || strspn(text, "0123456789") != n ||
+        (text[0] == '0' && n > 1))
+        return false;
+    uint64_t u = 0;
+    for (size_t i = 0; i < n; i++)
+        if (__builtin_mul_overflow(u, (uint64_t)10, &u) ||
+            __builtin_add_overflow(u, (uint64_t)(text[i] - '0'), &u))
+            return false;
+    return u <= max;
+}
+
+static bool hex_digits(const json_t *v, size_t want)
+{
+    const char *text = json_string_value(v);
+    size_t n = json_string_length(v);
+    if (text == NULL || (want != 0 ? n != want : n % 2 != 0))
+        return false;
+    return strspn(text, "0123456789abcdefABCDEF") == n;
+}
+
+/* NULL when V has TYPE, else what was expected. */
+static const char *type_fault(const char *type, const json_t *v)
+{
+    if (strcmp(type, "any") == 0)
+        return NULL;
+    if (strcmp(type, "u32") == 0)
+        return integer_within(v, UINT32_MAX) ? NULL : "a number from 0 to 4294967295";
+    if (strcmp(type, "u64") == 0)
+        return integer_within(v, UINT64_MAX) ? NULL : "a number from 0 to 2^64-1, best as a string";
+    if (strcmp(type, "hash") == 0)
+        return hex_digits(v, 64) ? NULL : "64 hex digits";
+    if (strcmp(type, "bytes") == 0)
+        return hex_digits(v, 0) ? NULL : "an even number of hex digits";
+    if (strcmp(type, "text") == 0)
+        return json_is_string(v) ? NULL : "a string";
+    if (strcmp(type, "bool") == 0)
+        return json_is_boolean(v) ? NULL : "true or false";
+    if (strcmp(type, "address") == 0) {
+        const char *text = json_string_value(v);
+        enum poa_address_fault fault;
+        uint8_t address[32];
+        if (text == NULL)
+            return "an address like poa1...";
+        return poa_address_from_text(text, address, &fault) == POA_OK
+                   ? NULL
+                   : poa_address_fault_text(fault);
+    }
+    POA_ASSERT(!"a type of the method table");
+    return NULL;
+}
+
+uint64_t poa_rpc_u64(const json_t *v, uint64_t absent)
+{
+    if (v == NULL)
+        return absent;
+    return json_is_integer(v) ? (uint64_t)json_integer_value(v)
+                              : strtoull(json_string_value(v), NULL, 10);
+}
+
+/* Checked before a handler runs. */
+void poa_rpc_hash(const json_t *v, uint8_t out32[32])
+{
+    int rc = poa_unhex(json_string_value(v), out32, 32);
+    POA_ASSERT(rc == POA_OK);
+}
+
+void poa_rpc_address(const json_t *v, uint8_t out32[32])
+{
+    int rc = poa_address_from_text(json_string_value(v), out32, NULL);
+    POA_ASSERT(rc == POA_OK);
+}
+
+/* Fills PARAM; false when the call was refused. */
+static bool bind_params(const struct poa_rpc_method *m, json_t *given, json_t **param,
+                        struct poa_rpc_call *call)
+{
+    if (strcmp(m->params, "*") == 0) {
+        param[0] = given;
+        return true;
+    }
+    struct param spec[POA_RPC_PARAMS_MAX];
+    size_t n = params_parse(m->params, spec);
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        param[i] =
+            json_is_array(given) ? json_array_get(given, i) : json_object_get(given, spec[i].name);
+        if (param[i] != NULL)
+            used++;
+        if (json_is_null(param[i]) && spec[i].optional)
+            param[i] = NULL;
+        if (param[i] == NULL) {
+            if (spec[i].optional)
+                continue;
+            poa_rpc_refuse(call, POA_RPC_BAD_PARAMS, "%s needs the parameter %s (%s)", m->name,
+                           spec[i].name, spec[i].type);
+            return false;
+        }
+        const char *want = type_fault(spec[i].type, param[i]);
+        if (want != NULL) {
+            poa_rpc_refuse(call, POA_RPC_BAD_PARAMS, "%s: expected %s", spec[i].name, want);
+            return false;
+        }
+    }
+    size_t got = json_is_array(given) ? json_array_size(given) : json_object_size(given);
+    if (got > used) {
+        poa_rpc_refuse(call, POA_RPC_BAD_PARAMS, "%s takes: %s", m->name,
+                       m->params[0] ? m->params : "no parameters");
+        return false;
+    }
+    return true;
+}
+
+/* --- requests ----------------------------------------------------------------------------- */
+
+static const struct poa_rpc_method *find(const struct poa_rpc_methods *methods, const char *name)
+{
+    for (size_t i = 0; i < methods->n; i++)
+        if (strcmp(methods->method[i].name, name) == 0)
+            return &methods->method[i];
+    return NULL;
+}
+
+/* "id: An identifier established by the Client that MUST contain a String,
+ * Number, or NULL value if included." */
+static bool id_valid(const json_t *id)
+{
+    return id == NULL || json_is_string(id) || json_is_number(id) || json_is_null(id);
+}
+
+static void one(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
+                struct exchange *x, json_t *request)
+{
+    json_t *id = json_object_get(request, "id");
+    json_t *name = json_object_get(request, "method");
+    json_t *params = json_object_get(request, "params");
+    const char *version = json_string_value(json_object_get(request, "jsonrpc"));
+    if (!json_is_object(request) || version == NULL || strcmp(version, "2.0") != 0 ||
+        !json_is_string(name) || !id_valid(id) ||
+        (params != NULL && !json_is_array(params) && !json_is_object(params))) {
+        exchange_answer(x, error_answer(POA_RPC_INVALID_REQUEST, code_text(POA_RPC_INVALID_REQUEST),
+                                        NULL, json_is_object(request) && id_valid(id) ? id : NULL));
+        exchange_close(x);
+        return;
+    }
+    struct poa_rpc_call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        exchange_answer(x, error_answer(POA_RPC_INTERNAL, code_text(POA_RPC_INTERNAL), NULL, id));
+        exchange_close(x);
+        return;
+    }
+    call->exchange = x;
+    call->box = box;
+    call->id = json_incref(id);
+    const struct poa_rpc_method *m = find(methods, json_string_value(name));
+    if (m == NULL) {
+        call_end(call, error_answer(POA_RPC_NO_METHOD, code_text(POA_RPC_NO_METHOD), NULL, id));
+        return;
+    }
+    json_t *param[POA_RPC_PARAMS_MAX] = {NULL};
+    if (bind_params(m, params, param, call))
+        m->handler(ctx, param, call);
+}
+
+/* Whether TEXT nests at most DEPTH deep, outside of strings: jansson recurses up
+ * to 2,048 levels, and freeing does too. */
+static bool shallow(const char *text, size_t n, unsigned depth)
+{
+    unsigned level = 0;
+    bool string = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                string = false;
+        } else if (c == '"') {
+            string = true;
+        } else if (c == '[' || c == '{') {
+            if (++level > depth)
+                return false;
+        } else if ((c == ']' || c == '}') && level > 0) {
+            level--;
+        }
+    }
+    return true;
+}
+
+void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
+                      const char *text, size_t n,
+                      void (*reply)(void *reply_ctx, const char *text, size_t n), void *reply_ctx)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+    if (x == NULL) {
+        reply(reply_ctx, NULL, 0);
+        return;
+    }
+    x->reply = reply;
+    x->reply_ctx = reply_ctx;
+    x->open = 1;
+    json_t *request = shallow(text, n, POA_RPC_DEPTH_MAX)
+                          ? json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL)
+                          : NULL;
+    size_t calls = json_array_size(request);
+    if (request == NULL) {
+        exchange_answer(x, error_answer(POA_RPC_PARSE, code_text(POA_RPC_PARSE), NULL, NULL));
+        exchange_close(x);
+    } else if (!json_is_array(request)) {
+        one(methods, ctx, box, x, request);
+    } else if (calls == 0 || calls > POA_RPC_BATCH_MAX) {
+        json_t *why =
+            calls > 0 ? json_sprintf("at most %d calls in a batch", POA_RPC_BATCH_MAX) : NULL;
+        exchange_answer(x, error_answer(POA_RPC_INVALID_REQUEST, code_text(POA_RPC_INVALID_REQUEST),
+                                        why, NULL));
+        exchange_close(x);
+    } else {
+        x->batch = true;
+        x->answers = json_array();
+        x->open = calls;
+        for (size_t i = 0; i < calls; i++)
+            one(methods, ctx, box, x, json_array_get(request, i));
+    }
+    json_decref(request);
+}
+
+/* --- OpenRPC ------------------------------------------------------------------------------ */
+
+static json_t *schema(const char *type)
+{
+    if (strcmp(type, "any") == 0)
+        return json_object();
+    if (strcmp(type, "u32") == 0)
+        return json_pack("{s:s, s:i, s:I}", "type", "integer", "minimum", 0, "maximum",
+                         (json_int_t)UINT32_MAX);
+    if (strcmp(type, "u64") == 0)
+        return json_pack("{s:s, s:s}", "type", "string", "pattern", "^(0|[1-9][0-9]{0,19})$");
+    if (strcmp(type, "hash") == 0)
+        return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9a-fA-F]{64}$");
+    if (strcmp(type, "bytes") == 0)
+        return json_pack("{s:s, s:s}", "type", "string", "pattern", "^([0-9a-fA-F]{2})*$");
+    if (strcmp(type, "bool") == 0)
+        return json_pack("{s:s}", "type", "boolean");
+    if (strcmp(type, "address") == 0)
+        return json_pack("{s:s, s:s}", "type", "string", "pattern", "^poa1[02-9ac-hj-np-z]{58}$");
+    return json_pack("{s:s}", "type", "string");
+}
+
+json_t *poa_rpc_openrpc(const struct poa_rpc_methods *methods, const char *title,
+                        const char *version)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < methods->n; i++) {
+        const struct poa_rpc_method *m = &methods->method[i];
+        json_t *params = json_array();
+        struct param spec[POA_RPC_PARAMS_MAX];
+        size_t n = strcmp(m->params, "*") == 0 ? 0 : params_parse(m->params, spec);
+        for (size_t k = 0; k < n; k++)
+            json_array_append_new(params,
+                                  json_pack("{s:s, s:b, s:o}", "name", spec[k].name, "required",
+                                            !spec[k].optional, "schema", schema(spec[k].type)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:s, s:{}}}", "name", m->name,
+                                              "summary", m->help, "params", params, "result",
+                                              "name", "result", "schema"));
+    }
+    return json_pack("{s:s, s:{s:s, s:s}, s:o}", "openrpc", "1.2.6", "info", "title", title,
+                     "version", version, "methods", list);
+}

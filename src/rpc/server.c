@@ -1,0 +1,440 @@
+/* The HTTP server: libevent's evhttp on a thread of its own. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+
+#include "poa_rpc_json.h"
+
+#define CONNECTIONS_DEFAULT 1024
+#define BODY_DEFAULT        (1024 * 1024)
+#define HEADERS_MAX         8192
+#define TIMEOUT_DEFAULT_S   60
+#define BACKLOG             256
+
+/* New connections that evhttp has not attached to yet. */
+struct fresh {
+    struct bufferevent *bev;
+    struct fresh *next;
+};
+
+struct poa_rpc {
+    struct poa_rpc_node node;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evconnlistener *listener;
+    struct event *wake;   /* eventfd: the inbox has something, or stop */
+    struct event *attach; /* connections in FRESH are attached */
+    struct fresh *fresh;
+    struct poa_rpc_inbox *box;
+    pthread_t thread;
+    bool running, stop; /* STOP is atomic */
+    bool loopback;
+    int event_fd;
+    uint16_t port;
+    uint32_t connections, connections_max;
+    uint64_t requests, calls_bytes;
+};
+
+/* --- the connection cap -----------------------------------------------------------
+ *
+ * evhttp 2.1 has none. It asks for a bufferevent for each connection that it
+ * accepts: that is where they are counted, and where the listener is switched
+ * off at the cap, so that further clients wait in the kernel's queue. A
+ * connection's end shows only in its close callback, which needs the
+ * evhttp_connection; before the first request that is known only as the
+ * argument of the callbacks that evhttp set on the bufferevent. (libevent 2.2
+ * has evhttp_set_max_connections; tests/unit/rpc/server.c would show a libevent
+ * where this no longer holds.) */
+
+static void on_closed(struct evhttp_connection *evcon, void *arg)
+{
+    struct poa_rpc *r = arg;
+    (void)evcon;
+    r->connections--;
+    if (r->connections < r->connections_max && !__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
+        evconnlistener_enable(r->listener);
+}
+
+static void on_attach(evutil_socket_t fd, short what, void *arg)
+{
+    struct poa_rpc *r = arg;
+    (void)fd;
+    (void)what;
+    while (r->fresh != NULL) {
+        struct fresh *f = r->fresh;
+        r->fresh = f->next;
+        void *evcon = NULL;
+        bufferevent_event_cb event_cb = NULL;
+        bufferevent_getcb(f->bev, NULL, NULL, &event_cb, &evcon);
+        if (event_cb != NULL && evcon != NULL)
+            evhttp_connection_set_closecb(evcon, on_closed, r);
+        else /* evhttp could not take it */
+            on_closed(NULL, r);
+        bufferevent_decref(f->bev);
+        free(f);
+    }
+}
+
+static struct bufferevent *on_accept(struct event_base *base, void *arg)
+{
+    struct poa_rpc *r = arg;
+    struct fresh *f = malloc(sizeof *f);
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    if (f == NULL || bev == NULL) {
+        free(f);
+        if (bev != NULL)
+            bufferevent_free(bev);
+        return NULL;
+    }
+    bufferevent_incref(bev);
+    *f = (struct fresh){bev, r->fresh};
+    r->fresh = f;
+    event_active(r->attach, 0, 0);
+    if (++r->connections >= r->connections_max)
+        evconnlistener_disable(r->listener);
+    return bev;
+}
+
+/* --- answers ------------------------------------------------------------------------ */
+
+static void send_text(struct evhttp_request *req, int code, const char *reason, const char *type,
+                      const char *text, size_t n)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+    struct evbuffer *out = evhttp_request_get_output_buffer(req);
+    if (type != NULL)
+        evhttp_add_header(headers, "Content-Type", type);
+    evhttp_add_header(headers, "Cache-Control", "no-store");
+    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    if (n > 0)
+        evbuffer_add(out, text, n);
+    evhttp_send_reply(req, code, reason, NULL);
+}
+
+static void send_line(struct evhttp_request *req, int code, const char *reason, const char *line)
+{
+    char text[256];
+    int n = snprintf(text, sizeof text, "%s\n", line);
+    send_text(req, code, reason, "text/plain; charset=utf-8", text,
+              n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+/* One answer of JSON-RPC, possibly long after the request. evhttp keeps the
+ * request alive until it is answered, also when its client went away. */
+static void reply_rpc(void *ctx, const char *text, size_t n)
+{
+    struct evhttp_request *req = ctx;
+    if (text == NULL)
+        send_text(req, 204, "No Content", NULL, NULL, 0);
+    else
+        send_text(req, 200, "OK", "application/json", text, n);
+}
+
+/* --- pages ---------------------------------------------------------------------------- */
+
+/* X(path, handler, help) */
+#define POA_RPC_PAGES(X)                                                                           \
+    X("/healthz", page_health, "the process answers")                                              \
+    X("/readyz", page_ready, "its answers are current; else 503 and why")                          \
+    X("/metrics", page_metrics, "Prometheus text")
+
+static void page_health(struct poa_rpc *r, struct evhttp_request *req)
+{
+    (void)r;
+    send_line(req, 200, "OK", "ok");
+}
+
+static void page_ready(struct poa_rpc *r, struct evhttp_request *req)
+{
+    struct poa_rpc_status s;
+    memset(&s, 0, sizeof s);
+    r->node.backend->status(r->node.backend->ctx, &s);
+    if (s.ready)
+        send_line(req, 200, "OK", "ready");
+    else
+        send_line(req, 503, "Service Unavailable", s.why[0] ? s.why : "not ready");
+}
+
+static void page_metrics(struct poa_rpc *r, struct evhttp_request *req)
+{
+    size_t n = 0;
+    char *text = poa_rpc_metrics_text(&r->node, &n);
+    if (text == NULL)
+        send_line(req, 500, "Internal Server Error", "out of memory");
+    else
+        send_text(req, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text, n);
+    free(text);
+}
+
+static const struct {
+    const char *path;
+    void (*handler)(struct poa_rpc *r, struct evhttp_request *req);
+} pages[] = {
+#define ROW(path, handler, help) {path, handler},
+    POA_RPC_PAGES(ROW)
+#undef ROW
+};
+
+/* --- requests ---------------------------------------------------------------------------- */
+
+static bool loopback_name(const char *host)
+{
+    return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
+}
+
+/* A page of another site must not speak to a node on its visitor's machine: not
+ * by a name that resolves here (Host), nor with the visitor's browser (Origin). */
+static const char *refusal(struct poa_rpc *r, struct evhttp_request *req)
+{
+    const char *host = evhttp_request_get_host(req); /* without the port */
+    if (r->loopback && host != NULL && !loopback_name(host))
+        return "this node answers on localhost only: use http://127.0.0.1";
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+    const char *origin = evhttp_find_header(headers, "Origin");
+    const char *authority = evhttp_find_header(headers, "Host");
+    if (origin != NULL) {
+        const char *from = strstr(origin, "://");
+        if (from == NULL || authority == NULL || strcasecmp(from + 3, authority) != 0)
+            return "cross-origin requests are not allowed";
+    }
+    return NULL;
+}
+
+static void on_request(struct evhttp_request *req, void *arg)
+{
+    struct poa_rpc *r = arg;
+    r->requests++;
+    const char *no = refusal(r, req);
+    if (no != NULL) {
+        send_line(req, 403, "Forbidden", no);
+        return;
+    }
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
+    if (path == NULL || path[0] == 0)
+        path = "/";
+    if (evhttp_request_get_command(req) == EVHTTP_REQ_POST) {
+        if (strcmp(path, "/") != 0) {
+            send_line(req, 404, "Not Found", "JSON-RPC is at /");
+            return;
+        }
+        struct evbuffer *in = evhttp_request_get_input_buffer(req);
+        size_t n = evbuffer_get_length(in);
+        const char *text = n > 0 ? (const char *)evbuffer_pullup(in, -1) : "";
+        if (text == NULL)
+            send_line(req, 500, "Internal Server Error", "out of memory");
+        else
+            poa_rpc_dispatch(&poa_rpc_node_methods, &r->node, r->box, text, n, reply_rpc, req);
+        return;
+    }
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+        if (strcmp(path, pages[i].path) == 0) {
+            pages[i].handler(r, req);
+            return;
+        }
+    if (strcmp(path, "/") == 0)
+        send_line(req, 200, "OK",
+                  "poa node. POST JSON-RPC 2.0 here (method rpc.discover lists all); GET /healthz, "
+                  "/readyz, /metrics.");
+    else
+        send_line(req, 404, "Not Found", "no such page");
+}
+
+/* --- the thread ------------------------------------------------------------------------- */
+
+static void wake(void *ctx)
+{
+    const struct poa_rpc *r = ctx;
+    uint64_t one = 1;
+    ssize_t n = write(r->event_fd, &one, sizeof one);
+    (void)n; /* full means that it is awake already */
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct poa_rpc *r = arg;
+    (void)what;
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof count);
+    (void)n;
+    if (__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
+        event_base_loopbreak(r->base);
+        return;
+    }
+    poa_rpc_inbox_drain(r->box);
+}
+
+static void *run(void *arg)
+{
+    struct poa_rpc *r = arg;
+    pthread_setname_np(pthread_self(), "rpc");
+    event_base_dispatch(r->base);
+    return NULL;
+}
+
+/* Refuses names: resolving one could give an address that was not meant. */
+static int parse_host(const char *host, uint16_t port, struct sockaddr_storage *out,
+                      ev_socklen_t *n, bool *loopback)
+{
+    memset(out, 0, sizeof *out);
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        *n = sizeof *v4;
+        *loopback = (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
+        return POA_OK;
+    }
+    if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        *n = sizeof *v6;
+        *loopback = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+        return POA_OK;
+    }
+    return POA_E_CONFIG;
+}
+
+static int bind_port(struct poa_rpc *r, const struct poa_rpc_config *c, struct poa_why *why)
+{
+    const char *host = c->host != NULL ? c->host : "127.0.0.1";
+    struct sockaddr_storage addr;
+    ev_socklen_t n = 0;
+    if (parse_host(host, c->port, &addr, &n, &r->loopback) != POA_OK)
+        return poa_because(why, POA_E_CONFIG, "rpc host %s: give a numeric address", host);
+    if (!r->loopback && !c->behind_tls_proxy)
+        return poa_because(why, POA_E_CONFIG,
+                           "rpc host %s is reachable from other machines: put a TLS proxy in front "
+                           "and say so in the configuration, or use 127.0.0.1",
+                           host);
+    r->listener = evconnlistener_new_bind(r->base, NULL, NULL,
+                                          LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE |
+                                              LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED,
+                                          BACKLOG, (struct sockaddr *)&addr, (int)n);
+    if (r->listener == NULL)
+        return poa_because(why, errno == EADDRINUSE ? POA_E_LOCKED : POA_E_IO,
+                           "rpc: cannot listen on %s port %u: %s", host, c->port, strerror(errno));
+    n = sizeof addr;
+    if (getsockname(evconnlistener_get_fd(r->listener), (struct sockaddr *)&addr, &n) != 0)
+        return poa_because(why, POA_E_IO, "rpc: %s", strerror(errno));
+    r->port = ntohs(addr.ss_family == AF_INET ? ((struct sockaddr_in *)&addr)->sin_port
+                                              : ((struct sockaddr_in6 *)&addr)->sin6_port);
+    return POA_OK;
+}
+
+static int start_http(struct poa_rpc *r, const struct poa_rpc_config *c)
+{
+    r->http = evhttp_new(r->base);
+    if (r->http == NULL || evhttp_bind_listener(r->http, r->listener) == NULL)
+        return POA_E_NO_MEMORY;
+    evhttp_set_allowed_methods(r->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
+    evhttp_set_max_headers_size(r->http, HEADERS_MAX);
+    evhttp_set_max_body_size(r->http, c->body_max != 0 ? (ev_ssize_t)c->body_max : BODY_DEFAULT);
+    evhttp_set_timeout(r->http, c->timeout_s != 0 ? (int)c->timeout_s : TIMEOUT_DEFAULT_S);
+    evhttp_set_default_content_type(r->http, NULL);
+    evhttp_set_bevcb(r->http, on_accept, r);
+    evhttp_set_gencb(r->http, on_request, r);
+    evconnlistener_enable(r->listener);
+    return POA_OK;
+}
+
+int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, struct poa_why *why)
+{
+    struct poa_rpc *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
+    r->node.backend = config->backend;
+    r->node.genesis = config->genesis;
+    poa_genesis_chain_id(config->genesis, r->node.chain);
+    r->connections_max =
+        config->connections_max != 0 ? config->connections_max : CONNECTIONS_DEFAULT;
+    r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r->base = event_base_new();
+    r->box = poa_rpc_inbox_new(wake, r);
+    int rc = r->event_fd < 0 || r->base == NULL || r->box == NULL
+                 ? poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory or descriptors")
+                 : bind_port(r, config, why);
+    if (rc == POA_OK) {
+        r->wake = event_new(r->base, r->event_fd, EV_READ | EV_PERSIST, on_wake, r);
+        r->attach = event_new(r->base, -1, 0, on_attach, r);
+        if (r->wake == NULL || r->attach == NULL || event_add(r->wake, NULL) != 0 ||
+            start_http(r, config) != POA_OK)
+            rc = poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
+    }
+    if (rc == POA_OK) {
+        /* Signals belong to the main thread. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r->running = pthread_create(&r->thread, NULL, run, r) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (!r->running)
+            rc = poa_because(why, POA_E_NO_MEMORY, "rpc: cannot start a thread");
+    }
+    if (rc != POA_OK) {
+        poa_rpc_stop(r);
+        poa_rpc_free(r);
+        return rc;
+    }
+    *out = r;
+    return POA_OK;
+}
+
+uint16_t poa_rpc_port(const struct poa_rpc *r)
+{
+    return r->port;
+}
+
+void poa_rpc_stop(struct poa_rpc *r)
+{
+    if (r->running) {
+        __atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
+        wake(r);
+        pthread_join(r->thread, NULL);
+        r->running = false;
+    }
+    if (r->box != NULL)
+        poa_rpc_inbox_close(r->box);
+    __atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
+    if (r->attach != NULL)
+        on_attach(-1, 0, r);
+    if (r->http != NULL)
+        evhttp_free(r->http); /* closes the listener and every connection */
+    else if (r->listener != NULL)
+        evconnlistener_free(r->listener);
+    r->http = NULL;
+    r->listener = NULL;
+    if (r->wake != NULL)
+        event_free(r->wake);
+    if (r->attach != NULL)
+        event_free(r->attach);
+    r->wake = r->attach = NULL;
+    if (r->base != NULL)
+        event_base_free(r->base);
+    r->base = NULL;
+}
+
+void poa_rpc_free(struct poa_rpc *r)
+{
+    if (r == NULL)
+        return;
+    poa_rpc_inbox_free(r->box);
+    if (r->event_fd >= 0)
+        close(r->event_fd);
+    free(r);
+}
