@@ -46,6 +46,8 @@ POA_RECORD_DECLARE(stored_locator, POA_STORED_LOCATOR_TABLE)
     F(BLOB, header, 1024, _, "encoded header")                                                     \
     F(BLOB, body, 1048576, _, "encoded body")                                                      \
     F(BLOB, cert, 16384, _, "finalization; empty: a later block's covers this one")                \
+    F(BLOB, fillers, 1048576, _, "encoded blocks that link a closing block to what cert covers")   \
+    F(U16, fillers_n, 0, _, "how many")                                                            \
     F(FIX, hash, 32, _, "header hash")                                                             \
     F(FIX, root, 32, _, "state root after the block")                                              \
     F(LIST, batches, 256, stored_locator, "the listed batches, in order")
@@ -110,7 +112,8 @@ struct poa_store_fate {
 
 struct poa_store_block {
     uint64_t height;
-    struct poa_slice header, body, cert;
+    struct poa_slice header, body, cert, fillers;
+    uint16_t fillers_n;
     uint8_t hash[32], root[32];
     const uint8_t (*batch)[32]; /* digests, each stored before or in the same group */
     uint32_t batches;

@@ -249,13 +249,15 @@ int poa_store_put_block(struct poa_store_batch *b, const struct poa_store_block 
             .header = blk->header,
             .body = blk->body,
             .cert = blk->cert,
+            .fillers = blk->fillers,
+            .fillers_n = blk->fillers_n,
             .batches = {.bytes = poa_written(&w), .count = blk->batches},
         };
         memcpy(r.hash, blk->hash, 32);
         memcpy(r.root, blk->root, 32);
         struct key k = key_number(SPACE_BLOCK, blk->height);
         rc = put_encoded(b, &k, &poa_stored_block_record, &r,
-                         128 + blk->header.n + blk->body.n + blk->cert.n + w.n);
+                         128 + blk->header.n + blk->body.n + blk->cert.n + blk->fillers.n + w.n);
     }
     if (!rc && blk->txs)
         rc = put_receipts(b, blk);

@@ -119,6 +119,8 @@ static int put_block(struct poa_store_batch *b, uint64_t height, uint32_t first,
                                   .header = text("header"),
                                   .body = text(body),
                                   .cert = text("cert"),
+                                  .fillers = text("fillers"),
+                                  .fillers_n = 2,
                                   .hash = {(uint8_t)height},
                                   .root = {0xee},
                                   .batch = (const uint8_t(*)[32])digests,
@@ -161,6 +163,7 @@ Test(store, reopens_with_everything)
     struct poa_stored_block blk;
     cr_assert_eq(poa_store_get_block(s, 1, &v, &blk), POA_OK);
     cr_assert(says(blk.body, "body 1") && says(blk.cert, "cert") && blk.root[0] == 0xee);
+    cr_assert(says(blk.fillers, "fillers") && blk.fillers_n == 2);
     cr_assert_eq(blk.batches.count, 2);
     struct poa_stored_locator at;
     cr_assert_eq(poa_list_at(&poa_stored_locator_record, &blk.batches, 1, &at), POA_OK);
