@@ -511,7 +511,7 @@ void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct p
     x->reply_ctx = reply_ctx;
     x->open = 1;
     json_t *request = shallow(text, n, POA_RPC_DEPTH_MAX)
-                          ? json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL)
+                          ? json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL)
                           : NULL;
     size_t calls = json_array_size(request);
     if (request == NULL) {

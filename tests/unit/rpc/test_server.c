@@ -1,0 +1,485 @@
+/* The server over real sockets, with a backend that the test controls. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "poa_rpc_client.h"
+#include "poa_rpc_json.h"
+
+/* --- a backend ----------------------------------------------------------------------- */
+
+static struct {
+    bool ready;
+    int submit_code;
+    bool hold; /* keep submitted calls */
+    struct poa_rpc_call *held;
+    uint8_t raw[64];
+    size_t raw_n;
+    uint32_t submitted;
+} fake;
+
+static void *end_call(void *arg)
+{
+    uint8_t id[32];
+    memset(id, 7, sizeof id);
+    poa_rpc_done(arg, fake.submit_code, fake.submit_code == POA_OK ? id : NULL);
+    return NULL;
+}
+
+static void fake_status(void *ctx, struct poa_rpc_status *out)
+{
+    (void)ctx;
+    out->version = "test";
+    out->core.height = 41;
+    out->ready = __atomic_load_n(&fake.ready, __ATOMIC_SEQ_CST);
+    out->first_block_ms = POA_NEVER;
+    strcpy(out->why, "height 41 of 50");
+}
+
+/* One account and an empty device registry. */
+static int fake_read(void *ctx, enum poa_state_table table, const void *key, size_t n,
+                     struct poa_writer *out)
+{
+    (void)ctx;
+    if (table == POA_STATE_ACCOUNT && n == 32 && ((const uint8_t *)key)[0] == 9) {
+        struct poa_st_account a = {UINT64_MAX, 3};
+        return poa_st_account_encode(out, &a);
+    }
+    if (table == POA_STATE_GLOBAL) {
+        struct poa_st_global g;
+        memset(&g, 0, sizeof g);
+        return poa_st_global_encode(out, &g);
+    }
+    return POA_E_NOT_FOUND;
+}
+
+/* Ends the call in another thread, as a node does. */
+static void fake_submit(void *ctx, struct poa_slice raw, struct poa_rpc_call *call)
+{
+    (void)ctx;
+    fake.submitted++;
+    fake.raw_n = raw.n < sizeof fake.raw ? raw.n : sizeof fake.raw;
+    memcpy(fake.raw, raw.p, fake.raw_n);
+    if (fake.hold) {
+        __atomic_store_n(&fake.held, call, __ATOMIC_SEQ_CST);
+        return;
+    }
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, end_call, call), 0);
+    pthread_detach(thread);
+}
+
+static void fake_latency(void *ctx, struct poa_histogram *out)
+{
+    (void)ctx;
+    for (uint64_t us = 1000; us < 2000; us++)
+        poa_histogram_add(out, us);
+}
+
+static const struct poa_rpc_backend backend = {
+    .status = fake_status, .read = fake_read, .submit = fake_submit, .latency = fake_latency};
+
+/* --- help ---------------------------------------------------------------------------- */
+
+static struct poa_rpc *start(const struct poa_rpc_config *base)
+{
+    struct poa_rpc_config c = *base;
+    struct poa_why why;
+    struct poa_rpc *r = NULL;
+    c.backend = &backend;
+    int rc = poa_rpc_start(&c, &r, &why);
+    cr_assert_eq(rc, POA_OK, "%s", why.text);
+    return r;
+}
+
+static void stop(struct poa_rpc *r)
+{
+    poa_rpc_stop(r);
+    poa_rpc_free(r);
+}
+
+static int dial(const struct poa_rpc *r)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(poa_rpc_port(r))};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0, "%s", strerror(errno));
+    return fd;
+}
+
+static void put(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = send(fd, text, n, MSG_NOSIGNAL);
+        if (k <= 0)
+            return; /* the server may close early: the answer tells */
+        text += k;
+        n -= (size_t)k;
+    }
+}
+
+/* Reads until the peer closes, N bytes have come, or nothing does for WAIT_MS. */
+static size_t get(int fd, char *out, size_t cap, int wait_ms)
+{
+    size_t n = 0;
+    while (n + 1 < cap) {
+        struct pollfd p = {fd, POLLIN, 0};
+        if (poll(&p, 1, wait_ms) <= 0)
+            break;
+        ssize_t k = recv(fd, out + n, cap - 1 - n, 0);
+        if (k <= 0)
+            break;
+        n += (size_t)k;
+    }
+    out[n] = 0;
+    return n;
+}
+
+/* One request on a connection of its own; the status code. */
+static int ask(const struct poa_rpc *r, const char *head, const char *body, char *out, size_t cap)
+{
+    int fd = dial(r);
+    char text[1024];
+    int n = snprintf(text, sizeof text, "%sConnection: close\r\nContent-Length: %zu\r\n\r\n", head,
+                     strlen(body));
+    put(fd, text, (size_t)n);
+    put(fd, body, strlen(body));
+    get(fd, out, cap, 5000);
+    close(fd);
+    return strncmp(out, "HTTP/1.1 ", 9) == 0 ? atoi(out + 9) : 0;
+}
+
+#define HOST      "Host: 127.0.0.1\r\n"
+#define POST      "POST / HTTP/1.1\r\n" HOST
+#define GET(path) "GET " path " HTTP/1.1\r\n" HOST
+
+/* --- tests ----------------------------------------------------------------------------- */
+
+Test(server, pages)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    cr_expect_eq(ask(r, GET("/healthz"), "", out, sizeof out), 200);
+    cr_expect_eq(ask(r, GET("/readyz"), "", out, sizeof out), 503);
+    cr_expect_not_null(strstr(out, "height 41 of 50"));
+    __atomic_store_n(&fake.ready, true, __ATOMIC_SEQ_CST);
+    cr_expect_eq(ask(r, GET("/readyz?x=1"), "", out, sizeof out), 200);
+    cr_expect_eq(ask(r, GET("/"), "", out, sizeof out), 200);
+    cr_expect_eq(ask(r, GET("/nothing"), "", out, sizeof out), 404);
+    cr_expect_eq(ask(r, "POST /healthz HTTP/1.1\r\n" HOST, "{}", out, sizeof out), 404);
+    cr_expect_eq(ask(r, "DELETE / HTTP/1.1\r\n" HOST, "", out, sizeof out), 501);
+    cr_expect_eq(ask(r, GET("/metrics"), "", out, sizeof out), 200);
+    cr_expect_not_null(
+        strstr(out, "\n# TYPE poa_finalized_height gauge\npoa_finalized_height 41\n"));
+    cr_expect_not_null(strstr(out, "\npoa_finality_seconds_bucket{le=\"0.001024\"} 24\n"));
+    cr_expect_not_null(strstr(out, "\npoa_finality_seconds_bucket{le=\"+Inf\"} 1000\n"));
+    cr_expect_not_null(strstr(out, "\npoa_finality_seconds_count 1000\n"));
+    stop(r);
+}
+
+Test(server, calls)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", poa_rpc_port(r));
+    struct poa_rpc_client *client;
+    struct poa_why why;
+    json_t *v = NULL;
+    cr_assert_eq(poa_rpc_client_new(url, 5000, &client, &why), POA_OK);
+    cr_assert_eq(poa_rpc_client_call(client, "poa_status", NULL, &v, &why), POA_OK, "%s", why.text);
+    cr_expect_str_eq(json_string_value(json_object_get(v, "height")), "41");
+    json_decref(v);
+
+    uint8_t key[32] = {9};
+    cr_assert_eq(poa_rpc_client_call(client, "poa_account_get",
+                                     json_pack("{s:o}", "address", poa_json_address(key)), &v,
+                                     &why),
+                 POA_OK, "%s", why.text);
+    cr_expect_str_eq(json_string_value(json_object_get(v, "balance")), "18446744073709551615");
+    json_decref(v);
+    key[0] = 1; /* an account that nobody used */
+    cr_assert_eq(poa_rpc_client_call(client, "poa_account_get",
+                                     json_pack("{s:o}", "address", poa_json_address(key)), &v,
+                                     &why),
+                 POA_OK);
+    cr_expect_str_eq(json_string_value(json_object_get(v, "balance")), "0");
+    json_decref(v);
+
+    fake.submit_code = POA_OK;
+    cr_assert_eq(
+        poa_rpc_client_call(client, "poa_tx_send", json_pack("{s:s}", "tx", "00ff10"), &v, &why),
+        POA_OK, "%s", why.text);
+    cr_expect_eq(fake.raw_n, 3);
+    cr_expect_eq(memcmp(fake.raw, "\x00\xff\x10", 3), 0);
+    cr_expect_eq(strncmp(json_string_value(json_object_get(v, "id")), "070707", 6), 0);
+    json_decref(v);
+    static const int codes[] = {POA_E_TX_SIGNATURE, POA_E_TX_CHAIN,       POA_E_TX_NONCE_USED,
+                                POA_E_TX_BALANCE,   POA_E_TX_AMOUNT_ZERO, POA_E_TX_OVERFLOW,
+                                POA_E_TX_TRUNCATED, POA_E_TX_TRAILING};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        fake.submit_code = codes[i];
+        cr_expect_eq(
+            poa_rpc_client_call(client, "poa_tx_send", json_pack("{s:s}", "tx", "00"), &v, &why),
+            codes[i]);
+        cr_expect_not_null(strstr(why.text, poa_error_name(codes[i])), "%s", why.text);
+    }
+    static const struct {
+        const char *method, *params;
+        int code;
+    } refusals[] = {
+        {"poa_device_get",
+         "{\"device\":\"" /* 64 digits */
+         "0000000000000000000000000000000000000000000000000000000000000000\"}",
+         POA_E_DEVICE_UNKNOWN},
+        {"poa_block_get", "{}", POA_E_UNSUPPORTED},
+        {"poa_faucet", "{}", POA_E_UNSUPPORTED},
+        {"poa_supply_audit", "{}", POA_E_UNSUPPORTED},
+        {"poa_epoch_get", "{}", POA_E_NOT_FOUND},
+        {"poa_slot_get", "{\"slot\":\"1\"}", POA_E_NOT_FOUND},
+        {"poa_maker_get", "{\"maker\":1}", POA_E_NOT_FOUND},
+        {"poa_nothing", "{}", POA_E_INVALID},
+    };
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        json_t *params = json_loads(refusals[i].params, 0, NULL);
+        if (strcmp(refusals[i].method, "poa_faucet") == 0)
+            json_object_set_new(params, "address", poa_json_address(key));
+        int rc = poa_rpc_client_call(client, refusals[i].method, params, &v, &why);
+        cr_expect_eq(rc, refusals[i].code, "%s: %d %s", refusals[i].method, rc, why.text);
+    }
+    static const char *const empty[] = {"poa_devices_list", "poa_witnesses_list"};
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(poa_rpc_client_call(client, empty[i], NULL, &v, &why), POA_OK);
+        cr_expect_eq(json_array_size(json_object_get(v, "items")), 0);
+        json_decref(v);
+    }
+    cr_assert_eq(poa_rpc_client_call(client, "poa_latency_get", NULL, &v, &why), POA_OK);
+    cr_expect_str_eq(json_string_value(json_object_get(v, "count")), "1000");
+    json_decref(v);
+    poa_rpc_client_free(client);
+    stop(r);
+}
+
+Test(server, notification_has_no_content)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    cr_expect_eq(ask(r, POST, "{\"jsonrpc\":\"2.0\",\"method\":\"poa_status\"}", out, sizeof out),
+                 204);
+    cr_expect_eq(ask(r, POST, "garbage", out, sizeof out), 200);
+    cr_expect_not_null(strstr(out, "-32700"));
+    cr_expect_eq(ask(r, POST, "", out, sizeof out), 200);
+    stop(r);
+}
+
+Test(server, other_sites_are_refused)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    cr_expect_eq(ask(r, "POST / HTTP/1.1\r\nHost: evil.example\r\n", "{}", out, sizeof out), 403);
+    cr_expect_eq(ask(r, POST "Origin: http://evil.example\r\n", "{}", out, sizeof out), 403);
+    cr_expect_eq(ask(r, POST "Origin: null\r\n", "{}", out, sizeof out), 403);
+    cr_expect_eq(ask(r, POST "Origin: http://127.0.0.1\r\n", "{}", out, sizeof out), 200);
+    cr_expect_eq(ask(r, "POST / HTTP/1.1\r\nHost: localhost:9\r\n", "{}", out, sizeof out), 200);
+    stop(r);
+}
+
+Test(server, oversized_requests)
+{
+    struct poa_rpc_config c = {.port = 0, .body_max = 10000};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    static char big[20001];
+    memset(big, ' ', sizeof big - 1);
+    int code = ask(r, POST, big, out, sizeof out);
+    cr_expect(code == 413 || code == 400 || code == 0, "%d", code);
+    /* A length that is only claimed, and headers without end. */
+    int fd = dial(r);
+    static const char claim[] = POST "Content-Length: 99999999999999\r\n\r\nx";
+    put(fd, claim, sizeof claim - 1);
+    size_t n = get(fd, out, sizeof out, 2000);
+    cr_expect(n == 0 || strncmp(out, "HTTP/1.1 4", 10) == 0, "%s", out);
+    close(fd);
+    fd = dial(r);
+    put(fd, "GET / HTTP/1.1\r\nX: ", 19);
+    for (int i = 0; i < 10; i++)
+        put(fd, big, 10000);
+    n = get(fd, out, sizeof out, 2000);
+    cr_expect(n == 0 || strncmp(out, "HTTP/1.1 4", 10) == 0, "%s", out);
+    close(fd);
+    big[9000] = 0; /* within the limit */
+    cr_expect_eq(ask(r, POST, big, out, sizeof out), 200);
+    stop(r);
+}
+
+Test(server, connections_are_capped)
+{
+    struct poa_rpc_config c = {.port = 0, .connections_max = 8};
+    struct poa_rpc *r = start(&c);
+    static char out[4096];
+    static const char keep[] = GET("/healthz") "\r\n";
+    /* More rounds than slots: closing gives each one back exactly once, whether a
+     * request was sent or not. */
+    for (int round = 0; round < 5; round++) {
+        int fd[8];
+        for (int i = 0; i < 8; i++) {
+            fd[i] = dial(r);
+            if (i % 2) {
+                put(fd[i], keep, sizeof keep - 1);
+                struct pollfd p = {fd[i], POLLIN, 0};
+                cr_assert_eq(poll(&p, 1, 5000), 1, "round %d: connection %d has no answer", round,
+                             i);
+                cr_assert(recv(fd[i], out, sizeof out, 0) > 0);
+            }
+        }
+        /* The idle ones before it were accepted in order, so all 8 are in use. */
+        int extra = dial(r);
+        put(extra, keep, sizeof keep - 1);
+        struct pollfd p = {extra, POLLIN, 0};
+        cr_expect_eq(poll(&p, 1, 200), 0, "round %d: a ninth connection was served", round);
+        close(fd[0]);
+        cr_expect_eq(poll(&p, 1, 5000), 1, "round %d: the slot of a closed one is not free", round);
+        for (int i = 1; i < 8; i++)
+            close(fd[i]);
+        close(extra);
+    }
+    cr_expect_eq(ask(r, GET("/healthz"), "", out, sizeof out), 200);
+    stop(r);
+}
+
+Test(server, idle_connections_time_out)
+{
+    struct poa_rpc_config c = {.port = 0, .timeout_s = 1};
+    struct poa_rpc *r = start(&c);
+    char out[64];
+    int fd = dial(r);
+    struct pollfd p = {fd, POLLIN, 0};
+    cr_expect_eq(poll(&p, 1, 10000), 1);
+    cr_expect_eq(recv(fd, out, sizeof out, 0), 0);
+    close(fd);
+    stop(r);
+}
+
+/* A client that goes away, or a server that stops, while a call is open. */
+Test(server, open_calls_survive_their_client_and_the_server)
+{
+    struct poa_rpc_config c = {.port = 0};
+    fake.hold = true;
+    static const char call[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"poa_tx_send\",\"params\":[\"00\"],"
+        "\"id\":1}";
+    char text[512];
+    int n = snprintf(text, sizeof text, POST "Content-Length: %zu\r\n\r\n%s", strlen(call), call);
+    static char out[4096];
+    for (int stopped = 0; stopped < 2; stopped++) {
+        struct poa_rpc *r = start(&c);
+        int fd = dial(r);
+        put(fd, text, (size_t)n);
+        for (int i = 0; i < 5000 && __atomic_load_n(&fake.held, __ATOMIC_SEQ_CST) == NULL; i++)
+            usleep(1000);
+        struct poa_rpc_call *held = __atomic_exchange_n(&fake.held, NULL, __ATOMIC_SEQ_CST);
+        cr_assert_not_null(held);
+        if (stopped) {
+            poa_rpc_stop(r);
+            end_call(held);
+            poa_rpc_free(r);
+        } else {
+            close(fd);
+            usleep(20000);
+            end_call(held);
+            cr_expect_eq(ask(r, GET("/healthz"), "", out, sizeof out), 200);
+            stop(r);
+            fd = -1;
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
+Test(server, beyond_loopback_needs_the_flag)
+{
+    struct poa_rpc_config c = {.host = "0.0.0.0", .backend = &backend};
+    struct poa_rpc *r = NULL;
+    struct poa_why why;
+    cr_expect_eq(poa_rpc_start(&c, &r, &why), POA_E_CONFIG);
+    cr_expect_not_null(strstr(why.text, "TLS"));
+    c.host = "node.example";
+    cr_expect_eq(poa_rpc_start(&c, &r, &why), POA_E_CONFIG);
+    c = (struct poa_rpc_config){.port = 0};
+    struct poa_rpc *first = start(&c);
+    c.port = poa_rpc_port(first);
+    c.backend = &backend;
+    cr_expect_eq(poa_rpc_start(&c, &r, &why), POA_E_LOCKED, "%s", why.text);
+    stop(first);
+}
+
+/* --- the client ---------------------------------------------------------------------------- */
+
+Test(client, errors_say_what_to_do)
+{
+    struct poa_rpc_client *client = NULL;
+    struct poa_why why;
+    static const char *const bad[] = {"", "127.0.0.1", "https://127.0.0.1", "http://", "ftp://x"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_expect_eq(poa_rpc_client_new(bad[i], 1000, &client, &why), POA_E_CONFIG, "%s", bad[i]);
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", poa_rpc_port(r));
+    stop(r);
+    json_t *v;
+    cr_assert_eq(poa_rpc_client_new(url, 1000, &client, &why), POA_OK);
+    cr_expect_eq(poa_rpc_client_call(client, "poa_status", NULL, &v, &why), POA_E_CLOSED);
+    cr_expect_not_null(strstr(why.text, "is the node running"));
+    poa_rpc_client_free(client);
+}
+
+Test(client, load_goes_around_a_dead_node)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *alive = start(&c), *dead = start(&c);
+    char url[2][64];
+    snprintf(url[0], sizeof url[0], "http://127.0.0.1:%u", poa_rpc_port(dead));
+    snprintf(url[1], sizeof url[1], "http://127.0.0.1:%u", poa_rpc_port(alive));
+    stop(dead);
+    const char *urls[] = {url[0], url[1]};
+    static const char body[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"poa_tx_send\",\"params\":[\"00\"],"
+        "\"id\":1}";
+    static struct poa_rpc_load_item item[500];
+    for (size_t i = 0; i < 500; i++)
+        item[i] = (struct poa_rpc_load_item){body, sizeof body - 1, (uint32_t)i};
+    struct poa_rpc_load_config lc = {urls, 2, item, 500, 500, 5000, 100, 2000, 20};
+    struct poa_rpc_load *load;
+    struct poa_why why;
+    cr_assert_eq(poa_rpc_load_start(&lc, &load, &why), POA_OK, "%s", why.text);
+    struct poa_rpc_load_stats s;
+    for (int i = 0; i < 2000 && !poa_rpc_load_stats(load, &s); i++)
+        usleep(5000);
+    cr_expect_eq(s.offered, 500);
+    cr_expect_eq(s.accepted, 500);
+    cr_expect_eq(s.failed + s.rejected, 0);
+    cr_expect(s.rerouted > 0);
+    cr_expect(fake.submitted == 500);
+    poa_rpc_load_free(load);
+    fake.submit_code = POA_E_TX_BALANCE;
+    lc.url = urls + 1;
+    lc.urls = 1;
+    cr_assert_eq(poa_rpc_load_start(&lc, &load, &why), POA_OK);
+    for (int i = 0; i < 2000 && !poa_rpc_load_stats(load, &s); i++)
+        usleep(5000);
+    cr_expect_eq(s.rejected, 500);
+    cr_expect_eq(s.first_error, POA_E_TX_BALANCE);
+    poa_rpc_load_free(load);
+    stop(alive);
+}
