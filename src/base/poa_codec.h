@@ -85,13 +85,13 @@ struct poa_record {
  *
  * declares struct poa_vote, poa_vote_record, poa_vote_encode and
  * poa_vote_decode. */
-#define POA_MEMBER_U8(name, max)   uint8_t name;
-#define POA_MEMBER_U16(name, max)  uint16_t name;
-#define POA_MEMBER_U32(name, max)  uint32_t name;
-#define POA_MEMBER_U64(name, max)  uint64_t name;
-#define POA_MEMBER_FIX(name, max)  uint8_t name[max];
-#define POA_MEMBER_BLOB(name, max) struct poa_slice name;
-#define POA_MEMBER_LIST(name, max) struct poa_list name;
+#define POA_MEMBER_U8(name, max)              uint8_t name;
+#define POA_MEMBER_U16(name, max)             uint16_t name;
+#define POA_MEMBER_U32(name, max)             uint32_t name;
+#define POA_MEMBER_U64(name, max)             uint64_t name;
+#define POA_MEMBER_FIX(name, max)             uint8_t name[max];
+#define POA_MEMBER_BLOB(name, max)            struct poa_slice name;
+#define POA_MEMBER_LIST(name, max)            struct poa_list name;
 #define POA_MEMBER(kind, name, max, sub, doc) POA_MEMBER_##kind(name, max)
 
 #define POA_SUB_U8(sub)   NULL
