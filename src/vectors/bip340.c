@@ -16,15 +16,6 @@ static const char *const names[COLUMNS] = {
     "message", "signature",  "verification result", "comment",
 };
 
-/* Upper-case hex, which the product's own files never hold. */
-static struct poa_vectors_bytes bytes_of(char *text)
-{
-    for (char *c = text; *c != '\0'; c++)
-        if (*c >= 'A' && *c <= 'F')
-            *c = (char)(*c - 'A' + 'a');
-    return poa_vectors_unhex(text);
-}
-
 /* Cuts LINE at its commas; the last column takes the rest. */
 static unsigned split(char *line, char *cell[COLUMNS])
 {
@@ -66,7 +57,7 @@ static void run(char *line, struct poa_vectors_tally *tally)
     bool valid = ok && strcasecmp(cell[RESULT], "TRUE") == 0;
     ok = ok && (valid || strcasecmp(cell[RESULT], "FALSE") == 0);
     for (int c = SECRET; ok && c <= SIGNATURE; c++) {
-        b[c] = bytes_of(cell[c]);
+        b[c] = poa_vectors_unhex(cell[c]);
         ok = b[c].p != NULL;
     }
     const char *wrong = ok ? check(b, valid) : "odd: a column is missing or is not hex";

@@ -12,8 +12,12 @@
 static void kat(size_t i, const json_t *o, struct poa_vectors_tally *tally)
 {
     const char *hash = json_string_value(json_object_get(o, "hash"));
-    if (hash == NULL || strcmp(hash, "blake2b") != 0) {
-        poa_vectors_skip(tally, "%.40s: not in the product", hash != NULL ? hash : "no hash name");
+    if (hash == NULL) {
+        poa_vectors_fail(tally, "test %zu: odd: no hash name", i + 1);
+        return;
+    }
+    if (strcmp(hash, "blake2b") != 0) {
+        poa_vectors_skip(tally, "%.40s: not in the product", hash);
         return;
     }
     struct poa_vectors_bytes in = poa_vectors_hex(o, "in"), key = poa_vectors_hex(o, "key"),

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "poa_codec.h"
 #include "vectors.h"
 
 void poa_vectors_pass(struct poa_vectors_tally *t)
@@ -43,16 +42,28 @@ void poa_vectors_skip(struct poa_vectors_tally *t, const char *format, ...)
     t->skip[i].count++;
 }
 
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 struct poa_vectors_bytes poa_vectors_unhex(const char *hex)
 {
     struct poa_vectors_bytes b = {NULL, 0};
     size_t digits = hex != NULL ? strlen(hex) : 1;
-    if (digits % 2 != 0)
+    if (digits % 2 != 0 || (b.p = malloc(digits / 2 + 1)) == NULL)
         return b;
-    b.p = malloc(digits / 2 + 1);
     b.n = digits / 2;
-    if (b.p != NULL && poa_unhex(hex, b.p, b.n) != POA_OK)
-        poa_vectors_free(&b);
+    for (size_t i = 0; i < b.n && b.p != NULL; i++) {
+        int hi = digit(hex[2 * i]), lo = digit(hex[2 * i + 1]);
+        if (hi < 0 || lo < 0)
+            poa_vectors_free(&b);
+        else
+            b.p[i] = (uint8_t)(hi << 4 | lo);
+    }
     return b;
 }
 

@@ -43,7 +43,8 @@ void poa_vectors_skip(struct poa_vectors_tally *t, const char *format, ...)
             poa_vectors_fail(t, __VA_ARGS__);                                                      \
     } while (0)
 
-/* Bytes of a hex string. P is NULL when KEY is missing or is not hex; an empty
+/* Bytes of a hex string, of either case, which poa_unhex does not take: others
+ * write these files. P is NULL when KEY is missing or is not hex; an empty
  * string has a P that is not NULL and N 0. Free with poa_vectors_free. */
 struct poa_vectors_bytes {
     uint8_t *p;

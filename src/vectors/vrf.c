@@ -47,16 +47,21 @@ static const char *check_valid(const struct test *t)
     return NULL;
 }
 
-static void run(const json_t *o, struct poa_vectors_tally *tally)
+static void run(size_t i, const json_t *o, struct poa_vectors_tally *tally)
 {
     const json_t *suite = json_object_get(o, "suite");
     const char *result = json_string_value(json_object_get(o, "result"));
-    struct test t = {.id = json_integer_value(json_object_get(o, "tcId"))};
+    const json_t *id = json_object_get(o, "tcId");
+    struct test t = {.id = id != NULL ? json_integer_value(id) : (json_int_t)i + 1};
     uint8_t beta[64];
 
-    if (!json_is_integer(suite) ||
-        (json_integer_value(suite) != 3 && json_integer_value(suite) != 4)) {
+    if (json_is_integer(suite) && json_integer_value(suite) != 3 &&
+        json_integer_value(suite) != 4) {
         poa_vectors_skip(tally, "a VRF suite other than 3 and 4");
+        return;
+    }
+    if (!json_is_integer(suite)) {
+        poa_vectors_fail(tally, "test %lld: odd: no suite", (long long)t.id);
         return;
     }
     t.suite = (enum poa_vrf_suite)json_integer_value(suite);
@@ -99,6 +104,6 @@ bool poa_vectors_vrf(const json_t *root, struct poa_vectors_tally *tally)
     json_t *o;
     if (json_object_get(first, "pi") == NULL || json_object_get(first, "alpha") == NULL)
         return false;
-    json_array_foreach(tests, i, o) run(o, tally);
+    json_array_foreach(tests, i, o) run(i, o, tally);
     return true;
 }
