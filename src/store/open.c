@@ -91,11 +91,20 @@ struct key key_number(enum space space, uint64_t number)
     return key_bytes(space, be, sizeof be);
 }
 
-struct key key_expiry(uint64_t expires_ms, const uint8_t hash32[32])
+struct key key_blob(uint8_t kind, const uint8_t hash32[32])
 {
-    uint8_t be[40];
+    uint8_t k[33];
+    k[0] = kind;
+    memcpy(k + 1, hash32, 32);
+    return key_bytes(SPACE_BLOB, k, sizeof k);
+}
+
+struct key key_expiry(uint64_t expires_ms, uint8_t kind, const uint8_t hash32[32])
+{
+    uint8_t be[41];
     poa_put_be64(be, expires_ms);
-    memcpy(be + 8, hash32, 32);
+    be[8] = kind;
+    memcpy(be + 9, hash32, 32);
     return key_bytes(SPACE_EXPIRY, be, sizeof be);
 }
 

@@ -12,8 +12,8 @@
  *   r       height, BE               stored_receipts
  *   t       transaction id           height, index in the block (optional)
  *   s       state key                state entry, as of the checkpoint
- *   x       blob hash                expiry, bytes
- *   y       expiry, BE, blob hash    nothing: blobs in the order they expire
+ *   x       blob kind, hash          expiry, bytes
+ *   y       expiry, BE, kind, hash   nothing: blobs in the order they expire
  *
  * Numbers that grow are keys in big-endian, so that LevelDB moves files
  * instead of rewriting them.
@@ -146,9 +146,9 @@ void poa_store_put_state(struct poa_store_batch *b, const uint8_t key32[32],
                          struct poa_slice value);
 POA_MUST_USE int poa_store_put_checkpoint(struct poa_store_batch *b,
                                           const struct poa_stored_checkpoint *c);
-/* Blobs are addressed by their hash and kept until EXPIRES_MS. */
-void poa_store_put_blob(struct poa_store_batch *b, const uint8_t hash32[32], uint64_t expires_ms,
-                        struct poa_slice bytes);
+/* Blobs are addressed by kind and hash and kept until EXPIRES_MS. */
+void poa_store_put_blob(struct poa_store_batch *b, uint8_t kind, const uint8_t hash32[32],
+                        uint64_t expires_ms, struct poa_slice bytes);
 /* Writes everything put since the last write and empties B. SYNC: durable on
  * return, and so is everything written before. */
 POA_MUST_USE int poa_store_write(struct poa_store_batch *b, bool sync);
@@ -185,7 +185,7 @@ POA_MUST_USE int poa_store_get_batch(struct poa_store *s, const uint8_t digest32
                                      struct poa_store_value *v);
 POA_MUST_USE int poa_store_find_tx(struct poa_store *s, const uint8_t id32[32], uint64_t *height,
                                    uint32_t *index);
-POA_MUST_USE int poa_store_get_blob(struct poa_store *s, const uint8_t hash32[32],
+POA_MUST_USE int poa_store_get_blob(struct poa_store *s, uint8_t kind, const uint8_t hash32[32],
                                     struct poa_store_value *v);
 /* First and last stored height; both 0 when there is no block. */
 POA_MUST_USE int poa_store_heights(struct poa_store *s, uint64_t *first, uint64_t *last);

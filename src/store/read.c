@@ -133,9 +133,10 @@ int poa_store_find_tx(struct poa_store *s, const uint8_t id32[32], uint64_t *hei
     return rc;
 }
 
-int poa_store_get_blob(struct poa_store *s, const uint8_t hash32[32], struct poa_store_value *v)
+int poa_store_get_blob(struct poa_store *s, uint8_t kind, const uint8_t hash32[32],
+                       struct poa_store_value *v)
 {
-    struct key k = key_bytes(SPACE_BLOB, hash32, 32);
+    struct key k = key_blob(kind, hash32);
     int rc = store_get(s, SPACE_BLOB, &k, v);
     if (!rc && v->bytes.n < 8) {
         poa_store_value_free(v);

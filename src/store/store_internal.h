@@ -34,7 +34,8 @@ struct key {
 };
 struct key key_number(enum space space, uint64_t number);
 struct key key_bytes(enum space space, const void *bytes, size_t n);
-struct key key_expiry(uint64_t expires_ms, const uint8_t hash32[32]);
+struct key key_blob(uint8_t kind, const uint8_t hash32[32]);
+struct key key_expiry(uint64_t expires_ms, uint8_t kind, const uint8_t hash32[32]);
 
 /* The batch index: arrival number, and the height of the block that lists it
  * (0: none yet), both little-endian. */

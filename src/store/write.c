@@ -302,16 +302,16 @@ int poa_store_put_checkpoint(struct poa_store_batch *b, const struct poa_stored_
     return put_encoded(b, &k, &poa_stored_checkpoint_record, c, 64);
 }
 
-void poa_store_put_blob(struct poa_store_batch *b, const uint8_t hash32[32], uint64_t expires_ms,
-                        struct poa_slice bytes)
+void poa_store_put_blob(struct poa_store_batch *b, uint8_t kind, const uint8_t hash32[32],
+                        uint64_t expires_ms, struct poa_slice bytes)
 {
     uint8_t *p = scratch(b, bytes.n + 8);
     POA_ASSERT(p);
     poa_put_le64(p, expires_ms);
     memcpy(p + 8, bytes.p, bytes.n);
-    struct key k = key_bytes(SPACE_BLOB, hash32, 32);
+    struct key k = key_blob(kind, hash32);
     put(b, &k, p, bytes.n + 8);
-    struct key y = key_expiry(expires_ms, hash32);
+    struct key y = key_expiry(expires_ms, kind, hash32);
     put(b, &y, "", 0);
     scratch_trim(b);
 }
@@ -485,10 +485,10 @@ int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t max_blocks, b
 static int sweep_blob(struct sweep *w, const struct key *k, struct poa_slice value)
 {
     (void)value;
-    if (k->n != 41)
+    if (k->n != 42)
         return store_corrupt(w->store, SPACE_EXPIRY, "a key");
     /* A blob that was put again lives until its later expiry. */
-    struct key x = key_bytes(SPACE_BLOB, k->p + 9, 32);
+    struct key x = key_bytes(SPACE_BLOB, k->p + 9, 33);
     struct poa_store_value v;
     int rc = store_get(w->store, SPACE_BLOB, &x, &v);
     if (rc)
