@@ -135,16 +135,30 @@ static bool fe_equal(const struct fe *a, const struct fe *b)
     return memcmp(x.limb, y.limb, sizeof x.limb) == 0;
 }
 
+/* OUT = A^(2^N) * B */
+static void fe_step(struct fe *out, const struct fe *a, int n, const struct fe *b)
+{
+    struct fe r = *a;
+    while (n-- > 0)
+        fe_mul(&r, &r, &r);
+    fe_mul(out, &r, b);
+}
+
 /* A^((p-5)/8), the exponent being 2^252 - 3. */
 static void fe_power(struct fe *out, const struct fe *a)
 {
-    struct fe r = *a;
-    for (int bit = 250; bit >= 0; bit--) {
-        fe_mul(&r, &r, &r);
-        if (bit != 1) /* 2^252 - 3 is 252 binary ones but for bit 1 */
-            fe_mul(&r, &r, a);
-    }
-    *out = r;
+    struct fe x3, x5, x10, x20, x40, x50, x100, x200, t; /* xN = A^(2^N - 1) */
+    fe_step(&t, a, 1, a);
+    fe_step(&x3, &t, 1, a);
+    fe_step(&x5, &x3, 2, &t);
+    fe_step(&x10, &x5, 5, &x5);
+    fe_step(&x20, &x10, 10, &x10);
+    fe_step(&x40, &x20, 20, &x20);
+    fe_step(&x50, &x40, 10, &x10);
+    fe_step(&x100, &x50, 50, &x50);
+    fe_step(&x200, &x100, 100, &x100);
+    fe_step(&t, &x200, 50, &x50);
+    fe_step(out, &t, 2, a);
 }
 
 /* Parity of the Edwards x that RFC 9380 maps R to. */
