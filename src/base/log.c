@@ -46,7 +46,8 @@ int poa_log_level_parse(const char *name, enum poa_log_level *level)
     return POA_E_INVALID;
 }
 
-/* A full pipe or disk must not stop the node: what cannot be written is lost. */
+/* A full disk must not stop the node: what cannot be written is lost. A full pipe
+ * makes the caller wait unless FD is non-blocking. */
 static void write_line(int fd, const char *p, size_t n)
 {
     while (n > 0) {

@@ -22,7 +22,7 @@ enum poa_key_kind {
 };
 
 enum poa_keystore_cost {
-    POA_KEYSTORE_MODERATE, /* 256 MiB, 3 passes: about a second */
+    POA_KEYSTORE_MODERATE, /* 256 MiB, 3 passes: half a second */
     POA_KEYSTORE_CHEAP,    /* 64 KiB, 1 pass: devnet and tests */
 };
 
