@@ -24,7 +24,7 @@
 
 /* --- what the node gives --------------------------------------------------------
  *
- * Called on the gateway's thread; none may block for long (a blob_put may fsync).
+ * Called on the gateway's thread; only blob_sync may block.
  * Writers have room for what their comment says. */
 
 enum poa_blob_kind {
@@ -63,11 +63,13 @@ struct poa_gateway_backend {
     int (*submit_ticket)(void *ctx, uint64_t token, const struct poa_ticket *ticket);
     int (*submit_seal)(void *ctx, uint64_t token, const struct poa_seal *seal);
     int (*submit_tx)(void *ctx, uint64_t token, struct poa_slice tx);
-    /* Content store with the retention time of the node. blob_put is durable on
-     * return; POA_OK when the same key is there already. blob_get: POA_E_NOT_FOUND;
-     * OUT has room for POA_PACK_BYTES_MAX bytes. */
+    /* Content store with the retention time of the node. blob_put: POA_OK also
+     * when the key is there already. blob_sync: what was put is durable; called
+     * once per anchor, before it is submitted. blob_get: POA_E_NOT_FOUND; OUT
+     * has room for POA_PACK_BYTES_MAX bytes. */
     int (*blob_put)(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
                     struct poa_slice bytes);
+    int (*blob_sync)(void *ctx);
     int (*blob_get)(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
                     struct poa_writer *out);
 };

@@ -1,0 +1,398 @@
+/* One device's connection: frames in and out, handshake, rate, death. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Seconds of its rate that a quiet device may save up. */
+#define BURST_S 4
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
+static int compare_keys(const void *a, const void *b)
+{
+    return memcmp(((const struct conn *)a)->key, ((const struct conn *)b)->key, 32);
+}
+
+struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32])
+{
+    struct conn probe;
+    memcpy(probe.key, key32, 32);
+    void *at = tfind(&probe, (void *const *)&g->by_key, compare_keys);
+    return at ? *(struct conn **)at : NULL;
+}
+
+/* --- life --------------------------------------------------------------------- */
+
+void conn_accept(struct poa_gateway *g, int fd)
+{
+    const struct poa_gateway_limits *l = &g->config.limits;
+    uint32_t index = g->free_n ? g->free_conn[g->free_n - 1] : g->high;
+    struct conn *c = NULL;
+    int on = 1;
+    if (index < l->connections && g->strangers < l->strangers)
+        c = calloc(1, sizeof *c);
+    if (!c) {
+        STAT_ADD(g, refused, 1);
+        close(fd);
+        return;
+    }
+    if (g->free_n)
+        g->free_n--;
+    else
+        g->high++;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->g = g;
+    c->fd = fd;
+    c->index = index;
+    c->serial = ++g->serial;
+    c->opened_ms = c->heard_ms = c->refill_ms = gateway_now_ms(g);
+    c->frames_left = (int32_t)l->frames_per_s * BURST_S;
+    c->bytes_left = (int32_t)l->bytes_per_s * BURST_S;
+    c->epoch = POA_EPOCH_NONE;
+    event_assign(&c->rd, g->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    event_assign(&c->wr, g->base, fd, EV_WRITE, on_writable, c);
+    event_add(&c->rd, NULL);
+    g->conn[index] = c;
+    g->strangers++;
+    STAT_ADD(g, connections, 1);
+}
+
+/* A stranger became a device, or is gone. */
+static void leave_strangers(struct conn *c)
+{
+    if (c->state == CONN_SILENT || c->state == CONN_KEYED)
+        c->g->strangers--;
+}
+
+/* Takes C out of what GREETED means. */
+static void leave_devices(struct conn *c)
+{
+    struct poa_gateway *g = c->g;
+    if (c->state != CONN_GREETED)
+        return;
+    if (conn_of_device(g, c->key) == c)
+        tdelete(c, &g->by_key, compare_keys);
+    if (c->status == POA_EDGE_UNREGISTERED)
+        g->unregistered--;
+    STAT_SUB(g, devices, 1);
+}
+
+void conn_close(struct conn *c)
+{
+    struct poa_gateway *g = c->g;
+    if (c->state == CONN_DEAD)
+        return;
+    leave_strangers(c);
+    leave_devices(c);
+    if (c->throttled)
+        g->throttled--;
+    c->throttled = false;
+    c->state = CONN_DEAD;
+    event_del(&c->rd);
+    event_del(&c->wr);
+    close(c->fd);
+    if (c->out)
+        evbuffer_free(c->out);
+    free(c->in);
+    c->out = NULL;
+    c->in = NULL;
+    poa_session_wipe(&c->session);
+    STAT_SUB(g, connections, 1);
+    /* Callers up the stack may still hold C. */
+    c->next_dead = g->dead;
+    g->dead = c;
+}
+
+void conn_bury(struct poa_gateway *g)
+{
+    while (g->dead) {
+        struct conn *c = g->dead;
+        g->dead = c->next_dead;
+        g->conn[c->index] = NULL;
+        g->free_conn[g->free_n++] = c->index;
+        free(c);
+    }
+}
+
+/* A connection that failed: counted by how far it had come. */
+static void conn_fail(struct conn *c, int e)
+{
+    if (c->state == CONN_GREETED) {
+        STAT_ADD(c->g, dropped, 1);
+        POA_LOG_DEBUG("gateway", "device %02x%02x%02x%02x dropped: %s", c->key[0], c->key[1],
+                      c->key[2], c->key[3], poa_error_text(e));
+    } else if (c->state != CONN_LEAVING) {
+        STAT_ADD(c->g, handshakes_failed, 1);
+    }
+    conn_close(c);
+}
+
+void conn_expire(struct conn *c, uint64_t now)
+{
+    const struct poa_gateway_limits *l = &c->g->config.limits;
+    switch ((enum conn_state)c->state) {
+    case CONN_SILENT:
+    case CONN_KEYED:
+        if (now - c->opened_ms >= l->handshake_ms)
+            conn_fail(c, POA_E_TIMEOUT);
+        break;
+    case CONN_GREETED:
+        if (now - c->heard_ms >= 3 * (uint64_t)l->ping_ms)
+            conn_fail(c, POA_E_TIMEOUT);
+        break;
+    case CONN_LEAVING:
+        if (now - c->heard_ms >= l->handshake_ms)
+            conn_close(c);
+        break;
+    case CONN_DEAD:
+        break;
+    }
+}
+
+/* --- out ------------------------------------------------------------------------- */
+
+static bool enqueue(struct conn *c, const uint8_t *bytes, size_t n)
+{
+    struct poa_gateway *g = c->g;
+    if (!c->out) {
+        ssize_t sent = send(c->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            conn_fail(c, POA_E_CLOSED);
+            return false;
+        }
+        if (sent > 0) {
+            STAT_ADD(g, bytes_out, (uint64_t)sent);
+            bytes += sent;
+            n -= (size_t)sent;
+        }
+        if (!n)
+            return true;
+        c->out = evbuffer_new();
+        if (c->out)
+            event_add(&c->wr, NULL);
+    }
+    if (!c->out || evbuffer_get_length(c->out) + n > g->config.limits.send_queue_bytes ||
+        evbuffer_add(c->out, bytes, n)) {
+        conn_fail(c, POA_E_FULL);
+        return false;
+    }
+    return true;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    (void)what;
+    int n = evbuffer_write(c->out, fd);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        conn_fail(c, POA_E_CLOSED);
+    } else {
+        if (n > 0)
+            STAT_ADD(c->g, bytes_out, (uint64_t)n);
+        if (evbuffer_get_length(c->out)) {
+            event_add(&c->wr, NULL);
+        } else {
+            evbuffer_free(c->out);
+            c->out = NULL;
+            if (c->state == CONN_LEAVING)
+                conn_close(c);
+        }
+    }
+    conn_bury(c->g);
+}
+
+static bool sent_frame(struct conn *c, const struct poa_writer *w, int e)
+{
+    if (e) {
+        conn_fail(c, e);
+        return false;
+    }
+    STAT_ADD(c->g, frames_out, 1);
+    return enqueue(c, w->p, w->n);
+}
+
+bool conn_send(struct conn *c, uint8_t type, const struct poa_record *rec, const void *r)
+{
+    if (c->state == CONN_DEAD || c->state == CONN_LEAVING)
+        return false;
+    struct poa_writer w = poa_writer_over(c->g->tx, sizeof c->g->tx);
+    int e = poa_edge_put(&c->session, type, rec, r, &w);
+    return sent_frame(c, &w, e);
+}
+
+bool conn_send_raw(struct conn *c, uint8_t type, struct poa_slice encoded)
+{
+    if (c->state == CONN_DEAD || c->state == CONN_LEAVING)
+        return false;
+    struct poa_writer w = poa_writer_over(c->g->tx, sizeof c->g->tx);
+    int e = poa_edge_put_raw(&c->session, type, encoded, &w);
+    return sent_frame(c, &w, e);
+}
+
+void conn_bye(struct conn *c, int code, uint32_t retry_ms)
+{
+    struct poa_edge_bye m = {gateway_code(code), retry_ms};
+    if (c->state == CONN_SILENT) {
+        conn_close(c);
+        return;
+    }
+    if (!CONN_SEND(c, BYE, edge_bye, &m))
+        return;
+    if (c->state == CONN_KEYED)
+        STAT_ADD(c->g, handshakes_failed, 1);
+    leave_strangers(c);
+    leave_devices(c);
+    c->state = CONN_LEAVING;
+    c->heard_ms = gateway_now_ms(c->g);
+    event_del(&c->rd);
+    if (!c->out)
+        conn_close(c);
+}
+
+/* --- in --------------------------------------------------------------------------- */
+
+static int handshake(struct conn *c, struct poa_slice first)
+{
+    struct poa_gateway *g = c->g;
+    uint8_t entropy[32];
+    struct poa_writer w = poa_writer_over(g->tx, sizeof g->tx);
+    poa_random(entropy, sizeof entropy);
+    int e = poa_edge_answer_dial(g->x_sk, g->x_pk, entropy, first, &w, &c->session, c->key);
+    poa_wipe(entropy, sizeof entropy);
+    if (e)
+        return e;
+    c->state = CONN_KEYED;
+    STAT_ADD(g, handshakes, 1);
+    (void)enqueue(c, w.p, w.n);
+    return POA_OK;
+}
+
+static int on_frame(struct conn *c, uint8_t *body, size_t n)
+{
+    uint8_t type;
+    struct poa_slice payload;
+    STAT_ADD(c->g, frames_in, 1);
+    if (c->state == CONN_SILENT)
+        return handshake(c, poa_slice(body, n));
+    int e = poa_edge_take(&c->session, body, n, &type, &payload);
+    return e ? e : serve_message(c, type, payload);
+}
+
+static void refill(struct conn *c)
+{
+    const struct poa_gateway_limits *l = &c->g->config.limits;
+    uint64_t now = gateway_now_ms(c->g);
+    uint64_t ms = now - c->refill_ms;
+    if (ms > BURST_S * 1000)
+        ms = BURST_S * 1000;
+    int64_t frames = c->frames_left + (int64_t)(ms * l->frames_per_s / 1000);
+    int64_t bytes = c->bytes_left + (int64_t)(ms * l->bytes_per_s / 1000);
+    int64_t frames_max = (int64_t)l->frames_per_s * BURST_S;
+    int64_t bytes_max = (int64_t)l->bytes_per_s * BURST_S;
+    /* Time that is too short to earn a frame is not spent. */
+    if (ms * l->frames_per_s / 1000) {
+        c->frames_left = (int32_t)(frames > frames_max ? frames_max : frames);
+        c->bytes_left = (int32_t)(bytes > bytes_max ? bytes_max : bytes);
+        c->refill_ms = now;
+    }
+}
+
+/* Handles the frames in the N bytes at P; keeps what is left of them. */
+static void process(struct conn *c, uint8_t *p, size_t n)
+{
+    struct poa_gateway *g = c->g;
+    size_t at = 0;
+    bool wait = false;
+    while (n - at >= POA_EDGE_HEAD_BYTES) {
+        size_t body = poa_le16(p + at);
+        if (!body || body > POA_EDGE_UP_MAX ||
+            (c->state == CONN_SILENT && body != POA_EDGE_FIRST_BYTES)) {
+            conn_fail(c, POA_E_TOO_LONG);
+            return;
+        }
+        if (n - at - POA_EDGE_HEAD_BYTES < body)
+            break;
+        if (c->frames_left <= 0 || c->bytes_left <= 0)
+            refill(c);
+        wait = c->frames_left <= 0 || c->bytes_left <= 0;
+        if (wait)
+            break;
+        c->frames_left--;
+        c->bytes_left -= (int32_t)body;
+        int e = on_frame(c, p + at + POA_EDGE_HEAD_BYTES, body);
+        if (e)
+            conn_fail(c, e);
+        if (c->state == CONN_DEAD || c->state == CONN_LEAVING)
+            return;
+        at += POA_EDGE_HEAD_BYTES + body;
+    }
+    free(c->in);
+    c->in = NULL;
+    c->in_n = (uint32_t)(n - at);
+    if (c->in_n) {
+        c->in = malloc(c->in_n);
+        if (!c->in) {
+            conn_fail(c, POA_E_NO_MEMORY);
+            return;
+        }
+        memcpy(c->in, p + at, c->in_n);
+    }
+    /* Over its rate: the rest waits here, and what follows in the kernel and at
+     * the device. */
+    if (wait && !c->throttled) {
+        c->throttled = true;
+        g->throttled++;
+        event_del(&c->rd);
+        STAT_ADD(g, throttled, 1);
+    } else if (!wait && c->throttled) {
+        c->throttled = false;
+        g->throttled--;
+        event_add(&c->rd, NULL);
+    }
+}
+
+void conn_resume(struct conn *c)
+{
+    struct poa_gateway *g = c->g;
+    if (c->state == CONN_LEAVING)
+        return;
+    refill(c);
+    if (c->frames_left <= 0 || c->bytes_left <= 0)
+        return;
+    size_t n = c->in_n;
+    if (n)
+        memcpy(g->rx, c->in, n);
+    process(c, g->rx, n);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    struct poa_gateway *g = c->g;
+    size_t n = c->in_n;
+    (void)what;
+    if (n)
+        memcpy(g->rx, c->in, n);
+    ssize_t got = recv(fd, g->rx + n, GATEWAY_RECV, MSG_DONTWAIT);
+    if (got > 0) {
+        STAT_ADD(g, bytes_in, (uint64_t)got);
+        /* Only whole frames count as a sign of life of a stranger: see
+         * conn_expire, which measures from the start. */
+        c->heard_ms = gateway_now_ms(g);
+        process(c, g->rx, n + (size_t)got);
+    } else if (!got || (errno != EAGAIN && errno != EINTR)) {
+        if (c->state == CONN_GREETED)
+            conn_close(c); /* devices come and go */
+        else
+            conn_fail(c, POA_E_CLOSED);
+    }
+    conn_bury(g);
+}

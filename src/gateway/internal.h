@@ -1,0 +1,242 @@
+/* Between the files of src/gateway. Everything here runs on the gateway's
+ * thread, except where posts come in (gateway.c). */
+#ifndef POA_GATEWAY_INTERNAL_H
+#define POA_GATEWAY_INTERNAL_H
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "poa_gateway.h"
+#include "poa_log.h"
+
+#define GATEWAY_TICK_MS  100
+#define GATEWAY_SWEEP_MS 1000
+#define GATEWAY_RECV     16384
+/* What is left of one read and the next read. */
+#define GATEWAY_RX    (GATEWAY_RECV + POA_EDGE_HEAD_BYTES + POA_EDGE_UP_MAX + GATEWAY_RECV)
+#define GATEWAY_TX    (POA_EDGE_HEAD_BYTES + POA_EDGE_DOWN_MAX)
+#define GATEWAY_TASKS 256 /* sealing blocks remembered for devices that come back */
+#define GATEWAY_STATE 4096
+/* Sent and unanswered submissions. */
+#define GATEWAY_TOKENS_MAX 65536
+#define GATEWAY_RETRY_MS   1000
+#define GATEWAY_ANCHOR_MAX 65536 /* packs under one root */
+
+enum conn_state {
+    CONN_SILENT,  /* accepted: the handshake's first message is due */
+    CONN_KEYED,   /* session started: HELLO is due */
+    CONN_GREETED, /* WELCOME sent */
+    CONN_LEAVING, /* BYE sent: closed when it has left */
+    CONN_DEAD,    /* closed; freed at the end of the turn */
+};
+
+struct conn {
+    struct poa_gateway *g;
+    struct conn *next_dead;
+    struct event rd, wr;
+    struct evbuffer *out; /* what the socket did not take; NULL when nothing */
+    uint8_t *in;          /* part of a frame; NULL when none */
+    uint32_t in_n;
+    uint32_t index; /* in g->conn */
+    uint64_t serial;
+    int fd;
+    uint8_t state; /* enum conn_state */
+    uint8_t status;
+    bool throttled;
+    uint16_t frame_max;
+    uint8_t key[32]; /* X25519 until HELLO, then the Ed25519 device key */
+    struct poa_session session;
+    uint64_t opened_ms, heard_ms, refill_ms;
+    int32_t frames_left, bytes_left; /* of its rate */
+    uint32_t epoch;                  /* of the committee that the device holds */
+    uint32_t device;                 /* registry index */
+    uint64_t reward_slot;            /* its registry entry may have changed after this slot; 0 */
+    uint64_t earned;
+};
+
+enum token_kind {
+    TOKEN_FREE,
+    TOKEN_TICKET,
+    TOKEN_SEAL,
+    TOKEN_TX,
+    TOKEN_ANCHOR,
+};
+
+struct token {
+    uint8_t kind;
+    uint32_t gen;
+    uint32_t conn; /* index; also the next free token */
+    uint64_t serial;
+    uint64_t a; /* slot, epoch or ref */
+    uint32_t b; /* window */
+};
+
+/* A sealing block that may still be sealed. */
+struct task {
+    uint64_t slot;
+    struct poa_gateway_proof block; /* points into BYTES */
+    uint8_t *bytes;
+    uint8_t (*seats)[32]; /* in BYTES */
+    size_t seats_n;
+    uint32_t epoch;
+};
+
+struct stored_pack {
+    uint8_t id[32]; /* first: what the tree compares */
+    uint8_t device[32];
+    uint64_t from_ms, to_ms;
+};
+
+struct anchor {
+    void *known;               /* tsearch tree over WAIT and SENT */
+    struct stored_pack **wait; /* in the order they came; owned */
+    size_t wait_n, wait_cap;
+
+    /* The anchor under way. */
+    struct stored_pack **sent; /* owned */
+    size_t sent_n;
+    uint8_t (*tree)[32];
+    uint8_t root[32];
+    uint64_t token;    /* of its submission */
+    uint64_t valid_ms; /* last block time that may carry it */
+    uint64_t next_ms;  /* monotonic: no anchor before */
+    bool open;
+    uint8_t address[32];
+};
+
+enum post_kind {
+    POST_EPOCH,
+    POST_SLOT,
+    POST_RESULT,
+    POST_STOP,
+};
+
+struct post {
+    struct post *next;
+    enum post_kind kind;
+    struct poa_gateway_epoch epoch;
+    uint64_t slot, token;
+    struct poa_gateway_proof proof;
+    size_t seats_n;
+    uint8_t (*seats)[32];
+    int code;
+    uint32_t retry_ms;
+    uint8_t bytes[]; /* what the slices point to */
+};
+
+struct poa_gateway {
+    struct poa_gateway_config config;
+    const struct poa_clock *clock;
+    uint8_t pk[32], x_sk[32], x_pk[32];
+    uint8_t params[POA_EDGE_PARAMS_BYTES]; /* encoded edge_params */
+    int listen_fd;
+    uint16_t port;
+    struct event_base *base;
+    struct event listen_ev, wake_ev, tick_ev;
+    bool listening, draining;
+    pthread_t thread;
+    bool running;
+
+    /* Posts of other threads. */
+    pthread_mutex_t mutex;
+    struct post *first, **last;
+    int wake_fd;
+
+    struct conn **conn; /* by index; NULL: free */
+    uint32_t *free_conn;
+    uint32_t free_n, high; /* indices below HIGH were used */
+    void *by_key;          /* tsearch tree of greeted connections */
+    struct conn *dead;
+    uint64_t serial;
+    uint32_t strangers, unregistered, throttled;
+    double handshakes_left;
+    uint64_t handshakes_ms;
+    uint64_t swept_ms, drain_ms;
+
+    struct token *token;
+    uint32_t tokens, token_free; /* token_free: index, or UINT32_MAX */
+
+    /* The current epoch. */
+    bool have_epoch;
+    struct poa_edge_epoch epoch;
+    struct poa_gateway_proof closing;
+    struct poa_slice committee;
+    uint8_t *epoch_bytes;
+
+    struct task task[GATEWAY_TASKS];
+    size_t task_next;
+    uint64_t newest_slot;
+
+    struct anchor anchor;
+
+    uint8_t rx[GATEWAY_RX];
+    uint8_t tx[GATEWAY_TX];
+    uint8_t state[GATEWAY_STATE];
+#define GATEWAY_STAT(name, kind, help) atomic_uint_least64_t name;
+    struct {
+        POA_GATEWAY_STATS(GATEWAY_STAT)
+    } stat;
+#undef GATEWAY_STAT
+};
+
+#define STAT_ADD(g, name, n) atomic_fetch_add_explicit(&(g)->stat.name, (n), memory_order_relaxed)
+#define STAT_SUB(g, name, n) atomic_fetch_sub_explicit(&(g)->stat.name, (n), memory_order_relaxed)
+#define STAT_SET(g, name, n) atomic_store_explicit(&(g)->stat.name, (n), memory_order_relaxed)
+
+static inline uint64_t gateway_now_ms(const struct poa_gateway *g)
+{
+    return poa_clock_monotonic_ms(g->clock);
+}
+/* The number that travels for an error. */
+static inline uint16_t gateway_code(int e)
+{
+    return (uint16_t)(e < 0 ? -e : 0);
+}
+
+/* conn.c */
+void conn_accept(struct poa_gateway *g, int fd);
+void conn_close(struct conn *c); /* at once; C stays valid until conn_bury */
+void conn_bury(struct poa_gateway *g);
+void conn_resume(struct conn *c); /* a throttled one, when its rate allows */
+void conn_expire(struct conn *c, uint64_t now_ms);
+/* Sends; false when the connection died of it. */
+bool conn_send(struct conn *c, uint8_t type, const struct poa_record *rec, const void *r);
+bool conn_send_raw(struct conn *c, uint8_t type, struct poa_slice encoded);
+#define CONN_SEND(c, NAME, rec, r) conn_send(c, POA_EDGE_##NAME, &poa_##rec##_record, r)
+/* Says why and closes. */
+void conn_bye(struct conn *c, int code, uint32_t retry_ms);
+struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32]);
+
+/* serve.c */
+/* One message; an error closes the connection. */
+POA_MUST_USE int serve_message(struct conn *c, uint8_t type, struct poa_slice in);
+void serve_result(struct poa_gateway *g, uint64_t token, int code);
+/* Registry entry of the device on C: true when status or index changed. */
+bool serve_status(struct conn *c);
+bool serve_welcome(struct conn *c);
+void serve_reward(struct conn *c);
+/* A token for a submission of C (NULL: of the gateway itself); POA_E_FULL. */
+POA_MUST_USE int token_new(struct poa_gateway *g, const struct conn *c, enum token_kind kind,
+                           uint64_t a, uint32_t b, uint64_t *out);
+void token_free(struct poa_gateway *g, uint64_t token);
+
+/* tasks.c */
+void tasks_epoch(struct poa_gateway *g, struct post *p); /* takes P over */
+void tasks_slot(struct poa_gateway *g, struct post *p);  /* the same */
+/* To one device: what it missed. */
+void tasks_catch_up(struct conn *c);
+/* The hand-over after the epoch whose committee the device has. */
+void tasks_handover(struct conn *c, uint32_t epoch);
+void tasks_clear(struct poa_gateway *g);
+
+/* anchor.c */
+POA_MUST_USE int anchor_init(struct poa_gateway *g, struct poa_why *why);
+POA_MUST_USE int anchor_pack(struct conn *c, struct poa_slice encoded);
+void anchor_tick(struct poa_gateway *g);
+void anchor_result(struct poa_gateway *g, uint64_t token, int code);
+void anchor_clear(struct poa_gateway *g);
+
+#endif
