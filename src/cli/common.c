@@ -1,0 +1,265 @@
+/* What commands share: errors, JSON, the node, keys. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "poa_cli.h"
+
+static void complain(const char *format, va_list args)
+{
+    char text[512];
+    vsnprintf(text, sizeof text, format, args);
+    fprintf(stderr, "poa: %s\n", text);
+}
+
+int cli_fail(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+    return 1;
+}
+
+int cli_misuse(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+    return 2;
+}
+
+int cli_print_json(json_t *value)
+{
+    if (value == NULL)
+        return cli_fail("out of memory");
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_INDENT(isatty(1) ? 2 : 0));
+    json_decref(value);
+    if (text == NULL)
+        return cli_fail("out of memory");
+    puts(text);
+    free(text);
+    return 0;
+}
+
+bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != 0 || errno != 0 || v < min || v > max) {
+        cli_misuse("%s: %s is not a number from %" PRIu64 " to %" PRIu64, what, text, min, max);
+        return false;
+    }
+    *out = v;
+    return true;
+}
+
+const char *cli_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+uint64_t cli_number(const json_t *object, const char *key)
+{
+    const json_t *v = json_object_get(object, key);
+    if (json_is_integer(v))
+        return (uint64_t)json_integer_value(v);
+    return json_is_string(v) ? strtoull(json_string_value(v), NULL, 10) : 0;
+}
+
+/* --- the node ------------------------------------------------------------------------- */
+
+const char *cli_rpc_url(const struct cli *c)
+{
+    if (c->option[CLI_RPC] != NULL)
+        return c->option[CLI_RPC];
+    const char *env = getenv("POA_RPC");
+    return env != NULL && env[0] != 0 ? env : "http://127.0.0.1:7645";
+}
+
+int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result)
+{
+    struct poa_why why = {{0}};
+    struct poa_rpc_client *client = NULL;
+    uint64_t seconds = 10;
+    if (c->option[CLI_TIMEOUT] != NULL &&
+        !cli_u64("--timeout", c->option[CLI_TIMEOUT], 1, 3600, &seconds)) {
+        json_decref(params);
+        return POA_E_INVALID;
+    }
+    int rc = poa_rpc_client_new(cli_rpc_url(c), (uint32_t)seconds * 1000, &client, &why);
+    if (rc == POA_OK)
+        rc = poa_rpc_client_call(client, method, params, result, &why);
+    else
+        json_decref(params);
+    poa_rpc_client_free(client);
+    if (rc != POA_OK)
+        cli_fail("%s", why.text);
+    return rc;
+}
+
+/* --- keys -------------------------------------------------------------------------------- */
+
+int cli_make_dirs(const char *path)
+{
+    char part[512];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part)
+        return cli_fail("%.100s...: path too long", path), POA_E_LIMIT;
+    for (size_t i = 1; i <= n; i++)
+        if (path[i] == '/' || path[i] == 0) {
+            memcpy(part, path, i);
+            part[i] = 0;
+            if (mkdir(part, 0700) != 0 && errno != EEXIST)
+                return cli_fail("cannot make the directory %s: %s", part, strerror(errno)),
+                       POA_E_IO;
+        }
+    return POA_OK;
+}
+
+int cli_keys_dir(const struct cli *c, bool create, char *dir, size_t n)
+{
+    const char *env = getenv("POA_KEYS"), *home = getenv("HOME");
+    int k;
+    if (c->option[CLI_KEYS] != NULL)
+        k = snprintf(dir, n, "%s", c->option[CLI_KEYS]);
+    else if (env != NULL && env[0] != 0)
+        k = snprintf(dir, n, "%s", env);
+    else if (home != NULL && home[0] != 0)
+        k = snprintf(dir, n, "%s/.poa/keys", home);
+    else
+        return cli_fail("no home directory: say where keys are with --keys DIR"), POA_E_CONFIG;
+    if (k <= 0 || (size_t)k >= n)
+        return cli_fail("the directory of keys has too long a name"), POA_E_LIMIT;
+    return create ? cli_make_dirs(dir) : POA_OK;
+}
+
+int cli_key_path(const struct cli *c, const char *label, bool create, char *path, size_t n)
+{
+    if (strchr(label, '/') != NULL && !create) {
+        if ((size_t)snprintf(path, n, "%s", label) >= n)
+            return cli_fail("%.100s...: path too long", label), POA_E_LIMIT;
+        return POA_OK;
+    }
+    char dir[512];
+    struct poa_why why = {{0}};
+    int rc = cli_keys_dir(c, create, dir, sizeof dir);
+    if (rc != POA_OK)
+        return rc;
+    rc = poa_keystore_path(dir, label, path, n, &why);
+    if (rc != POA_OK)
+        cli_fail("%s", why.text);
+    return rc;
+}
+
+/* Reads a line from the terminal without showing it. */
+static int ask_secretly(const char *prompt, struct poa_passphrase *out)
+{
+    FILE *tty = fopen("/dev/tty", "r+");
+    if (tty == NULL)
+        return cli_fail("no terminal to ask for the passphrase: use --passphrase-file FILE"),
+               POA_E_PASSPHRASE;
+    setbuf(tty, NULL);
+    struct termios before, quiet;
+    bool terminal = tcgetattr(fileno(tty), &before) == 0;
+    quiet = before;
+    quiet.c_lflag &= (tcflag_t)~ECHO;
+    fputs(prompt, tty);
+    if (terminal)
+        tcsetattr(fileno(tty), TCSAFLUSH, &quiet);
+    char *got = fgets(out->text, sizeof out->text, tty);
+    if (terminal)
+        tcsetattr(fileno(tty), TCSAFLUSH, &before);
+    fputs("\n", tty);
+    fclose(tty);
+    if (got == NULL)
+        return cli_fail("no passphrase"), POA_E_PASSPHRASE;
+    out->n = strcspn(out->text, "\n");
+    out->text[out->n] = 0;
+    return POA_OK;
+}
+
+int cli_passphrase(const struct cli *c, const char *label, bool confirm, struct poa_passphrase *out)
+{
+    struct poa_why why = {{0}};
+    memset(out, 0, sizeof *out);
+    if (c->option[CLI_PASSPHRASE_FILE] != NULL) {
+        int rc = poa_passphrase_read(c->option[CLI_PASSPHRASE_FILE], out, &why);
+        if (rc != POA_OK)
+            cli_fail("%s", why.text);
+        return rc;
+    }
+    char prompt[128];
+    snprintf(prompt, sizeof prompt, "Passphrase for %.64s: ", label);
+    int rc = ask_secretly(prompt, out);
+    if (rc != POA_OK || !confirm)
+        return rc;
+    if (out->n == 0)
+        return cli_fail("an empty passphrase protects nothing: say --no-passphrase to mean it"),
+               POA_E_PASSPHRASE;
+    struct poa_passphrase again;
+    memset(&again, 0, sizeof again);
+    rc = ask_secretly("Once more: ", &again);
+    if (rc == POA_OK && (again.n != out->n || memcmp(again.text, out->text, out->n) != 0))
+        rc = (cli_fail("the passphrases differ"), POA_E_PASSPHRASE);
+    poa_wipe(&again, sizeof again);
+    return rc;
+}
+
+int cli_open_key(const struct cli *c, const char *label, struct poa_keystore_info *info,
+                 uint8_t secret32[32])
+{
+    char path[600];
+    struct poa_why why = {{0}};
+    int rc = cli_key_path(c, label, false, path, sizeof path);
+    if (rc != POA_OK)
+        return rc;
+    rc = poa_keystore_info(path, info, &why);
+    struct poa_passphrase pass;
+    memset(&pass, 0, sizeof pass);
+    if (rc == POA_OK && !info->no_passphrase) {
+        rc = cli_passphrase(c, info->label, false, &pass);
+        if (rc != POA_OK)
+            return rc;
+    }
+    if (rc == POA_OK)
+        rc = poa_keystore_open(path, &pass, info, secret32, &why);
+    poa_wipe(&pass, sizeof pass);
+    if (rc == POA_E_NOT_FOUND)
+        cli_fail("no key %s; `poa keys list` shows what there is, `poa keys new` makes one", label);
+    else if (rc != POA_OK)
+        cli_fail("%s", why.text);
+    return rc;
+}
+
+int cli_address(const struct cli *c, const char *text, uint8_t address32[32])
+{
+    enum poa_address_fault fault = POA_ADDRESS_FINE;
+    if (poa_address_from_text(text, address32, &fault) == POA_OK)
+        return POA_OK;
+    if (strncasecmp(text, POA_ADDRESS_HRP "1", 4) == 0)
+        return cli_fail("%s: %s", text, poa_address_fault_text(fault)), POA_E_TEXT;
+    char path[600];
+    struct poa_keystore_info info;
+    struct poa_why why = {{0}};
+    int rc = cli_key_path(c, text, false, path, sizeof path);
+    if (rc != POA_OK)
+        return rc;
+    rc = poa_keystore_info(path, &info, &why);
+    if (rc == POA_E_NOT_FOUND)
+        cli_fail("%s is neither an address (poa1...) nor a key here", text);
+    else if (rc != POA_OK)
+        cli_fail("%s", why.text);
+    else
+        memcpy(address32, info.address, 32);
+    return rc;
+}

@@ -1,0 +1,190 @@
+/* cli: the program poa.
+ *
+ * One table of commands and one of options (below): from them come the parser,
+ * `poa help`, and --help with examples on each command. A command prints its
+ * result to standard output, as text or with --json as one JSON value, and one
+ * line to standard error when it fails. Exit codes: 0 done, 1 failed, 2 used
+ * wrongly.
+ */
+#ifndef POA_CLI_H
+#define POA_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "poa_base.h"
+#include "poa_rpc_client.h"
+
+/* X(ID, "name", "ARGUMENT" or NULL, "help") */
+#define CLI_OPTIONS(X)                                                                             \
+    X(HELP, "help", NULL, "this text")                                                             \
+    X(JSON, "json", NULL, "one JSON value on standard output")                                     \
+    X(RPC, "rpc", "URL", "node to ask; default $POA_RPC, or http://127.0.0.1:7645")                \
+    X(TIMEOUT, "timeout", "SECONDS", "give up after this long; default 10")                        \
+    X(KEYS, "keys", "DIR", "key files; default $POA_KEYS, or ~/.poa/keys")                         \
+    X(PASSPHRASE_FILE, "passphrase-file", "FILE", "passphrase in the first line, mode 0600")       \
+    X(NO_PASSPHRASE, "no-passphrase", NULL, "rely on the file's mode alone")                       \
+    X(KIND, "kind", "KIND", "account (default), node or device")                                   \
+    X(TYPE, "type", "TYPE", "bip340 (default for accounts) or ed25519")                            \
+    X(SECRET_FILE, "secret-file", "FILE", "64 hex digits, mode 0600; - for standard input")        \
+    X(OUTPUT, "output", "FILE", "where to; - for standard output")                                 \
+    X(FROM, "from", "KEY", "label of the sender's key")                                            \
+    X(FEE, "fee", "UNITS", "instead of the smallest that the network takes")                       \
+    X(NONCE, "nonce", "N", "instead of the account's next one")                                    \
+    X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
+    X(LIMIT, "limit", "N", "how many at most; default 100")                                        \
+    X(OFFSET, "offset", "N", "skip so many")                                                       \
+    X(SUITE, "suite", "SUITE", "tai or ell2")                                                      \
+    X(SK, "sk", "HEX", "Ed25519 seed, 32 bytes")                                                   \
+    X(PK, "pk", "HEX", "Ed25519 public key, 32 bytes")                                             \
+    X(ALPHA, "alpha", "HEX", "input, any length")                                                  \
+    X(PI, "pi", "HEX", "proof, 80 bytes")                                                          \
+    X(LEDGERS, "ledgers", "N", "ledger servers, the committee; default 4")                         \
+    X(TRUSTED, "trusted", "N", "trusted nodes, gateways for devices; default 2")                   \
+    X(DEVICES, "devices", "N", "devices; default 20")                                              \
+    X(POLICY, "policy", "POLICY", "assignment: vrf (default) or random")                           \
+    X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
+    X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
+    X(DATA_DIR, "data-dir", "DIR", "where everything is kept; default devnet-data")
+
+enum cli_option {
+#define CLI_ROW(id, name, argument, help) CLI_##id,
+    CLI_OPTIONS(CLI_ROW)
+#undef CLI_ROW
+        CLI_OPTION_COUNT
+};
+#define CLI_BIT(id) ((uint64_t)1 << CLI_##id)
+
+/* Groups of options that commands share. */
+#define CLI_ALL    (CLI_BIT(HELP) | CLI_BIT(JSON))
+#define CLI_NODE   (CLI_ALL | CLI_BIT(RPC) | CLI_BIT(TIMEOUT))
+#define CLI_KEYDIR (CLI_ALL | CLI_BIT(KEYS))
+#define CLI_SECRET (CLI_KEYDIR | CLI_BIT(PASSPHRASE_FILE))
+#define CLI_DEVNET (CLI_ALL | CLI_BIT(DATA_DIR))
+
+/* X("words", function, "ARGUMENTS", least, most, options, "summary", "examples"):
+ * most -1: any number. */
+#define CLI_COMMANDS(X)                                                                            \
+    X("keys new", cli_keys_new, "LABEL", 1, 1,                                                     \
+      CLI_SECRET | CLI_BIT(KIND) | CLI_BIT(TYPE) | CLI_BIT(NO_PASSPHRASE),                         \
+      "Make a key and store it encrypted",                                                         \
+      "poa keys new alice\n"                                                                       \
+      "poa keys new server1 --kind node --passphrase-file pass.txt")                               \
+    X("keys list", cli_keys_list, "", 0, 0, CLI_KEYDIR, "List the stored keys",                    \
+      "poa keys list\n"                                                                            \
+      "poa keys list --keys devnet-data/keys --json")                                              \
+    X("keys show", cli_keys_show, "LABEL", 1, 1, CLI_KEYDIR, "Show a key's public part",           \
+      "poa keys show alice")                                                                       \
+    X("keys import", cli_keys_import, "LABEL", 1, 1,                                               \
+      CLI_SECRET | CLI_BIT(KIND) | CLI_BIT(TYPE) | CLI_BIT(NO_PASSPHRASE) | CLI_BIT(SECRET_FILE),  \
+      "Store a secret key that exists already", "poa keys import alice --secret-file secret.hex")  \
+    X("keys export", cli_keys_export, "LABEL", 1, 1, CLI_SECRET | CLI_BIT(OUTPUT),                 \
+      "Write a secret key, unprotected, to a file of mode 0600",                                   \
+      "poa keys export alice --output secret.hex")                                                 \
+    X("send", cli_send, "TO AMOUNT", 2, 2,                                                         \
+      CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(FEE) | CLI_BIT(NONCE) | CLI_BIT(NO_WAIT),    \
+      "Send coins: TO is an address or the label of a key",                                        \
+      "poa send poa1... 1000 --from alice\n"                                                       \
+      "poa send bob 1000 --from alice --no-wait --json")                                           \
+    X("balance", cli_balance, "ADDRESS...", 1, -1, CLI_NODE | CLI_KEYDIR,                          \
+      "Balance and nonce of accounts: addresses or labels of keys",                                \
+      "poa balance alice\n"                                                                        \
+      "poa balance poa1... --json")                                                                \
+    X("faucet", cli_faucet, "ADDRESS [AMOUNT]", 1, 2, CLI_NODE | CLI_KEYDIR,                       \
+      "Ask a test network for coins",                                                              \
+      "poa faucet alice\n"                                                                         \
+      "poa faucet poa1... 5000")                                                                   \
+    X("tx", cli_tx, "ID", 1, 1, CLI_NODE, "What became of a transaction", "poa tx 7f0c...")        \
+    X("block", cli_block, "[HEIGHT|HASH]", 0, 1, CLI_NODE,                                         \
+      "A finalized block, the latest one by default",                                              \
+      "poa block\n"                                                                                \
+      "poa block 100 --json")                                                                      \
+    X("devices", cli_devices, "[DEVICE]", 0, 1, CLI_NODE | CLI_BIT(LIMIT) | CLI_BIT(OFFSET),       \
+      "Registered devices with their seals and earnings, or one of them",                          \
+      "poa devices\n"                                                                              \
+      "poa devices --limit 10 --offset 100 --json")                                                \
+    X("status", cli_status, "", 0, 0, CLI_NODE, "Tip, roles, committee and readiness of a node",   \
+      "poa status\n"                                                                               \
+      "poa status --rpc http://127.0.0.1:7646 --json")                                             \
+    X("vrf prove", cli_vrf_prove, "", 0, 0,                                                        \
+      CLI_ALL | CLI_BIT(SUITE) | CLI_BIT(SK) | CLI_BIT(ALPHA),                                     \
+      "Evaluate the verifiable random function (RFC 9381): prints pi= and beta=",                  \
+      "poa vrf prove --suite tai --sk HEX --alpha 72")                                             \
+    X("vrf verify", cli_vrf_verify, "", 0, 0,                                                      \
+      CLI_ALL | CLI_BIT(SUITE) | CLI_BIT(PK) | CLI_BIT(ALPHA) | CLI_BIT(PI),                       \
+      "Check a proof: prints beta=, or one line and exit code 1",                                  \
+      "poa vrf verify --suite tai --pk HEX --alpha 72 --pi HEX")                                   \
+    X("genesis create", cli_genesis_create, "FILE.json", 1, 1, CLI_ALL | CLI_BIT(OUTPUT),          \
+      "Make the genesis record of a network from its JSON form",                                   \
+      "poa genesis create network.json --output genesis.poa")                                      \
+    X("genesis show", cli_genesis_show, "FILE.poa", 1, 1, CLI_ALL,                                 \
+      "Print a genesis record as JSON, which `poa genesis create` reads",                          \
+      "poa genesis show genesis.poa > network.json")                                               \
+    X("genesis check", cli_genesis_check, "FILE.poa", 1, 1, CLI_ALL,                               \
+      "Check a genesis record and print its chain id", "poa genesis check genesis.poa")            \
+    X("devnet up", cli_devnet_up, "", 0, 0,                                                        \
+      CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(TRUSTED) | CLI_BIT(DEVICES) | CLI_BIT(POLICY) |      \
+          CLI_BIT(FOR) | CLI_BIT(LOAD),                                                            \
+      "Run a network on this machine: each node and device is a process (`up` may be left out)",   \
+      "poa devnet\n"                                                                               \
+      "poa devnet --devices 50 --policy random --data-dir /tmp/net\n"                              \
+      "poa devnet --load 200 --for 20s --json")                                                    \
+    X("devnet down", cli_devnet_down, "", 0, 0, CLI_DEVNET, "Stop a running devnet",               \
+      "poa devnet down --data-dir devnet-data")                                                    \
+    X("devnet status", cli_devnet_status, "", 0, 0, CLI_DEVNET,                                    \
+      "Processes of a devnet, with their addresses and heights", "poa devnet status --json")       \
+    X("version", cli_version, "", 0, 0, CLI_ALL, "Version of this program", "poa version")         \
+    X("help", cli_help, "[COMMAND]", 0, 2, CLI_ALL, "This text, or that of a command",             \
+      "poa help\n"                                                                                 \
+      "poa help send")
+
+struct cli {
+    const char *option[CLI_OPTION_COUNT]; /* argument, "" for a flag, NULL: not given */
+    char **argument;
+    int arguments;
+    bool json;
+};
+
+#define CLI_ROW(words, function, arguments, least, most, options, summary, examples)               \
+    int function(const struct cli *c);
+CLI_COMMANDS(CLI_ROW)
+#undef CLI_ROW
+
+/* Runs a command line; the exit code. */
+int cli_main(int argc, char **argv);
+
+/* --- help for commands ------------------------------------------------------------ */
+
+/* Prints "poa: ..." to standard error and gives 1; usage mistakes give 2. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Prints VALUE and frees it; the exit code. */
+int cli_print_json(json_t *value);
+/* Decimal digits of TEXT; prints what is wrong with the option or argument WHAT. */
+bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+const char *cli_rpc_url(const struct cli *c);
+/* One call to the node; on failure the line is printed. POA_OK and a new
+ * reference. Takes PARAMS. */
+int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result);
+
+/* Key files. DIR is created when CREATE. */
+int cli_keys_dir(const struct cli *c, bool create, char *dir, size_t n);
+/* Path of LABEL, which may also be a path (with a slash). */
+int cli_key_path(const struct cli *c, const char *label, bool create, char *path, size_t n);
+int cli_open_key(const struct cli *c, const char *label, struct poa_keystore_info *info,
+                 uint8_t secret32[32]);
+/* From --passphrase-file, or asked for on the terminal (twice when CONFIRM). */
+int cli_passphrase(const struct cli *c, const char *label, bool confirm,
+                   struct poa_passphrase *out);
+/* TEXT as an address, or the label of a key here. */
+int cli_address(const struct cli *c, const char *text, uint8_t address32[32]);
+
+/* Strings of JSON objects; "" when absent. */
+const char *cli_text(const json_t *object, const char *key);
+uint64_t cli_number(const json_t *object, const char *key); /* integer or digits */
+
+/* mkdir -p, mode 0700. POA_E_IO with a line. */
+int cli_make_dirs(const char *path);
+
+#endif

@@ -1,0 +1,160 @@
+/* poa status, block, tx, devices: what a node knows. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "poa_cli.h"
+
+int cli_status(const struct cli *c)
+{
+    json_t *v;
+    if (cli_call(c, "poa_status", NULL, &v) != POA_OK)
+        return 1;
+    if (c->json)
+        return cli_print_json(v);
+    const json_t *k = json_object_get(v, "consensus"), *s = json_object_get(v, "state");
+    const json_t *roles = json_object_get(v, "roles");
+    printf("node       %s, %s", cli_text(v, "name"), cli_text(v, "version"));
+    for (size_t i = 0; i < json_array_size(roles); i++)
+        printf("%s%s", i == 0 ? ", " : " and ", json_string_value(json_array_get(roles, i)));
+    printf("\nchain      %s\n", cli_text(v, "chain"));
+    printf("height     %s  %s\n", cli_text(v, "height"), cli_text(v, "hash"));
+    printf("slot       %s\n", cli_text(v, "slot"));
+    printf("epoch      %" PRIu64 ", view %s\n", cli_number(k, "epoch"), cli_text(k, "view"));
+    printf("committee  %" PRIu64 " members, quorum %" PRIu64 "%s\n", cli_number(k, "members"),
+           cli_number(k, "quorum"),
+           json_integer_value(json_object_get(k, "member")) >= 0 ? ", this node is one" : "");
+    printf("ledger     %s transactions, %s anchors, %s seals\n", cli_text(s, "txs"),
+           cli_text(s, "anchors"), cli_text(s, "seals"));
+    printf("devices    %" PRIu64 " registered, %" PRIu64 " connected here\n",
+           cli_number(s, "devices"), cli_number(v, "devices"));
+    printf("peers      %" PRIu64 "\n", cli_number(v, "peers"));
+    if (json_is_true(json_object_get(v, "ready")))
+        printf("ready      yes\n");
+    else
+        printf("ready      no: %s\n", cli_text(v, "why"));
+    json_decref(v);
+    return 0;
+}
+
+static bool is_hash(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
+}
+
+int cli_block(const struct cli *c)
+{
+    json_t *params = NULL, *v;
+    if (c->arguments == 1 && is_hash(c->argument[0])) {
+        params = json_pack("{s:s}", "hash", c->argument[0]);
+    } else if (c->arguments == 1) {
+        uint64_t height;
+        if (!cli_u64("HEIGHT", c->argument[0], 0, UINT64_MAX, &height))
+            return 2;
+        params = json_pack("{s:s}", "height", c->argument[0]);
+    }
+    if (cli_call(c, "poa_block_get", params, &v) != POA_OK)
+        return 1;
+    if (c->json)
+        return cli_print_json(v);
+    static const char *const kinds[] = {"normal", "closing", "filler"};
+    const json_t *h = json_object_get(v, "header"), *b = json_object_get(v, "body");
+    const json_t *cert = json_object_get(v, "certificate");
+    const json_t *txs = json_object_get(v, "transactions");
+    uint64_t kind = cli_number(h, "kind");
+    printf("block      %s  %s\n", cli_text(h, "height"), cli_text(v, "hash"));
+    printf("parent     %s\n", cli_text(h, "parent"));
+    printf("epoch      %" PRIu64 ", view %s, leader %" PRIu64 ", %s\n", cli_number(h, "epoch"),
+           cli_text(h, "view"), cli_number(h, "leader"), kind < 3 ? kinds[kind] : "?");
+    printf("time       %s ms\n", cli_text(h, "time_ms"));
+    printf("state      %s (after the parent)\n", cli_text(h, "state"));
+    printf("carries    %zu transactions, %zu tickets, %zu seals\n", json_array_size(txs),
+           json_array_size(json_object_get(b, "tickets")),
+           json_array_size(json_object_get(b, "seals")));
+    if (cert != NULL)
+        printf("final by   %zu signatures\n", json_array_size(json_object_get(cert, "sigs")));
+    for (size_t i = 0; i < json_array_size(txs); i++) {
+        const json_t *tx = json_array_get(txs, i);
+        printf("  %s  %s\n", cli_text(tx, "id"), cli_text(tx, "result"));
+    }
+    json_decref(v);
+    return 0;
+}
+
+int cli_tx(const struct cli *c)
+{
+    json_t *v;
+    if (!is_hash(c->argument[0]))
+        return cli_misuse("%s: a transaction id has 64 hex digits", c->argument[0]);
+    if (cli_call(c, "poa_tx_get", json_pack("{s:s}", "id", c->argument[0]), &v) != POA_OK)
+        return 1;
+    if (c->json)
+        return cli_print_json(v);
+    printf("id         %s\nstate      %s\n", cli_text(v, "id"), cli_text(v, "state"));
+    if (strcmp(cli_text(v, "state"), "final") == 0)
+        printf("block      %s, index %" PRIu64 "\nresult     %s%s%s\n", cli_text(v, "height"),
+               cli_number(v, "index"), cli_text(v, "result"), cli_text(v, "why")[0] ? ": " : "",
+               cli_text(v, "why"));
+    const json_t *tx = json_object_get(v, "tx"), *ops = json_object_get(tx, "ops");
+    if (json_is_object(tx))
+        printf("sender     %s\nnonce      %s, fee %s\n", cli_text(tx, "sender"),
+               cli_text(tx, "nonce"), cli_text(tx, "fee"));
+    for (size_t i = 0; i < json_array_size(ops); i++) {
+        const json_t *op = json_array_get(ops, i);
+        printf("  %s", cli_text(op, "operation"));
+        if (strcmp(cli_text(op, "operation"), "TRANSFER") == 0)
+            printf(" %s to %s", cli_text(op, "amount"), cli_text(op, "to"));
+        printf("\n");
+    }
+    json_decref(v);
+    return 0;
+}
+
+static void print_device(const json_t *d)
+{
+    printf("%6" PRIu64 "  %.16s..  maker %-4" PRIu64 " region %-4" PRIu64
+           " assigned %-6s sealed %-6s earned %s%s\n",
+           cli_number(d, "index"), cli_text(d, "device"), cli_number(d, "maker"),
+           cli_number(d, "region"), cli_text(d, "assigned"), cli_text(d, "sealed"),
+           cli_text(d, "earned"), cli_number(d, "status") ? "  suspended" : "");
+}
+
+int cli_devices(const struct cli *c)
+{
+    json_t *v;
+    if (c->arguments == 1) {
+        if (!is_hash(c->argument[0]))
+            return cli_misuse("%s: a device key has 64 hex digits", c->argument[0]);
+        if (cli_call(c, "poa_device_get", json_pack("{s:s}", "device", c->argument[0]), &v) !=
+            POA_OK)
+            return 1;
+        if (c->json)
+            return cli_print_json(v);
+        printf("device     %s\nowner      %s\npayout     %s\n", cli_text(v, "device"),
+               cli_text(v, "owner"), cli_text(v, "payout"));
+        print_device(v);
+        json_decref(v);
+        return 0;
+    }
+    uint64_t from = 0, limit = 100;
+    if ((c->option[CLI_OFFSET] != NULL &&
+         !cli_u64("--offset", c->option[CLI_OFFSET], 0, UINT32_MAX, &from)) ||
+        (c->option[CLI_LIMIT] != NULL &&
+         !cli_u64("--limit", c->option[CLI_LIMIT], 1, 1000, &limit)))
+        return 2;
+    if (cli_call(c, "poa_devices_list",
+                 json_pack("{s:I, s:I}", "from", (json_int_t)from, "limit", (json_int_t)limit),
+                 &v) != POA_OK)
+        return 1;
+    if (c->json)
+        return cli_print_json(v);
+    const json_t *items = json_object_get(v, "items");
+    for (size_t i = 0; i < json_array_size(items); i++)
+        print_device(json_array_get(items, i));
+    if (!json_is_null(json_object_get(v, "next")))
+        printf("of %" PRIu64 "; --offset %" PRIu64 " shows more\n", cli_number(v, "total"),
+               cli_number(v, "next"));
+    json_decref(v);
+    return 0;
+}

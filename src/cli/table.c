@@ -1,0 +1,201 @@
+/* Commands and options: parsing and help, from the tables in poa_cli.h. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "poa_cli.h"
+#include "poa_version.h"
+
+struct command {
+    const char *words;
+    int (*run)(const struct cli *c);
+    const char *arguments;
+    int least, most;
+    uint64_t options;
+    const char *summary, *examples;
+};
+
+static const struct command commands[] = {
+#define ROW(words, function, arguments, least, most, options, summary, examples)                   \
+    {words, function, arguments, least, most, options, summary, examples},
+    CLI_COMMANDS(ROW)
+#undef ROW
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static const struct {
+    const char *name, *argument, *help;
+} options[CLI_OPTION_COUNT] = {
+#define ROW(id, name, argument, help) {name, argument, help},
+    CLI_OPTIONS(ROW)
+#undef ROW
+};
+
+/* --- help -------------------------------------------------------------------------- */
+
+static void print_command_help(const struct command *m)
+{
+    printf("%s.\n\nusage: poa %s%s%s [options]\n\noptions:\n", m->summary, m->words,
+           m->arguments[0] ? " " : "", m->arguments);
+    for (int i = 0; i < CLI_OPTION_COUNT; i++) {
+        if (!(m->options >> i & 1))
+            continue;
+        char name[64];
+        snprintf(name, sizeof name, "--%s%s%s", options[i].name, options[i].argument ? " " : "",
+                 options[i].argument ? options[i].argument : "");
+        printf("  %-24s %s\n", name, options[i].help);
+    }
+    printf("\nexamples:\n");
+    for (const char *line = m->examples; *line;) {
+        size_t n = strcspn(line, "\n");
+        printf("  %.*s\n", (int)n, line);
+        line += n + (line[n] == '\n');
+    }
+}
+
+static void print_help(void)
+{
+    printf("poa " POA_VERSION ": Proof-of-Assignment ledger, command line.\n\n"
+           "usage: poa COMMAND [arguments] [options]\n\ncommands:\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-16s %s\n", commands[i].words, commands[i].summary);
+    printf("\n`poa COMMAND --help` tells more, with examples.\n");
+}
+
+/* The command that the first one or two of ARGV name, and how many it took. */
+static const struct command *find(int argc, char **argv, int *taken)
+{
+    /* `poa devnet` and `poa devnet --load 5` mean `poa devnet up`. */
+    if (argc >= 1 && strcmp(argv[0], "devnet") == 0 && (argc == 1 || argv[1][0] == '-')) {
+        static char up[] = "devnet up";
+        static char *words[] = {up};
+        const struct command *m = find(1, words, taken);
+        *taken = 1;
+        return m;
+    }
+    for (int words = argc < 2 ? argc : 2; words > 0; words--) {
+        char name[64];
+        snprintf(name, sizeof name, words == 2 ? "%s %s" : "%s", argv[0], argv[1]);
+        for (size_t i = 0; i < COMMANDS; i++)
+            if (strcmp(commands[i].words, name) == 0) {
+                *taken = words;
+                return &commands[i];
+            }
+    }
+    return NULL;
+}
+
+/* Lines for the commands that start with WORD; false when there are none. */
+static bool print_family(const char *word)
+{
+    bool any = false;
+    size_t n = strlen(word);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strncmp(commands[i].words, word, n) == 0 && commands[i].words[n] == ' ') {
+            printf("  %-16s %s\n", commands[i].words, commands[i].summary);
+            any = true;
+        }
+    return any;
+}
+
+int cli_help(const struct cli *c)
+{
+    int taken = 0;
+    if (c->arguments == 0) {
+        print_help();
+        return 0;
+    }
+    const struct command *m = find(c->arguments, c->argument, &taken);
+    if (m != NULL && taken == c->arguments)
+        print_command_help(m);
+    else if (!print_family(c->argument[0]))
+        return cli_misuse("no command %s; `poa help` lists them", c->argument[0]);
+    return 0;
+}
+
+int cli_version(const struct cli *c)
+{
+    if (c->json)
+        return cli_print_json(json_pack("{s:s}", "version", POA_VERSION));
+    printf("poa %s\n", POA_VERSION);
+    return 0;
+}
+
+/* --- parsing ------------------------------------------------------------------------ */
+
+static int parse(const struct command *m, int argc, char **argv, struct cli *c)
+{
+    struct option longs[CLI_OPTION_COUNT + 1];
+    size_t n = 0;
+    memset(longs, 0, sizeof longs);
+    for (int i = 0; i < CLI_OPTION_COUNT; i++)
+        if (m->options >> i & 1)
+            longs[n++] = (struct option){options[i].name,
+                                         options[i].argument ? required_argument : no_argument,
+                                         NULL, 256 + i};
+    optind = 0;
+    opterr = 0;
+    int found;
+    while ((found = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+        if (found == ':')
+            return cli_misuse("%s needs an argument", argv[optind - 1]);
+        if (found == '?')
+            return cli_misuse("poa %s does not take %s; see `poa %s --help`", m->words,
+                              argv[optind - 1], m->words);
+        int i = found == 'h' ? CLI_HELP : found - 256;
+        if (c->option[i] != NULL && options[i].argument != NULL)
+            return cli_misuse("--%s is given twice", options[i].name);
+        c->option[i] = optarg != NULL ? optarg : "";
+    }
+    c->argument = argv + optind;
+    c->arguments = argc - optind;
+    c->json = c->option[CLI_JSON] != NULL;
+    return 0;
+}
+
+int cli_main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed reader shows as a write error */
+    const char *what = NULL;
+    if (poa_crypto_selftest(&what) != POA_OK)
+        return cli_fail("the cryptographic self-test failed (%s): this libsodium or libsecp256k1 "
+                        "must not be used",
+                        what ? what : "?");
+    if (argc < 2) {
+        print_help();
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help();
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("poa %s\n", POA_VERSION);
+        return 0;
+    }
+    int taken = 0;
+    const struct command *m = find(argc - 1, argv + 1, &taken);
+    if (m == NULL) {
+        if (print_family(argv[1]))
+            return 2;
+        return cli_misuse("no command %s; `poa help` lists them", argv[1]);
+    }
+    struct cli c;
+    memset(&c, 0, sizeof c);
+    int rc = parse(m, argc - taken, argv + taken, &c);
+    if (rc != 0)
+        return rc;
+    if (c.option[CLI_HELP] != NULL) {
+        print_command_help(m);
+        return 0;
+    }
+    if (c.arguments < m->least || (m->most >= 0 && c.arguments > m->most))
+        return cli_misuse("usage: poa %s %s; see `poa %s --help`", m->words, m->arguments,
+                          m->words);
+    rc = m->run(&c);
+    if (fflush(stdout) != 0 && rc == 0)
+        rc = cli_fail("cannot write to standard output");
+    return rc;
+}
