@@ -1,0 +1,382 @@
+/* Internals of the mesh, shared by its sources.
+ *
+ *   p2p.c      open, close, peers, worker, statistics
+ *   link.c     a peer that we dial: sockets, handshake, pings
+ *   push.c     its queues and the PUSH side
+ *   request.c  its requests and their answers
+ *   pipes.c    connections to us: admission, time-outs, rates
+ *   serve.c    sessions of others; HELLO and frames on REP and PULL
+ *   answer.c   requests that wait for the owner
+ *   wire.c     records and message heads
+ *   url.c      addresses
+ *
+ * Locks: p->lock guards everything that has no other owner named. No NNG call,
+ * no cryptography and no callback happens under it. session->lock and
+ * peer->lane_lock are leaves: they guard the Noise counters of the requests and
+ * answers, and are held while one frame is sealed or opened.
+ */
+#ifndef POA_P2P_MESH_H
+#define POA_P2P_MESH_H
+
+#include <nng/nng.h>
+#include <nng/supplemental/util/platform.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "poa_clock.h"
+#include "poa_log.h"
+#include "poa_p2p.h"
+#include "poa_session.h"
+
+/* --- wire ------------------------------------------------------------------ */
+
+#define MESH_VERSION 1
+
+/* First byte of every message. */
+enum mesh_kind {
+    MESH_HELLO = 1,  /* request: Noise message 1; answer: message 2 */
+    MESH_FRAME = 2,  /* a session frame */
+    MESH_REFUSE = 3, /* answer in the clear: only a hint, checked by doing again */
+};
+#define MESH_HEAD     (1 + POA_SESSION_HEAD_BYTES)
+#define MESH_OVERHEAD (1 + POA_SESSION_OVERHEAD)
+
+#define POA_MESH_HELLO_TABLE(F)                                                                    \
+    F(U16, version, 0, _, "protocol version")                                                      \
+    F(FIX, key, 32, _, "Ed25519 key that the static key derives from")
+#define POA_MESH_WELCOME_TABLE(F)                                                                  \
+    F(U16, version, 0, _, "protocol version")                                                      \
+    F(U8, push, 1, _, "1: pushes of the dialer are taken")
+#define POA_MESH_REFUSE_TABLE(F) F(U16, code, 0, _, "error number, positive")
+/* The plain text of a push frame is any number of items, of a request one. */
+#define POA_MESH_ITEM_TABLE(F)                                                                     \
+    F(U16, type, 0, _, "message type")                                                             \
+    F(BLOB, bytes, POA_P2P_PAYLOAD_MAX, _, "payload")
+/* NNG matches answers to requests by a number in the clear, so the answer names
+ * its request under the seal too. */
+#define POA_MESH_ANSWER_TABLE(F)                                                                   \
+    F(U64, request, 0, _, "counter of the request's frame")                                        \
+    F(U16, code, 0, _, "0, or an error number, positive")                                          \
+    F(U16, type, 0, _, "message type")                                                             \
+    F(BLOB, bytes, POA_P2P_PAYLOAD_MAX, _, "payload")
+POA_RECORD_DECLARE(mesh_hello, POA_MESH_HELLO_TABLE)
+POA_RECORD_DECLARE(mesh_welcome, POA_MESH_WELCOME_TABLE)
+POA_RECORD_DECLARE(mesh_refuse, POA_MESH_REFUSE_TABLE)
+POA_RECORD_DECLARE(mesh_item, POA_MESH_ITEM_TABLE)
+POA_RECORD_DECLARE(mesh_answer, POA_MESH_ANSWER_TABLE)
+
+#define MESH_ITEM_HEAD     6 /* bytes of an item around its payload */
+#define MESH_ANSWER_HEAD   16
+#define MESH_HELLO_BYTES   (1 + 96 + 34 + 16) /* most that a HELLO takes */
+#define MESH_WELCOME_BYTES (1 + 48 + 3)
+
+#define MESH_TYPE_PING POA_P2P_TYPE_RESERVED
+
+/* A message with CAP bytes of body, all writable; NULL when out of memory. */
+nng_msg *mesh_msg_new(size_t cap);
+/* kind MESH_REFUSE, CODE an enum poa_error. */
+nng_msg *mesh_msg_refuse(int code);
+/* The body of M behind its kind byte, which goes to *KIND. POA_E_TRUNCATED. */
+int mesh_msg_open(nng_msg *m, uint8_t *kind, struct poa_slice *rest);
+/* Seals the PLAIN_N bytes that lie at MESH_HEAD of M's body; M's length is
+ * exactly that of the result. */
+int mesh_seal(struct poa_session *s, nng_msg *m, size_t plain_n);
+/* Opens FRAME in place. */
+int mesh_unseal(struct poa_session *s, struct poa_slice frame, struct poa_slice *plain);
+/* An error number from the wire: a known negative enum poa_error. */
+int mesh_error_from_wire(uint16_t code);
+
+/* --- addresses --------------------------------------------------------------- */
+
+#define MESH_URL_MAX (POA_P2P_ADDRESS_MAX + 8)
+/* "host:port", "1.2.3.4:port", "[v6]:port" to "tcp://..."; PUSH NULL: host and
+ * port + 1 of ADDRESS. POA_E_CONFIG. */
+int mesh_urls(const char *address, const char *push, char url[MESH_URL_MAX],
+              char push_url[MESH_URL_MAX]);
+
+/* --- rates ------------------------------------------------------------------- */
+
+struct bucket {
+    uint64_t last_us;
+    uint64_t tokens_u; /* millionths */
+};
+/* Takes one token of RATE per second, at most BURST saved; false: none left. */
+bool mesh_take(struct bucket *b, uint64_t now_us, uint32_t rate, uint32_t burst);
+
+/* --- log --------------------------------------------------------------------- */
+
+#define MESH_LOG_MS 10000
+enum mesh_reason {
+    MESH_R_HANDSHAKE,
+    MESH_R_FRAME,
+    MESH_R_FORMAT,
+    MESH_R_RATE,
+    MESH_R_DROP,
+    MESH_R_PIPE,
+    MESH_REASONS
+};
+
+/* --- a peer ------------------------------------------------------------------ */
+
+struct payload {
+    _Atomic uint32_t refs;
+    uint16_t type;
+    size_t n;
+    uint8_t bytes[];
+};
+struct item {
+    struct item *next;
+    struct payload *payload;
+    uint64_t queued_us;
+    uint8_t priority;
+};
+struct queue {
+    struct item *first;
+    struct item **last;
+    size_t bytes;
+};
+
+enum request_state {
+    REQUEST_WAITING, /* for the link */
+    REQUEST_SENDING,
+    REQUEST_RECEIVING,
+};
+
+struct request {
+    struct request *next; /* in peer->requests, or in a list of idle ones */
+    struct peer *peer;
+    nng_ctx ctx;
+    nng_aio *aio;
+    enum request_state state;
+    uint64_t generation; /* of the link that it was sent on */
+    uint64_t session;    /* id of the session that it was sealed in */
+    uint64_t counter;
+    uint64_t deadline_us;
+    unsigned tries;
+    bool ping;
+    uint64_t sent_us;
+    uint16_t type;
+    uint8_t *bytes;
+    size_t n;
+    poa_p2p_answer_fn *on_answer;
+    void *answer_ctx;
+};
+
+/* A known node. Freed when the last of its references goes. */
+struct peer {
+    struct poa_p2p *p;
+    _Atomic uint32_t refs;
+    int index;
+    uint8_t key[32];
+    uint8_t x25519[32];
+    char name[24]; /* for the log */
+    unsigned flags;
+    bool removed;
+    _Atomic unsigned users; /* threads that use its sockets: they stay open */
+    bool dialed;            /* has an address: the sockets below are open */
+    uint64_t banned_until_us;
+    struct peer *next_removed;
+
+    char req_url[MESH_URL_MAX], push_url[MESH_URL_MAX];
+    nng_socket req, push;
+    nng_dialer req_dialer, push_dialer;
+    nng_pipe req_pipe, push_pipe;       /* id 0: not connected */
+    uint64_t req_dial_us, push_dial_us; /* last time it was connected or dialed anew */
+
+    /* The link. GENERATION counts losses. */
+    bool up;
+    bool pushes_taken; /* the peer said so */
+    bool reported_up;
+    bool cut; /* it does not answer: close its connections, TCP would keep them for minutes */
+    uint64_t generation;
+    uint64_t up_since_us;
+
+    /* Handshake: one at a time; NOISE belongs to it while BUSY. */
+    bool shaking;
+    bool shake_receiving;
+    uint64_t shake_generation;
+    uint64_t shake_next_us;
+    uint32_t shake_delay_ms;
+    nng_ctx shake_ctx;
+    nng_aio *shake_aio;
+    struct poa_noise noise;
+
+    /* Requests. */
+    pthread_mutex_t lane_lock;
+    struct poa_session lane, lane_before; /* requests and their answers */
+    struct request *requests, *idle;
+    unsigned idle_n, requests_n;
+    size_t requests_bytes;
+    uint64_t ping_next_us;
+    bool pinging;
+
+    /* Pushes. While SENDING, the sender owns push_lane and flight. */
+    struct queue queue[POA_P2P_PRIORITIES];
+    bool sending;
+    bool greet;      /* an empty frame is due: it tells the peer who the connection is */
+    bool lane_fresh; /* push_lane_next replaces push_lane */
+    struct poa_session push_lane, push_lane_next;
+    struct item *flight;
+    nng_aio *push_aio;
+    uint64_t push_generation;
+
+    struct poa_p2p_stats stats;
+    unsigned sessions; /* of its with us, confirmed or not */
+    unsigned waiting;  /* its requests that wait for the owner */
+    struct poa_log_limit limit[MESH_REASONS];
+};
+
+/* --- inbound ------------------------------------------------------------------- */
+
+/* A session that another node opened with us. */
+struct session {
+    uint64_t id; /* key in p->sessions */
+    _Atomic uint32_t refs;
+    struct peer *peer; /* NULL: stranger */
+    uint8_t key[32], x25519[32];
+    struct session *next; /* in p->session_list, newest first */
+    bool dropped;         /* not in the tables any more */
+    bool promoted;        /* confirmed, and older ones of its peer are ending */
+    uint64_t created_us, used_us;
+    uint64_t ends_us; /* 0: open */
+    unsigned waiting;
+    struct bucket bucket;
+    uint32_t pipe_rep, pipe_pull; /* connections that are known to be its */
+    pthread_mutex_t lock;
+    struct poa_session lane;
+    struct poa_session push_lane; /* only the one PULL receiver uses it */
+};
+
+struct pipe {
+    uint32_t id; /* key in p->pipes */
+    bool pull;
+    bool known; /* a session's frame came over it */
+    uint64_t session;
+    uint64_t since_us; /* connected, or lost its session */
+    unsigned strikes;
+    struct bucket hellos;
+    struct pipe *next; /* in p->pipe_list, newest first */
+};
+
+enum slot_state {
+    SLOT_BUSY,    /* receiving, or an NNG thread is at it */
+    SLOT_WAITING, /* for the owner's answer */
+};
+
+/* One REP context. */
+struct slot {
+    struct poa_p2p *p;
+    nng_ctx ctx;
+    nng_aio *recv_aio, *send_aio;
+    enum slot_state state;
+    uint32_t serial; /* part of the token */
+    uint32_t pipe;
+    struct session *session;
+    uint64_t request; /* counter of the frame */
+    uint64_t since_us;
+};
+
+struct poa_p2p {
+    struct poa_p2p_config config; /* pointers in it are cleared */
+    uint8_t seed[32], key[32], x_sk[32], x_pk[32];
+    uint8_t prologue[48];
+    size_t prologue_n;
+    size_t slots_n;
+    bool listening;
+    uint16_t port, push_port;
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t worker;
+    bool worker_runs;
+    bool woken;
+    _Atomic bool closing;
+
+    struct peer *peer[POA_P2P_PEERS_MAX];
+    struct peer *removed; /* for the worker to tear down */
+
+    nng_socket rep, pull;
+    nng_aio *pull_aio;
+    struct slot *slot;
+    void *sessions; /* tsearch tree */
+    struct session *session_list;
+    unsigned strangers, strangers_waiting;
+    void *pipes; /* tsearch tree */
+    struct pipe *pipe_list;
+    unsigned pipes_n;
+    unsigned unknown_n[2]; /* not known yet; of REP, of PULL */
+    struct bucket hellos;
+    struct poa_p2p_totals totals;
+    struct poa_log_limit limit[MESH_REASONS];
+};
+
+static inline uint64_t mesh_now_us(void)
+{
+    return poa_clock_monotonic_us(poa_clock_system());
+}
+
+void mesh_wake(struct poa_p2p *p); /* with p->lock */
+
+struct peer *mesh_peer_hold(struct peer *peer);
+void mesh_peer_drop(struct peer *peer);
+void mesh_peer_ban(struct peer *peer, const char *reason, uint32_t ms); /* with p->lock */
+
+/* link.c */
+int mesh_link_open(struct peer *peer);
+void mesh_link_close(struct peer *peer); /* not from a callback */
+/* One round of the worker for PEER; the time of the next one. */
+uint64_t mesh_link_work(struct peer *peer, uint64_t now_us);
+/* With p->lock: the session with PEER is of no use any more. */
+void mesh_link_lost(struct peer *peer, int error);
+int mesh_error_of(int nng_error);
+
+/* push.c */
+void mesh_push_init(struct peer *peer);
+void mesh_push_kick(struct peer *peer, bool from_owner);
+void mesh_push_purge(struct peer *peer, uint64_t now_us); /* with p->lock */
+void mesh_push_clear(struct peer *peer);
+void mesh_push_cb(void *peer);
+
+/* request.c */
+int mesh_request_new(struct peer *peer, uint16_t type, struct poa_slice bytes, uint64_t deadline_us,
+                     bool ping, poa_p2p_answer_fn *on_answer, void *ctx);
+uint64_t mesh_request_work(struct peer *peer, uint64_t now_us);
+void mesh_request_close(struct peer *peer);
+
+/* pipes.c */
+void mesh_pipe_event(nng_pipe pipe, nng_pipe_ev ev, void *p);
+void mesh_pull_event(nng_pipe pipe, nng_pipe_ev ev, void *p);
+struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id); /* with p->lock */
+/* Marks pipe ID as carrying session SESSION. With p->lock. */
+void mesh_pipe_known(struct poa_p2p *p, uint32_t id, uint64_t session);
+/* Counts a fault of whoever sent over PIPE, and closes it unless it may be
+ * innocent (an unknown session, a few times). Takes p->lock. */
+void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum mesh_reason reason,
+                     int error);
+bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id);
+uint64_t mesh_pipes_work(struct poa_p2p *p, uint64_t now_us);
+void mesh_pipes_clear(struct poa_p2p *p);
+
+/* serve.c */
+void mesh_pull_cb(void *p);
+/* What REP received; frees M. The answer to send at once, or NULL: when WAITING,
+ * the slot waits for the owner, else there is none. */
+nng_msg *mesh_serve(struct slot *slot, nng_msg *m, bool *waiting);
+void mesh_session_drop(struct session *s);
+void mesh_sessions_end(struct poa_p2p *p, struct peer *peer, const uint8_t *x25519);
+uint64_t mesh_sessions_work(struct poa_p2p *p, uint64_t now_us);
+void mesh_sessions_clear(struct poa_p2p *p);
+
+/* answer.c */
+int mesh_slots_open(struct poa_p2p *p);
+void mesh_slots_stop(struct poa_p2p *p); /* no callback of the owner runs after it */
+void mesh_slots_close(struct poa_p2p *p);
+uint64_t mesh_slots_work(struct poa_p2p *p, uint64_t now_us);
+/* With p->lock: may one more request of S wait? */
+bool mesh_slot_room(struct poa_p2p *p, const struct session *s);
+/* A sealed answer to frame REQUEST of S, or NULL. */
+nng_msg *mesh_answer_msg(struct session *s, uint64_t request, int error, uint16_t type,
+                         struct poa_slice bytes);
+uint64_t mesh_slot_token(const struct slot *slot);
+
+#endif

@@ -1,0 +1,205 @@
+/* Connections to us. NNG has no limits of its own, so every pipe is counted:
+ * one that shows no session soon is closed, and so is one that sends garbage. */
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mesh.h"
+
+#define PIPES_MAX       512
+#define UNKNOWN_MAX     32      /* without a session, per port; each may hold one message */
+#define UNKNOWN_US      5000000 /* time to show a session */
+#define STRIKES_MAX     8       /* soft faults: unknown session, replay, rate */
+#define HELLOS_PER_S    200     /* all together; each costs 4 scalar multiplications */
+#define HELLOS_BURST    200
+#define PIPE_HELLOS     4 /* per second and connection */
+#define PIPE_HELLOS_MAX 8
+#define CLOSE_MAX       64
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t x = ((const struct pipe *)a)->id, y = ((const struct pipe *)b)->id;
+    return x < y ? -1 : x > y;
+}
+
+struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id)
+{
+    struct pipe key = {.id = id};
+    struct pipe **node = tfind(&key, &p->pipes, compare);
+    return node == NULL ? NULL : *node;
+}
+
+/* With p->lock. False: no room, refuse it. */
+static bool admit(struct poa_p2p *p, uint32_t id, bool pull)
+{
+    if (p->pipes_n >= PIPES_MAX || p->unknown_n[pull] >= 2 * UNKNOWN_MAX)
+        return false;
+    struct pipe *pipe = calloc(1, sizeof *pipe);
+    if (pipe == NULL)
+        return false;
+    pipe->id = id;
+    pipe->pull = pull;
+    pipe->since_us = mesh_now_us();
+    if (tsearch(pipe, &p->pipes, compare) == NULL) {
+        free(pipe);
+        return false;
+    }
+    pipe->next = p->pipe_list;
+    p->pipe_list = pipe;
+    p->pipes_n++;
+    p->unknown_n[pull]++;
+    if (p->unknown_n[pull] > UNKNOWN_MAX)
+        mesh_wake(p); /* which closes the oldest of them */
+    return true;
+}
+
+static void event(struct poa_p2p *p, nng_pipe pipe, nng_pipe_ev ev, bool pull)
+{
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    bool refuse = false;
+    pthread_mutex_lock(&p->lock);
+    if (ev == NNG_PIPE_EV_ADD_PRE) {
+        refuse = atomic_load(&p->closing) || !admit(p, id, pull);
+        if (refuse)
+            p->totals.pipes_closed++;
+    } else {
+        struct pipe *gone = mesh_pipe_find(p, id);
+        if (gone != NULL) {
+            struct pipe **at = &p->pipe_list;
+            tdelete(gone, &p->pipes, compare);
+            while (*at != gone)
+                at = &(*at)->next;
+            *at = gone->next;
+            p->pipes_n--;
+            if (!gone->known)
+                p->unknown_n[gone->pull]--;
+            free(gone);
+            mesh_wake(p); /* requests of a pipe that is gone need no answer */
+        }
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (refuse)
+        nng_pipe_close(pipe);
+}
+
+void mesh_pipe_event(nng_pipe pipe, nng_pipe_ev ev, void *p)
+{
+    event(p, pipe, ev, false);
+}
+
+void mesh_pull_event(nng_pipe pipe, nng_pipe_ev ev, void *p)
+{
+    event(p, pipe, ev, true);
+}
+
+void mesh_pipe_known(struct poa_p2p *p, uint32_t id, uint64_t session)
+{
+    struct pipe *pipe = mesh_pipe_find(p, id);
+    if (pipe == NULL)
+        return;
+    if (!pipe->known) {
+        pipe->known = true;
+        p->unknown_n[pipe->pull]--;
+    }
+    pipe->session = session;
+    pipe->strikes = 0;
+}
+
+bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id)
+{
+    uint64_t now_us = mesh_now_us();
+    pthread_mutex_lock(&p->lock);
+    struct pipe *pipe = mesh_pipe_find(p, id);
+    bool ok = pipe != NULL && mesh_take(&pipe->hellos, now_us, PIPE_HELLOS, PIPE_HELLOS_MAX) &&
+              mesh_take(&p->hellos, now_us, HELLOS_PER_S, HELLOS_BURST);
+    if (!ok)
+        p->totals.handshakes_refused++;
+    pthread_mutex_unlock(&p->lock);
+    return ok;
+}
+
+static void describe(nng_pipe pipe, char text[64])
+{
+    nng_sockaddr a;
+    snprintf(text, 64, "?");
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &a) != 0)
+        return;
+    const uint8_t *b;
+    if (a.s_family == NNG_AF_INET) {
+        b = (const uint8_t *)&a.s_in.sa_addr;
+        snprintf(text, 64, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+    } else if (a.s_family == NNG_AF_INET6) {
+        b = a.s_in6.sa_addr;
+        size_t n = 0;
+        for (int i = 0; i < 16; i += 2)
+            n += (size_t)snprintf(text + n, 64 - n, i == 0 ? "%x" : ":%x", b[i] << 8 | b[i + 1]);
+    }
+}
+
+void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum mesh_reason reason,
+                     int error)
+{
+    bool soft = error == POA_E_SESSION_UNKNOWN || error == POA_E_REPLAY || error == POA_E_RATE;
+    char from[64];
+    pthread_mutex_lock(&p->lock);
+    struct pipe *entry = mesh_pipe_find(p, (uint32_t)nng_pipe_id(pipe));
+    bool close = !soft || entry == NULL || entry->pull || ++entry->strikes >= STRIKES_MAX;
+    p->totals.frames_refused++;
+    if (close)
+        p->totals.pipes_closed++;
+    if (peer != NULL) {
+        peer->stats.refused_frames++;
+        peer->stats.last_error = error;
+    }
+    pthread_mutex_unlock(&p->lock);
+    describe(pipe, from);
+    poa_log_limited(peer != NULL ? &peer->limit[reason] : &p->limit[reason], MESH_LOG_MS,
+                    soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s",
+                    peer != NULL ? peer->name : "unknown node", from, poa_error_text(error),
+                    close ? ": connection closed" : "");
+    if (close)
+        nng_pipe_close(pipe);
+}
+
+uint64_t mesh_pipes_work(struct poa_p2p *p, uint64_t now_us)
+{
+    uint64_t next_us = UINT64_MAX;
+    nng_pipe victim[CLOSE_MAX];
+    unsigned n = 0, excess[2];
+    pthread_mutex_lock(&p->lock);
+    /* The list is newest first: in each port, those after the first UNKNOWN_MAX
+     * without a session are too many. */
+    excess[0] = excess[1] = 0;
+    for (struct pipe *pipe = p->pipe_list; pipe != NULL; pipe = pipe->next) {
+        if (pipe->known)
+            continue;
+        bool late = now_us > pipe->since_us && now_us - pipe->since_us >= UNKNOWN_US;
+        if (late || ++excess[pipe->pull] > UNKNOWN_MAX) {
+            if (n < CLOSE_MAX)
+                victim[n++] = (nng_pipe){.id = pipe->id};
+        } else if (pipe->since_us + UNKNOWN_US < next_us) {
+            next_us = pipe->since_us + UNKNOWN_US;
+        }
+    }
+    p->totals.pipes_closed += n;
+    pthread_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < n; i++)
+        nng_pipe_close(victim[i]);
+    if (n > 0) {
+        poa_log_limited(&p->limit[MESH_R_PIPE], MESH_LOG_MS, POA_LOG_DEBUG, "p2p",
+                        "closed %u connections that showed no session", n);
+        next_us = now_us + 50000;
+    }
+    return next_us;
+}
+
+void mesh_pipes_clear(struct poa_p2p *p)
+{
+    while (p->pipe_list != NULL) {
+        struct pipe *pipe = p->pipe_list;
+        p->pipe_list = pipe->next;
+        tdelete(pipe, &p->pipes, compare);
+        free(pipe);
+    }
+}
