@@ -1,2 +1,2 @@
-consensus_SRC  := messages.c simplex.c chain.c batches.c epoch.c mining.c core.c
+consensus_SRC  := messages.c arena.c simplex.c chain.c batches.c epoch.c mining.c core.c
 consensus_DEPS := ledger witness session vrf base

@@ -1,0 +1,1058 @@
+/* Transactions on their way to a block: home servers, batches, their
+ * availability, and the re-routing that lets a transaction survive its home.
+ *
+ *   accepted here ── home is us ──> mempool ──flush──> batch ──> all members
+ *        └── home is another ──> routed ──TX──> home   (again after two
+ *                                  heartbeats, to the next rank)
+ */
+#include "core.h"
+
+#define SLICE_BYTES 5 /* a count of 4096 takes two bytes, a blob's length four at most */
+
+static uint64_t two_heartbeats(const struct poa_core *c)
+{
+    return (uint64_t)c->genesis->heartbeat_ms * 2000;
+}
+
+/* --- pool ---------------------------------------------------------------------- */
+
+int core_batches_new(struct poa_core *c)
+{
+    const struct poa_alloc *a = &c->alloc;
+    c->batch_cap = c->limits.pending_batches * 2;
+    c->batch_buckets = 1024;
+    while (c->batch_buckets < c->batch_cap)
+        c->batch_buckets *= 2;
+    c->batch = (struct batch *)a->alloc(a->ctx, c->batch_cap * sizeof *c->batch);
+    c->batch_bucket = (struct batch **)a->alloc(a->ctx, c->batch_buckets * sizeof *c->batch_bucket);
+    c->routed_cap = c->limits.mempool.txs;
+    c->routed = (struct routed *)a->alloc(a->ctx, c->routed_cap * sizeof *c->routed);
+    if (!c->batch || !c->batch_bucket || !c->routed)
+        return POA_E_NO_MEMORY;
+    int e = core_arena_init(&c->tx_arena, a, c->limits.mempool.bytes);
+    if (!e)
+        e = poa_mempool_new(a, &c->limits.mempool, &c->mempool);
+    return e;
+}
+
+void core_batches_free(struct poa_core *c)
+{
+    const struct poa_alloc *a = &c->alloc;
+    if (c->mempool)
+        poa_mempool_free(c->mempool);
+    core_arena_free_all(&c->tx_arena, a);
+    if (c->batch)
+        a->free(a->ctx, c->batch);
+    if (c->batch_bucket)
+        a->free(a->ctx, c->batch_bucket);
+    if (c->routed)
+        a->free(a->ctx, c->routed);
+}
+
+struct batch *core_batch_find(const struct poa_core *c, const uint8_t digest[32])
+{
+    struct batch *b = c->batch_bucket[hash_low(digest) & (c->batch_buckets - 1)];
+    while (b && !hash_eq(b->digest, digest))
+        b = b->next;
+    return b;
+}
+
+static void author_unlink(struct poa_core *c, struct batch *b)
+{
+    uint32_t e = b->epoch & 1;
+    if (!b->linked)
+        return;
+    if (b->older)
+        b->older->newer = b->newer;
+    else
+        c->author_head[e][b->author] = b->newer;
+    if (b->newer)
+        b->newer->older = b->older;
+    else
+        c->author_tail[e][b->author] = b->older;
+    b->older = b->newer = NULL;
+    b->linked = false;
+    c->batches_pending--;
+    if (b->own)
+        c->own_pending--;
+}
+
+/* Valid batches of an author, by number: nonces run in that order. */
+static void author_link(struct poa_core *c, struct batch *b)
+{
+    uint32_t e = b->epoch & 1;
+    struct batch *at = c->author_tail[e][b->author];
+    while (at && at->number > b->number)
+        at = at->older;
+    b->older = at;
+    b->newer = at ? at->newer : c->author_head[e][b->author];
+    if (at)
+        at->newer = b;
+    else
+        c->author_head[e][b->author] = b;
+    if (b->newer)
+        b->newer->older = b;
+    else
+        c->author_tail[e][b->author] = b;
+    b->linked = true;
+    c->batches_pending++;
+    if (b->own)
+        c->own_pending++;
+}
+
+static void token_release(struct poa_core *c, struct batch *b)
+{
+    if (!b->token_held)
+        return;
+    struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
+    e->token = b->token;
+    b->token_held = false;
+    b->token = NULL;
+    b->tx = NULL;
+    c->batch_bytes -= b->bytes.n;
+    b->bytes = poa_slice(NULL, 0);
+}
+
+static void batch_drop(struct poa_core *c, struct batch *b)
+{
+    struct batch **at = &c->batch_bucket[hash_low(b->digest) & (c->batch_buckets - 1)];
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    author_unlink(c, b);
+    token_release(c, b);
+    memset(b, 0, sizeof *b);
+    b->next = c->batch_free;
+    c->batch_free = b;
+    c->batches_used--;
+}
+
+/* The oldest final batch makes room: it is kept to answer late askers and to
+ * know a second listing. */
+static struct batch *batch_add(struct poa_core *c, const uint8_t digest[32])
+{
+    if (!c->batch_free && c->batch_fresh < c->batch_cap) {
+        c->batch[c->batch_fresh].next = NULL;
+        c->batch_free = &c->batch[c->batch_fresh++];
+    }
+    if (!c->batch_free && c->release_head) {
+        struct batch *old = c->release_head;
+        c->release_head = old->queue;
+        if (!c->release_head)
+            c->release_tail = NULL;
+        if (c->release_next == old)
+            c->release_next = c->release_head;
+        batch_drop(c, old);
+    }
+    struct batch *b = c->batch_free;
+    if (!b)
+        return NULL;
+    c->batch_free = b->next;
+    memset(b, 0, sizeof *b);
+    b->used = true;
+    memcpy(b->digest, digest, 32);
+    b->since_us = c->now.us;
+    b->hint = POA_PEER_OTHER;
+    b->next = c->batch_bucket[hash_low(digest) & (c->batch_buckets - 1)];
+    c->batch_bucket[hash_low(digest) & (c->batch_buckets - 1)] = b;
+    c->batches_used++;
+    return b;
+}
+
+struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint16_t hint)
+{
+    struct batch *b = core_batch_find(c, digest);
+    if (!b)
+        b = batch_add(c, digest);
+    if (b && b->state == BATCH_HINT) {
+        b->state = BATCH_WANTED;
+        b->hint = hint;
+        b->tries = 0;
+        b->ask_us = c->now.us;
+        if (c->batch_tick_us > c->now.us)
+            c->batch_tick_us = c->now.us;
+    }
+    return b;
+}
+
+bool core_batch_listable(const struct poa_core *c, const struct batch *b)
+{
+    if (b->state != BATCH_VALID || !b->durable || bit_count(b->holders) < c->f + 1u)
+        return false;
+    /* A gap in the author's numbers is waited for: a nonce that comes too early
+     * fails. */
+    uint64_t before = b->older ? b->older->number : c->author_listed[b->epoch & 1][b->author];
+    return !before || b->number == before + 1 || c->now.us >= b->since_us + two_heartbeats(c);
+}
+
+bool core_batch_waits(const struct poa_core *c)
+{
+    return c->listable > 0;
+}
+
+/* After a restart the core cannot know all that older blocks listed: a restored
+ * batch whose first transaction has run is one of them. */
+static bool has_run(struct poa_core *c, const struct batch *b)
+{
+    struct poa_st_account a;
+    if (!b->restored || !b->txs)
+        return false;
+    if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[0].tx.sender, 32, &a))
+        return false;
+    return a.nonce > b->tx[0].tx.nonce;
+}
+
+/* Counts listable batches that no block on the way lists: looked at whenever a
+ * batch or the view changes. */
+void core_batches_count(struct poa_core *c)
+{
+    uint32_t n = 0;
+    const struct block *top = NULL;
+    for (uint64_t v = c->view; v-- > c->tip_view + 1;) {
+        const struct slot *s = core_slot_get(c, v);
+        if (s && s->cert[POA_VOTE_NOTARIZE].have) {
+            top = core_block_find(c, s->cert[POA_VOTE_NOTARIZE].hash);
+            break;
+        }
+    }
+    core_path_mark(c, top);
+    for (uint32_t e = 0; e < 2; e++)
+        for (uint32_t a = 0; a < POA_COMMITTEE_MAX && !n && c->batches_pending; a++) {
+            const struct batch *b = c->author_head[e][a];
+            while (b && (b->mark == c->mark || has_run(c, b)))
+                b = b->newer;
+            n += b && core_batch_listable(c, b);
+        }
+    c->listable = n;
+}
+
+static bool author_key(const struct poa_core *c, uint32_t epoch, uint16_t author,
+                       const uint8_t **key)
+{
+    if (epoch == c->epoch && author < c->n)
+        *key = c->keys[author];
+    else if (c->epoch && epoch == c->prev_epoch && epoch + 1 == c->epoch && author < c->prev_n)
+        *key = c->prev_keys[author];
+    else
+        return false;
+    return true;
+}
+
+/* Bit of the author among the present members, or -1. */
+static int32_t author_bit(const struct poa_core *c, const struct batch *b)
+{
+    const uint8_t *key;
+    if (!author_key(c, b->epoch, b->author, &key))
+        return -1;
+    if (b->epoch == c->epoch)
+        return b->author;
+    for (uint32_t i = 0; i < c->n; i++)
+        if (hash_eq(c->keys[i], key))
+            return (int32_t)i;
+    return -1;
+}
+
+static void count_holders(struct poa_core *c, struct batch *b)
+{
+    int32_t bit = author_bit(c, b);
+    if (bit >= 0)
+        bit_set(b->holders, (uint32_t)bit);
+    if (c->self >= 0 && b->durable)
+        bit_set(b->holders, (uint32_t)c->self);
+}
+
+/* --- arrival ---------------------------------------------------------------------- */
+
+static void check_effect(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool trusted,
+                         uint16_t peer)
+{
+    struct poa_effect *e = core_effect_add(c, POA_EFFECT_CHECK, true);
+    e->type = type;
+    e->bytes = bytes;
+    e->trusted = trusted;
+    e->peer = peer;
+}
+
+/* Structure, author and signature of a batch; fills what B needs to know. */
+static int batch_read(struct poa_core *c, struct poa_slice bytes, struct poa_batch *out,
+                      uint8_t digest[32], bool trusted)
+{
+    uint8_t signed_digest[32];
+    const uint8_t *key;
+    int e = bytes.n <= POA_BATCH_BYTES_MAX ? poa_batch_decode(bytes, out) : POA_E_TOO_LONG;
+    if (e)
+        return e;
+    if (!out->txs.count)
+        return POA_E_BATCH_INVALID;
+    if (!author_key(c, out->epoch, out->author, &key))
+        return POA_E_EPOCH;
+    poa_batch_digest(bytes, digest);
+    if (trusted)
+        return POA_OK;
+    poa_batch_sig_digest(c->chain, digest, signed_digest);
+    return c->suite->verify(key, signed_digest, 32, out->sig);
+}
+
+static void batch_fill(struct batch *b, const struct poa_batch *r)
+{
+    b->epoch = r->epoch;
+    b->author = r->author;
+    b->number = r->seq;
+    b->expires_ms = r->expires_ms;
+}
+
+int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
+{
+    struct poa_batch r;
+    uint8_t digest[32];
+    if (bytes.n > POA_BATCH_BYTES_MAX)
+        return POA_E_TOO_LONG;
+    if (bytes.n < 64)
+        return POA_E_TRUNCATED;
+    poa_batch_digest(bytes, digest);
+    struct batch *b = core_batch_find(c, digest);
+    if (b && b->state != BATCH_HINT && b->state != BATCH_WANTED) {
+        /* The author asks again whether we hold it. */
+        if (b->state == BATCH_VALID && b->durable && b->epoch == c->epoch && b->author == peer) {
+            struct poa_batch_ack ack = {.epoch = c->epoch,
+                                        .batches = {.bytes = poa_slice(digest, 32), .count = 1}};
+            struct poa_slice a = core_encode(c, &poa_batch_ack_record, &ack);
+            if (a.n)
+                core_send_to(c, POA_MSG_BATCH_ACK, a, peer, 0);
+        }
+        return POA_E_DUPLICATE;
+    }
+    int e = batch_read(c, bytes, &r, digest, false);
+    if (e)
+        return e;
+    bool asked = b && b->state == BATCH_WANTED;
+    if (!asked && (r.expires_ms < c->tip_time || c->batches_pending >= c->limits.pending_batches ||
+                   c->batch_bytes + bytes.n > c->limits.pending_batch_bytes))
+        return POA_E_FULL;
+    if (!b)
+        b = batch_add(c, digest);
+    if (!b)
+        return POA_E_FULL;
+    batch_fill(b, &r);
+    b->state = BATCH_CHECKING;
+    b->since_us = c->now.us;
+    check_effect(c, POA_MSG_BATCH, bytes, false, peer);
+    return POA_OK;
+}
+
+static void routed_batched(struct poa_core *c, const struct batch *b);
+
+int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in)
+{
+    struct batch *b = core_batch_find(c, in->digest);
+    if (!b || b->state != BATCH_CHECKING || b->token_held) {
+        struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
+        e->token = in->token;
+        return POA_E_DUPLICATE;
+    }
+    if (in->code) {
+        b->state = BATCH_INVALID;
+        b->queue = NULL;
+        const uint8_t *key;
+        if (author_key(c, b->epoch, b->author, &key) && in->code != POA_E_NO_MEMORY)
+            core_accuse(c, POA_EVIDENCE_BATCH, key, in->bytes, poa_slice(NULL, 0));
+        struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
+        e->token = in->token;
+        core_progress(c);
+        return POA_E_BATCH_INVALID;
+    }
+    const uint8_t *author_pk;
+    if (!author_key(c, b->epoch, b->author, &author_pk)) {
+        batch_drop(c, b); /* the epoch changed meanwhile */
+        struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
+        e->token = in->token;
+        return POA_E_EPOCH;
+    }
+    b->bytes = in->bytes;
+    b->tx = in->tx;
+    b->txs = in->txs;
+    b->token = in->token;
+    b->token_held = true;
+    c->batch_bytes += in->bytes.n;
+    b->state = BATCH_VALID;
+    author_link(c, b);
+    if (!b->seq)
+        b->seq = core_persist(c, POA_WAL_BATCH, in->bytes);
+    if (b->seq <= c->durable || c->self < 0)
+        b->durable = true;
+    count_holders(c, b);
+    routed_batched(c, b);
+    if (c->self >= 0 && !b->own && !c->restoring) {
+        struct poa_batch_ack ack = {.epoch = c->epoch,
+                                    .batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
+        struct poa_slice a = core_encode(c, &poa_batch_ack_record, &ack);
+        /* With f+1 = 2 the author's copy and the leader's own suffice: only the
+         * author needs to be told. */
+        int32_t author = author_bit(c, b);
+        if (a.n && c->f + 1 > 2)
+            core_send_all(c, POA_MSG_BATCH_ACK, a, false, b->seq);
+        else if (a.n && author >= 0)
+            core_send_to(c, POA_MSG_BATCH_ACK, a, (uint16_t)author, b->seq);
+    }
+    if (b->durable)
+        core_batches_durable(c);
+    core_progress(c);
+    return POA_OK;
+}
+
+/* A batch may have become listable. */
+static void listable_changed(struct poa_core *c)
+{
+    if (c->restoring || c->self < 0)
+        return;
+    bool before = c->listable > 0;
+    core_batches_count(c);
+    if (c->listable && !before)
+        core_batch_ready(c);
+}
+
+void core_batches_durable(struct poa_core *c)
+{
+    for (uint32_t e = 0; e < 2; e++)
+        for (uint32_t a = 0; a < POA_COMMITTEE_MAX && c->batches_pending; a++)
+            for (struct batch *b = c->author_tail[e][a]; b; b = b->older) {
+                if (!b->durable && b->seq <= c->durable)
+                    b->durable = true;
+                count_holders(c, b);
+            }
+    listable_changed(c);
+    core_progress(c);
+}
+
+int core_on_batch_ack(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
+{
+    struct poa_batch_ack ack;
+    int e = poa_batch_ack_decode(bytes, &ack);
+    if (e)
+        return e;
+    if (peer >= c->n || ack.epoch != c->epoch)
+        return POA_E_EPOCH;
+    struct poa_list_iter it = poa_list_begin(&ack.batches);
+    struct poa_digest d;
+    while (poa_digest_next(&it, &d)) {
+        struct batch *b = core_batch_find(c, d.digest);
+        if (!b && c->batches_used < c->batch_cap / 2)
+            b = batch_add(c, d.digest);
+        if (b)
+            bit_set(b->holders, peer);
+    }
+    listable_changed(c);
+    core_progress(c);
+    return POA_OK;
+}
+
+int core_on_get_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
+{
+    struct poa_get_batch get;
+    int e = poa_get_batch_decode(bytes, &get);
+    if (e)
+        return e;
+    struct poa_list_iter it = poa_list_begin(&get.batches);
+    struct poa_digest d;
+    while (poa_digest_next(&it, &d)) {
+        const struct batch *b = core_batch_find(c, d.digest);
+        if (!b || !b->token_held)
+            continue;
+        if (!core_serve_allowed(c, peer, 8))
+            return POA_E_RATE;
+        core_send_to(c, POA_MSG_BATCH, b->bytes, peer, 0);
+    }
+    return POA_OK;
+}
+
+int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq)
+{
+    struct poa_batch r;
+    uint8_t digest[32];
+    int e = batch_read(c, bytes, &r, digest, true);
+    if (e)
+        return e == POA_E_EPOCH ? POA_OK : e;
+    const uint8_t *key;
+    bool own = c->has_key && author_key(c, r.epoch, r.author, &key) && hash_eq(key, c->key);
+    if (own && r.seq > c->batch_number)
+        c->batch_number = r.seq;
+    if (r.expires_ms < c->tip_time || core_batch_find(c, digest))
+        return POA_OK;
+    struct batch *b = batch_add(c, digest);
+    if (!b)
+        return POA_OK;
+    batch_fill(b, &r);
+    b->own = own;
+    b->state = BATCH_CHECKING;
+    b->restored = true;
+    b->durable = true;
+    b->seq = seq;
+    check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
+    return POA_OK;
+}
+
+/* --- listing ------------------------------------------------------------------------- */
+
+/* path_mark has marked what the ancestors list. Authors take turns; one author's
+ * batches keep their order. */
+uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writer *w)
+{
+    struct batch *at[2 * POA_COMMITTEE_MAX];
+    uint32_t n = 0, txs = 0, authors = 0;
+    for (uint32_t e = 0; e < 2; e++) {
+        uint32_t parity = (c->epoch + 1 + e) & 1; /* the old epoch's come first */
+        for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++)
+            if (c->author_head[parity][a])
+                at[authors++] = c->author_head[parity][a];
+    }
+    while (authors) {
+        for (uint32_t i = 0; i < authors;) {
+            struct batch *b = at[i];
+            while (b && (b->mark == c->mark || b->expires_ms < time_ms || has_run(c, b)))
+                b = b->newer;
+            if (!b || !core_batch_listable(c, b) || n == 256 || b->txs > BLOCK_TXS - txs) {
+                at[i] = at[--authors];
+                continue;
+            }
+            poa_write(w, b->digest, 32);
+            b->mark = c->mark;
+            txs += b->txs;
+            n++;
+            at[i++] = b;
+        }
+    }
+    return n;
+}
+
+/* --- final --------------------------------------------------------------------------- */
+
+static struct routed *routed_find(const struct poa_core *c, const uint8_t id[32])
+{
+    struct routed *r = c->routed_bucket[hash_low(id) % ROUTED_BUCKETS];
+    while (r && !hash_eq(r->id, id))
+        r = r->next;
+    return r;
+}
+
+static void routed_drop(struct poa_core *c, struct routed *r)
+{
+    struct routed **at = &c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    if (r->older)
+        r->older->newer = r->newer;
+    else
+        c->routed_head = r->newer;
+    if (r->newer)
+        r->newer->older = r->older;
+    else
+        c->routed_tail = r->older;
+    core_arena_give(&c->tx_arena, r->raw);
+    memset(r, 0, sizeof *r);
+    r->next = c->routed_free;
+    c->routed_free = r;
+    c->routed_n--;
+}
+
+void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_t height,
+                        const struct poa_tx_result *tx, uint32_t txs)
+{
+    struct poa_list_iter it = poa_list_begin(&body->batches);
+    struct poa_digest d;
+    while (poa_digest_next(&it, &d)) {
+        struct batch *b = core_batch_find(c, d.digest);
+        if (b && b->state == BATCH_FINAL)
+            continue;
+        if (!b)
+            b = batch_add(c, d.digest);
+        if (!b)
+            continue;
+        if (b->linked && b->number > c->author_listed[b->epoch & 1][b->author])
+            c->author_listed[b->epoch & 1][b->author] = b->number;
+        author_unlink(c, b);
+        b->state = BATCH_FINAL;
+        b->height = height;
+        b->queue = NULL;
+        if (c->release_tail)
+            c->release_tail->queue = b;
+        else
+            c->release_head = b;
+        c->release_tail = b;
+        if (!c->release_next)
+            c->release_next = b;
+    }
+    /* Old ones give their memory back; a few at a time, or sooner under pressure. */
+    for (uint32_t i = 0; i < 64 && c->release_next; i++) {
+        struct batch *b = c->release_next;
+        if (b->height + RELEASE_BLOCKS > height &&
+            c->batch_bytes < c->limits.pending_batch_bytes / 2)
+            break;
+        if (b->height == height)
+            break;
+        token_release(c, b);
+        c->release_next = b->queue;
+    }
+    if (c->routed_n)
+        for (uint32_t i = 0; i < txs; i++) {
+            struct routed *r = routed_find(c, tx[i].id);
+            if (r && poa_error_class(tx[i].code) != POA_CLASS_RETRY)
+                routed_drop(c, r);
+            else if (r)
+                r->batched = false;
+        }
+    c->settle_more = true;
+    poa_mempool_settle(c->mempool, c->ledger, tx, txs, c->tip_time);
+}
+
+uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below)
+{
+    for (uint32_t e = 0; e < 2; e++)
+        for (uint32_t a = 0; a < POA_COMMITTEE_MAX && c->batches_pending; a++)
+            for (const struct batch *b = c->author_head[e][a]; b; b = b->newer)
+                if (b->seq && b->seq < below)
+                    below = b->seq;
+    return below;
+}
+
+/* --- homes ------------------------------------------------------------------------------ */
+
+/* Rank 0 is the home; silent members are passed over. */
+static uint16_t home_rank(const struct poa_core *c, const uint8_t sender[32], uint32_t rank)
+{
+    uint8_t in[36], h[32];
+    memcpy(in, sender, 32);
+    poa_put_le32(in + 32, c->epoch);
+    poa_hash(POA_DOMAIN_HOME, in, sizeof in, h);
+    uint32_t first = (uint32_t)(poa_le64(h) % c->n);
+    if (c->self < 0)
+        return (uint16_t)((first + rank) % c->n);
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint16_t m = (uint16_t)((first + i) % c->n);
+        if (core_silent(c, m))
+            continue;
+        if (!rank)
+            return m;
+        rank--;
+    }
+    return (uint16_t)((first + rank) % c->n);
+}
+
+uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32])
+{
+    return c->n ? home_rank(c, sender32, 0) : 0;
+}
+
+static int pool_add(struct poa_core *c, const struct poa_tx_view *tx)
+{
+    int e = poa_mempool_add(c->mempool, c->ledger, POA_STATE_BASE, c->now.wall_ms, tx);
+    if (!e && c->flush_us == NO_DEADLINE)
+        c->flush_us = c->now.us + c->limits.batch_flush_us;
+    if (!e)
+        c->pool_bytes += tx->raw.n + SLICE_BYTES;
+    return e;
+}
+
+static int route_add(struct poa_core *c, const struct poa_tx_view *tx, struct routed **out)
+{
+    *out = NULL;
+    if (routed_find(c, tx->id))
+        return POA_E_TX_DUPLICATE;
+    /* What the base already rules out is told at once; a nonce that is ahead
+     * may follow transactions that are under way. */
+    int e = poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, tx, 0, 0);
+    if (e && poa_error_class(e) != POA_CLASS_RETRY)
+        return e;
+    if (!c->routed_free && c->routed_fresh < c->routed_cap)
+        c->routed_free = &c->routed[c->routed_fresh++];
+    struct routed *r = c->routed_free;
+    uint8_t *raw = r ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
+    if (!raw)
+        return POA_E_TX_POOL_FULL;
+    c->routed_free = r->next;
+    memset(r, 0, sizeof *r);
+    memcpy(raw, tx->raw.p, tx->raw.n);
+    memcpy(r->id, tx->id, 32);
+    memcpy(r->sender, tx->tx.sender, 32);
+    r->nonce = tx->tx.nonce;
+    r->valid_until = tx->tx.valid_until;
+    r->used = true;
+    r->raw = raw;
+    r->n = (uint32_t)tx->raw.n;
+    r->sent_us = r->since_us = c->now.us;
+    r->next = c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
+    c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS] = r;
+    r->older = c->routed_tail;
+    if (c->routed_tail)
+        c->routed_tail->newer = r;
+    else
+        c->routed_head = r;
+    c->routed_tail = r;
+    c->routed_n++;
+    *out = r;
+    return POA_OK;
+}
+
+/* Sends the routed transactions with GO set, one message per home. */
+static void route_send(struct poa_core *c)
+{
+    uint32_t homes = c->self < 0 ? 1 : c->n;
+    for (uint32_t home = 0; home < homes; home++) {
+        struct poa_writer w = {0};
+        uint32_t count = 0;
+        for (struct routed *r = c->go_head, **at = &c->go_head; r; r = *at) {
+            if (c->self >= 0 && r->home != home) {
+                at = &r->go;
+                continue;
+            }
+            if (!w.p) {
+                uint8_t *buffer = core_out_take(c, POA_BATCH_BYTES_MAX);
+                if (!buffer)
+                    break;
+                w = poa_writer_over(buffer, POA_BATCH_BYTES_MAX);
+            }
+            struct poa_raw_tx raw = {.tx = poa_slice(r->raw, r->n)};
+            if (count == 4096 || w.n + r->n + SLICE_BYTES > w.cap || poa_raw_tx_encode(&w, &raw))
+                break; /* the rest goes with the next round */
+            count++;
+            *at = r->go;
+            r->go = NULL;
+        }
+        if (!count)
+            continue;
+        struct poa_txs txs = {.txs = {.bytes = poa_written(&w), .count = count}};
+        struct poa_slice bytes = core_encode(c, &poa_txs_record, &txs);
+        if (!bytes.n)
+            continue;
+        if (c->self >= 0) {
+            core_send_to(c, POA_MSG_TX, bytes, (uint16_t)home, 0);
+            continue;
+        }
+        struct poa_effect *e = core_effect_add(c, POA_EFFECT_SUBMIT, false);
+        if (e) {
+            e->type = POA_MSG_REQ_SUBMIT;
+            e->bytes = bytes;
+        }
+    }
+    /* What did not fit is due again. */
+    for (struct routed *r = c->go_head; r;) {
+        struct routed *next = r->go;
+        r->go = NULL;
+        r->sent_us = c->now.us - two_heartbeats(c);
+        r = next;
+    }
+    c->go_head = NULL;
+}
+
+static void route_go(struct poa_core *c, struct routed *r)
+{
+    r->home = c->self < 0 ? 0 : home_rank(c, r->sender, r->tries);
+    r->sent_us = c->now.us;
+    r->go = c->go_head;
+    c->go_head = r;
+}
+
+int core_on_tx(struct poa_core *c, const struct poa_event *e)
+{
+    int result = POA_OK;
+    struct routed *first = NULL, *last = NULL;
+    for (uint32_t i = 0; i < e->txs; i++) {
+        const struct poa_tx_view *tx = &e->tx[i];
+        int code;
+        /* What a member passed on ends here, whatever its idea of the home is. */
+        bool ours = c->self >= 0 && !c->abstain &&
+                    (e->peer < c->n || home_rank(c, tx->tx.sender, 0) == c->self);
+        if (ours) {
+            code = pool_add(c, tx);
+        } else {
+            struct routed *r;
+            code = route_add(c, tx, &r);
+            if (!code) {
+                r->home = c->self < 0 ? 0 : home_rank(c, r->sender, 0);
+                r->go = NULL;
+                if (last)
+                    last->go = r;
+                else
+                    first = r;
+                last = r;
+            }
+        }
+        if (e->codes)
+            e->codes[i] = code;
+        if (code)
+            result = code;
+    }
+    c->go_head = first;
+    if (first)
+        route_send(c);
+    if (c->pool_bytes >= c->limits.batch_flush_bytes)
+        c->flush_us = c->now.us;
+    core_batches_tick(c);
+    return e->txs == 1 ? result : POA_OK;
+}
+
+/* Transactions from a member, not checked yet. */
+int core_on_raw_txs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
+{
+    struct poa_txs txs;
+    int e = poa_txs_decode(bytes, &txs);
+    if (e)
+        return e;
+    if (c->self < 0)
+        return POA_E_NOT_MEMBER;
+    check_effect(c, POA_MSG_TX, bytes, false, peer);
+    return POA_OK;
+}
+
+/* B carries some of the transactions that were sent to their homes. */
+static void routed_batched(struct poa_core *c, const struct batch *b)
+{
+    for (uint32_t i = 0; i < b->txs && c->routed_n; i++) {
+        struct routed *r = routed_find(c, b->tx[i].id);
+        if (r) {
+            r->batched = true;
+            r->sent_us = c->now.us;
+        }
+    }
+}
+
+/* Not batched after two heartbeats, or batched and not final within a batch's
+ * life: try the next rank. */
+static void route_tick(struct poa_core *c)
+{
+    uint32_t looked = 0;
+    for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next, looked++) {
+        next = r->newer;
+        uint64_t wait = r->batched ? (uint64_t)BATCH_TTL_MS * 1000 : two_heartbeats(c);
+        bool dead = c->self >= 0 && !r->batched && core_silent(c, r->home) &&
+                    r->home != home_rank(c, r->sender, r->tries);
+        if (!dead && c->now.us < r->sent_us + wait)
+            continue;
+        struct poa_st_account a;
+        memset(&a, 0, sizeof a);
+        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, r->sender, 32, &a))
+            a.nonce = 0;
+        if ((r->valid_until && c->tip_time > r->valid_until) || a.nonce > r->nonce) {
+            routed_drop(c, r);
+            continue;
+        }
+        r->batched = false;
+        if (!dead)
+            r->tries = (r->tries + 1) % (c->n ? c->n : 1);
+        if (c->self >= 0 && !c->abstain && home_rank(c, r->sender, r->tries) == c->self) {
+            struct poa_tx_view v;
+            r->sent_us = c->now.us;
+            int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
+            if (!e)
+                e = pool_add(c, &v);
+            if (e == POA_OK || e == POA_E_TX_DUPLICATE)
+                routed_drop(c, r); /* the mempool has it now */
+            continue;
+        }
+        route_go(c, r);
+    }
+    if (c->go_head)
+        route_send(c);
+}
+
+/* --- packing ----------------------------------------------------------------------------- */
+
+/* Signs and publishes a batch of TXS. */
+static bool batch_make(struct poa_core *c, const struct poa_list *txs)
+{
+    uint8_t digest[32];
+    struct poa_batch r = {.epoch = c->epoch,
+                          .author = (uint16_t)c->self,
+                          .seq = c->batch_number + 1,
+                          .expires_ms = c->now.wall_ms + BATCH_TTL_MS,
+                          .txs = *txs};
+    struct poa_slice bytes = core_encode(c, &poa_batch_record, &r);
+    if (!bytes.n)
+        return false;
+    uint8_t *at = c->out + (bytes.p - c->out);
+    poa_batch_digest(bytes, digest);
+    uint8_t signed_digest[32];
+    poa_batch_sig_digest(c->chain, digest, signed_digest);
+    c->suite->sign(c->seed, c->key, signed_digest, 32, at + bytes.n - 64);
+    struct batch *b = batch_add(c, digest);
+    if (!b)
+        return false;
+    c->batch_number++;
+    batch_fill(b, &r);
+    b->own = true;
+    b->state = BATCH_CHECKING;
+    b->seq = core_persist(c, POA_WAL_BATCH, bytes);
+    b->send_us = c->now.us;
+    check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
+    core_send_all(c, POA_MSG_BATCH, bytes, false, b->seq);
+    return true;
+}
+
+static void flush(struct poa_core *c)
+{
+    c->flush_us = NO_DEADLINE;
+    c->pool_bytes = 0;
+    if (!voter(c))
+        return;
+    for (int i = 0; i < 4; i++) {
+        if (c->own_pending >= OWN_BATCHES_MAX || c->batches_pending >= c->limits.pending_batches) {
+            c->flush_us = c->now.us + two_heartbeats(c) / 8;
+            return;
+        }
+        size_t cap = c->limits.batch_flush_bytes;
+        uint8_t *buffer = core_out_take(c, cap);
+        if (!buffer) {
+            c->flush_us = c->now.us;
+            return;
+        }
+        struct poa_writer w = poa_writer_over(buffer, cap);
+        uint32_t n = poa_mempool_take(c->mempool, &w, cap, POA_BATCH_TXS_MAX);
+        if (!n)
+            return;
+        struct poa_list txs = {.bytes = poa_written(&w), .count = n};
+        if (!batch_make(c, &txs))
+            return;
+        if (w.n < cap / 2 && n < POA_BATCH_TXS_MAX / 2)
+            return;
+    }
+    c->flush_us = c->now.us;
+}
+
+/* An own batch ran out of time unlisted: its transactions get a new one. */
+static void batch_renew(struct poa_core *c, const struct batch *b)
+{
+    size_t cap = b->bytes.n;
+    uint8_t *buffer = core_out_take(c, cap);
+    struct poa_writer w = poa_writer_over(buffer, cap);
+    uint32_t n = 0;
+    if (!buffer || !voter(c))
+        return;
+    for (uint32_t i = 0; i < b->txs; i++) {
+        struct poa_st_account a;
+        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[i].tx.sender, 32,
+                            &a))
+            a.nonce = 0;
+        struct poa_raw_tx raw = {.tx = b->tx[i].raw};
+        if (a.nonce > b->tx[i].tx.nonce || poa_raw_tx_encode(&w, &raw))
+            continue;
+        n++;
+    }
+    struct poa_list txs = {.bytes = poa_written(&w), .count = n};
+    if (n)
+        (void)batch_make(c, &txs);
+}
+
+static void batch_ask(struct poa_core *c, struct batch *b)
+{
+    struct poa_get_batch get = {.batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
+    struct poa_slice bytes = core_encode(c, &poa_get_batch_record, &get);
+    b->ask_us = c->now.us + (uint64_t)c->genesis->timeout_ms * 500;
+    if (!bytes.n || c->n < 2 || c->self < 0 || c->mutant == POA_MUTANT_NO_FETCH)
+        return;
+    uint8_t to[16] = {0};
+    for (uint32_t i = 0; i < c->n; i++)
+        if (bit_get(b->holders, i) && (int32_t)i != c->self && b->tries > 0)
+            bit_set(to, i);
+    if (!b->tries && b->hint < c->n && (int32_t)b->hint != c->self)
+        bit_set(to, b->hint);
+    else
+        bit_set(to, (b->tries + hash_low(b->digest)) % c->n == (uint32_t)c->self
+                        ? (b->tries + hash_low(b->digest) + 1) % c->n
+                        : (b->tries + hash_low(b->digest)) % c->n);
+    core_send_mask(c, POA_MSG_GET_BATCH, bytes, to, 0);
+    if (++b->tries > 6)
+        core_behind(c, c->height + 1); /* its holders may have let go of it: follow */
+}
+
+void core_batches_tick(struct poa_core *c)
+{
+    if (c->restoring)
+        return;
+    if (c->flush_us <= c->now.us)
+        flush(c);
+    if (c->settle_more) {
+        /* Settling may have freed transactions that waited for others. */
+        c->settle_more = false;
+        if (c->flush_us == NO_DEADLINE && poa_mempool_count(c->mempool))
+            c->flush_us = c->now.us + c->limits.batch_flush_us;
+    }
+    if (c->now.us < c->batch_tick_us)
+        return;
+    uint64_t step = (uint64_t)c->genesis->timeout_ms * 500;
+    c->batch_tick_us = c->now.us + step;
+    core_blocks_mark(c);
+    for (uint32_t i = 0; i < c->batch_fresh; i++) {
+        struct batch *b = &c->batch[i];
+        if (!b->used)
+            continue;
+        switch (b->state) {
+        case BATCH_HINT:
+            if (c->now.us > b->since_us + (uint64_t)BATCH_TTL_MS * 1000)
+                batch_drop(c, b);
+            break;
+        case BATCH_WANTED:
+            if (b->ask_us <= c->now.us)
+                batch_ask(c, b);
+            if (b->tries > 16)
+                batch_drop(c, b);
+            break;
+        case BATCH_VALID:
+            if (b->expires_ms < c->tip_time) {
+                if (b->mark == c->mark)
+                    break; /* a block that may yet be final lists it */
+                if (b->own)
+                    batch_renew(c, b);
+                batch_drop(c, b);
+            } else if (b->own && voter(c) && c->now.us >= b->send_us + two_heartbeats(c)) {
+                /* Whoever has not acknowledged it may have lost it. */
+                uint8_t to[16] = {0};
+                for (uint32_t m = 0; m < c->n; m++)
+                    if (!bit_get(b->holders, m) && (int32_t)m != c->self)
+                        bit_set(to, m);
+                b->send_us = c->now.us;
+                core_send_mask(c, POA_MSG_BATCH, b->bytes, to, b->seq);
+            }
+            break;
+        case BATCH_CHECKING:
+        case BATCH_INVALID:
+        case BATCH_FINAL:
+            break;
+        }
+    }
+    route_tick(c);
+    listable_changed(c);
+}
+
+uint64_t core_batches_deadline(const struct poa_core *c)
+{
+    uint64_t d = c->restoring ? NO_DEADLINE : c->flush_us;
+    if (!c->restoring && (c->batches_used > 0 || c->routed_n) && c->batch_tick_us < d)
+        d = c->batch_tick_us;
+    return d;
+}
+
+/* A new committee: batches of the epoch before last are gone, indices of
+ * holders changed. */
+void core_batches_epoch(struct poa_core *c)
+{
+    for (uint32_t i = 0; i < c->batch_fresh; i++) {
+        struct batch *b = &c->batch[i];
+        const uint8_t *key;
+        if (!b->used || b->state == BATCH_FINAL)
+            continue;
+        if ((b->state == BATCH_VALID || b->state == BATCH_CHECKING) &&
+            author_key(c, b->epoch, b->author, &key)) {
+            memset(b->holders, 0, sizeof b->holders);
+            count_holders(c, b);
+            b->hint = POA_PEER_OTHER;
+            if (b->epoch != c->epoch && b->own)
+                b->send_us = 0;
+            continue;
+        }
+        if (b->state == BATCH_VALID && b->own)
+            batch_renew(c, b);
+        batch_drop(c, b);
+    }
+    for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++)
+        c->author_listed[c->epoch & 1][a] = 0;
+}

@@ -1,0 +1,489 @@
+/* The core's inside: state shared by simplex.c, chain.c, batches.c, epoch.c,
+ * mining.c and core.c. Nobody else includes it. */
+#ifndef POA_CONSENSUS_CORE_H
+#define POA_CONSENSUS_CORE_H
+
+#include <string.h>
+
+#include "poa_consensus.h"
+
+/* Views that may be unfinalized at once: the frontier stops there. At the cap
+ * of the skip timer that takes hours in which nullifications of a quorum get
+ * through and no proposal does. */
+#define RING          2048u
+#define AHEAD         64u  /* votes are taken up to this many views ahead */
+#define TABLES        256u /* views around the frontier that have vote tables */
+#define BLOCKS        512u
+#define BLOCK_BUCKETS 1024u
+#define RECENT_BLOCKS 64u /* finalized blocks kept for peers that ask */
+#define DEPTH_MAX     POA_OVERLAYS_MAX
+#define BLOCK_TXS     16384u /* transactions of a block */
+#define BUNDLE_MAX    1024u
+
+#define EFFECTS      2048u /* beyond one RELEASE for every batch */
+#define EFFECTS_SEND 1024u
+#define OUT_BYTES    ((size_t)24 << 20)
+#define OUT_RESERVED ((size_t)12 << 20)
+
+#define SILENT_VIEWS     10u /* a leader unheard for so long is nullified at once */
+#define WANTS            64u
+#define RELAYS           128u
+#define STANDSTILL_VIEWS 64u
+#define EVIDENCE         16u
+
+#define LIST_TICKETS    32u /* per block; each costs every voter a VRF check */
+#define LIST_SEALS      128u
+#define BATCH_TTL_MS    60000u
+#define RELEASE_BLOCKS  32u /* batches stay in memory for so many blocks after theirs */
+#define OWN_BATCHES_MAX 256u
+#define NO_DEADLINE     UINT64_MAX
+
+/* --- arena.c ----------------------------------------------------------------- */
+
+#define ARENA_ORDERS 24u
+struct arena {
+    uint8_t *base;
+    uint8_t *head; /* per unit: order and whether a block starts here */
+    uint32_t free[ARENA_ORDERS];
+    uint32_t top;
+    size_t used;
+};
+POA_MUST_USE int core_arena_init(struct arena *a, const struct poa_alloc *alloc, size_t bytes);
+void core_arena_free_all(struct arena *a, const struct poa_alloc *alloc);
+uint8_t *core_arena_take(struct arena *a, size_t n); /* NULL: full */
+void core_arena_give(struct arena *a, void *p);
+
+/* --- views --------------------------------------------------------------------- */
+
+struct vote_cell {
+    bool have;
+    uint8_t hash[32];
+    uint8_t sig[64];
+};
+/* Votes of one view: cell[kind * n + voter]. */
+struct vote_table {
+    uint64_t view;
+};
+
+struct cert_at {
+    bool have, relayed;
+    uint8_t hash[32];
+    uint8_t *bytes; /* encoded, in the arena */
+    uint32_t n;
+    uint64_t relay_us;
+};
+
+struct block;
+
+struct slot {
+    uint64_t view; /* 0: unused */
+    uint64_t seq;  /* oldest write-ahead record of this view, 0 = none */
+    bool voted, nulled, finaled, proposed;
+    bool conflict;       /* a second header was seen: evidence is made once */
+    uint8_t hash[3][32]; /* own votes, by kind */
+    uint8_t sig[3][64];
+    struct cert_at cert[3];
+    struct block *prop; /* the leader's header that came first */
+};
+
+/* --- blocks --------------------------------------------------------------------- */
+
+enum exec_state { EXEC_NONE, EXEC_DONE, EXEC_INVALID };
+
+struct block {
+    bool used, final;
+    bool beacon_ok, has_sig;
+    uint8_t hash[32];
+    struct poa_header h;
+    uint8_t header[POA_HEADER_BYTES];
+    uint8_t sig[64];
+    uint8_t *body; /* encoded, in the arena */
+    uint32_t body_n;
+    struct poa_body b; /* borrows from body */
+    enum exec_state exec;
+    bool own_state; /* state is an overlay that this block made */
+    poa_state_id state;
+    uint8_t root[32];
+    struct poa_tx_result *tx; /* in the arena */
+    uint32_t txs;
+    struct block *next; /* hash chain */
+};
+
+/* What a child needs to know of its parent. */
+struct parent {
+    uint64_t height, time_ms;
+    uint8_t kind;
+    uint64_t closing_height;
+    bool executed;
+    poa_state_id state;
+    uint8_t root[32];
+    struct block *block; /* NULL: the tip */
+};
+
+/* --- batches ---------------------------------------------------------------------- */
+
+enum batch_state {
+    BATCH_HINT,     /* acknowledged by somebody, not seen */
+    BATCH_WANTED,   /* a block lists it */
+    BATCH_CHECKING, /* with a worker */
+    BATCH_VALID,
+    BATCH_INVALID,
+    BATCH_FINAL, /* in a finalized block; TOKEN goes back later */
+};
+
+struct batch {
+    bool used, own, durable, restored, token_held, linked;
+    enum batch_state state;
+    uint8_t digest[32];
+    uint32_t epoch;
+    uint16_t author, hint;
+    uint64_t number, expires_ms;
+    struct poa_slice bytes;
+    const struct poa_tx_view *tx;
+    uint32_t txs;
+    void *token;
+    uint64_t seq; /* of its write-ahead record */
+    uint8_t holders[16];
+    uint64_t height; /* FINAL: of its block */
+    uint64_t since_us, ask_us, send_us;
+    uint32_t tries;
+    uint64_t mark;               /* path that lists it */
+    struct batch *next;          /* hash chain; free list */
+    struct batch *older, *newer; /* of one author, by number: VALID only */
+    struct batch *queue;         /* FINAL: release order */
+};
+
+/* A transaction accepted here whose home is elsewhere. */
+struct routed {
+    bool used;
+    uint8_t id[32], sender[32];
+    uint64_t nonce, valid_until;
+    uint8_t *raw; /* in the arena TX_ARENA */
+    uint32_t n;
+    uint64_t sent_us, since_us;
+    bool batched;
+    uint16_t home;
+    uint32_t tries;
+    struct routed *go;            /* to be sent in this step */
+    struct routed *next;          /* hash chain; free list */
+    struct routed *older, *newer; /* by arrival */
+};
+#define ROUTED_BUCKETS 4096u
+
+/* --- mining ------------------------------------------------------------------------- */
+
+struct pending {
+    bool used, is_seal;
+    uint8_t tries;
+    uint64_t key;
+    uint64_t since_us;
+    union {
+        struct poa_ticket ticket;
+        struct poa_seal seal;
+    } u;
+    struct pending *next;
+    struct pending *older, *newer;
+};
+#define PENDING_BUCKETS 1024u
+
+struct accusation {
+    bool used;
+    uint8_t tries;
+    struct poa_evidence e; /* first and second point into BYTES */
+    uint8_t *bytes;
+};
+
+struct want {
+    bool used;
+    uint8_t hash[32];
+    uint16_t hint;
+    uint32_t tries;
+    uint64_t ask_us;
+};
+
+struct relay {
+    uint64_t view;
+    uint8_t kind;
+};
+
+/* --- the core ------------------------------------------------------------------------- */
+
+struct poa_core {
+    struct poa_core_limits limits;
+    const struct poa_suite *suite;
+    struct poa_alloc alloc;
+    struct poa_ledger *ledger;
+    const struct poa_genesis *genesis;
+    uint8_t chain[32];
+    bool has_key;
+    uint8_t mutant;
+    uint8_t seed[32], key[32]; /* of this node */
+    uint8_t empty_body[32];
+
+    /* Epoch: epoch.c */
+    uint32_t epoch;
+    uint16_t n, q, f;
+    int32_t self;
+    struct poa_committee committee;
+    uint8_t *committee_bytes;
+    uint8_t keys[POA_COMMITTEE_MAX][32];
+    uint8_t order[POA_COMMITTEE_MAX]; /* leaders */
+    uint8_t epoch_seed[32];
+    uint32_t prev_epoch; /* committee before: its batches may still be listed */
+    uint16_t prev_n;
+    uint8_t prev_keys[POA_COMMITTEE_MAX][32];
+    uint8_t *prev_cert; /* finalization that ended it, in the arena */
+    uint32_t prev_cert_n;
+    bool amnesia, abstain, restoring;
+    bool epoch_known, epoch_logged; /* in the log: this node; the present epoch */
+    bool live_handover;             /* not in a bundle: the hand-over happens before our eyes */
+
+    /* Finalized tip */
+    uint64_t height, tip_view, tip_time;
+    uint8_t tip[32], tip_root[32], tip_kind;
+    struct block *tip_block; /* NULL after a restart */
+
+    /* Views: simplex.c */
+    uint64_t view;
+    struct slot *ring;
+    struct vote_table *table;
+    struct vote_cell *cell; /* TABLES * 3 * POA_COMMITTEE_MAX */
+    uint64_t final_view;    /* highest verified finalization, committed or not */
+    uint8_t final_hash[32];
+    uint64_t entered_us, prop_us, skip_us, stand_us, finality_us;
+    bool skip_fired;
+    uint32_t stand_k;
+    uint64_t heard[POA_COMMITTEE_MAX];     /* our view when the member was last heard */
+    uint64_t peer_view[POA_COMMITTEE_MAX]; /* highest view it showed to be in */
+    uint64_t helped_us[POA_COMMITTEE_MAX];
+    uint32_t served[POA_COMMITTEE_MAX];
+    uint64_t serve_us;
+    struct relay relay[RELAYS];
+    uint32_t relays;
+    uint64_t nullified, notarized;
+    uint64_t beacon_view; /* own proof made in advance */
+    uint8_t beacon[80];
+    uint64_t behind_us;
+    uint64_t certs_us; /* next GET_CERTS */
+    uint32_t turn;     /* members in turn, for requests */
+    uint64_t retry_us; /* header time not reached yet */
+    bool more;         /* work that waits for the next step */
+
+    /* Blocks: chain.c */
+    struct block *block; /* BLOCKS */
+    struct block *bucket[BLOCK_BUCKETS];
+    struct arena arena;
+    bool exec_ready;
+    const struct poa_tx_view **gather; /* BLOCK_TXS */
+    struct want want[WANTS];
+    void **garbage; /* arena blocks that effects of this step may refer to */
+    uint32_t garbages;
+    struct {
+        uint64_t first;
+        uint32_t n;
+        uint8_t (*hash)[32];    /* BUNDLE_MAX */
+        struct poa_slice bytes; /* only its place is looked at */
+    } bundle;
+
+    /* Batches: batches.c */
+    struct batch *batch;
+    struct batch **batch_bucket;
+    uint32_t batch_cap, batch_fresh, batch_buckets, batches_used, batches_pending;
+    uint32_t listable;
+    size_t batch_bytes;
+    struct batch *batch_free;
+    struct batch *author_head[2][POA_COMMITTEE_MAX], *author_tail[2][POA_COMMITTEE_MAX];
+    struct batch *release_head, *release_next, *release_tail; /* FINAL, oldest first */
+    uint64_t author_listed[2][POA_COMMITTEE_MAX];             /* highest number in a final block */
+    uint64_t batch_number;
+    uint32_t own_pending;
+    uint64_t flush_us, batch_tick_us;
+    uint64_t mark;
+    struct poa_mempool *mempool;
+    struct routed *routed;
+    struct routed *routed_bucket[ROUTED_BUCKETS];
+    struct routed *routed_free, *routed_head, *routed_tail;
+    struct routed *go_head;
+    uint32_t routed_n, routed_cap, routed_fresh;
+    size_t pool_bytes; /* taken into the mempool since the last flush, about */
+    bool settle_more;
+    struct arena tx_arena;
+
+    /* Mining: mining.c */
+    struct pending *pending;
+    struct pending *pending_bucket[PENDING_BUCKETS];
+    struct pending *pending_free, *pending_head, *pending_tail;
+    uint32_t pending_n, pending_fresh;
+    struct accusation accusation[EVIDENCE];
+    uint8_t convicted[POA_COMMITTEE_MAX]; /* this epoch: evidence was made */
+
+    /* Step */
+    struct poa_now now;
+    uint64_t seq, durable, forgotten, epoch_seq;
+    struct poa_effect *effect;
+    uint32_t effects, effects_cap, sends;
+    uint64_t restore_seq; /* of the certificate being restored */
+    struct poa_commit *commit;
+    uint32_t commits;
+    uint8_t *out;
+    size_t out_n;
+    uint8_t *scratch; /* building bodies and proposals */
+    uint64_t deadline;
+    bool halted;
+};
+#define SCRATCH_BYTES ((size_t)2 << 20)
+#define COMMITS       32u /* per step; fewer than RECENT_BLOCKS */
+#define GARBAGE       8192u
+
+static inline bool voter(const struct poa_core *c)
+{
+    return c->self >= 0 && !c->abstain && !c->restoring && !c->halted;
+}
+
+/* --- core.c: effects -------------------------------------------------------------------- */
+
+/* Bytes that live until the next step, or NULL when this step has sent enough. */
+uint8_t *core_out_take(struct poa_core *c, size_t n);
+/* Writes a record; returns its SEQ. */
+uint64_t core_persist(struct poa_core *c, enum poa_record_kind kind, struct poa_slice bytes);
+/* Encodes R into bytes of this step. {NULL, 0} when there is no room. */
+struct poa_slice core_encode(struct poa_core *c, const struct poa_record *rec, const void *r);
+void core_send_to(struct poa_core *c, uint16_t type, struct poa_slice bytes, uint16_t member,
+                  uint64_t wait);
+void core_send_all(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool self,
+                   uint64_t wait);
+void core_send_mask(struct poa_core *c, uint16_t type, struct poa_slice bytes, const uint8_t to[16],
+                    uint64_t wait);
+struct poa_effect *core_effect_add(struct poa_core *c, enum poa_effect_kind kind, bool reserved);
+void core_halt(struct poa_core *c, int code, const char *text);
+/* Frees arena memory once the effects of this step were executed. */
+void core_give_later(struct poa_core *c, void *p);
+static inline bool bit_get(const uint8_t *mask, uint32_t i)
+{
+    return (mask[i / 8] >> (i % 8)) & 1u;
+}
+static inline void bit_set(uint8_t *mask, uint32_t i)
+{
+    mask[i / 8] = (uint8_t)(mask[i / 8] | 1u << (i % 8));
+}
+static inline uint32_t bit_count(const uint8_t mask[16])
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < 16; i++)
+        for (uint8_t b = mask[i]; b; b = (uint8_t)(b & (b - 1)))
+            n++;
+    return n;
+}
+static inline bool hash_eq(const uint8_t a[32], const uint8_t b[32])
+{
+    return memcmp(a, b, 32) == 0;
+}
+static inline uint32_t hash_low(const uint8_t h[32])
+{
+    return poa_le32(h);
+}
+extern const uint8_t core_zero32[32];
+
+/* --- simplex.c ---------------------------------------------------------------------------- */
+
+struct slot *core_slot_get(struct poa_core *c, uint64_t view);  /* NULL: none yet */
+struct slot *core_slot_open(struct poa_core *c, uint64_t view); /* NULL: outside the ring */
+void core_slots_reset(struct poa_core *c);                      /* new epoch */
+void core_slots_prune(struct poa_core *c, uint64_t below);
+int core_on_vote(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_cert(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_get_certs(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_cert_take(struct poa_core *c, struct poa_slice bytes, bool trusted, uint16_t peer);
+/* Signatures equal to votes that were checked already are not checked again. */
+int core_cert_verify(struct poa_core *c, const struct poa_cert *cert);
+void core_progress(struct poa_core *c);
+void core_simplex_tick(struct poa_core *c);
+uint64_t core_simplex_deadline(const struct poa_core *c);
+void core_restore_vote(struct poa_core *c, const struct poa_vote *v, uint64_t seq);
+void core_simplex_start(struct poa_core *c); /* after restore, and at a new epoch */
+void core_resend(struct poa_core *c);
+uint16_t core_leader_of(const struct poa_core *c, uint64_t view);
+bool core_silent(const struct poa_core *c, uint16_t member);
+void core_batch_ready(struct poa_core *c); /* a batch may be listed from now on */
+void core_heard_from(struct poa_core *c, uint16_t peer, uint64_t view);
+void core_behind(struct poa_core *c, uint64_t height);
+void core_help(struct poa_core *c, uint16_t peer);
+bool core_serve_allowed(struct poa_core *c, uint16_t peer, uint32_t cost);
+void core_final_advance(struct poa_core *c); /* a block was committed: timers, WAL */
+bool core_ask_certs(struct poa_core *c, uint64_t from, uint64_t to);
+
+/* --- chain.c -------------------------------------------------------------------------------- */
+
+enum verdict { V_OK, V_WAIT, V_INVALID };
+
+struct block *core_block_find(const struct poa_core *c, const uint8_t hash[32]);
+int core_on_proposal(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_get_block(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_restore_proposal(struct poa_core *c, struct poa_slice bytes, bool own, uint64_t seq);
+/* May this node vote for B now? Executes it when it can. */
+enum verdict core_block_check(struct poa_core *c, struct block *b);
+/* Executes B and its ancestors as far as this step may. */
+enum verdict core_block_execute(struct poa_core *c, struct block *b, bool certified);
+void core_try_commit(struct poa_core *c);
+void core_try_propose(struct poa_core *c);
+bool core_parent_find(struct poa_core *c, const uint8_t hash[32], uint64_t view,
+                      struct parent *out);
+int core_on_bundle(struct poa_core *c, const struct poa_event *e);
+void core_want_block(struct poa_core *c, const uint8_t hash[32], uint16_t hint);
+void core_wants_tick(struct poa_core *c);
+uint64_t core_wants_deadline(const struct poa_core *c);
+void core_blocks_reset(struct poa_core *c); /* drops everything that is not final */
+struct poa_slice core_proposal_encode(struct poa_core *c, const struct block *b,
+                                      const struct poa_list *just);
+struct poa_list core_just_build(struct poa_core *c, const struct block *b);
+/* Marks with a fresh c->mark the batches that unfinalized ancestors of (and) B list. */
+void core_path_mark(struct poa_core *c, const struct block *b);
+/* The same for every block that is not final. */
+void core_blocks_mark(struct poa_core *c);
+
+/* --- batches.c ------------------------------------------------------------------------------- */
+
+int core_batches_new(struct poa_core *c);
+void core_batches_free(struct poa_core *c);
+int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *b);
+int core_on_batch_ack(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_get_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_tx(struct poa_core *c, const struct poa_event *e);
+int core_on_raw_txs(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+void core_batches_durable(struct poa_core *c);
+int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq);
+struct batch *core_batch_find(const struct poa_core *c, const uint8_t digest[32]);
+struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint16_t hint);
+bool core_batch_listable(const struct poa_core *c, const struct batch *b);
+bool core_batch_waits(const struct poa_core *c); /* a batch waits that no block of the path lists */
+/* Lists batches on top of PARENT for a block of TIME_MS. */
+uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writer *w);
+void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_t height,
+                        const struct poa_tx_result *tx, uint32_t txs);
+void core_batches_epoch(struct poa_core *c);
+void core_batches_count(struct poa_core *c);
+void core_batches_tick(struct poa_core *c);
+uint64_t core_batches_deadline(const struct poa_core *c);
+uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below);
+
+/* --- epoch.c ------------------------------------------------------------------------------------
+ */
+
+int core_epoch_load(struct poa_core *c, uint32_t epoch); /* committee, order, seed from the base */
+void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n);
+void core_epoch_log(struct poa_core *c); /* writes that this node may vote */
+
+/* --- mining.c
+ * -------------------------------------------------------------------------------------- */
+
+int core_mining_new(struct poa_core *c);
+void core_mining_free(struct poa_core *c);
+int core_on_mining(struct poa_core *c, const struct poa_event *e, bool local);
+void core_mining_list(struct poa_core *c, poa_state_id state, uint64_t time_ms,
+                      struct poa_body *body, struct poa_writer *w);
+void core_mining_final(struct poa_core *c, const struct poa_body *body);
+void core_accuse(struct poa_core *c, uint8_t kind, const uint8_t author32[32],
+                 struct poa_slice first, struct poa_slice second);
+
+#endif
