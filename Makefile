@@ -1,7 +1,7 @@
 # poa: build, test and run. `make help` lists the targets.
 #
 # One build directory per profile: build/release, build/debug, build/asan,
-# build/tsan, build/cov. A module is a folder src/NAME with a module.mk that
+# build/tsan, build/cov, build/fuzz. A module is a folder src/NAME with a module.mk that
 # says
 #   NAME_SRC           its sources
 #   NAME_DEPS          the modules it may include (docs/architecture.md)
@@ -32,8 +32,10 @@ OPT_debug   := -O0 -g3
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_cov     := -O0 -g --coverage
+# clang, for libFuzzer: `make fuzz` sets CC. The warnings are those of gcc.
+OPT_fuzz    := -O1 -g -w -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(OPT_$(PROFILE)),)
-$(error PROFILE=$(PROFILE) is not one of release, debug, asan, tsan, cov)
+$(error PROFILE=$(PROFILE) is not one of release, debug, asan, tsan, cov, fuzz)
 endif
 CFLAGS_ALL  := -std=c11 -D_GNU_SOURCE -pthread -fPIE -ffunction-sections -fdata-sections $(WARN) $(OPT_$(PROFILE)) $(CFLAGS)
 LDFLAGS_ALL := -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(OPT_$(PROFILE)) $(LDFLAGS)
@@ -149,28 +151,82 @@ $(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,base) $(O)/tests
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -iquote src/base -o $@ $< $(call link,base)
 e2e-build: programs $(E2E_HELPERS)
 
+# --- fuzzing -----------------------------------------------------------------
+# tests/fuzz/NAME.c is one target; tests/fuzz/targets.mk says what it links. In
+# PROFILE=fuzz libFuzzer drives it, elsewhere replay.c, which runs the inputs
+# that tests/fuzz/corpus/NAME keeps.
+include tests/fuzz/targets.mk
+FUZZ_DRIVER := $(if $(filter fuzz,$(PROFILE)),,$(O)/tests/fuzz/replay.o)
+LDFLAGS_FUZZ := $(LDFLAGS_ALL) $(if $(filter fuzz,$(PROFILE)),-fsanitize=fuzzer)
+$(eval $(call stamp_rules,$(O)/tests/fuzz/.command,$$(CC) $$(CFLAGS_TEST) $$(LDFLAGS_FUZZ)))
+$(O)/tests/fuzz/fuzz.o $(O)/tests/fuzz/replay.o: $(O)/tests/fuzz/%.o: tests/fuzz/%.c $(O)/tests/fuzz/.command
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_TEST) -iquote src/base -MMD -MP -c $< -o $@
+-include $(O)/tests/fuzz/fuzz.d $(O)/tests/fuzz/replay.d
+# $(1) target
+define fuzz_rules
+$$(eval $$(call stamp_rules,$(O)/tests/fuzz/$(1).command,$$($(1)_FUZZ_MODULES) $$(call libs,$$($(1)_FUZZ_MODULES)) $$($(1)_FUZZ_LIBS)))
+$(O)/tests/fuzz/$(1).o: tests/fuzz/$(1).c $(O)/tests/fuzz/.command $(O)/tests/fuzz/$(1).command
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(CFLAGS_TEST) $$(foreach d,$$($(1)_FUZZ_MODULES),-iquote src/$$(d)) -iquote $(O)/tests/fuzz -MMD -MP -c $$< -o $$@
+$(O)/tests/fuzz_$(1): $(O)/tests/fuzz/$(1).o $(O)/tests/fuzz/fuzz.o $(FUZZ_DRIVER) $$(call archives,$$($(1)_FUZZ_MODULES))
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LDFLAGS_FUZZ) -o $$@ $$(filter %.o,$$^) $$(call link,$$($(1)_FUZZ_MODULES)) $$($(1)_FUZZ_LIBS)
+-include $(O)/tests/fuzz/$(1).d
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_rules,$(t))))
+FUZZ_PROGRAMS := $(addprefix $(O)/tests/fuzz_,$(FUZZ_TARGETS))
+fuzz-build: $(FUZZ_PROGRAMS)
+
+# The target `records` knows every record that a header declares.
+FUZZ_RECORD_HEADERS = $(shell grep -l '^POA_RECORD_DECLARE' $(foreach m,$(records_FUZZ_MODULES),src/$(m)/*.h))
+$(O)/tests/fuzz/records.o: $(O)/tests/fuzz/records.inc
+$(O)/tests/fuzz/records.inc: FORCE
+	@mkdir -p $(@D)
+	@{ printf '#include "%s"\n' $(notdir $(FUZZ_RECORD_HEADERS)); printf '#define RECORDS(X)'; \
+	   sed -n 's/^POA_RECORD_DECLARE(\([a-z0-9_]*\),.*/X(\1)/p' $(FUZZ_RECORD_HEADERS) | tr '\n' ' '; \
+	   echo; } >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+fuzz-seeds: $(FUZZ_PROGRAMS) ## write the seeds of the fuzz corpus anew (not with PROFILE=fuzz)
+	@for t in $(FUZZ_TARGETS); do mkdir -p tests/fuzz/corpus/$$t && \
+	    $(O)/tests/fuzz_$$t --seeds tests/fuzz/corpus/$$t || exit 1; done
+
+FUZZ         ?= $(FUZZ_TARGETS)
+FUZZ_SECONDS ?= 60
+fuzz: ## fuzz with libFuzzer and clang-14 (FUZZ=targets, FUZZ_SECONDS=60 each)
+	@tools/install-packages.sh build fuzz
+	@$(MAKE) --no-print-directory PROFILE=fuzz CC=clang-14 $(foreach t,$(FUZZ),$(BUILD)/fuzz/tests/fuzz_$(t))
+	@BUILD='$(BUILD)' tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ)
+
 # --- suites ------------------------------------------------------------------
 # tests/runner/run.sh takes KIND:WHAT items, prints a line for each, the log of
 # whatever fails, and `N passed, N failed` as its last line.
 E2E := $(sort $(wildcard tests/e2e/*.sh))
-RUN  = +@MAKE='$(MAKE)' JOBS='$(JOBS)' BUILD='$(BUILD)' PROFILE='$(PROFILE)' tests/runner/run.sh
+run_with = +@MAKE='$(MAKE)' JOBS='$(JOBS)' BUILD='$(BUILD)' PROFILE='$(1)' tests/runner/run.sh
+RUN      = $(call run_with,$(PROFILE))
 
 unit: ## unit tests of PROFILE
 	$(RUN) build:unit-build $(UNIT:%=unit:%)
+
+fuzz-replay: ## the fuzz targets over their stored inputs
+	$(RUN) build:fuzz-build $(FUZZ_PROGRAMS:%=fuzz:%)
 
 e2e: ## end-to-end tests: real processes, real sockets, real kills
 	$(RUN) build:e2e-build $(E2E:%=e2e:%)
 
 check: ## install what is missing, then build and test everything
 	@tools/install-packages.sh build test
-	$(RUN) build:e2e-build build:unit-build \
+	$(RUN) build:e2e-build build:unit-build build:fuzz-build \
 	    make:format-check make:check-layers make:check-freestanding \
 	    $(patsubst %,script:%,$(wildcard tests/house/*.sh)) \
-	    $(UNIT:%=unit:%) script:tests/runner/planted.sh $(E2E:%=e2e:%)
+	    $(UNIT:%=unit:%) $(FUZZ_PROGRAMS:%=fuzz:%) script:tests/runner/planted.sh $(E2E:%=e2e:%)
 
-asan: ## unit tests under AddressSanitizer, LeakSanitizer and UBSan
+asan: ## unit tests and stored fuzz inputs under AddressSanitizer, LeakSanitizer and UBSan
 	@tools/install-packages.sh build test
-	@$(MAKE) --no-print-directory PROFILE=asan unit
+	$(call run_with,asan) build:unit-build build:fuzz-build $(UNIT:$(O)/%=unit:$(BUILD)/asan/%) $(FUZZ_PROGRAMS:$(O)/%=fuzz:$(BUILD)/asan/%)
 
 tsan: ## unit tests under ThreadSanitizer
 	@tools/install-packages.sh build test
@@ -235,9 +291,9 @@ clean: ## remove everything that was built
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
-	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
+	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all programs unit-build planted-build e2e-build unit e2e check asan tsan cov format format-check \
+.PHONY: all programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov format format-check \
     check-includes check-layers check-freestanding devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

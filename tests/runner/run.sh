@@ -5,6 +5,7 @@
 #   make:TARGET   make TARGET is one test
 #   script:FILE   FILE is one test
 #   unit:PROGRAM  a Criterion program: as many tests as its synthesis line says
+#   fuzz:PROGRAM  a fuzz target (fuzz_NAME) over tests/fuzz/corpus/NAME is one test
 #   e2e:FILE      FILE is one test, with the environment described below
 #
 # Prints one line per item with its time, the whole log of every item that
@@ -79,6 +80,11 @@ for item in "$@"; do
     script)
         "./$what" >"$log" 2>&1 </dev/null || rc=$?
         ;;
+    fuzz)
+        "$what" "${POA_CORPUS:-tests/fuzz/corpus}/${name#fuzz_}" >"$log" 2>&1 </dev/null || rc=$?
+        note=", $(tail -n 1 "$log")"
+        [ $rc -eq 0 ] || note=
+        ;;
     e2e)
         run_e2e "$what" || rc=$?
         ;;
@@ -108,11 +114,11 @@ for item in "$@"; do
     seconds=$(printf '%d.%02d s' $((took / 1000000)) $((took / 10000 % 100)))
     if [ $rc -eq 0 ]; then
         echo "ok    $kind $name ($seconds$note)"
-        case $kind in make | script | e2e) count 1 0 ;; esac
+        case $kind in make | script | fuzz | e2e) count 1 0 ;; esac
     else
         echo "FAIL  $kind $name ($seconds$note), exit code $rc; its log:"
         sed 's/^/    /' "$log"
-        case $kind in build | make | script | e2e) count 0 1 ;; esac
+        case $kind in build | make | script | fuzz | e2e) count 0 1 ;; esac
         broken+=("$kind $name")
     fi
 done
