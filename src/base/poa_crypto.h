@@ -38,6 +38,7 @@
     X(HOME, "poa/home")                                                                            \
     X(LEADERS, "poa/leaders")                                                                      \
     X(STATE_KEY, "poa/state-key")                                                                  \
+    X(STATE_VALUE, "poa/state-value")                                                              \
     X(STATE_LEAF, "poa/state-leaf")                                                                \
     X(STATE_NODE, "poa/state-node")                                                                \
     X(PACK, "poa/pack")                                                                            \

@@ -7,8 +7,11 @@
  * Memory comes from the allocator given to poa_ledger_new, in
  * poa_ledger_reserve only: a step never allocates.
  *
- * Threading: one owner. poa_ledger_read_* may run in other threads while the
- * owner holds no write section (see poa_ledger_lock in the node).
+ * Threading: one owner. Other threads may read POA_STATE_BASE (get, read,
+ * global, prove, epoch) while the owner is outside the write sections that it
+ * announces by the hooks in poa_ledger_config: apply, reserve, checkpointed and
+ * restore change the base, execute and drop do not. poa_tx_check, poa_tx_parse
+ * and poa_batch_check are pure and run anywhere.
  */
 #ifndef POA_LEDGER_H
 #define POA_LEDGER_H
@@ -20,6 +23,10 @@
 #define POA_TX_BYTES_MAX    65536
 #define POA_BATCH_BYTES_MAX 524288
 #define POA_BATCH_TXS_MAX   4096
+/* Sum of the transactions' bytes in a block; more is BLOCK_INVALID. */
+#define POA_BLOCK_TX_BYTES_MAX (8 * 1024 * 1024)
+/* Witnesses that the pool can hold. */
+#define POA_WITNESSES_MAX 1024
 
 /* --- transactions -----------------------------------------------------------
  *
@@ -87,6 +94,7 @@ POA_RECORD_DECLARE(op_transfer, POA_OP_TRANSFER_TABLE)
 #define POA_OP_DEVICE_TABLE(F)                                                                     \
     F(FIX, device, 32, _, "Ed25519 device key")                                                    \
     F(U32, maker, 0, _, "manufacturer id")                                                         \
+    F(FIX, maker_key, 32, _, "its attestation key, as admitted: signatures check without state")   \
     F(U16, region, 0, _, "region code")                                                            \
     F(FIX, owner, 32, _, "address of the owner")                                                   \
     F(FIX, payout, 32, _, "address that rewards go to")                                            \
@@ -119,17 +127,21 @@ POA_RECORD_DECLARE(op_witness, POA_OP_WITNESS_TABLE)
     F(U64, to_ms, 0, _, "time of the latest reading")
 POA_RECORD_DECLARE(op_anchor, POA_OP_ANCHOR_TABLE)
 
-/* A transaction that was decoded and whose signatures were checked once. */
+/* A transaction that was decoded and whose signatures were checked once.
+ * Borrows from RAW, which must outlive it. */
 struct poa_tx_view {
     struct poa_slice raw; /* borrowed */
     struct poa_tx tx;
     uint8_t id[32];
 };
 
-/* Decode, chain, policy against sender, every signature, each operation's
- * record and stateless rules. Thread-safe: workers call it.
+/* Decode, chain, policy against sender, every signature (a policy's first key
+ * may sign alone while fee and transfers stay within its limit and nothing but
+ * transfers and anchors is asked), each operation's record and stateless rules.
+ * Thread-safe: workers call it.
  * Errors: TX_MALFORMED, TX_TRUNCATED, TX_TRAILING, TX_CHAIN, TX_SENDER,
- * TX_SIGNATURE, TX_OP_*, TX_AMOUNT_ZERO, TX_OVERFLOW, TX_ATTESTATION... */
+ * TX_SIGNATURE, TX_OP_UNKNOWN, TX_OP_COUNT, TX_AMOUNT_ZERO, TX_OVERFLOW,
+ * TX_ASSET, TX_ATTESTATION, TX_DEVICE_PROOF, KEY; OUT is then unspecified. */
 POA_MUST_USE int poa_tx_check(const uint8_t chain32[32], struct poa_slice raw,
                               struct poa_tx_view *out);
 /* As above without the signatures: for bytes that a certificate covers. */
@@ -143,6 +155,16 @@ POA_MUST_USE int poa_tx_sign(const uint8_t chain32[32], uint8_t key_type, const 
 /* What manufacturer and device sign in a registration. */
 void poa_attest_digests(const uint8_t chain32[32], const struct poa_op_device *d,
                         uint8_t maker32[32], uint8_t device32[32]);
+/* Signs D, whose other fields are set: fills device, maker_key and both
+ * signatures. CHAIN32 of zero bytes for a registration in genesis. */
+void poa_device_attest(const struct poa_suite *suite, const uint8_t chain32[32],
+                       const uint8_t maker_seed32[32], const uint8_t device_seed32[32],
+                       struct poa_op_device *d);
+/* POA_E_TX_ATTESTATION, POA_E_TX_DEVICE_PROOF. */
+POA_MUST_USE int poa_device_attest_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                         const struct poa_op_device *d);
+/* Record of operation KIND, or NULL. */
+const struct poa_record *poa_op_record_of(uint16_t kind);
 
 /* --- batches and bodies ---------------------------------------------------- */
 
@@ -160,6 +182,16 @@ POA_RECORD_DECLARE(batch, POA_BATCH_TABLE)
 /* Digest: H(BATCH, encoding without sig); what blocks list. */
 void poa_batch_digest(struct poa_slice encoded, uint8_t out32[32]);
 void poa_batch_sig_digest(const uint8_t chain32[32], const uint8_t digest32[32], uint8_t out32[32]);
+/* Everything about a batch that needs no state: author's signature, then every
+ * transaction by poa_tx_check (poa_tx_parse when !CHECK_TXS). VIEWS takes
+ * POA_BATCH_TXS_MAX, or is NULL when only the verdict counts.
+ * Errors: those of the decoder, EPOCH, NOT_MEMBER, SIGNATURE: not the author's
+ * doing. BATCH_INVALID: the author signed what breaks a rule, which convicts
+ * it; the rule's code is in *TX_CODE (may be NULL). */
+POA_MUST_USE int poa_batch_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                                 const struct poa_committee *c, struct poa_slice encoded,
+                                 bool check_txs, struct poa_batch *out, uint8_t digest32[32],
+                                 struct poa_tx_view *views, int *tx_code);
 
 #define POA_DIGEST_TABLE(F) F(FIX, digest, 32, _, "hash")
 POA_RECORD_DECLARE(digest, POA_DIGEST_TABLE)
@@ -275,8 +307,11 @@ enum poa_state_table {
     F(U64, anchors, 0, _, "anchor operations executed")                                            \
     F(U64, seals, 0, _, "seals accepted")                                                          \
     F(U64, genesis_supply, 0, _, "sum of the initial balances")                                    \
-    F(U64, issued, 0, _, "subsidies issued so far")                                                \
-    F(U64, burned, 0, _, "destroyed so far; sum of balances = genesis_supply + issued - burned")
+    F(U64, issued, 0, _, "subsidies issued so far, burned ones included")                          \
+    F(U64, burned, 0, _, "destroyed so far; sum of balances = genesis_supply + issued - burned")   \
+    F(U8, kind, 2, _, "enum poa_block_kind of the last block")                                     \
+    F(U64, closing_height, 0, _, "after a closing block: its height; otherwise 0")                 \
+    F(U64, oldest, 0, _, "oldest slot still in state; UINT64_MAX when none")
 POA_RECORD_DECLARE(st_global, POA_ST_GLOBAL_TABLE)
 
 #define POA_ST_ACCOUNT_TABLE(F)                                                                    \
@@ -340,7 +375,9 @@ POA_RECORD_DECLARE(st_slot, POA_ST_SLOT_TABLE)
     F(U64, first_height, 0, _, "first block of the epoch")                                         \
     F(U64, first_slot, 0, _, "slot that window 0 starts at")                                       \
     F(U32, devices, 0, _, "registry size when the epoch began")                                    \
-    F(U32, eligible, 0, _, "devices that may be drawn: registered before epoch e-1 began")
+    F(U32, eligible, 0, _, "devices that may be drawn: registered before epoch e-1 began")         \
+    F(U32, witnesses, 0, _, "pool size when the epoch began")                                      \
+    F(U16, relaxed, 0, _, "by how much its committee's draw had to raise the caps")
 POA_RECORD_DECLARE(st_epoch, POA_ST_EPOCH_TABLE)
 
 #define POA_ST_ANCHOR_TABLE(F)                                                                     \
@@ -369,13 +406,18 @@ struct poa_ledger_config {
     const struct poa_suite *suite;
     struct poa_alloc alloc;
     struct poa_slice genesis; /* encoded; borrowed for the ledger's life */
+    /* Around every change of the base; NULL when nobody else reads. */
+    void (*write_begin)(void *ctx);
+    void (*write_end)(void *ctx);
+    void *write_ctx;
+    uint64_t salt; /* something that others cannot guess: spreads the hash table */
 };
 
 /* Starts at the genesis state (height 0). Errors: as poa_genesis_check,
  * NO_MEMORY. */
 POA_MUST_USE int poa_ledger_new(const struct poa_ledger_config *config, struct poa_ledger **out);
 void poa_ledger_free(struct poa_ledger *l);
-/* Makes room for the next block: call between blocks. NO_MEMORY. */
+/* Makes room for the next block: call between steps. NO_MEMORY. */
 POA_MUST_USE int poa_ledger_reserve(struct poa_ledger *l);
 const uint8_t *poa_ledger_chain(const struct poa_ledger *l); /* 32 bytes */
 const struct poa_genesis *poa_ledger_genesis(const struct poa_ledger *l);
@@ -386,6 +428,11 @@ struct poa_block_in {
     struct poa_slice body;               /* encoded */
     const struct poa_tx_view *const *tx; /* of all batches, in execution order */
     size_t txs;
+    /* What the caller checked already; NULL or false: execute does. */
+    const uint8_t *beacon_beta;        /* 64 bytes: VRF output of the header's beacon */
+    const uint8_t (*ticket_betas)[64]; /* of the body's tickets, in order */
+    bool seals_checked;                /* signatures of the body's seals */
+    bool evidence_checked;             /* poa_evidence_check, poa_batch_check */
 };
 struct poa_tx_result {
     uint8_t id[32];
@@ -398,12 +445,16 @@ struct poa_block_result {
     uint32_t tickets, seals; /* accepted */
 };
 
-/* Whether HEADER and BODY obey the rules that need the parent's state: time,
- * kind, epoch, tickets and seals well-formed (a block with a ticket or seal
- * that the rules refuse is invalid: leaders check before listing). Executes
- * the block on PARENT as a new overlay.
- * Errors: BLOCK_INVALID and the mining errors (nothing changed), FULL (too
- * many overlays or reserve was not called). */
+/* Whether HEADER and BODY obey the rules that need the parent's state: chain,
+ * height, parent, state root, time, kind (normal up to view epoch_views of the
+ * epoch, then one closing block, then fillers), epoch, beacon, next committee,
+ * tickets and seals (a block with a ticket, seal or evidence that the rules
+ * refuse is invalid: leaders try before listing). Executes the block on PARENT
+ * as a new overlay. What consensus must have checked: signature and right to
+ * lead, certificates, batches (IN->tx are those that the body lists).
+ * Errors: STATE_ROOT (the header's differs from ours), BLOCK_INVALID, PROOF
+ * (beacon), the mining errors; FULL: too many overlays, or a block larger than
+ * what reserve foresaw, then reserve and call again. Nothing changed. */
 POA_MUST_USE int poa_ledger_execute(struct poa_ledger *l, poa_state_id parent,
                                     const struct poa_block_in *in, poa_state_id *out,
                                     struct poa_block_result *result);
@@ -414,7 +465,7 @@ void poa_ledger_drop(struct poa_ledger *l, poa_state_id s);
 void poa_ledger_root(const struct poa_ledger *l, poa_state_id s, uint8_t out32[32]);
 
 /* Value bytes of (TABLE, KEY) in state S; borrowed until the next execute,
- * apply or drop. NOT_FOUND. */
+ * apply, drop or reserve (base: until the next write section). NOT_FOUND. */
 POA_MUST_USE int poa_ledger_get(const struct poa_ledger *l, poa_state_id s,
                                 enum poa_state_table table, const void *key, size_t key_n,
                                 struct poa_slice *value);
@@ -434,11 +485,20 @@ POA_MUST_USE int poa_ledger_try_seal(const struct poa_ledger *l, poa_state_id s,
  * PENDING transactions of the sender before it, worth SPENT, count as executed. */
 POA_MUST_USE int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
                                    const struct poa_tx_view *tx, uint64_t pending, uint64_t spent);
-/* What an accepted transaction may take from its sender at most (fee + native
- * transfers); TX_OVERFLOW. */
+/* What a transaction takes from its sender (fee + native transfers);
+ * TX_OVERFLOW. */
 POA_MUST_USE int poa_tx_cost(const struct poa_tx_view *tx, uint64_t *out);
 
+/* Leaders: would this evidence be accepted? Signatures are checked too. EXISTS
+ * when its author is suspended already. */
+POA_MUST_USE int poa_ledger_try_evidence(const struct poa_ledger *l, poa_state_id s,
+                                         const struct poa_evidence *e);
+/* Smallest fee of a transaction of SIZE bytes. */
+uint64_t poa_fee_min(const struct poa_genesis *g, size_t size_bytes);
+
 uint64_t poa_slot_of(const struct poa_genesis *g, uint64_t time_ms);
+/* Epoch that the next block on state S belongs to. */
+uint32_t poa_ledger_next_epoch(const struct poa_ledger *l, poa_state_id s);
 /* Committee, seed and lottery of EPOCH as state S knows them. */
 POA_MUST_USE int poa_ledger_epoch(const struct poa_ledger *l, poa_state_id s, uint32_t epoch,
                                   struct poa_st_epoch *epoch_out, struct poa_committee *committee,
@@ -461,18 +521,21 @@ struct poa_entry {
     struct poa_slice
         value; /* empty: deleted; otherwise table u8 || key u8-length || key || value */
 };
-/* Calls VISIT for each changed entry of the base; stops at its first error. */
+/* Calls VISIT for each changed entry of the base (after poa_ledger_new: all of
+ * genesis); stops at its first error. */
 POA_MUST_USE int poa_ledger_changes(struct poa_ledger *l,
                                     int (*visit)(void *ctx, const struct poa_entry *e), void *ctx);
 void poa_ledger_checkpointed(struct poa_ledger *l); /* forgets those changes */
 POA_MUST_USE int poa_ledger_restore_begin(struct poa_ledger *l);
+/* Fastest in ascending key order. STORE_CORRUPT: the entry is not what changes
+ * gave (checked: its key, its record); NO_MEMORY. */
 POA_MUST_USE int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e);
 /* Builds the tree; STORE_CORRUPT when the root is not ROOT32. */
 POA_MUST_USE int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32]);
 
 /* --- proofs (freestanding: devices link proof.c) ------------------------------
  *
- * Path from a leaf to the root: see merkle.c for the layout. */
+ * Path from a leaf to the root: layout in proof.c, docs/ledger.md. */
 #define POA_PROOF_BYTES_MAX 12288
 POA_MUST_USE int poa_ledger_prove(const struct poa_ledger *l, enum poa_state_table table,
                                   const void *key, size_t key_n, struct poa_writer *out);

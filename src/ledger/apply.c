@@ -1,0 +1,188 @@
+/* Transactions on state: all or nothing. */
+#include "internal.h"
+
+uint64_t poa_fee_min(const struct poa_genesis *g, size_t size_bytes)
+{
+    return g->fee_min + g->fee_per_kib * ((size_bytes + 1023) / 1024);
+}
+
+static bool exists(const struct poa_ledger *l, const struct overlay *o, enum poa_state_table table,
+                   const void *key, size_t key_n)
+{
+    uint8_t skey[32];
+    struct poa_slice ignored;
+    poa_state_key(table, key, key_n, skey);
+    return poa_state_get(l, o, skey, &ignored);
+}
+
+static bool exists_u32(const struct poa_ledger *l, const struct overlay *o,
+                       enum poa_state_table table, uint32_t key)
+{
+    uint8_t raw[4];
+    poa_put_le32(raw, key);
+    return exists(l, o, table, raw, sizeof raw);
+}
+
+/* An operation record; poa_tx_parse made sure that it decodes. */
+union op_record {
+    struct poa_op_transfer transfer;
+    struct poa_op_device device;
+    struct poa_op_maker maker;
+    struct poa_op_witness witness;
+    struct poa_op_anchor anchor;
+};
+
+/* The rules of an operation that need the state, balances aside. */
+static int judge_op(const struct poa_ledger *l, const struct overlay *o, const uint8_t sender[32],
+                    uint16_t kind, const union op_record *op)
+{
+    struct poa_st_maker maker;
+    switch ((enum poa_op_kind)kind) {
+    case POA_OP_TRANSFER:
+        return POA_OK;
+    case POA_OP_DEVICE_REGISTER:
+        if (poa_state_read_u32(l, o, POA_STATE_MAKER, op->device.maker, &maker) || maker.status)
+            return POA_E_TX_MAKER_UNKNOWN;
+        if (memcmp(maker.key, op->device.maker_key, 32))
+            return POA_E_TX_ATTESTATION;
+        return exists(l, o, POA_STATE_DEVICE, op->device.device, 32) ? POA_E_TX_DEVICE_EXISTS
+                                                                     : POA_OK;
+    case POA_OP_MAKER_ADD:
+        if (memcmp(sender, l->genesis.steering, 32))
+            return POA_E_TX_NOT_ALLOWED;
+        return exists_u32(l, o, POA_STATE_MAKER, op->maker.maker) ? POA_E_TX_EXISTS : POA_OK;
+    case POA_OP_WITNESS_ADD:
+        if (memcmp(sender, l->genesis.steering, 32))
+            return POA_E_TX_NOT_ALLOWED;
+        if (exists(l, o, POA_STATE_WITNESS, op->witness.key, 32))
+            return POA_E_TX_EXISTS;
+        return exists_u32(l, o, POA_STATE_WITNESS_INDEX, POA_WITNESSES_MAX - 1) ? POA_E_LIMIT
+                                                                                : POA_OK;
+    case POA_OP_ANCHOR:
+        return exists(l, o, POA_STATE_ANCHOR, op->anchor.root, 32) ? POA_E_TX_EXISTS : POA_OK;
+    }
+    return POA_E_TX_OP_UNKNOWN;
+}
+
+int poa_tx_judge(const struct poa_ledger *l, const struct overlay *o, const struct poa_tx_view *tx)
+{
+    struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
+    struct poa_op op;
+    union op_record u;
+    int e = POA_OK;
+    while (!e && poa_op_next(&it, &op)) {
+        e = poa_record_decode(poa_op_record_of(op.kind), op.body, &u);
+        if (!e)
+            e = judge_op(l, o, tx->tx.sender, op.kind, &u);
+    }
+    return e;
+}
+
+static void apply_anchor(struct exec *x, const uint8_t sender[32], const struct poa_op_anchor *a)
+{
+    struct poa_st_anchor st = {
+        .height = x->header->height, .packs = a->packs, .from_ms = a->from_ms, .to_ms = a->to_ms};
+    memcpy(st.sender, sender, 32);
+    poa_exec_put(x, POA_STATE_ANCHOR, a->root, 32, &st);
+    x->global.anchors++;
+}
+
+/* The sender's account is in ACCOUNT until the end: its transfers to itself
+ * must not meet an older copy. */
+static int apply_op(struct exec *x, const struct poa_tx *tx, const struct poa_op *op,
+                    struct poa_st_account *account)
+{
+    union op_record u;
+    int e = poa_record_decode(poa_op_record_of(op->kind), op->body, &u);
+    if (!e)
+        e = judge_op(x->l, x->o, tx->sender, op->kind, &u);
+    if (e)
+        return e;
+    switch ((enum poa_op_kind)op->kind) {
+    case POA_OP_TRANSFER:
+        if (!memcmp(u.transfer.to, tx->sender, 32))
+            account->balance += u.transfer.amount;
+        else
+            poa_exec_credit(x, u.transfer.to, u.transfer.amount);
+        break;
+    case POA_OP_DEVICE_REGISTER:
+        poa_put_device(x, &u.device);
+        break;
+    case POA_OP_MAKER_ADD:
+        poa_put_maker(x, &u.maker);
+        break;
+    case POA_OP_WITNESS_ADD:
+        poa_put_witness(x, &u.witness);
+        break;
+    case POA_OP_ANCHOR:
+        apply_anchor(x, tx->sender, &u.anchor);
+        break;
+    }
+    return POA_OK;
+}
+
+/* Nonce, fee, time and balance against ACCOUNT. */
+static int judge_account(const struct poa_genesis *g, const struct poa_st_account *account,
+                         uint64_t time_ms, const struct poa_tx_view *tx, uint64_t *cost)
+{
+    if (tx->tx.nonce != account->nonce)
+        return tx->tx.nonce < account->nonce ? POA_E_TX_NONCE_USED : POA_E_TX_NONCE_GAP;
+    if (tx->tx.valid_until && tx->tx.valid_until < time_ms)
+        return POA_E_TX_EXPIRED;
+    if (tx->tx.fee < poa_fee_min(g, tx->raw.n))
+        return POA_E_TX_FEE;
+    int e = poa_tx_cost(tx, cost);
+    if (e)
+        return e;
+    return *cost > account->balance ? POA_E_TX_BALANCE : POA_OK;
+}
+
+static int run(struct exec *x, const struct poa_tx_view *tx)
+{
+    struct poa_st_account account = {.balance = 0};
+    struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
+    struct poa_op op;
+    uint64_t cost = 0;
+    int e = poa_exec_read(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
+    if (e && e != POA_E_NOT_FOUND)
+        return e;
+    e = judge_account(x->g, &account, x->header->time_ms, tx, &cost);
+    account.balance -= e ? 0 : cost;
+    account.nonce++;
+    while (!e && !x->full && poa_op_next(&it, &op))
+        e = apply_op(x, &tx->tx, &op, &account);
+    if (!e)
+        poa_exec_put(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
+    return e;
+}
+
+int poa_tx_apply(struct exec *x, const struct poa_tx_view *tx)
+{
+    struct poa_st_global before = x->global;
+    poa_overlay_begin(x->l);
+    int e = run(x, tx);
+    if (e) {
+        poa_overlay_rollback(x->l);
+        x->global = before;
+        return e;
+    }
+    poa_overlay_commit(x->l);
+    x->fees += tx->tx.fee;
+    x->global.txs++;
+    return POA_OK;
+}
+
+int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
+                      const struct poa_tx_view *tx, uint64_t pending, uint64_t spent)
+{
+    const struct overlay *o = poa_state_overlay(l, s);
+    struct poa_st_account account = {.balance = 0};
+    uint64_t cost;
+    int e = poa_state_read(l, o, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
+    if (e && e != POA_E_NOT_FOUND)
+        return e;
+    account.nonce += pending;
+    account.balance = spent > account.balance ? 0 : account.balance - spent;
+    e = judge_account(&l->genesis, &account, time_ms, tx, &cost);
+    return e ? e : poa_tx_judge(l, o, tx);
+}

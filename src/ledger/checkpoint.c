@@ -1,0 +1,176 @@
+/* Checkpoints of the base, restoring from them, and the audit of the supply. */
+#include "internal.h"
+
+int poa_ledger_changes(struct poa_ledger *l, int (*visit)(void *ctx, const struct poa_entry *e),
+                       void *ctx)
+{
+    const struct base *b = &l->base;
+    int rc = POA_OK;
+    for (uint32_t ref = b->dirty_head; !rc && ref != DIRTY_END; ref = base_entry(b, ref)->dirty) {
+        const struct entry *e = base_entry(b, ref);
+        struct poa_entry out = {.value = {NULL, 0}};
+        if (e->value_n == ENTRY_MOVED)
+            continue; /* its successor is in the list too */
+        memcpy(out.key, e->key, 32);
+        if (e->value_n != ENTRY_GONE)
+            out.value = poa_slice(&e->table, 2 + (size_t)e->key_n + e->value_n);
+        rc = visit(ctx, &out);
+    }
+    return rc;
+}
+
+void poa_ledger_checkpointed(struct poa_ledger *l)
+{
+    poa_ledger_write_begin(l);
+    poa_base_checkpointed(&l->base);
+    poa_ledger_write_end(l);
+}
+
+/* --- restoring ----------------------------------------------------------------------- */
+
+int poa_ledger_restore_begin(struct poa_ledger *l)
+{
+    if (l->overlays)
+        return POA_E_INVALID;
+    poa_ledger_write_begin(l);
+    poa_base_clear(l);
+    poa_pool_clear(l, &l->tree.inner);
+    poa_pool_clear(l, &l->tree.leaf);
+    l->base_root = NIL;
+    int e = poa_base_init(l);
+    poa_ledger_write_end(l);
+    l->restore_n = 0;
+    l->restoring = e == POA_OK;
+    return e;
+}
+
+static int note_ref(struct poa_ledger *l, uint32_t ref)
+{
+    if (l->restore_n == l->restore_cap) {
+        uint32_t cap = l->restore_cap ? 2 * l->restore_cap : 65536;
+        uint32_t *more = poa_mem_new(&l->config.alloc, cap * sizeof *more);
+        if (!more)
+            return POA_E_NO_MEMORY;
+        if (l->restore_n)
+            memcpy(more, l->restore_ref, l->restore_n * sizeof *more);
+        poa_mem_free(&l->config.alloc, l->restore_ref);
+        l->restore_ref = more;
+        l->restore_cap = cap;
+    }
+    l->restore_ref[l->restore_n++] = ref;
+    return POA_OK;
+}
+
+int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e)
+{
+    union { /* every record of the state */
+#define MEMBER_ROW(name, number, record, key) struct poa_##record name##_;
+        POA_STATE_TABLES(MEMBER_ROW)
+#undef MEMBER_ROW
+    } decoded;
+    uint8_t skey[32];
+    if (!l->restoring || e->value.n < 3 || e->value.n - 2 <= e->value.p[1])
+        return POA_E_STORE_CORRUPT;
+    enum poa_state_table table = (enum poa_state_table)e->value.p[0];
+    struct poa_slice key = poa_slice(e->value.p + 2, e->value.p[1]);
+    struct poa_slice value = poa_slice(key.p + key.n, e->value.n - 2 - key.n);
+    const struct poa_record *record = poa_state_record(table);
+    poa_state_key(table, key.p, key.n, skey);
+    if (!record || memcmp(skey, e->key, 32) || value.n > POA_VALUE_MAX ||
+        poa_record_decode(record, value, &decoded) || poa_base_find(&l->base, skey))
+        return POA_E_STORE_CORRUPT;
+    int rc = poa_base_reserve(l, 1, entry_granules((uint32_t)key.n, (uint32_t)value.n));
+    return rc ? rc : note_ref(l, poa_base_put(&l->base, skey, (uint8_t)table, key, value));
+}
+
+/* Heapsort by key; only when the entries did not come in order. */
+static void sift(const struct base *b, uint32_t *ref, uint32_t at, uint32_t n)
+{
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n &&
+            memcmp(base_entry(b, ref[child])->key, base_entry(b, ref[child + 1])->key, 32) < 0)
+            child++;
+        if (memcmp(base_entry(b, ref[at])->key, base_entry(b, ref[child])->key, 32) >= 0)
+            return;
+        uint32_t swap = ref[at];
+        ref[at] = ref[child];
+        ref[child] = swap;
+    }
+}
+
+static void sort_refs(const struct base *b, uint32_t *ref, uint32_t n)
+{
+    uint32_t i = 1;
+    while (i < n && memcmp(base_entry(b, ref[i - 1])->key, base_entry(b, ref[i])->key, 32) < 0)
+        i++;
+    if (i >= n)
+        return;
+    for (uint32_t k = n / 2; k-- > 0;)
+        sift(b, ref, k, n);
+    for (uint32_t end = n; end-- > 1;) {
+        uint32_t swap = ref[0];
+        ref[0] = ref[end];
+        ref[end] = swap;
+        sift(b, ref, 0, end);
+    }
+}
+
+int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
+{
+    struct poa_st_global g;
+    bool full = false;
+    if (!l->restoring)
+        return POA_E_INVALID;
+    l->restoring = false;
+    sort_refs(&l->base, l->restore_ref, l->restore_n);
+    int e = poa_pool_reserve(l, &l->tree.leaf, l->restore_n);
+    if (!e)
+        e = poa_pool_reserve(l, &l->tree.inner, l->restore_n);
+    if (e)
+        return e;
+    poa_ledger_write_begin(l);
+    l->base_root = poa_tree_build(l, l->restore_ref, l->restore_n, &full);
+    poa_base_checkpointed(&l->base);
+    poa_ledger_write_end(l);
+    POA_ASSERT(!full);
+    poa_mem_free(&l->config.alloc, l->restore_ref);
+    l->restore_ref = NULL;
+    l->restore_n = l->restore_cap = 0;
+    if (memcmp(poa_tree_hash(&l->tree, l->base_root), root32, 32) ||
+        poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g))
+        return POA_E_STORE_CORRUPT;
+    return poa_ledger_reserve(l);
+}
+
+/* --- audit ------------------------------------------------------------------------------ */
+
+struct sum {
+    uint64_t balances;
+    bool overflow;
+};
+
+static int add_balance(void *ctx, const struct entry *e)
+{
+    struct sum *s = ctx;
+    struct poa_st_account a;
+    if (e->table != POA_STATE_ACCOUNT)
+        return POA_OK;
+    int rc = poa_st_account_decode(poa_slice(e->data + e->key_n, e->value_n), &a);
+    if (rc)
+        return rc;
+    s->overflow |= a.balance > UINT64_MAX - s->balances;
+    s->balances += a.balance;
+    return POA_OK;
+}
+
+int poa_ledger_audit(const struct poa_ledger *l, bool *conserved)
+{
+    struct sum s = {0};
+    struct poa_st_global g;
+    int e = poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g);
+    if (!e)
+        e = poa_base_visit(&l->base, add_balance, &s);
+    *conserved = !e && !s.overflow && g.burned <= g.issued &&
+                 s.balances == g.genesis_supply + (g.issued - g.burned);
+    return e;
+}

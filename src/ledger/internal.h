@@ -1,0 +1,380 @@
+/* What the files of this module share. Not for outsiders. */
+#ifndef POA_LEDGER_INTERNAL_H
+#define POA_LEDGER_INTERNAL_H
+
+#include <string.h>
+
+#include "poa_ledger.h"
+
+/* --- memory -------------------------------------------------------------------
+ *
+ * Three kinds, all made in poa_ledger_reserve and never moved:
+ *
+ *   node pools   tree nodes by 32-bit index, a free list each
+ *   base slab    entries of the finalized state, in granules of 16 bytes
+ *   chunks       64 KiB pieces that overlays take and give back whole */
+
+void *poa_mem_new(const struct poa_alloc *a, size_t bytes);
+void poa_mem_free(const struct poa_alloc *a, void *p);
+
+struct pool {
+    uint8_t **chunk;
+    uint32_t chunks, chunk_cap;
+    uint32_t item; /* bytes */
+    uint32_t used; /* ever handed out; below: in use or on the free list */
+    uint32_t free_head, free_count;
+};
+#define POOL_CHUNK_ITEMS 16384u
+#define NIL              UINT32_MAX
+
+static inline void *pool_at(const struct pool *p, uint32_t i)
+{
+    return p->chunk[i / POOL_CHUNK_ITEMS] + (size_t)(i % POOL_CHUNK_ITEMS) * p->item;
+}
+static inline uint32_t pool_room(const struct pool *p)
+{
+    return p->free_count + (p->chunks * POOL_CHUNK_ITEMS - p->used);
+}
+
+int poa_pool_reserve(struct poa_ledger *l, struct pool *p, uint64_t room);
+uint32_t poa_pool_take(struct pool *p); /* NIL when empty */
+void poa_pool_give(struct pool *p, uint32_t i);
+void poa_pool_clear(struct poa_ledger *l, struct pool *p);
+int poa_slab_reserve(struct poa_ledger *l, uint32_t slabs);
+int poa_chunks_reserve(struct poa_ledger *l, uint64_t n);
+void poa_chunks_clear(struct poa_ledger *l);
+
+struct chunk {
+    struct chunk *next;
+    uint32_t used; /* bytes of data */
+    uint32_t pad;
+    uint8_t data[65536 - 16];
+};
+
+/* --- the tree (merkle.c) --------------------------------------------------------
+ *
+ * Compact binary (crit-bit) over the 256 bits of the state key: an inner node
+ * has the first bit in which its leaves differ, and two children. Nodes are
+ * never changed once made: an update makes new nodes on the paths it touches
+ * and lists the ones they replace. */
+#define LEAF_BIT 0x80000000u /* of a node index */
+
+struct inner {
+    uint8_t hash[32];
+    uint32_t child[2];
+    uint8_t bit; /* 0 is the top bit of the key's first byte */
+};
+struct leaf {
+    uint8_t hash[32];
+    uint8_t key[32];
+};
+struct tree {
+    struct pool inner, leaf;
+};
+
+/* One key of a batch; the batch is sorted by key. */
+struct change {
+    uint64_t prefix; /* first 8 bytes of the key, big-endian: what the sort looks at */
+    const uint8_t *key, *value;
+    uint32_t value_n; /* 0: delete */
+    uint16_t diverge; /* 256, or for a new key: first bit in which it leaves the tree */
+};
+
+/* Blocks of node indices in an overlay's chunks. */
+struct id_block {
+    struct id_block *next;
+    uint32_t n;
+    uint32_t id[62];
+};
+
+struct overlay;
+struct tree_op {
+    struct poa_ledger *l;
+    struct overlay *o; /* lists what is made and replaced; NULL: nobody looks back */
+    bool full;
+};
+
+static inline int key_bit(const uint8_t *key, unsigned bit)
+{
+    return key[bit >> 3] >> (7 - (bit & 7)) & 1;
+}
+/* First bit in which A and B differ; 256 when they are equal. */
+unsigned poa_key_diff(const uint8_t a[32], const uint8_t b[32]);
+const uint8_t *poa_tree_hash(const struct tree *t, uint32_t node); /* zero for NIL */
+/* Sorts by key; SCRATCH has room for N. */
+void poa_changes_sort(struct change *c, struct change *scratch, uint32_t n);
+uint32_t poa_tree_update(struct tree_op *op, uint32_t root, struct change *c, uint32_t n);
+/* The leaf where KEY's bits lead, or NIL. */
+uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32]);
+void poa_tree_free_node(struct tree *t, uint32_t node);
+/* New tree from base entries (refs) in ascending key order. NIL and *FULL
+ * when the pools are too small. */
+uint32_t poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, bool *full);
+
+/* Shared with devices (proof.c). */
+void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, uint8_t out32[32]);
+/* What a leaf says of its value: u8 length and the bytes, up to
+ * POA_LEAF_INLINE_MAX; or 0xff and their hash. Returns its length. */
+#define POA_LEAF_INLINE_MAX 64
+size_t poa_leaf_claim(struct poa_slice value, uint8_t out[1 + POA_LEAF_INLINE_MAX]);
+void poa_leaf_hash(const uint8_t key[32], const uint8_t *claim, size_t claim_n, uint8_t out32[32]);
+void poa_node_hash(uint8_t bit, const uint8_t left[32], const uint8_t right[32], uint8_t out32[32]);
+
+/* --- finalized base (base.c) ------------------------------------------------------
+ *
+ * Entry: this header, then table u8, key length u8, key, value: what a
+ * checkpoint stores. References count granules. */
+struct entry {
+    uint8_t key[32];
+    uint32_t dirty;   /* next reference in the list of changed entries; 0 = unchanged */
+    uint16_t value_n; /* ENTRY_GONE: deleted, ENTRY_MOVED: replaced by a larger one */
+    uint8_t table, key_n;
+    uint8_t data[]; /* key, value */
+};
+#define ENTRY_HEAD     40u
+#define ENTRY_GONE     0xffffu
+#define ENTRY_MOVED    0xfffeu
+#define DIRTY_END      UINT32_MAX
+#define GRANULE        16u
+#define SLAB_BYTES     262144u
+#define SLAB_GRANULES  (SLAB_BYTES / GRANULE)
+#define ENTRY_GRANULES 384u /* of the longest entry: a committee of 128 */
+
+struct slot32 {
+    uint32_t ref; /* 0 = empty */
+    uint32_t tag;
+};
+struct table {
+    struct slot32 *slot;
+    uint32_t mask; /* slots - 1 */
+    uint8_t shift;
+};
+struct base {
+    struct table now, old; /* old: while entries move over, from slot `moved` on */
+    uint32_t moved;
+    uint32_t count; /* entries in the tables, deleted ones included */
+    uint32_t live;
+    uint8_t **slab;
+    uint32_t slabs, slab_cap;
+    uint32_t slab_now, slab_used; /* granules of the current slab that are taken */
+    uint32_t free_head[ENTRY_GRANULES + 1];
+    uint32_t dirty_head;
+    uint64_t multiplier; /* odd: spreads keys by something the network cannot guess */
+};
+
+/* Entry sizes in granules. */
+static inline uint32_t entry_granules(uint32_t key_n, uint32_t value_n)
+{
+    /* At least 4 bytes of value: a deleted entry keeps its size there. */
+    return (ENTRY_HEAD + key_n + (value_n < 4 ? 4 : value_n) + GRANULE - 1) / GRANULE;
+}
+static inline struct entry *base_entry(const struct base *b, uint32_t ref)
+{
+    return (struct entry *)(void *)(b->slab[ref / SLAB_GRANULES] +
+                                    (size_t)(ref % SLAB_GRANULES) * GRANULE);
+}
+int poa_base_init(struct poa_ledger *l);
+void poa_base_clear(struct poa_ledger *l); /* gives everything back */
+/* The live entry of KEY, or NULL. */
+struct entry *poa_base_find(const struct base *b, const uint8_t key[32]);
+/* Room for COUNT more entries of BYTES in all. */
+bool poa_base_has_room(const struct base *b, uint64_t count, uint64_t granules);
+int poa_base_reserve(struct poa_ledger *l, uint64_t count, uint64_t granules);
+/* Puts or (value_n 0) deletes; room was reserved. Marks the entry as changed.
+ * Its reference, 0 when deleted. */
+uint32_t poa_base_put(struct base *b, const uint8_t key[32], uint8_t table,
+                      struct poa_slice raw_key, struct poa_slice value);
+/* Every live entry, until VISIT returns an error. */
+int poa_base_visit(const struct base *b, int (*visit)(void *ctx, const struct entry *e), void *ctx);
+void poa_base_checkpointed(struct base *b);
+
+/* --- overlays (state.c) ------------------------------------------------------------ */
+
+enum ov_state {
+    OV_INHERIT, /* as in the parent: a transaction that failed had touched it */
+    OV_PRESENT,
+    OV_DELETED,
+};
+struct ov_entry {
+    struct ov_entry *next; /* in its bucket */
+    struct ov_entry *prev_made;
+    uint8_t *value;
+    uint8_t key[32];
+    uint32_t stamp; /* transaction that wrote it last */
+    uint16_t value_n, value_cap;
+    uint8_t table, raw_n;
+    uint8_t state;   /* enum ov_state */
+    uint8_t existed; /* in the parent */
+    uint8_t raw[];
+};
+
+struct overlay {
+    uint32_t generation;
+    bool used;
+    uint32_t depth; /* 1: on the base */
+    struct overlay *parent;
+    struct chunk *chunks; /* newest first */
+    struct ov_entry **bucket;
+    uint32_t bucket_mask;
+    struct ov_entry *last_made;
+    uint32_t entries;
+    uint64_t new_count, granules; /* what apply may take from the base */
+    struct id_block *made, *replaced;
+    uint32_t root;
+};
+
+struct journal_row {
+    struct ov_entry *e;
+    uint8_t *value;
+    uint32_t stamp;
+    uint16_t value_n, value_cap;
+    uint8_t state;
+};
+/* A transaction writes at most this many entries: 64 operations of at most
+ * four each, and its sender. */
+#define JOURNAL_MAX  320u
+#define OVERLAY_ROWS 96u /* forks included */
+
+struct poa_ledger {
+    struct poa_ledger_config config;
+    struct poa_genesis genesis;
+    uint8_t chain[32];
+    struct base base;
+    struct tree tree;
+    uint32_t base_root;
+    struct overlay overlay[OVERLAY_ROWS];
+    uint32_t overlays;
+    uint64_t pending_count, pending_granules; /* of all overlays */
+
+    struct chunk *free_chunks;
+    uint32_t free_chunk_count;
+    struct chunk *all_chunks; /* blocks of chunks, to free them */
+
+    struct change *change, *change_scratch;
+    uint32_t change_cap;
+    uint32_t want_changes; /* reserve makes room for a block with so many */
+
+    struct journal_row journal[JOURNAL_MAX];
+    uint32_t journal_n;
+    uint32_t stamp, last_stamp; /* of the transaction in work; 0 = none */
+
+    struct poa_candidate *candidate; /* POA_WITNESSES_MAX */
+    uint8_t *value;                  /* 2 * POA_VALUE_MAX, for struct exec */
+    uint32_t *restore_ref;
+    uint32_t restore_n, restore_cap;
+    bool restoring;
+};
+
+/* A state to read: an overlay and what is below it; NULL: the base. */
+struct overlay *poa_state_overlay(const struct poa_ledger *l, poa_state_id s);
+bool poa_state_get(const struct poa_ledger *l, const struct overlay *o, const uint8_t key[32],
+                   struct poa_slice *value);
+/* Finds (TABLE, KEY) and decodes it; NOT_FOUND. */
+int poa_state_read(const struct poa_ledger *l, const struct overlay *o, enum poa_state_table table,
+                   const void *key, size_t key_n, void *out);
+int poa_state_read_u32(const struct poa_ledger *l, const struct overlay *o,
+                       enum poa_state_table table, uint32_t key, void *out);
+const struct poa_record *poa_state_record(enum poa_state_table table);
+
+/* Opens an overlay on PARENT for about CHANGES entries. FULL. */
+int poa_overlay_open(struct poa_ledger *l, struct overlay *parent, uint32_t changes,
+                     struct overlay **out);
+void poa_overlay_close(struct poa_ledger *l, struct overlay *o); /* drops it */
+poa_state_id poa_overlay_id(const struct poa_ledger *l, const struct overlay *o);
+/* N bytes that live as long as the overlay, or NULL. */
+void *poa_overlay_bytes(struct poa_ledger *l, struct overlay *o, size_t n);
+/* VALUE empty: deletes. FULL. */
+int poa_overlay_put(struct poa_ledger *l, struct overlay *o, const uint8_t key[32],
+                    enum poa_state_table table, const void *raw, size_t raw_n,
+                    struct poa_slice value);
+/* Between begin and commit, puts can be undone. */
+void poa_overlay_begin(struct poa_ledger *l);
+void poa_overlay_commit(struct poa_ledger *l);
+void poa_overlay_rollback(struct poa_ledger *l);
+/* Computes the root of O from its entries. FULL. */
+int poa_overlay_seal(struct poa_ledger *l, struct overlay *o);
+bool poa_id_push(struct poa_ledger *l, struct overlay *o, struct id_block **list, uint32_t id);
+void poa_ledger_write_begin(struct poa_ledger *l);
+void poa_ledger_write_end(struct poa_ledger *l);
+
+/* --- execution --------------------------------------------------------------------- */
+
+/* A block in work. Errors of puts are kept in FULL and reported once. */
+struct exec {
+    struct poa_ledger *l;
+    struct overlay *o;
+    const struct poa_genesis *g;
+    struct poa_st_global global;
+    const struct poa_header *header;
+    const uint8_t *hash;
+    uint64_t slot;
+    uint8_t leader_payout[32];
+    struct poa_committee committee;
+    uint64_t fees;
+    uint8_t *value; /* room for one encoded record, POA_VALUE_MAX */
+    bool full;
+};
+#define POA_VALUE_MAX 6144u
+
+int poa_exec_read(const struct exec *x, enum poa_state_table table, const void *key, size_t key_n,
+                  void *out);
+void poa_exec_put(struct exec *x, enum poa_state_table table, const void *key, size_t key_n,
+                  const void *record);
+void poa_exec_delete(struct exec *x, enum poa_state_table table, const void *key, size_t key_n);
+/* Adds AMOUNT to an account; the supply is bounded, so it cannot overflow. */
+void poa_exec_credit(struct exec *x, const uint8_t address[32], uint64_t amount);
+
+/* Entries that reserve foresees for a block: at first, and at most. */
+#define POA_CHANGES_FIRST 4096u
+#define POA_CHANGES_MAX   1048576u
+
+/* Without halving, the subsidy ends here: 35,000 years of 1 s slots. */
+#define POA_SUBSIDY_SLOTS ((uint64_t)1 << 40)
+/* Settled slots stay in state this long. */
+#define POA_SLOTS_KEPT 4096u
+/* Epochs whose records stay in state. */
+#define POA_EPOCHS_KEPT 256u
+
+uint32_t poa_epoch_of_next(const struct poa_st_global *g);
+
+/* Mining (mining.c). The checks leave the state alone. BETA64 and CHECKED: the
+ * proof or signature was checked before. */
+struct seats {
+    struct poa_st_device device;
+    struct poa_seat seat[POA_DRAWS_MAX];
+    size_t n;
+    uint64_t first_slot; /* of the ticket's window */
+};
+int poa_ticket_judge(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
+                     uint64_t slot, const struct poa_ticket *t, const uint8_t *beta64,
+                     struct seats *out);
+int poa_seal_judge(const struct poa_ledger *l, const struct overlay *o, uint64_t slot,
+                   const struct poa_seal *s, bool checked);
+int poa_evidence_judge(const struct poa_ledger *l, const struct overlay *o,
+                       const struct poa_evidence *e, bool checked);
+void poa_mining_slot(struct exec *x);
+void poa_mining_settle(struct exec *x);
+void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats *seats);
+void poa_mining_seal(struct exec *x, const struct poa_seal *s);
+void poa_mining_evidence(struct exec *x, const struct poa_evidence *e);
+
+/* Transactions on state (apply.c). */
+int poa_tx_judge(const struct poa_ledger *l, const struct overlay *o, const struct poa_tx_view *tx);
+int poa_tx_apply(struct exec *x, const struct poa_tx_view *tx);
+
+int poa_genesis_check_suite(const struct poa_suite *suite, const struct poa_genesis *g,
+                            const char **why);
+int poa_genesis_apply(struct exec *x);
+struct poa_committee_rule poa_genesis_rule(const struct poa_genesis *g);
+void poa_put_maker(struct exec *x, const struct poa_op_maker *m);
+void poa_put_witness(struct exec *x, const struct poa_op_witness *w);
+void poa_put_device(struct exec *x, const struct poa_op_device *d);
+bool poa_text_ok(struct poa_slice s); /* UTF-8 without control characters */
+bool poa_name_ok(struct poa_slice s); /* and not empty */
+/* Draws from the first WITNESSES of the pool, or when it must choose from the
+ * first ELIGIBLE. Returns by how much the caps were raised, or an error. */
+int poa_draw_committee(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
+                       uint32_t witnesses, uint32_t eligible, const uint8_t seed[32],
+                       struct poa_writer *buffer, struct poa_committee *out);
+
+#endif

@@ -1,0 +1,401 @@
+/* Transactions that wait at their home server.
+ *
+ * A sender's transactions come in the order of their nonces and leave in it;
+ * across senders, first come, first served. Rows and bytes are taken from
+ * arrays that are made once: adding allocates nothing, and a full pool says
+ * so instead of pushing somebody else out. */
+#include "internal.h"
+
+#define BLOCK_BYTES 128u
+/* A transaction that left for a batch and is in no block after this long is
+ * forgotten: its batch is lost or expired. */
+#define TAKEN_MS 60000u
+/* How often everything is looked through for what can no longer run. */
+#define SWEEP_MS 1000u
+
+struct row {
+    uint8_t id[32];
+    uint8_t sender[32];
+    uint64_t nonce, cost, fee, valid_until;
+    uint64_t since_ms;     /* added, or taken */
+    uint32_t bytes, block; /* length, first block */
+    uint32_t prev, next;   /* waiting ones, oldest first */
+    uint32_t id_next;      /* in its bucket */
+    uint32_t later;        /* same sender, next nonce; free list */
+    bool used, taken;
+};
+
+struct account {
+    uint8_t sender[32];
+    uint32_t first, last; /* rows by nonce */
+    uint32_t count;
+    uint32_t next; /* in its bucket; free list */
+};
+
+struct poa_mempool {
+    struct poa_alloc alloc;
+    struct poa_mempool_limits limits;
+    struct row *row;
+    struct account *account;
+    uint8_t *bytes;
+    uint32_t *block_next;
+    uint32_t *id_bucket, *account_bucket;
+    uint32_t bucket_mask;
+    uint32_t blocks, block_used, block_free, block_free_count;
+    uint32_t row_used, row_free;
+    uint32_t account_used, account_free;
+    uint32_t first, last; /* waiting */
+    uint32_t count;
+    uint64_t now_ms, swept_ms;
+};
+
+int poa_mempool_new(const struct poa_alloc *alloc, const struct poa_mempool_limits *limits,
+                    struct poa_mempool **out)
+{
+    if (!limits->txs || limits->txs > 1u << 24 || !limits->per_account ||
+        limits->bytes / BLOCK_BYTES > UINT32_MAX - 1)
+        return POA_E_RANGE;
+    struct poa_mempool *m = poa_mem_new(alloc, sizeof *m);
+    if (!m)
+        return POA_E_NO_MEMORY;
+    uint32_t buckets = 64;
+    while (buckets < limits->txs)
+        buckets *= 2;
+    m->alloc = *alloc;
+    m->limits = *limits;
+    m->blocks = (uint32_t)(limits->bytes / BLOCK_BYTES);
+    m->bucket_mask = buckets - 1;
+    m->block_free = m->row_free = m->account_free = m->first = m->last = NIL;
+    m->row = poa_mem_new(alloc, limits->txs * sizeof *m->row);
+    m->account = poa_mem_new(alloc, limits->txs * sizeof *m->account);
+    m->bytes = poa_mem_new(alloc, (size_t)m->blocks * BLOCK_BYTES + 1);
+    m->block_next = poa_mem_new(alloc, ((size_t)m->blocks + 1) * sizeof *m->block_next);
+    /* Buckets hold index + 1, so that fresh zeroed memory is empty. */
+    m->id_bucket = poa_mem_new(alloc, buckets * sizeof *m->id_bucket);
+    m->account_bucket = poa_mem_new(alloc, buckets * sizeof *m->account_bucket);
+    if (!m->row || !m->account || !m->bytes || !m->block_next || !m->id_bucket ||
+        !m->account_bucket) {
+        poa_mempool_free(m);
+        return POA_E_NO_MEMORY;
+    }
+    *out = m;
+    return POA_OK;
+}
+
+void poa_mempool_free(struct poa_mempool *m)
+{
+    if (!m)
+        return;
+    struct poa_alloc alloc = m->alloc;
+    poa_mem_free(&alloc, m->row);
+    poa_mem_free(&alloc, m->account);
+    poa_mem_free(&alloc, m->bytes);
+    poa_mem_free(&alloc, m->block_next);
+    poa_mem_free(&alloc, m->id_bucket);
+    poa_mem_free(&alloc, m->account_bucket);
+    poa_mem_free(&alloc, m);
+}
+
+uint32_t poa_mempool_count(const struct poa_mempool *m)
+{
+    return m->count;
+}
+
+/* --- finding ------------------------------------------------------------------------- */
+
+static uint32_t *bucket_of(const struct poa_mempool *m, uint32_t *buckets, const uint8_t key[32])
+{
+    return &buckets[poa_le32(key + 8) & m->bucket_mask];
+}
+
+static uint32_t find_row(const struct poa_mempool *m, const uint8_t id[32])
+{
+    uint32_t i = *bucket_of(m, m->id_bucket, id);
+    while (i && memcmp(m->row[i - 1].id, id, 32))
+        i = m->row[i - 1].id_next;
+    return i ? i - 1 : NIL;
+}
+
+static uint32_t find_account(const struct poa_mempool *m, const uint8_t sender[32])
+{
+    uint32_t i = *bucket_of(m, m->account_bucket, sender);
+    while (i && memcmp(m->account[i - 1].sender, sender, 32))
+        i = m->account[i - 1].next;
+    return i ? i - 1 : NIL;
+}
+
+/* --- bytes ------------------------------------------------------------------------------ */
+
+static uint32_t blocks_for(size_t n)
+{
+    return (uint32_t)((n + BLOCK_BYTES - 1) / BLOCK_BYTES);
+}
+
+static uint32_t store_bytes(struct poa_mempool *m, struct poa_slice s)
+{
+    uint32_t first = NIL, *link = &first;
+    while (s.n) {
+        uint32_t b = m->block_free;
+        if (b != NIL) {
+            m->block_free = m->block_next[b];
+            m->block_free_count--;
+        } else {
+            b = m->block_used++;
+        }
+        size_t part = s.n < BLOCK_BYTES ? s.n : BLOCK_BYTES;
+        memcpy(m->bytes + (size_t)b * BLOCK_BYTES, s.p, part);
+        s = poa_slice(s.p + part, s.n - part);
+        *link = b;
+        link = &m->block_next[b];
+    }
+    *link = NIL;
+    return first;
+}
+
+static void free_bytes(struct poa_mempool *m, uint32_t b)
+{
+    while (b != NIL) {
+        uint32_t next = m->block_next[b];
+        m->block_next[b] = m->block_free;
+        m->block_free = b;
+        m->block_free_count++;
+        b = next;
+    }
+}
+
+/* --- rows --------------------------------------------------------------------------------- */
+
+static void unlink_waiting(struct poa_mempool *m, struct row *r)
+{
+    *(r->prev == NIL ? &m->first : &m->row[r->prev].next) = r->next;
+    *(r->next == NIL ? &m->last : &m->row[r->next].prev) = r->prev;
+}
+
+/* Takes row I, the first of account A, out of everything. */
+static void remove_first(struct poa_mempool *m, uint32_t a)
+{
+    struct account *acc = &m->account[a];
+    uint32_t i = acc->first;
+    struct row *r = &m->row[i];
+    uint32_t *link = bucket_of(m, m->id_bucket, r->id);
+    while (*link != i + 1)
+        link = &m->row[*link - 1].id_next;
+    *link = r->id_next;
+    if (!r->taken)
+        unlink_waiting(m, r);
+    free_bytes(m, r->block);
+    acc->first = r->later;
+    acc->count--;
+    r->used = false;
+    r->later = m->row_free;
+    m->row_free = i;
+    m->count--;
+    if (acc->count)
+        return;
+    link = bucket_of(m, m->account_bucket, acc->sender);
+    while (*link != a + 1)
+        link = &m->account[*link - 1].next;
+    *link = acc->next;
+    acc->next = m->account_free;
+    m->account_free = a;
+}
+
+static void remove_all(struct poa_mempool *m, uint32_t a)
+{
+    for (uint32_t n = m->account[a].count; n; n--)
+        remove_first(m, a);
+}
+
+static uint32_t take_slot(uint32_t *used, uint32_t *free_head, uint32_t next)
+{
+    uint32_t i = *free_head;
+    if (i == NIL)
+        return (*used)++;
+    *free_head = next;
+    return i;
+}
+
+static uint32_t new_account(struct poa_mempool *m, const uint8_t sender[32])
+{
+    uint32_t a = take_slot(&m->account_used, &m->account_free,
+                           m->account_free == NIL ? NIL : m->account[m->account_free].next);
+    struct account *acc = &m->account[a];
+    uint32_t *bucket = bucket_of(m, m->account_bucket, sender);
+    *acc = (struct account){.first = NIL, .last = NIL, .next = *bucket};
+    memcpy(acc->sender, sender, 32);
+    *bucket = a + 1;
+    return a;
+}
+
+/* Same sender and nonce, not yet taken, for a fee a tenth higher: takes the
+ * place of ROW. */
+static void replace(struct poa_mempool *m, uint32_t i, const struct poa_tx_view *tx, uint64_t cost)
+{
+    struct row *r = &m->row[i];
+    uint32_t *link = bucket_of(m, m->id_bucket, r->id);
+    while (*link != i + 1)
+        link = &m->row[*link - 1].id_next;
+    *link = r->id_next;
+    free_bytes(m, r->block);
+    memcpy(r->id, tx->id, 32);
+    r->cost = cost;
+    r->fee = tx->tx.fee;
+    r->valid_until = tx->tx.valid_until;
+    r->bytes = (uint32_t)tx->raw.n;
+    r->block = store_bytes(m, tx->raw);
+    link = bucket_of(m, m->id_bucket, r->id);
+    r->id_next = *link;
+    *link = i + 1;
+}
+
+static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *tx, uint64_t cost)
+{
+    uint32_t i =
+        take_slot(&m->row_used, &m->row_free, m->row_free == NIL ? NIL : m->row[m->row_free].later);
+    struct row *r = &m->row[i];
+    struct account *acc = &m->account[a];
+    uint32_t *bucket = bucket_of(m, m->id_bucket, tx->id);
+    *r = (struct row){.nonce = tx->tx.nonce,
+                      .cost = cost,
+                      .fee = tx->tx.fee,
+                      .valid_until = tx->tx.valid_until,
+                      .since_ms = m->now_ms,
+                      .bytes = (uint32_t)tx->raw.n,
+                      .block = store_bytes(m, tx->raw),
+                      .prev = m->last,
+                      .next = NIL,
+                      .id_next = *bucket,
+                      .later = NIL,
+                      .used = true};
+    memcpy(r->id, tx->id, 32);
+    memcpy(r->sender, tx->tx.sender, 32);
+    *bucket = i + 1;
+    *(m->last == NIL ? &m->first : &m->row[m->last].next) = i;
+    m->last = i;
+    *(acc->count ? &m->row[acc->last].later : &acc->first) = i;
+    acc->last = i;
+    acc->count++;
+    m->count++;
+}
+
+int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state_id s,
+                    uint64_t time_ms, const struct poa_tx_view *tx)
+{
+    struct poa_st_account st = {.balance = 0};
+    uint64_t pending = 0, spent = 0, cost;
+    uint32_t a = find_account(m, tx->tx.sender), same = NIL;
+    if (time_ms > m->now_ms)
+        m->now_ms = time_ms;
+    if (find_row(m, tx->id) != NIL)
+        return POA_E_TX_DUPLICATE;
+    int e = poa_ledger_read(l, s, POA_STATE_ACCOUNT, tx->tx.sender, 32, &st);
+    if (e && e != POA_E_NOT_FOUND)
+        return e;
+    /* What waits before it and S has not seen. */
+    for (uint32_t i = a == NIL ? NIL : m->account[a].first; i != NIL; i = m->row[i].later) {
+        const struct row *r = &m->row[i];
+        if (r->nonce < st.nonce)
+            continue;
+        if (r->nonce == tx->tx.nonce) {
+            same = i;
+            break;
+        }
+        pending++;
+        spent = r->cost > UINT64_MAX - spent ? UINT64_MAX : spent + r->cost;
+    }
+    e = poa_ledger_try_tx(l, s, time_ms, tx, pending, spent);
+    if (!e)
+        e = poa_tx_cost(tx, &cost);
+    if (e)
+        return e;
+    uint32_t blocks = blocks_for(tx->raw.n), room = m->blocks - m->block_used + m->block_free_count;
+    if (same != NIL) {
+        struct row *r = &m->row[same];
+        uint64_t least = r->fee + r->fee / 10 + 1;
+        if (r->taken || tx->tx.fee < least)
+            return POA_E_TX_NONCE_USED;
+        if (room + blocks_for(r->bytes) < blocks)
+            return POA_E_TX_POOL_FULL;
+        replace(m, same, tx, cost);
+        return POA_OK;
+    }
+    if (m->count == m->limits.txs || room < blocks ||
+        (a != NIL && m->account[a].count >= m->limits.per_account))
+        return POA_E_TX_POOL_FULL;
+    append(m, a == NIL ? new_account(m, tx->tx.sender) : a, tx, cost);
+    return POA_OK;
+}
+
+uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t max_bytes,
+                          uint32_t max_txs)
+{
+    uint32_t taken = 0;
+    size_t start = out->n;
+    while (m->first != NIL && taken < max_txs) {
+        struct row *r = &m->row[m->first];
+        size_t left = r->bytes;
+        /* raw_tx: u32 length, bytes. */
+        if (out->n - start + 4 + left > max_bytes || out->cap - out->n < 4 + left)
+            break;
+        poa_write_u32(out, r->bytes);
+        for (uint32_t b = r->block; b != NIL; b = m->block_next[b]) {
+            size_t part = left < BLOCK_BYTES ? left : BLOCK_BYTES;
+            poa_write(out, m->bytes + (size_t)b * BLOCK_BYTES, part);
+            left -= part;
+        }
+        unlink_waiting(m, r);
+        r->taken = true;
+        r->since_ms = m->now_ms;
+        taken++;
+    }
+    return taken;
+}
+
+/* Forgets what of account A the chain has passed, and all of it when its first
+ * can never run. */
+static void sweep_account(struct poa_mempool *m, const struct poa_ledger *l, uint32_t a,
+                          uint64_t time_ms)
+{
+    struct poa_st_account st = {.balance = 0};
+    int e = poa_ledger_read(l, POA_STATE_BASE, POA_STATE_ACCOUNT, m->account[a].sender, 32, &st);
+    POA_ASSERT(e == POA_OK || e == POA_E_NOT_FOUND);
+    while (m->account[a].count) {
+        const struct row *r = &m->row[m->account[a].first];
+        if (r->nonce >= st.nonce) {
+            bool late = r->valid_until && r->valid_until < time_ms;
+            /* Ahead of the base is normal while a block that will run its
+             * predecessor is not final yet. */
+            bool stuck = (r->taken || r->nonce > st.nonce) && time_ms > r->since_ms + TAKEN_MS;
+            if (late || stuck)
+                remove_all(m, a);
+            return;
+        }
+        remove_first(m, a);
+    }
+}
+
+void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
+                        const struct poa_tx_result *results, size_t n, uint64_t time_ms)
+{
+    for (size_t k = 0; k < n; k++) {
+        uint32_t i = find_row(m, results[k].id);
+        if (i == NIL)
+            continue;
+        uint32_t a = find_account(m, m->row[i].sender);
+        if (results[k].code == POA_OK)
+            sweep_account(m, l, a, time_ms);
+        else
+            remove_all(m, a); /* those behind it wait for a nonce that will not come */
+    }
+    if (time_ms > m->now_ms)
+        m->now_ms = time_ms;
+    if (time_ms < m->swept_ms + SWEEP_MS)
+        return;
+    m->swept_ms = time_ms;
+    for (uint32_t i = 0; i < m->row_used; i++)
+        if (m->row[i].used) {
+            uint32_t a = find_account(m, m->row[i].sender);
+            if (m->account[a].first == i)
+                sweep_account(m, l, a, time_ms);
+        }
+}

@@ -1,0 +1,496 @@
+/* Mining: slots, seats, tickets, seals, settlement, convictions.
+ *
+ *   slot s begins with a block       SLOT[s] gets its sealing block and seats
+ *   devices seal it                  within seal_slots, in any later block
+ *   slot > s + seal_slots            SLOT[s] is settled: paid or burned
+ *
+ * Slots with a sealing block form a list (SLOT.next) from `oldest` over
+ * `unsettled` to `slot`, so that settlement and pruning never search. */
+#include "internal.h"
+
+#define SEAT_BYTES 48u
+
+uint64_t poa_slot_of(const struct poa_genesis *g, uint64_t time_ms)
+{
+    return time_ms < g->time_ms ? 0 : (time_ms - g->time_ms) / g->slot_ms;
+}
+
+uint32_t poa_epoch_of_next(const struct poa_st_global *g)
+{
+    return g->epoch + (g->kind == POA_BLOCK_CLOSING);
+}
+
+uint32_t poa_ledger_next_epoch(const struct poa_ledger *l, poa_state_id s)
+{
+    struct poa_st_global g;
+    poa_ledger_global(l, s, &g);
+    return poa_epoch_of_next(&g);
+}
+
+/* --- amounts --------------------------------------------------------------------- */
+
+static uint64_t share(uint64_t amount, uint16_t bp)
+{
+    return amount / 10000 * bp + amount % 10000 * bp / 10000;
+}
+
+static uint64_t subsidy_of(const struct poa_genesis *g, uint64_t slot)
+{
+    if (!g->halving_slots)
+        return slot < POA_SUBSIDY_SLOTS ? g->subsidy : 0;
+    uint64_t halvings = slot / g->halving_slots;
+    return halvings < 64 ? g->subsidy >> halvings : 0;
+}
+
+/* Per seal, so small that all seals of a slot can have it from what miner and
+ * sealers leave. */
+static uint64_t tip_of(const struct poa_genesis *g, uint64_t slot)
+{
+    uint64_t subsidy = subsidy_of(g, slot), most;
+    most = (subsidy - share(subsidy, g->miner_bp) - share(subsidy, g->sealers_bp)) /
+           POA_SLOT_SEATS_MAX;
+    return g->tip < most ? g->tip : most;
+}
+
+/* --- slot records ------------------------------------------------------------------ */
+
+static int read_slot(const struct poa_ledger *l, const struct overlay *o, uint64_t slot,
+                     struct poa_st_slot *out)
+{
+    uint8_t key[8];
+    poa_put_le64(key, slot);
+    return poa_state_read(l, o, POA_STATE_SLOT, key, sizeof key, out);
+}
+
+static void put_slot(struct exec *x, uint64_t slot, const struct poa_st_slot *s)
+{
+    uint8_t key[8];
+    poa_put_le64(key, slot);
+    poa_exec_put(x, POA_STATE_SLOT, key, sizeof key, s);
+}
+
+static void delete_slot(struct exec *x, uint64_t slot)
+{
+    uint8_t key[8];
+    poa_put_le64(key, slot);
+    poa_exec_delete(x, POA_STATE_SLOT, key, sizeof key);
+}
+
+/* Seats unpacked: rank ascending, the key deciding between equals. */
+struct seat_list {
+    struct poa_st_seat seat[POA_SLOT_SEATS_MAX];
+    uint32_t n;
+    uint8_t bytes[POA_SLOT_SEATS_MAX * SEAT_BYTES];
+};
+
+static void unpack_seats(const struct poa_st_slot *s, struct seat_list *out)
+{
+    struct poa_list_iter it = poa_list_begin(&s->seats);
+    out->n = 0;
+    while (out->n < POA_SLOT_SEATS_MAX && poa_st_seat_next(&it, &out->seat[out->n]))
+        out->n++;
+}
+
+static void pack_seats(struct seat_list *list, struct poa_st_slot *s)
+{
+    struct poa_writer w = poa_writer_over(list->bytes, sizeof list->bytes);
+    for (uint32_t i = 0; i < list->n; i++) {
+        int e = poa_st_seat_encode(&w, &list->seat[i]);
+        POA_ASSERT(e == POA_OK);
+    }
+    s->seats = (struct poa_list){poa_written(&w), list->n};
+}
+
+static bool seat_before(uint64_t rank, const uint8_t device[32], const struct poa_st_seat *b)
+{
+    return rank != b->rank ? rank < b->rank : memcmp(device, b->device, 32) < 0;
+}
+
+/* Whether a seat of RANK would get into LIST: a full one keeps the lowest. */
+static bool seat_fits(const struct seat_list *list, uint64_t rank, const uint8_t device[32])
+{
+    return list->n < POA_SLOT_SEATS_MAX || seat_before(rank, device, &list->seat[list->n - 1]);
+}
+
+static void seat_insert(struct seat_list *list, uint64_t rank, const uint8_t device[32])
+{
+    uint32_t i = list->n < POA_SLOT_SEATS_MAX ? list->n++ : POA_SLOT_SEATS_MAX - 1;
+    for (; i && seat_before(rank, device, &list->seat[i - 1]); i--)
+        list->seat[i] = list->seat[i - 1];
+    list->seat[i] = (struct poa_st_seat){.rank = rank};
+    memcpy(list->seat[i].device, device, 32);
+}
+
+static int seat_of(const struct seat_list *list, const uint8_t device[32])
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        if (!memcmp(list->seat[i].device, device, 32))
+            return (int)i;
+    return -1;
+}
+
+/* --- a new slot ----------------------------------------------------------------------- */
+
+/* Policy `random`: draws until seats_per_slot different active devices sit, or
+ * POA_DRAWS_MAX draws are done. */
+static void draw_random(struct exec *x, const struct poa_st_epoch *epoch, struct seat_list *list)
+{
+    list->n = 0;
+    for (uint32_t j = 0; epoch->eligible && j < POA_DRAWS_MAX && list->n < x->g->seats_per_slot;
+         j++) {
+        uint8_t key[4];
+        uint32_t index;
+        uint64_t rank;
+        struct poa_digest device;
+        struct poa_st_device st;
+        poa_random_seat(x->l->chain, epoch->seed, x->slot, j, epoch->eligible, &index, &rank);
+        poa_put_le32(key, index);
+        if (poa_exec_read(x, POA_STATE_DEVICE_INDEX, key, sizeof key, &device) ||
+            poa_exec_read(x, POA_STATE_DEVICE, device.digest, 32, &st))
+            continue;
+        if (!st.status && seat_of(list, device.digest) < 0)
+            seat_insert(list, rank, device.digest);
+    }
+}
+
+static void count_assigned(struct exec *x, const struct seat_list *list)
+{
+    for (uint32_t i = 0; i < list->n; i++) {
+        struct poa_st_device d;
+        if (poa_exec_read(x, POA_STATE_DEVICE, list->seat[i].device, 32, &d))
+            continue;
+        d.assigned++;
+        poa_exec_put(x, POA_STATE_DEVICE, list->seat[i].device, 32, &d);
+    }
+}
+
+/* Slots that passed without a block: their seats, if any, are void. Tickets
+ * reach at most to the end of the window after the last block's. */
+static void clear_skipped(struct exec *x, uint64_t last)
+{
+    uint64_t end = last + 2 * (uint64_t)x->g->window_slots;
+    struct poa_st_slot ignored;
+    if (end > x->slot)
+        end = x->slot;
+    for (uint64_t s = last + 1; s < end; s++)
+        if (!read_slot(x->l, x->o, s, &ignored))
+            delete_slot(x, s);
+}
+
+/* A few per slot, so that no block has to delete many. */
+static void prune(struct exec *x)
+{
+    struct poa_st_global *g = &x->global;
+    struct poa_st_slot s;
+    for (int i = 0; i < 8; i++) {
+        if (g->oldest == UINT64_MAX || g->oldest + POA_SLOTS_KEPT >= x->slot ||
+            read_slot(x->l, x->o, g->oldest, &s) || !s.settled)
+            return;
+        delete_slot(x, g->oldest);
+        g->oldest = s.next;
+    }
+}
+
+void poa_mining_slot(struct exec *x)
+{
+    struct poa_st_global *g = &x->global;
+    struct poa_st_epoch epoch;
+    struct poa_st_slot s, last;
+    struct seat_list list = {.n = 0};
+    if (g->slot != UINT64_MAX && x->slot <= g->slot)
+        return;
+    int e = poa_state_read_u32(x->l, x->o, POA_STATE_EPOCH, x->header->epoch, &epoch);
+    POA_ASSERT(e == POA_OK);
+    if (g->slot != UINT64_MAX)
+        clear_skipped(x, g->slot);
+    bool ticketed = x->g->policy == POA_POLICY_VRF && x->slot >= epoch.first_slot &&
+                    (x->slot - epoch.first_slot) / x->g->window_slots > 0;
+    if (!ticketed)
+        draw_random(x, &epoch, &list);
+    else if (!read_slot(x->l, x->o, x->slot, &s) && s.epoch == x->header->epoch)
+        unpack_seats(&s, &list);
+    s = (struct poa_st_slot){
+        .height = x->header->height, .epoch = x->header->epoch, .next = UINT64_MAX};
+    memcpy(s.hash, x->hash, 32);
+    pack_seats(&list, &s);
+    put_slot(x, x->slot, &s);
+    count_assigned(x, &list);
+    if (g->slot != UINT64_MAX && !read_slot(x->l, x->o, g->slot, &last)) {
+        last.next = x->slot;
+        put_slot(x, g->slot, &last);
+    }
+    g->slot = x->slot;
+    if (g->unsettled == UINT64_MAX)
+        g->unsettled = x->slot;
+    if (g->oldest == UINT64_MAX)
+        g->oldest = x->slot;
+    prune(x);
+}
+
+/* --- settlement --------------------------------------------------------------------------- */
+
+static void pay_device(struct exec *x, const uint8_t device[32], uint64_t amount)
+{
+    struct poa_st_device d;
+    int e = poa_exec_read(x, POA_STATE_DEVICE, device, 32, &d);
+    POA_ASSERT(e == POA_OK); /* devices never leave the registry */
+    d.earned += amount;
+    poa_exec_credit(x, d.payout, amount);
+    poa_exec_put(x, POA_STATE_DEVICE, device, 32, &d);
+}
+
+static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
+{
+    uint64_t subsidy = subsidy_of(x->g, slot), rest = subsidy;
+    struct seat_list list;
+    uint32_t sealed = 0, miner = 0;
+    unpack_seats(s, &list);
+    for (uint32_t i = list.n; i-- > 0;)
+        if (list.seat[i].sealed) {
+            sealed++;
+            miner = i; /* the lowest rank comes last */
+        }
+    s->settled = 1;
+    if (!sealed) {
+        x->global.issued += subsidy;
+        x->global.burned += subsidy;
+        pack_seats(&list, s);
+        put_slot(x, slot, s);
+        return;
+    }
+    memcpy(s->miner, list.seat[miner].device, 32);
+    pack_seats(&list, s);
+    put_slot(x, slot, s);
+    uint64_t tips = sealed * tip_of(x->g, slot); /* paid when the seals came */
+    uint64_t won = share(subsidy, x->g->miner_bp);
+    uint64_t each = sealed > 1 ? share(subsidy, x->g->sealers_bp) / (sealed - 1) : 0;
+    x->global.issued += subsidy - tips;
+    rest -= tips;
+    for (uint32_t i = 0; i < list.n; i++) {
+        uint64_t amount = i == miner ? won : each;
+        if (!list.seat[i].sealed)
+            continue;
+        rest -= amount;
+        pay_device(x, list.seat[i].device, amount);
+    }
+    poa_exec_credit(x, x->g->treasury, rest);
+}
+
+void poa_mining_settle(struct exec *x)
+{
+    struct poa_st_global *g = &x->global;
+    struct poa_st_slot s;
+    while (g->unsettled != UINT64_MAX && g->unsettled + x->g->seal_slots < x->slot && !x->full) {
+        int e = read_slot(x->l, x->o, g->unsettled, &s);
+        POA_ASSERT(e == POA_OK);
+        uint64_t next = s.next;
+        settle(x, g->unsettled, &s);
+        g->unsettled = next;
+    }
+}
+
+/* --- tickets ------------------------------------------------------------------------------- */
+
+int poa_ticket_judge(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
+                     uint64_t slot, const struct poa_ticket *t, const uint8_t *beta64,
+                     struct seats *out)
+{
+    struct poa_st_epoch st;
+    uint8_t beta[64];
+    if (l->genesis.policy != POA_POLICY_VRF || t->epoch != epoch ||
+        poa_state_read_u32(l, o, POA_STATE_EPOCH, epoch, &st) || slot < st.first_slot)
+        return POA_E_TICKET_WINDOW;
+    uint64_t window = (slot - st.first_slot) / l->genesis.window_slots + 1;
+    if (t->window != window)
+        return POA_E_TICKET_WINDOW;
+    if (poa_state_read(l, o, POA_STATE_DEVICE, t->device, 32, &out->device))
+        return POA_E_DEVICE_UNKNOWN;
+    if (out->device.status)
+        return POA_E_DEVICE_SUSPENDED;
+    if (out->device.index >= st.eligible)
+        return POA_E_DEVICE_TOO_NEW;
+    if (out->device.ticket == ((uint64_t)t->epoch << 32 | t->window))
+        return POA_E_TICKET_DUPLICATE;
+    if (beta64) {
+        memcpy(beta, beta64, 64);
+    } else {
+        int e = poa_ticket_check(l->config.suite, l->chain, st.seed, t, beta);
+        if (e)
+            return e;
+    }
+    struct poa_lottery lottery = {st.eligible, l->genesis.seats_per_slot, l->genesis.window_slots};
+    size_t n = poa_ticket_seats(&lottery, beta, out->seat);
+    if (!n)
+        return POA_E_TICKET_LOST;
+    out->first_slot = st.first_slot + window * l->genesis.window_slots;
+    out->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct poa_st_slot s;
+        struct seat_list list = {.n = 0};
+        if (!read_slot(l, o, out->first_slot + out->seat[i].slot, &s) && s.epoch == epoch)
+            unpack_seats(&s, &list);
+        if (seat_fits(&list, out->seat[i].rank, t->device))
+            out->seat[out->n++] = out->seat[i];
+    }
+    return out->n ? POA_OK : POA_E_SLOT_FULL;
+}
+
+void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats *seats)
+{
+    seats->device.ticket = (uint64_t)t->epoch << 32 | t->window;
+    poa_exec_put(x, POA_STATE_DEVICE, t->device, 32, &seats->device);
+    for (size_t i = 0; i < seats->n; i++) {
+        uint64_t slot = seats->first_slot + seats->seat[i].slot;
+        struct poa_st_slot s;
+        struct seat_list list = {.n = 0};
+        if (!read_slot(x->l, x->o, slot, &s) && s.epoch == t->epoch)
+            unpack_seats(&s, &list);
+        seat_insert(&list, seats->seat[i].rank, t->device);
+        s = (struct poa_st_slot){.epoch = t->epoch, .next = UINT64_MAX};
+        pack_seats(&list, &s);
+        put_slot(x, slot, &s);
+    }
+}
+
+/* --- seals ---------------------------------------------------------------------------------------
+ */
+
+int poa_seal_judge(const struct poa_ledger *l, const struct overlay *o, uint64_t slot,
+                   const struct poa_seal *s, bool checked)
+{
+    struct poa_st_slot st;
+    struct poa_st_device device;
+    struct seat_list list;
+    if (s->slot < slot && slot - s->slot > l->genesis.seal_slots)
+        return POA_E_SEAL_LATE;
+    if (read_slot(l, o, s->slot, &st) || !st.height)
+        return POA_E_SLOT_UNKNOWN;
+    if (s->epoch != st.epoch || s->height != st.height || memcmp(s->hash, st.hash, 32))
+        return POA_E_SEAL_FORK;
+    unpack_seats(&st, &list);
+    int seat = seat_of(&list, s->device);
+    if (seat < 0)
+        return POA_E_SEAL_NOT_ASSIGNED;
+    if (list.seat[seat].sealed)
+        return POA_E_SEAL_DUPLICATE;
+    if (poa_state_read(l, o, POA_STATE_DEVICE, s->device, 32, &device))
+        return POA_E_DEVICE_UNKNOWN;
+    if (device.status)
+        return POA_E_DEVICE_SUSPENDED;
+    return checked ? POA_OK : poa_seal_check(l->config.suite, l->chain, s);
+}
+
+void poa_mining_seal(struct exec *x, const struct poa_seal *s)
+{
+    struct poa_st_slot st;
+    struct poa_st_device device;
+    struct seat_list list;
+    uint64_t tip = tip_of(x->g, s->slot);
+    if (read_slot(x->l, x->o, s->slot, &st) ||
+        poa_exec_read(x, POA_STATE_DEVICE, s->device, 32, &device))
+        return; /* judged before: unreachable */
+    unpack_seats(&st, &list);
+    list.seat[seat_of(&list, s->device)].sealed = x->header->height;
+    pack_seats(&list, &st);
+    put_slot(x, s->slot, &st);
+    device.sealed++;
+    poa_exec_put(x, POA_STATE_DEVICE, s->device, 32, &device);
+    x->global.seals++;
+    x->global.issued += tip;
+    x->fees += tip;
+}
+
+/* --- convictions
+ * ------------------------------------------------------------------------------------ */
+
+/* The epoch that the first object of E names. */
+static int evidence_epoch(const struct poa_evidence *e, uint32_t *epoch)
+{
+    struct poa_vote vote = {.epoch = 0};
+    struct poa_signed_header signed_header;
+    struct poa_header header = {.epoch = 0};
+    struct poa_batch batch = {.epoch = 0};
+    int rc = POA_OK;
+    switch ((enum poa_evidence_kind)e->kind) {
+    case POA_EVIDENCE_VOTES:
+        rc = poa_vote_decode(e->first, &vote);
+        break;
+    case POA_EVIDENCE_HEADERS:
+        rc = poa_signed_header_decode(e->first, &signed_header);
+        if (!rc)
+            rc = poa_header_decode(signed_header.header, &header);
+        break;
+    case POA_EVIDENCE_BATCH:
+        rc = poa_batch_decode(e->first, &batch);
+        break;
+    case POA_EVIDENCE_SEALS:
+        break;
+    }
+    *epoch = vote.epoch + header.epoch + batch.epoch; /* only one is not 0 */
+    return rc;
+}
+
+static int check_batch_evidence(const struct poa_ledger *l, const struct poa_committee *c,
+                                const struct poa_evidence *e)
+{
+    struct poa_batch batch;
+    uint8_t digest[32];
+    if (e->second.n)
+        return POA_E_NOT_CANONICAL;
+    int rc =
+        poa_batch_check(l->config.suite, l->chain, c, e->first, true, &batch, digest, NULL, NULL);
+    if (rc == POA_OK)
+        return POA_E_PROOF;
+    if (rc != POA_E_BATCH_INVALID)
+        return rc;
+    return poa_committee_find(c, e->author) == (int)batch.author ? POA_OK : POA_E_NOT_MEMBER;
+}
+
+int poa_evidence_judge(const struct poa_ledger *l, const struct overlay *o,
+                       const struct poa_evidence *e, bool checked)
+{
+    struct poa_committee c;
+    uint32_t epoch = 0;
+    if (e->kind == POA_EVIDENCE_SEALS) {
+        struct poa_st_device device;
+        if (poa_state_read(l, o, POA_STATE_DEVICE, e->author, 32, &device))
+            return POA_E_DEVICE_UNKNOWN;
+        if (device.status)
+            return POA_E_EXISTS;
+        return checked ? POA_OK : poa_evidence_check(l->config.suite, l->chain, NULL, e);
+    }
+    struct poa_st_witness witness;
+    if (poa_state_read(l, o, POA_STATE_WITNESS, e->author, 32, &witness))
+        return POA_E_NOT_MEMBER;
+    if (witness.status)
+        return POA_E_EXISTS;
+    if (checked)
+        return POA_OK;
+    int rc = evidence_epoch(e, &epoch);
+    if (rc)
+        return rc;
+    if (poa_state_read_u32(l, o, POA_STATE_COMMITTEE, epoch, &c))
+        return POA_E_EPOCH;
+    if (e->kind == POA_EVIDENCE_BATCH)
+        return check_batch_evidence(l, &c, e);
+    return poa_evidence_check(l->config.suite, l->chain, &c, e);
+}
+
+void poa_mining_evidence(struct exec *x, const struct poa_evidence *e)
+{
+    /* A witness serves until its epoch ends: the draw skips it from then on.
+     * Two copies in one block convict once. */
+    if (e->kind == POA_EVIDENCE_SEALS) {
+        struct poa_st_device device;
+        if (!poa_exec_read(x, POA_STATE_DEVICE, e->author, 32, &device)) {
+            device.status = 1;
+            poa_exec_put(x, POA_STATE_DEVICE, e->author, 32, &device);
+        }
+    } else {
+        struct poa_st_witness witness;
+        if (!poa_exec_read(x, POA_STATE_WITNESS, e->author, 32, &witness)) {
+            witness.status = 1;
+            poa_exec_put(x, POA_STATE_WITNESS, e->author, 32, &witness);
+        }
+    }
+}

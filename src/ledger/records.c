@@ -1,0 +1,75 @@
+/* The record tables of poa_ledger.h. */
+#include "poa_ledger.h"
+
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op, k, n, m, s, d)
+POA_RECORD_DEFINE(op, POA_OP_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(tx, k, n, m, s, d)
+POA_RECORD_DEFINE(tx, POA_TX_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(auth_sig, k, n, m, s, d)
+POA_RECORD_DEFINE(auth_sig, POA_AUTH_SIG_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(auth, k, n, m, s, d)
+POA_RECORD_DEFINE(auth, POA_AUTH_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_transfer, k, n, m, s, d)
+POA_RECORD_DEFINE(op_transfer, POA_OP_TRANSFER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_device, k, n, m, s, d)
+POA_RECORD_DEFINE(op_device, POA_OP_DEVICE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_maker, k, n, m, s, d)
+POA_RECORD_DEFINE(op_maker, POA_OP_MAKER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_witness, k, n, m, s, d)
+POA_RECORD_DEFINE(op_witness, POA_OP_WITNESS_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_anchor, k, n, m, s, d)
+POA_RECORD_DEFINE(op_anchor, POA_OP_ANCHOR_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(raw_tx, k, n, m, s, d)
+POA_RECORD_DEFINE(raw_tx, POA_RAW_TX_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(batch, k, n, m, s, d)
+POA_RECORD_DEFINE(batch, POA_BATCH_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(digest, k, n, m, s, d)
+POA_RECORD_DEFINE(digest, POA_DIGEST_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(body, k, n, m, s, d)
+POA_RECORD_DEFINE(body, POA_BODY_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(genesis_account, k, n, m, s, d)
+POA_RECORD_DEFINE(genesis_account, POA_GENESIS_ACCOUNT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(genesis, k, n, m, s, d)
+POA_RECORD_DEFINE(genesis, POA_GENESIS_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_global, k, n, m, s, d)
+POA_RECORD_DEFINE(st_global, POA_ST_GLOBAL_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_account, k, n, m, s, d)
+POA_RECORD_DEFINE(st_account, POA_ST_ACCOUNT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_device, k, n, m, s, d)
+POA_RECORD_DEFINE(st_device, POA_ST_DEVICE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_maker, k, n, m, s, d)
+POA_RECORD_DEFINE(st_maker, POA_ST_MAKER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_witness, k, n, m, s, d)
+POA_RECORD_DEFINE(st_witness, POA_ST_WITNESS_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_seat, k, n, m, s, d)
+POA_RECORD_DEFINE(st_seat, POA_ST_SEAT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_slot, k, n, m, s, d)
+POA_RECORD_DEFINE(st_slot, POA_ST_SLOT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_epoch, k, n, m, s, d)
+POA_RECORD_DEFINE(st_epoch, POA_ST_EPOCH_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_anchor, k, n, m, s, d)
+POA_RECORD_DEFINE(st_anchor, POA_ST_ANCHOR_TABLE)
+#undef F

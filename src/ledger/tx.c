@@ -1,0 +1,333 @@
+/* Transactions and batches: what can be judged from their bytes alone. */
+#include "internal.h"
+
+const struct poa_record *poa_op_record_of(uint16_t kind)
+{
+    switch (kind) {
+#define OP_ROW(name, number, record, text)                                                         \
+    case number:                                                                                   \
+        return &poa_##record##_record;
+        POA_OPS(OP_ROW)
+#undef OP_ROW
+    default:
+        return NULL;
+    }
+}
+
+/* --- operations ------------------------------------------------------------------ */
+
+static void attest_digest(enum poa_domain domain, const uint8_t chain[32],
+                          const struct poa_op_device *d, uint8_t out[32])
+{
+    uint8_t bytes[512];
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    int e = poa_op_device_encode(&w, d);
+    POA_ASSERT(e == POA_OK); /* META is a slice of at most 255 bytes */
+    poa_hash2(domain, chain, 32, bytes, w.n - 2 * POA_SIG_BYTES, out);
+}
+
+void poa_attest_digests(const uint8_t chain32[32], const struct poa_op_device *d,
+                        uint8_t maker32[32], uint8_t device32[32])
+{
+    attest_digest(POA_DOMAIN_ATTEST, chain32, d, maker32);
+    attest_digest(POA_DOMAIN_DEVICE, chain32, d, device32);
+}
+
+void poa_device_attest(const struct poa_suite *suite, const uint8_t chain32[32],
+                       const uint8_t maker_seed32[32], const uint8_t device_seed32[32],
+                       struct poa_op_device *d)
+{
+    uint8_t maker[32], device[32];
+    poa_ed25519_public(maker_seed32, d->maker_key);
+    poa_ed25519_public(device_seed32, d->device);
+    poa_attest_digests(chain32, d, maker, device);
+    suite->sign(maker_seed32, d->maker_key, maker, sizeof maker, d->maker_sig);
+    suite->sign(device_seed32, d->device, device, sizeof device, d->device_sig);
+}
+
+int poa_device_attest_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                            const struct poa_op_device *d)
+{
+    uint8_t maker[32], device[32];
+    poa_attest_digests(chain32, d, maker, device);
+    if (suite->verify(d->maker_key, maker, sizeof maker, d->maker_sig))
+        return POA_E_TX_ATTESTATION;
+    if (suite->verify(d->device, device, sizeof device, d->device_sig))
+        return POA_E_TX_DEVICE_PROOF;
+    return POA_OK;
+}
+
+bool poa_text_ok(struct poa_slice s)
+{
+    size_t i = 0;
+    while (i < s.n) { /* RFC 3629: shortest form, no surrogates, up to U+10FFFF */
+        uint8_t c = s.p[i];
+        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
+        uint32_t v = c;
+        if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xc2) || c > 0xf4 || s.n - i <= more)
+            return false;
+        if (more)
+            v = c & (0x3fu >> more);
+        for (size_t k = 1; k <= more; k++) {
+            if ((s.p[i + k] & 0xc0) != 0x80)
+                return false;
+            v = v << 6 | (s.p[i + k] & 0x3f);
+        }
+        if ((more == 2 && (v < 0x800 || (v >= 0xd800 && v < 0xe000))) ||
+            (more == 3 && (v < 0x10000 || v > 0x10ffff)))
+            return false;
+        i += more + 1;
+    }
+    return true;
+}
+
+bool poa_name_ok(struct poa_slice s)
+{
+    return s.n && poa_text_ok(s);
+}
+
+/* The record of an operation, with the rules that need no state. Adds to COST. */
+static int check_op(const struct poa_op *op, uint64_t *cost)
+{
+    union {
+        struct poa_op_transfer transfer;
+        struct poa_op_device device;
+        struct poa_op_maker maker;
+        struct poa_op_witness witness;
+        struct poa_op_anchor anchor;
+    } u;
+    const struct poa_record *record = poa_op_record_of(op->kind);
+    if (!record)
+        return POA_E_TX_OP_UNKNOWN;
+    if (poa_record_decode(record, op->body, &u))
+        return POA_E_TX_MALFORMED;
+    switch ((enum poa_op_kind)op->kind) {
+    case POA_OP_TRANSFER:
+        if (!u.transfer.amount)
+            return POA_E_TX_AMOUNT_ZERO;
+        if (u.transfer.asset)
+            return POA_E_TX_ASSET;
+        if (u.transfer.amount > UINT64_MAX - *cost)
+            return POA_E_TX_OVERFLOW;
+        *cost += u.transfer.amount;
+        return POA_OK;
+    case POA_OP_DEVICE_REGISTER:
+        return POA_OK;
+    case POA_OP_MAKER_ADD:
+        return u.maker.maker && poa_name_ok(u.maker.name) ? POA_OK : POA_E_TX_MALFORMED;
+    case POA_OP_WITNESS_ADD:
+        return poa_name_ok(u.witness.name) ? POA_OK : POA_E_TX_MALFORMED;
+    case POA_OP_ANCHOR:
+        return u.anchor.packs && u.anchor.from_ms <= u.anchor.to_ms ? POA_OK : POA_E_TX_MALFORMED;
+    }
+    return POA_E_TX_OP_UNKNOWN;
+}
+
+int poa_tx_cost(const struct poa_tx_view *tx, uint64_t *out)
+{
+    struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
+    struct poa_op op;
+    *out = tx->tx.fee;
+    while (poa_op_next(&it, &op)) {
+        int e = check_op(&op, out);
+        if (e)
+            return e;
+    }
+    return POA_OK;
+}
+
+/* --- decoding ------------------------------------------------------------------------ */
+
+static int parse(const uint8_t chain[32], struct poa_slice raw, struct poa_tx_view *out,
+                 uint64_t *cost)
+{
+    int e = raw.n > POA_TX_BYTES_MAX ? POA_E_TOO_LONG : poa_tx_decode(raw, &out->tx);
+    if (e)
+        return e == POA_E_TRUNCATED  ? POA_E_TX_TRUNCATED
+               : e == POA_E_TRAILING ? POA_E_TX_TRAILING
+                                     : POA_E_TX_MALFORMED;
+    if (out->tx.chain != poa_le32(chain))
+        return POA_E_TX_CHAIN;
+    if (!out->tx.ops.count)
+        return POA_E_TX_OP_COUNT;
+    out->raw = raw;
+    e = poa_tx_cost(out, cost);
+    if (e)
+        return e;
+    /* The auth field is the last: its length, then its bytes. */
+    poa_hash2(POA_DOMAIN_TX, chain, 32, raw.p, raw.n - out->tx.auth.n - 2, out->id);
+    return POA_OK;
+}
+
+int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_view *out)
+{
+    uint64_t cost;
+    return parse(chain32, raw, out, &cost);
+}
+
+/* --- signatures ----------------------------------------------------------------------- */
+
+static int check_auth(const struct poa_tx_view *v, uint64_t cost)
+{
+    struct poa_auth auth;
+    struct poa_policy policy;
+    struct poa_auth_sig sig;
+    uint8_t address[32];
+    if (poa_auth_decode(v->tx.auth, &auth) || poa_policy_decode(auth.policy, &policy))
+        return POA_E_TX_MALFORMED;
+    if (poa_address_of(&policy, address) || memcmp(address, v->tx.sender, 32))
+        return POA_E_TX_SENDER;
+    bool alone = auth.sigs.count == 1 && policy.m > 1 && cost <= policy.limit;
+    if (auth.sigs.count != policy.m && !alone)
+        return POA_E_TX_SIGNATURE;
+    struct poa_list_iter ops = poa_list_begin(&v->tx.ops), it = poa_list_begin(&auth.sigs);
+    struct poa_op op;
+    while (alone && poa_op_next(&ops, &op))
+        if (op.kind != POA_OP_TRANSFER && op.kind != POA_OP_ANCHOR)
+            return POA_E_TX_SIGNATURE;
+    int last = -1;
+    while (poa_auth_sig_next(&it, &sig)) {
+        struct poa_policy_key key;
+        if (sig.key <= last || poa_list_at(&poa_policy_key_record, &policy.keys, sig.key, &key))
+            return POA_E_TX_SIGNATURE;
+        last = sig.key;
+        if ((alone && sig.key) || poa_key_verify(key.type, key.key, v->id, 32, sig.sig))
+            return POA_E_TX_SIGNATURE;
+    }
+    return POA_OK;
+}
+
+/* Signatures and keys inside of an operation. */
+static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
+{
+    union {
+        struct poa_op_device device;
+        struct poa_op_maker maker;
+        struct poa_op_witness witness;
+    } u;
+    int e = POA_OK;
+    switch ((enum poa_op_kind)op->kind) {
+    case POA_OP_DEVICE_REGISTER:
+        e = poa_op_device_decode(op->body, &u.device);
+        return e ? e : poa_device_attest_check(&poa_suite_ed25519, chain, &u.device);
+    case POA_OP_MAKER_ADD:
+        e = poa_op_maker_decode(op->body, &u.maker);
+        return e ? e : poa_point_check(u.maker.key);
+    case POA_OP_WITNESS_ADD:
+        e = poa_op_witness_decode(op->body, &u.witness);
+        return e ? e : poa_point_check(u.witness.key);
+    case POA_OP_TRANSFER:
+    case POA_OP_ANCHOR:
+        break;
+    }
+    return POA_OK;
+}
+
+int poa_tx_check(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_view *out)
+{
+    uint64_t cost;
+    int e = parse(chain32, raw, out, &cost);
+    if (!e)
+        e = check_auth(out, cost);
+    struct poa_list_iter it = poa_list_begin(&out->tx.ops);
+    struct poa_op op;
+    while (!e && poa_op_next(&it, &op))
+        e = check_op_keys(chain32, &op);
+    return e;
+}
+
+int poa_tx_sign(const uint8_t chain32[32], uint8_t key_type, const uint8_t sk32[32], uint64_t nonce,
+                uint64_t fee, uint64_t valid_until, const struct poa_list *ops,
+                struct poa_writer *out, uint8_t id32[32])
+{
+    uint8_t pk[32], key_bytes[33], policy_bytes[64], sig_bytes[65] = {0}, auth_bytes[192];
+    enum poa_key_type type = (enum poa_key_type)key_type;
+    if (key_type != POA_KEY_BIP340 && key_type != POA_KEY_ED25519)
+        return POA_E_RANGE;
+    int e = poa_key_public(type, sk32, pk);
+    if (e)
+        return e;
+    key_bytes[0] = key_type;
+    memcpy(key_bytes + 1, pk, 32);
+    struct poa_policy policy = {.m = 1, .keys = {poa_slice(key_bytes, sizeof key_bytes), 1}};
+    struct poa_writer w = poa_writer_over(policy_bytes, sizeof policy_bytes);
+    e = poa_policy_encode(&w, &policy);
+    if (e)
+        return e;
+    struct poa_auth auth = {.policy = poa_written(&w),
+                            .sigs = {poa_slice(sig_bytes, sizeof sig_bytes), 1}};
+    w = poa_writer_over(auth_bytes, sizeof auth_bytes);
+    e = poa_auth_encode(&w, &auth);
+    if (e)
+        return e;
+    struct poa_tx tx = {.chain = poa_le32(chain32),
+                        .nonce = nonce,
+                        .fee = fee,
+                        .valid_until = valid_until,
+                        .ops = *ops,
+                        .auth = poa_written(&w)};
+    poa_address_of_key(type, pk, tx.sender);
+    size_t start = out->n;
+    e = poa_tx_encode(out, &tx);
+    if (e)
+        return e;
+    poa_hash2(POA_DOMAIN_TX, chain32, 32, out->p + start, out->n - start - tx.auth.n - 2, id32);
+    /* The signature is the end of auth, and auth the end of all. */
+    return poa_key_sign(type, sk32, id32, 32, out->p + out->n - POA_SIG_BYTES);
+}
+
+/* --- batches and bodies ------------------------------------------------------------------ */
+
+void poa_batch_digest(struct poa_slice encoded, uint8_t out32[32])
+{
+    size_t sig = encoded.n < POA_SIG_BYTES ? encoded.n : POA_SIG_BYTES;
+    poa_hash(POA_DOMAIN_BATCH, encoded.p, encoded.n - sig, out32);
+}
+
+void poa_batch_sig_digest(const uint8_t chain32[32], const uint8_t digest32[32], uint8_t out32[32])
+{
+    poa_hash2(POA_DOMAIN_BATCH_SIG, chain32, 32, digest32, 32, out32);
+}
+
+void poa_body_hash(struct poa_slice encoded, uint8_t out32[32])
+{
+    poa_hash(POA_DOMAIN_BODY, encoded.p, encoded.n, out32);
+}
+
+int poa_batch_check(const struct poa_suite *suite, const uint8_t chain32[32],
+                    const struct poa_committee *c, struct poa_slice encoded, bool check_txs,
+                    struct poa_batch *out, uint8_t digest32[32], struct poa_tx_view *views,
+                    int *tx_code)
+{
+    uint8_t key[32], signed32[32];
+    struct poa_tx_view view;
+    struct poa_raw_tx raw;
+    int e = poa_batch_decode(encoded, out);
+    if (e)
+        return e;
+    if (out->epoch != c->epoch)
+        return POA_E_EPOCH;
+    e = poa_committee_key(c, out->author, key);
+    if (e)
+        return e;
+    poa_batch_digest(encoded, digest32);
+    poa_batch_sig_digest(chain32, digest32, signed32);
+    e = suite->verify(key, signed32, sizeof signed32, out->sig);
+    if (e)
+        return e;
+    if (tx_code)
+        *tx_code = POA_OK;
+    if (encoded.n > POA_BATCH_BYTES_MAX || !out->txs.count)
+        return POA_E_BATCH_INVALID;
+    struct poa_list_iter it = poa_list_begin(&out->txs);
+    for (uint32_t i = 0; poa_raw_tx_next(&it, &raw); i++) {
+        struct poa_tx_view *v = views ? &views[i] : &view;
+        e = check_txs ? poa_tx_check(chain32, raw.tx, v) : poa_tx_parse(chain32, raw.tx, v);
+        if (e) {
+            if (tx_code)
+                *tx_code = e;
+            return POA_E_BATCH_INVALID;
+        }
+    }
+    return POA_OK;
+}
