@@ -22,7 +22,7 @@ AR      ?= ar
 PREFIX  ?= /usr/local
 JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
 
-MODULES := base vrf session witness ledger consensus device store p2p gateway rpc node cli sim agent vectors
+MODULES := base vrf session witness ledger consensus device store p2p gateway rpc node cli sim agent vectors doc
 # Modules that never see a clock, a socket, a random source, a file or malloc.
 CORE_MODULES ?= vrf session witness ledger consensus device
 
@@ -220,7 +220,7 @@ e2e: ## end-to-end tests: real processes, real sockets, real kills
 check: ## install what is missing, then build and test everything
 	@tools/install-packages.sh build test
 	$(RUN) build:e2e-build build:unit-build build:fuzz-build \
-	    make:format-check make:check-layers make:check-freestanding \
+	    make:format-check make:docs-check make:check-layers make:check-freestanding \
 	    $(patsubst %,script:%,$(wildcard tests/house/*.sh)) \
 	    $(UNIT:%=unit:%) $(FUZZ_PROGRAMS:%=fuzz:%) script:tests/runner/planted.sh $(E2E:%=e2e:%)
 
@@ -240,6 +240,14 @@ cov: ## unit tests with line coverage per module
 
 # --- the house ---------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')
+
+DOC_PAGES := wire errors
+docs: $(O)/poa-doc ## write the reference pages anew from the program's tables
+	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p >docs/$$p.md || exit 1; done
+
+docs-check: $(O)/poa-doc
+	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p | diff -u docs/$$p.md - || \
+	    { echo "docs/$$p.md is not what the tables say: run make docs"; exit 1; }; done
 
 format: ## format every tracked source
 	clang-format -i $(C_FILES)
@@ -294,7 +302,7 @@ help: ## this list
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
 .PHONY: all programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov format format-check \
-    check-includes check-layers check-freestanding devnet install uninstall clean help
+    check-includes check-layers check-freestanding docs docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.
 .SECONDARY:

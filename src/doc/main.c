@@ -1,0 +1,191 @@
+/* poa-doc TOPIC: prints a page of the reference from the tables that the code
+ * is made of, so that the page cannot say anything else. `make docs` writes
+ * them; `make check` compares. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "poa_base.h"
+#include "poa_consensus.h"
+#include "poa_edge.h"
+
+#define PRINTED_MAX 256
+
+/* The payload of a message that has none. */
+static const struct poa_record poa_none_record = {.name = "none"};
+
+/* Each record is shown once, where it is first used. */
+static const struct poa_record *printed[PRINTED_MAX];
+static size_t printed_n;
+
+static bool first_time(const struct poa_record *rec)
+{
+    for (size_t i = 0; i < printed_n; i++)
+        if (printed[i] == rec)
+            return false;
+    POA_ASSERT(printed_n < PRINTED_MAX);
+    printed[printed_n++] = rec;
+    return true;
+}
+
+static void print_type(const struct poa_field *f)
+{
+    switch ((enum poa_kind)f->kind) {
+    case POA_KIND_U8:
+    case POA_KIND_U16:
+    case POA_KIND_U32:
+    case POA_KIND_U64:
+        printf("u%d", 8 << f->kind);
+        if (f->max)
+            printf(", 0..%llu", (unsigned long long)f->max);
+        break;
+    case POA_KIND_FIX:
+        printf("%llu bytes", (unsigned long long)f->max);
+        break;
+    case POA_KIND_BLOB:
+        printf("0..%llu bytes", (unsigned long long)f->max);
+        break;
+    case POA_KIND_LIST:
+        printf("0..%llu × [%s](#%s)", (unsigned long long)f->max, f->sub->name, f->sub->name);
+        break;
+    }
+}
+
+static void print_record(const struct poa_record *rec)
+{
+    if (!first_time(rec))
+        return;
+    size_t fixed = poa_record_fixed_size(rec);
+    uint64_t most = poa_record_max_size(rec);
+    printf("### %s\n\n", rec->name);
+    if (!rec->fields)
+        printf("No bytes.\n\n");
+    else if (fixed)
+        printf("%zu bytes.\n\n", fixed);
+    else if (most)
+        printf("At most %llu bytes.\n\n", (unsigned long long)most);
+    if (!rec->fields)
+        return;
+    printf("| field | type | meaning |\n|---|---|---|\n");
+    for (uint16_t i = 0; i < rec->fields; i++) {
+        printf("| `%s` | ", rec->field[i].name);
+        print_type(&rec->field[i]);
+        printf(" | %s |\n", rec->field[i].doc);
+    }
+    printf("\n");
+    for (uint16_t i = 0; i < rec->fields; i++)
+        if (rec->field[i].kind == POA_KIND_LIST)
+            print_record(rec->field[i].sub);
+}
+
+static void section(const char *title, const char *text)
+{
+    printf("## %s\n\n%s\n\n", title, text);
+}
+
+static int wire(void)
+{
+    printf(
+        "# Wire formats\n\n"
+        "Printed by `poa-doc wire` from the tables in `src/*/poa_*.h`.\n\n"
+        "Fields follow one another in order without padding; integers are little-endian. A\n"
+        "byte string is its length and its bytes, a list its count and its elements; length and\n"
+        "count take the fewest whole bytes (1, 2 or 4) that hold the maximum shown. Only the\n"
+        "canonical encoding is accepted, and nothing may follow the last field.\n\n");
+
+    section("Signed records", "What a device or an auditor needs to judge a block by itself.");
+    static const struct poa_record *const signed_records[] = {
+        &poa_header_record, &poa_committee_record, &poa_vote_record,     &poa_cert_record,
+        &poa_ticket_record, &poa_seal_record,      &poa_evidence_record, &poa_signed_header_record,
+    };
+    for (size_t i = 0; i < sizeof signed_records / sizeof *signed_records; i++)
+        print_record(signed_records[i]);
+
+    section("Transactions", "The id of a transaction, which its keys sign, is "
+                            "BLAKE2b-256(`poa/tx`, chain id ‖ encoding without `auth`).");
+    print_record(&poa_tx_record);
+    print_record(&poa_auth_record);
+    print_record(&poa_policy_record);
+    printf("Operations:\n\n| number | name | record | meaning |\n|---|---|---|---|\n");
+#define ROW(name, number, record, text)                                                            \
+    printf("| 0x%04x | %s | [%s](#%s) | %s |\n", number, #name, #record, #record, text);
+    POA_OPS(ROW)
+#undef ROW
+    printf("\n");
+#define ROW(name, number, record, text) print_record(&poa_##record##_record);
+    POA_OPS(ROW)
+#undef ROW
+
+    section("Blocks and genesis", "A block body lists batches by digest; a batch travels ahead.");
+    print_record(&poa_body_record);
+    print_record(&poa_batch_record);
+    print_record(&poa_genesis_record);
+
+    section("State", "State key = BLAKE2b-256(`poa/state-key`, table number u8 ‖ key).");
+    printf("| number | table | record | key |\n|---|---|---|---|\n");
+#define ROW(name, number, record, key)                                                             \
+    printf("| %d | %s | [%s](#%s) | %s |\n", number, #name, #record, #record, key);
+    POA_STATE_TABLES(ROW)
+#undef ROW
+    printf("\n");
+#define ROW(name, number, record, key) print_record(&poa_##record##_record);
+    POA_STATE_TABLES(ROW)
+#undef ROW
+
+    section("Mesh messages", "Frame types between nodes, inside a session. Priority 0 goes first.");
+    printf("| type | name | priority | record | meaning |\n|---|---|---|---|---|\n");
+#define ROW(name, number, prio, record, text)                                                      \
+    printf("| %d | %s | %d | [%s](#%s) | %s |\n", number, #name, prio, #record, #record, text);
+    POA_MESSAGES(ROW)
+#undef ROW
+    printf("\n");
+#define ROW(name, number, prio, record, text) print_record(&poa_##record##_record);
+    POA_MESSAGES(ROW)
+#undef ROW
+
+    section("Device edge", "Messages between a device and its gateway, inside a session.");
+    printf("| type | name | record | meaning |\n|---|---|---|---|\n");
+#define ROW(name, number, record, text)                                                            \
+    printf("| %d | %s | [%s](#%s) | %s |\n", number, #name, #record, #record, text);
+    POA_EDGE_MESSAGES(ROW)
+#undef ROW
+    printf("\n");
+#define ROW(name, number, record, text) print_record(&poa_##record##_record);
+    POA_EDGE_MESSAGES(ROW)
+#undef ROW
+    return 0;
+}
+
+static int errors(void)
+{
+    static const char *const class_name[] = {
+        [POA_CLASS_NONE] = "none",         [POA_CLASS_CALLER] = "caller",
+        [POA_CLASS_PEER] = "peer",         [POA_CLASS_CORRUPT] = "corrupt",
+        [POA_CLASS_RESOURCE] = "resource", [POA_CLASS_RETRY] = "retry",
+    };
+    printf("# Errors\n\n"
+           "Printed by `poa-doc errors` from `src/base/poa_error.h`. The class says what to do:\n"
+           "`caller` mend the request; `peer` the other side broke the protocol; `corrupt` stored\n"
+           "bytes are damaged; `resource` the machine refused; `retry` the same call may succeed\n"
+           "later.\n\n| number | name | class | meaning |\n|---|---|---|---|\n");
+#define ROW(name, number, class, text)                                                             \
+    printf("| %d | %s | %s | %s |\n", number, #name, class_name[POA_CLASS_##class], text);
+    POA_ERRORS(ROW)
+#undef ROW
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*print)(void);
+    } topics[] = {{"wire", wire}, {"errors", errors}};
+    for (size_t i = 0; argc == 2 && i < sizeof topics / sizeof *topics; i++)
+        if (!strcmp(argv[1], topics[i].name))
+            return topics[i].print() || fflush(stdout) ? 1 : 0;
+    bool help = argc == 2 && !strcmp(argv[1], "--help");
+    fprintf(help ? stdout : stderr, "usage: poa-doc wire|errors\n"
+                                    "Prints a page of the reference from the program's tables.\n");
+    return help ? 0 : 1;
+}
