@@ -10,6 +10,7 @@
  *   d       batch digest             arrival number, height that lists it
  *   h       height, BE               stored_block
  *   r       height, BE               stored_receipts
+ *   k       header hash              height
  *   t       transaction id           height, index in the block (optional)
  *   s       state key                state entry, as of the checkpoint
  *   x       blob kind, hash          expiry, bytes
@@ -175,6 +176,8 @@ POA_MUST_USE int poa_store_get_checkpoint(struct poa_store *s, struct poa_stored
 /* OUT borrows from V. */
 POA_MUST_USE int poa_store_get_block(struct poa_store *s, uint64_t height,
                                      struct poa_store_value *v, struct poa_stored_block *out);
+POA_MUST_USE int poa_store_find_block(struct poa_store *s, const uint8_t hash32[32],
+                                      uint64_t *height);
 POA_MUST_USE int poa_store_get_receipts(struct poa_store *s, uint64_t height,
                                         struct poa_store_value *v, struct poa_stored_receipts *out);
 /* Code of transaction INDEX, by binary search; 0 when it was executed. */

@@ -71,6 +71,19 @@ int poa_store_get_block(struct poa_store *s, uint64_t height, struct poa_store_v
     return rc;
 }
 
+int poa_store_find_block(struct poa_store *s, const uint8_t hash32[32], uint64_t *height)
+{
+    struct key k = key_bytes(SPACE_HASH, hash32, 32);
+    struct poa_store_value v;
+    int rc = store_get(s, SPACE_HASH, &k, &v);
+    if (!rc && v.bytes.n != 8)
+        rc = store_corrupt(s, SPACE_HASH, "an entry");
+    if (!rc)
+        *height = poa_le64(v.bytes.p);
+    poa_store_value_free(&v);
+    return rc;
+}
+
 int poa_store_get_receipts(struct poa_store *s, uint64_t height, struct poa_store_value *v,
                            struct poa_stored_receipts *out)
 {

@@ -15,6 +15,7 @@
     X(BATCH, 'b', "batches")                                                                       \
     X(DIGEST, 'd', "batch index")                                                                  \
     X(BLOCK, 'h', "blocks")                                                                        \
+    X(HASH, 'k', "block index")                                                                    \
     X(RECEIPTS, 'r', "receipts")                                                                   \
     X(TX, 't', "transaction index")                                                                \
     X(STATE, 's', "state")                                                                         \

@@ -259,6 +259,12 @@ int poa_store_put_block(struct poa_store_batch *b, const struct poa_store_block 
         rc = put_encoded(b, &k, &poa_stored_block_record, &r,
                          128 + blk->header.n + blk->body.n + blk->cert.n + blk->fillers.n + w.n);
     }
+    if (!rc) {
+        uint8_t height[8];
+        poa_put_le64(height, blk->height);
+        struct key k = key_bytes(SPACE_HASH, blk->hash, 32);
+        put(b, &k, height, sizeof height);
+    }
     if (!rc && blk->txs)
         rc = put_receipts(b, blk);
     if (!rc && b->store->tx_index)
@@ -467,7 +473,9 @@ static int sweep_block(struct sweep *w, const struct key *k, struct poa_slice va
     while (poa_stored_locator_next(&it, &at))
         erase_batch(w->wb, &at);
     struct key r = key_number(SPACE_RECEIPTS, poa_be64((const uint8_t *)k->p + 1));
+    struct key h = key_bytes(SPACE_HASH, blk.hash, 32);
     erase(w->wb, &r);
+    erase(w->wb, &h);
     return POA_OK;
 }
 

@@ -184,6 +184,9 @@ Test(store, reopens_with_everything)
 
     uint64_t height = 0, first = 0, last = 0;
     uint32_t index = 0;
+    cr_assert_eq(poa_store_find_block(s, (uint8_t[32]){2}, &height), POA_OK);
+    cr_assert_eq(height, 2);
+    cr_assert_eq(poa_store_find_block(s, (uint8_t[32]){3}, &height), POA_E_NOT_FOUND);
     cr_assert_eq(poa_store_find_tx(s, tx[2].id, &height, &index), POA_OK);
     cr_assert_eq(height, 1);
     cr_assert_eq(index, 2);
@@ -379,6 +382,8 @@ Test(store, prune_deletes_blocks_and_batches)
     digest_of(7, d);
     cr_assert_eq(poa_store_get_batch(s, d, &v), POA_E_NOT_FOUND);
     cr_assert_eq(poa_store_get_receipts(s, 7, &v, &r), POA_E_NOT_FOUND);
+    uint64_t height;
+    cr_assert_eq(poa_store_find_block(s, (uint8_t[32]){7}, &height), POA_E_NOT_FOUND);
     digest_of(8, d);
     cr_assert_eq(poa_store_get_batch(s, d, &v), POA_OK);
     poa_store_value_free(&v);
