@@ -1,0 +1,655 @@
+/* poa devnet: the commands, the live line and the final report. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devnet.h"
+
+#define READY_MS        30000
+#define SETTLE_MAX_MS   1500 /* idle, before the load: memory is measured here */
+#define DRAIN_MAX_MS    2000 /* after it: what was accepted becomes final */
+#define SEALING_MS      8000 /* a device that sealed within this long is "sealing" */
+#define COMMITTED_SHARE 0.95
+/* Rewards need a window's tickets or a random slot, a seal, and its settlement. */
+#define REWARDS_AFTER_MS 12000
+
+static volatile sig_atomic_t stopping;
+static void on_signal(int signal)
+{
+    (void)signal;
+    stopping = 1;
+}
+
+static void pause_ms(uint64_t ms)
+{
+    nanosleep(&(struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000}, NULL);
+}
+
+static bool parse_duration(const char *text, uint64_t *ms)
+{
+    char *end = NULL;
+    errno = 0;
+    double v = strtod(text, &end);
+    double unit = strcmp(end, "ms") == 0                 ? 1
+                  : strcmp(end, "s") == 0 || end[0] == 0 ? 1000
+                  : strcmp(end, "m") == 0                ? 60000
+                  : strcmp(end, "h") == 0                ? 3600000
+                                                         : 0;
+    if (end == text || errno != 0 || unit == 0 || !(v > 0) || v * unit > 1e12)
+        return false;
+    *ms = (uint64_t)(v * unit);
+    return true;
+}
+
+/* --- looking at the network ------------------------------------------------------------ */
+
+static const char *const agreement_text[] = {"no", "yes"};
+
+/* Adds a node's latency histogram to H. */
+static void add_latency(struct devnet_process *p, struct poa_histogram *h)
+{
+    json_t *v = devnet_ask(p, "poa_latency_get", NULL);
+    const json_t *buckets = json_object_get(v, "buckets");
+    for (size_t i = 0; i < json_array_size(buckets); i++) {
+        const json_t *row = json_array_get(buckets, i);
+        json_int_t index = json_integer_value(json_array_get(row, 0));
+        const char *count = json_string_value(json_array_get(row, 1));
+        if (index >= 0 && index < POA_HISTOGRAM_BUCKETS && count != NULL) {
+            uint64_t n = strtoull(count, NULL, 10);
+            h->bucket[index] += n;
+            h->count += n;
+        }
+    }
+    uint64_t max_us = cli_number(v, "max_us");
+    if (max_us > h->max_us)
+        h->max_us = max_us;
+    json_decref(v);
+}
+
+static void all_latencies(struct devnet *d, struct poa_histogram *h)
+{
+    memset(h, 0, sizeof *h);
+    for (uint32_t i = 0; i < d->ledgers; i++)
+        add_latency(&d->process[i], h);
+}
+
+/* What the devices did, as the first node that answers has it. */
+struct devices {
+    uint64_t *sealed, *changed_ms; /* by registry index */
+    uint32_t rewarded, sealing, registered;
+};
+
+static bool look_at_devices(struct devnet *d, struct devices *out)
+{
+    uint64_t now = devnet_now_ms();
+    for (size_t k = 0; k < devnet_nodes(d); k++) {
+        uint64_t from = 0;
+        bool more = true;
+        out->rewarded = out->sealing = out->registered = 0;
+        while (more) {
+            json_t *v =
+                devnet_ask(&d->process[k], "poa_devices_list",
+                           json_pack("{s:I, s:i}", "from", (json_int_t)from, "limit", 1000));
+            if (v == NULL)
+                break;
+            const json_t *items = json_object_get(v, "items");
+            for (size_t i = 0; i < json_array_size(items); i++) {
+                const json_t *item = json_array_get(items, i);
+                uint64_t index = cli_number(item, "index"), sealed = cli_number(item, "sealed");
+                out->registered++;
+                out->rewarded += cli_number(item, "earned") > 0;
+                if (index >= d->devices)
+                    continue;
+                if (sealed > out->sealed[index])
+                    out->changed_ms[index] = now;
+                out->sealed[index] = sealed;
+                out->sealing +=
+                    out->changed_ms[index] != 0 && now - out->changed_ms[index] < SEALING_MS;
+            }
+            more = json_is_integer(json_object_get(v, "next"));
+            from = cli_number(v, "next");
+            json_decref(v);
+            if (!more)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Status of every node: heights, and the highest one's counters. */
+struct view {
+    uint64_t height, lowest, slot, txs, anchors, epoch;
+    size_t answered;
+};
+
+static void look(struct devnet *d, struct view *out)
+{
+    memset(out, 0, sizeof *out);
+    out->lowest = UINT64_MAX;
+    for (size_t i = 0; i < devnet_nodes(d); i++) {
+        struct devnet_process *p = &d->process[i];
+        json_t *v = devnet_ask(p, "poa_status", NULL);
+        if (v == NULL)
+            continue;
+        const json_t *state = json_object_get(v, "state");
+        p->height = cli_number(v, "height");
+        if (p->first_block_ms == POA_NEVER && json_is_string(json_object_get(v, "first_block_ms")))
+            p->first_block_ms = cli_number(v, "first_block_ms");
+        out->answered++;
+        if (p->height < out->lowest)
+            out->lowest = p->height;
+        if (p->height >= out->height) {
+            out->height = p->height;
+            out->slot = cli_number(v, "slot");
+            out->txs = cli_number(state, "txs");
+            out->anchors = cli_number(state, "anchors");
+            out->epoch = cli_number(json_object_get(v, "consensus"), "epoch");
+        }
+        json_decref(v);
+    }
+}
+
+/* Whether every node that answers has the same block at the lowest height. */
+static bool agree(struct devnet *d, const struct view *view, uint64_t *height, char hash[65])
+{
+    *height = view->lowest;
+    hash[0] = 0;
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, view->lowest);
+    size_t n = 0;
+    for (size_t i = 0; i < devnet_nodes(d); i++) {
+        json_t *v = devnet_ask(&d->process[i], "poa_block_get", json_pack("{s:s}", "height", text));
+        const char *got = cli_text(v, "hash");
+        bool same = v != NULL && strlen(got) == 64 && (n == 0 || strcmp(got, hash) == 0);
+        if (same)
+            snprintf(hash, 65, "%s", got);
+        else if (v != NULL)
+            fprintf(stderr, "%s has %s at height %s, others %s\n", d->process[i].name, got, text,
+                    hash);
+        else
+            fprintf(stderr, "%s does not give block %s\n", d->process[i].name, text);
+        json_decref(v);
+        if (!same)
+            return false;
+        n++;
+    }
+    return n == devnet_nodes(d);
+}
+
+static bool conserved(struct devnet *d)
+{
+    for (size_t i = 0; i < devnet_nodes(d); i++) {
+        json_t *v = devnet_ask(&d->process[i], "poa_supply_audit", NULL);
+        bool fine = json_is_true(json_object_get(v, "conserved"));
+        json_decref(v);
+        if (!fine) {
+            fprintf(stderr, "%s: the audit of the supply failed\n", d->process[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- starting ------------------------------------------------------------------------------ */
+
+static void print_log_tail(const struct devnet *d, const struct devnet_process *p)
+{
+    char path[512], line[512], last[512] = "(empty)";
+    if (devnet_path(d, path, sizeof path, "%s/log", p->name) != 0)
+        return;
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        snprintf(last, sizeof last, "%.*s", (int)strcspn(line, "\n"), line);
+    if (f != NULL)
+        fclose(f);
+    fprintf(stderr, "%s said: %s\n", p->name, last);
+}
+
+/* Waits until nodes FROM..TO-1 are ready and have a block of this run. */
+static int wait_ready(struct devnet *d, size_t from, size_t to)
+{
+    uint64_t until = devnet_now_ms() + READY_MS;
+    for (size_t i = from; i < to;) {
+        struct devnet_process *p = &d->process[i];
+        if (stopping)
+            return cli_fail("stopped");
+        devnet_watch(d);
+        if (p->pid == 0) {
+            print_log_tail(d, p);
+            return cli_fail("%s did not start", p->name);
+        }
+        if (devnet_now_ms() > until) {
+            print_log_tail(d, p);
+            return cli_fail("%s is not ready after %d s; its log is %s/%s/log", p->name,
+                            READY_MS / 1000, d->dir, p->name);
+        }
+        json_t *v = devnet_ask(p, "poa_status", NULL);
+        bool block = json_is_string(json_object_get(v, "first_block_ms"));
+        bool ready = json_is_true(json_object_get(v, "ready")) && block;
+        if (block && p->first_block_ms == POA_NEVER)
+            p->first_block_ms = cli_number(v, "first_block_ms");
+        json_decref(v);
+        if (ready)
+            i++;
+        else
+            pause_ms(10);
+    }
+    return 0;
+}
+
+static int start_all(struct devnet *d)
+{
+    size_t nodes = devnet_nodes(d);
+    for (size_t i = 0; i < d->ledgers; i++)
+        if (devnet_start(d, &d->process[i]) != 0)
+            return 1;
+    devnet_write_lock(d);
+    int rc = wait_ready(d, 0, d->ledgers);
+    for (size_t i = d->ledgers; i < nodes && rc == 0; i++)
+        rc = devnet_start(d, &d->process[i]);
+    if (rc == 0)
+        rc = wait_ready(d, d->ledgers, nodes);
+    for (size_t i = nodes; i < d->processes && rc == 0; i++)
+        rc = devnet_start(d, &d->process[i]);
+    devnet_write_lock(d);
+    return rc;
+}
+
+static void print_welcome(const struct devnet *d, FILE *to)
+{
+    char url[64] = "", path[DEVNET_PATH_MAX + 8];
+    unsigned port = d->process[0].rpc;
+    if (port != POA_RPC_PORT_DEFAULT)
+        snprintf(url, sizeof url, " --rpc http://127.0.0.1:%u", port);
+    snprintf(path, sizeof path, "%s/keys", d->dir);
+    fprintf(
+        to,
+        "%u ledger servers, %u trusted nodes and %u devices run; RPC is at "
+        "http://127.0.0.1:%u\n\nTry in another shell:\n"
+        "  %s/poa status%s\n"
+        "  %s/poa send bob 1000 --from alice --keys %s%s\n"
+        "  %s/poa devices%s\n\nCtrl-C stops everything; the same command continues the chain.\n",
+        d->ledgers, d->trusted, d->devices, port, d->bin, url, d->bin, path, url, d->bin, url);
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+struct run {
+    struct devnet *d;
+    const struct cli *c;
+    uint64_t for_ms; /* 0: until a signal */
+    double load_tps;
+    struct devnet_load *load;
+    struct devices devices;
+    struct poa_histogram latency, before;
+    uint64_t start_ms;
+    uint64_t rss_idle;
+    uint64_t shown_ms, shown_txs, printed_ms;
+    uint64_t height_at_start;
+};
+
+/* One line: height, slot, finality, tps, devices that seal. */
+static void show(struct run *r)
+{
+    uint64_t now = devnet_now_ms();
+    bool terminal = isatty(2);
+    if (r->shown_ms != 0 && now - r->shown_ms < 1000)
+        return;
+    if (!terminal && r->c->json)
+        return;
+    struct view view;
+    look(r->d, &view);
+    look_at_devices(r->d, &r->devices);
+    all_latencies(r->d, &r->latency);
+    /* Of the last second: the difference of two looks. A restarted node forgets. */
+    struct poa_histogram *last = calloc(1, sizeof *last);
+    double finality_ms = 0;
+    if (last != NULL && r->latency.count > r->before.count) {
+        for (size_t i = 0; i < POA_HISTOGRAM_BUCKETS; i++)
+            if (r->latency.bucket[i] > r->before.bucket[i]) {
+                last->bucket[i] = r->latency.bucket[i] - r->before.bucket[i];
+                last->count += last->bucket[i];
+            }
+        last->max_us = r->latency.max_us;
+        finality_ms = (double)poa_histogram_quantile(last, 0.5) / 1000;
+    }
+    free(last);
+    r->before = r->latency;
+    double tps = r->shown_ms != 0 && view.txs >= r->shown_txs
+                     ? (double)(view.txs - r->shown_txs) * 1000 / (double)(now - r->shown_ms)
+                     : 0;
+    r->shown_ms = now;
+    r->shown_txs = view.txs;
+    if (!terminal && now - r->printed_ms < 5000)
+        return;
+    r->printed_ms = now;
+    char finality[32] = "-";
+    if (finality_ms > 0)
+        snprintf(finality, sizeof finality, "%.1f ms", finality_ms);
+    fprintf(stderr,
+            "%sheight %" PRIu64 "  slot %" PRIu64 "  epoch %" PRIu64
+            "  finality %s  %.0f tx/s  %u of %u devices sealing  %zu of %zu nodes%s",
+            terminal ? "\r\033[K" : "", view.height, view.slot, view.epoch, finality, tps,
+            r->devices.sealing, r->d->devices, view.answered, devnet_nodes(r->d),
+            terminal ? "" : "\n");
+}
+
+static void measure_idle(struct run *r)
+{
+    for (uint32_t i = 0; i < r->d->ledgers; i++) {
+        uint64_t rss = r->d->process[i].pid > 0 ? devnet_rss_bytes(r->d->process[i].pid) : 0;
+        if (rss > r->rss_idle)
+            r->rss_idle = rss;
+    }
+}
+
+/* Until UNTIL_MS of the run, or a signal, or (with WAIT_LOAD) all was offered. */
+static void run_until(struct run *r, uint64_t until_ms, bool wait_load)
+{
+    struct poa_rpc_load_stats s;
+    while (!stopping && (until_ms == 0 || devnet_now_ms() - r->start_ms < until_ms)) {
+        devnet_watch(r->d);
+        show(r);
+        if (wait_load && devnet_load_stats(r->load, &s))
+            return;
+        pause_ms(50);
+    }
+}
+
+static int with_load(struct run *r, uint64_t settle_ms, uint64_t drain_ms)
+{
+    uint64_t count = (uint64_t)(r->load_tps * (double)(r->for_ms - settle_ms - drain_ms) / 1000);
+    int rc = devnet_load_prepare(r->d, count, &r->load);
+    if (rc != 0)
+        return rc;
+    r->start_ms = devnet_now_ms();
+    run_until(r, settle_ms, false);
+    measure_idle(r);
+    rc = devnet_load_start(r->d, r->load, r->load_tps);
+    if (rc == 0) {
+        run_until(r, r->for_ms - drain_ms / 2, true);
+        run_until(r, r->for_ms, false);
+    }
+    return rc;
+}
+
+static int without_load(struct run *r, uint64_t settle_ms)
+{
+    r->start_ms = devnet_now_ms();
+    run_until(r, settle_ms, false);
+    measure_idle(r);
+    run_until(r, r->for_ms, false);
+    return 0;
+}
+
+/* --- the report ---------------------------------------------------------------------------------
+ */
+
+static int report(struct run *r)
+{
+    struct devnet *d = r->d;
+    struct view view;
+    struct poa_rpc_load_stats s;
+    memset(&s, 0, sizeof s);
+    uint64_t committed = 0, ran_ms = devnet_now_ms() - r->start_ms, height = 0;
+    char hash[65] = "";
+    if (r->load != NULL) {
+        /* Nodes that came back late may need a moment more. */
+        uint64_t until = devnet_now_ms() + DRAIN_MAX_MS;
+        do {
+            devnet_load_stats(r->load, &s);
+            committed = devnet_load_committed(d, r->load);
+        } while (committed < s.accepted && devnet_now_ms() < until && (pause_ms(100), true));
+        devnet_load_stop(r->load);
+    }
+    /* A node that was started again has to catch up before it can agree. */
+    uint64_t until = devnet_now_ms() + 10000;
+    do
+        look(d, &view);
+    while (!stopping && (view.answered < devnet_nodes(d) || view.lowest + 500 < view.height) &&
+           devnet_now_ms() < until && (devnet_watch(d), pause_ms(100), true));
+    bool complete = view.answered == devnet_nodes(d);
+    bool agreement = complete && agree(d, &view, &height, hash);
+    bool supply = complete && conserved(d);
+    look_at_devices(d, &r->devices);
+    all_latencies(d, &r->latency);
+    double p50 = (double)poa_histogram_quantile(&r->latency, 0.5) / 1000;
+    double p99 = (double)poa_histogram_quantile(&r->latency, 0.99) / 1000;
+    uint64_t first_block = 0;
+    uint32_t restarts = 0, down = 0;
+    for (size_t i = 0; i < d->processes; i++) {
+        restarts += d->process[i].restarts;
+        down += d->process[i].pid <= 0;
+        if (i < d->ledgers && d->process[i].first_block_ms > first_block)
+            first_block = d->process[i].first_block_ms;
+    }
+
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", d->process[0].rpc);
+    const char *wrong = NULL;
+    if (!complete)
+        wrong = "a node does not answer";
+    else if (!agreement)
+        wrong = "the nodes disagree";
+    else if (!supply)
+        wrong = "the supply is not conserved";
+    else if (view.height <= r->height_at_start)
+        wrong = "no block became final";
+    else if (down > 0)
+        wrong = "a process is not running";
+    else if ((double)committed < COMMITTED_SHARE * (double)s.offered)
+        wrong = "too few of the offered transfers were committed";
+    else if (d->devices > 0 && ran_ms >= REWARDS_AFTER_MS && r->devices.rewarded == 0)
+        wrong = "no device earned anything";
+
+    if (r->c->json) {
+        char *line = json_dumps(
+            json_pack(
+                "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:b, s:I, "
+                "s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}",
+                "healthy", (int)(wrong == NULL), "wrong", wrong != NULL ? wrong : "",
+                "finalized_height", (json_int_t)view.height, "committed_txs", (json_int_t)committed,
+                "offered_txs", (json_int_t)s.offered, "rejected_txs", (json_int_t)s.rejected,
+                "failed_txs", (json_int_t)s.failed, "rerouted_txs", (json_int_t)s.rerouted,
+                "anchors", (json_int_t)view.anchors, "devices_rewarded",
+                (json_int_t)r->devices.rewarded, "finality_ms_p50", p50, "finality_ms_p99", p99,
+                "first_block_ms", (json_int_t)first_block, "rss_idle_bytes",
+                (json_int_t)r->rss_idle, "agreement", (int)agreement, "agreement_height",
+                (json_int_t)height, "agreement_hash", hash, "supply_conserved", (int)supply,
+                "ledgers", (json_int_t)d->ledgers, "trusted", (json_int_t)d->trusted, "devices",
+                (json_int_t)d->devices, "restarts", (json_int_t)restarts, "duration_ms",
+                (json_int_t)ran_ms, "rpc", url),
+            JSON_COMPACT | JSON_REAL_PRECISION(6));
+        if (line == NULL)
+            return cli_fail("out of memory");
+        puts(line);
+        free(line);
+    } else {
+        printf("\nfinalized height   %" PRIu64 " in epoch %" PRIu64 "\n", view.height, view.epoch);
+        if (r->load != NULL)
+            printf("transfers          %" PRIu64 " offered, %" PRIu64 " committed, %" PRIu64
+                   " refused, %" PRIu64 " unanswered\n",
+                   s.offered, committed, s.rejected, s.failed);
+        if (r->latency.count > 0)
+            printf("finality           p50 %.1f ms, p99 %.1f ms, from RPC accept\n", p50, p99);
+        printf("first block        %" PRIu64 " ms after the process started\n"
+               "idle memory        %.1f MiB, the largest ledger server\n"
+               "anchors            %" PRIu64 "\n"
+               "devices rewarded   %u of %u\n"
+               "agreement          %s, at height %" PRIu64 "\n"
+               "supply conserved   %s\n",
+               first_block, (double)r->rss_idle / 1048576, view.anchors, r->devices.rewarded,
+               d->devices, agreement_text[agreement], height, agreement_text[supply]);
+    }
+    if (s.rejected > 0)
+        fprintf(stderr, "first refusal: %s (%s)\n", poa_error_text(s.first_error),
+                poa_error_name(s.first_error));
+    return wrong == NULL ? 0 : cli_fail("devnet: %s; logs are in %s/*/log", wrong, d->dir);
+}
+
+/* --- commands
+ * --------------------------------------------------------------------------------------- */
+
+static int up(struct run *r)
+{
+    struct devnet *d = r->d;
+    struct view view;
+    int rc = start_all(d);
+    if (rc != 0)
+        return rc;
+    look(d, &view);
+    r->height_at_start = d->existed ? view.height : 0;
+    if (!r->c->json)
+        print_welcome(d, stdout);
+    fflush(stdout);
+    r->devices.sealed = calloc(d->devices + 1u, sizeof(uint64_t));
+    r->devices.changed_ms = calloc(d->devices + 1u, sizeof(uint64_t));
+    if (r->devices.sealed == NULL || r->devices.changed_ms == NULL)
+        return cli_fail("out of memory");
+    uint64_t settle = SETTLE_MAX_MS, drain = DRAIN_MAX_MS;
+    if (r->for_ms != 0 && r->for_ms / 6 < settle)
+        settle = r->for_ms / 6;
+    if (r->for_ms != 0 && r->for_ms / 5 < drain)
+        drain = r->for_ms / 5;
+    rc = r->load_tps > 0 ? with_load(r, settle, drain) : without_load(r, settle);
+    if (isatty(2))
+        fputs("\n", stderr);
+    return rc == 0 ? report(r) : rc;
+}
+
+int cli_devnet_up(const struct cli *c)
+{
+    struct run *r = calloc(1, sizeof *r);
+    struct devnet *d = calloc(1, sizeof *d);
+    uint64_t tps = 0;
+    if (r == NULL || d == NULL)
+        return cli_fail("out of memory");
+    r->d = d;
+    r->c = c;
+    int rc = 0;
+    if (c->option[CLI_FOR] != NULL && !parse_duration(c->option[CLI_FOR], &r->for_ms))
+        rc = cli_misuse("--for %s: give a duration like 20s, 5m or 500ms", c->option[CLI_FOR]);
+    else if (c->option[CLI_LOAD] != NULL &&
+             !cli_u64("--load", c->option[CLI_LOAD], 0, 100000, &tps))
+        rc = 2;
+    else if (tps > 0 && (r->for_ms == 0 || r->for_ms > 3600000))
+        rc = cli_misuse("--load signs its transfers beforehand: say for how long with --for, at "
+                        "most 1h");
+    r->load_tps = (double)tps;
+    if (rc == 0) {
+        struct sigaction act;
+        memset(&act, 0, sizeof act);
+        act.sa_handler = on_signal;
+        sigaction(SIGINT, &act, NULL);
+        sigaction(SIGTERM, &act, NULL);
+        sigaction(SIGHUP, &act, NULL);
+        d->lock_fd = -1;
+        rc = devnet_open(d, c);
+        if (rc == 0)
+            rc = up(r);
+        devnet_stop_all(d);
+        devnet_close(d);
+    }
+    devnet_load_free(r->load);
+    free(r->devices.sealed);
+    free(r->devices.changed_ms);
+    free(r);
+    free(d);
+    return rc;
+}
+
+/* The lock file's content; NULL with a line when no devnet runs there. */
+static json_t *running(const struct cli *c, int *fd)
+{
+    const char *dir = c->option[CLI_DATA_DIR] != NULL ? c->option[CLI_DATA_DIR] : "devnet-data";
+    char path[512];
+    snprintf(path, sizeof path, "%s/devnet.lock", dir);
+    *fd = open(path, O_RDWR | O_CLOEXEC);
+    if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) == 0) {
+        if (*fd >= 0)
+            close(*fd);
+        cli_fail("no devnet runs in %s; `poa devnet --data-dir %s` starts one", dir, dir);
+        return NULL;
+    }
+    for (int tries = 0; tries < 100; tries++, pause_ms(20)) {
+        json_t *v = json_load_file(path, 0, NULL);
+        if (v != NULL)
+            return v;
+    }
+    close(*fd);
+    cli_fail("the devnet in %s is starting or stopping", dir);
+    return NULL;
+}
+
+int cli_devnet_down(const struct cli *c)
+{
+    int fd;
+    json_t *v = running(c, &fd);
+    if (v == NULL)
+        return 1;
+    pid_t pid = (pid_t)json_integer_value(json_object_get(v, "pid"));
+    json_decref(v);
+    int rc = 0;
+    if (pid <= 1 || kill(pid, SIGTERM) != 0) {
+        rc = cli_fail("cannot stop process %d: %s", (int)pid, strerror(errno));
+    } else {
+        int tries = 0;
+        while (flock(fd, LOCK_EX | LOCK_NB) != 0 && tries++ < 600)
+            pause_ms(50);
+        rc = tries > 600 ? cli_fail("process %d does not stop", (int)pid) : 0;
+    }
+    close(fd);
+    if (rc == 0 && c->json)
+        return cli_print_json(json_pack("{s:b, s:i}", "stopped", 1, "pid", (int)pid));
+    if (rc == 0)
+        printf("stopped\n");
+    return rc;
+}
+
+int cli_devnet_status(const struct cli *c)
+{
+    int fd;
+    json_t *v = running(c, &fd);
+    if (v == NULL)
+        return 1;
+    close(fd);
+    json_t *list = json_object_get(v, "processes"), *p;
+    size_t i;
+    json_array_foreach(list, i, p)
+    {
+        struct poa_rpc_client *client = NULL;
+        struct poa_why why;
+        json_t *s = NULL;
+        if (cli_text(p, "rpc")[0] == 0)
+            continue;
+        if (poa_rpc_client_new(cli_text(p, "rpc"), 2000, &client, &why) == POA_OK &&
+            poa_rpc_client_call(client, "poa_status", NULL, &s, &why) == POA_OK) {
+            json_object_set_new(p, "height", json_string(cli_text(s, "height")));
+            json_object_set(p, "ready", json_object_get(s, "ready"));
+            json_decref(s);
+        } else {
+            json_object_set_new(p, "ready", json_false());
+        }
+        poa_rpc_client_free(client);
+    }
+    if (c->json)
+        return cli_print_json(v);
+    printf("devnet in %s, process %" PRIu64 "\n", cli_text(v, "dir"), cli_number(v, "pid"));
+    json_array_foreach(list, i, p)
+    {
+        printf("  %-12s pid %-8" PRIu64 " %s", cli_text(p, "name"), cli_number(p, "pid"),
+               cli_text(p, "rpc"));
+        if (json_object_get(p, "height") != NULL)
+            printf("  height %s", cli_text(p, "height"));
+        printf("%s\n", cli_number(p, "pid") == 0 ? "  not running" : "");
+    }
+    json_decref(v);
+    return 0;
+}

@@ -1,0 +1,103 @@
+/* devnet: a whole network on this machine.
+ *
+ *   DIR/devnet.json      what it is made of (sizes, policy, ports)
+ *   DIR/devnet.lock      held while it runs; says who runs it and where they answer
+ *   DIR/genesis.poa      the network's genesis record
+ *   DIR/keys/            every key, without passphrases (a test network)
+ *   DIR/NAME/            one per process: poad.conf or device state, data, log
+ *
+ * devnet_setup.c makes or reads these; devnet_run.c starts, watches and stops
+ * the processes; devnet_load.c offers transfers; devnet.c is the commands.
+ */
+#ifndef POA_CLI_DEVNET_H
+#define POA_CLI_DEVNET_H
+
+#include <sys/types.h>
+
+#include "poa_cli.h"
+#include "poa_ledger.h"
+#include "poa_rpc_json.h"
+
+#define DEVNET_PATH_MAX     400
+#define DEVNET_ACCOUNTS     1024 /* funded, for --load */
+#define DEVNET_LEDGERS_MAX  31
+#define DEVNET_TRUSTED_MAX  16
+#define DEVNET_DEVICES_MAX  2000
+#define DEVNET_ARGUMENTS    24
+#define DEVNET_SLOT_MS      250
+#define DEVNET_FEE_MIN      10
+#define DEVNET_FEE_PER_KIB  10
+#define DEVNET_FAUCET_UNITS 1000000
+
+enum devnet_kind { DEVNET_LEDGER, DEVNET_TRUSTED, DEVNET_DEVICE };
+
+struct devnet_process {
+    enum devnet_kind kind;
+    char name[32];
+    uint8_t key[32];
+    uint16_t mesh, rpc, gateway; /* ports; 0: does not have it */
+    char *argument[DEVNET_ARGUMENTS + 1];
+    int arguments;
+    pid_t pid;                       /* 0: not running */
+    uint64_t started_ms, restart_ms; /* monotonic; RESTART_MS 0: not planned */
+    uint32_t restarts;
+    struct poa_rpc_client *client; /* of nodes */
+    uint64_t height;               /* last heard */
+    uint64_t first_block_ms;       /* of its first start; POA_NEVER: not heard */
+};
+
+struct devnet {
+    char dir[DEVNET_PATH_MAX];
+    char bin[DEVNET_PATH_MAX]; /* where poad and poa-device are */
+    uint32_t ledgers, trusted, devices;
+    enum poa_policy_kind policy;
+    bool existed;
+    uint8_t chain[32];
+    uint8_t load_seed[32];
+    struct devnet_process *process; /* ledgers, then trusted nodes, then devices */
+    size_t processes;
+    int lock_fd;
+};
+
+/* --- devnet_setup.c ---------------------------------------------------------------- */
+
+/* Takes the lock of DIR, makes or reads the network, chooses free ports, writes
+ * the configurations. A line is printed on failure. */
+int devnet_open(struct devnet *d, const struct cli *c);
+void devnet_close(struct devnet *d);
+/* Secret key (BIP340) and address of load account I. */
+void devnet_account(const struct devnet *d, uint32_t i, uint8_t secret32[32],
+                    uint8_t address32[32]);
+size_t devnet_nodes(const struct devnet *d);
+int devnet_path(const struct devnet *d, char *out, size_t n, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* --- devnet_run.c -------------------------------------------------------------------- */
+
+uint64_t devnet_now_ms(void);
+int devnet_start(struct devnet *d, struct devnet_process *p);
+/* Collects processes that ended, and starts nodes that died again after a while.
+ * Returns how many ended unexpectedly in this call. */
+unsigned devnet_watch(struct devnet *d);
+/* SIGTERM to all, SIGKILL to those that do not end. */
+void devnet_stop_all(struct devnet *d);
+/* Answer of a node, without complaints; NULL: none. */
+json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params);
+/* Writes who runs and where into the lock file. */
+void devnet_write_lock(const struct devnet *d);
+uint64_t devnet_rss_bytes(pid_t pid);
+
+/* --- devnet_load.c --------------------------------------------------------------------- */
+
+struct devnet_load;
+/* Asks for the accounts' nonces and signs COUNT transfers. */
+int devnet_load_prepare(struct devnet *d, uint64_t count, struct devnet_load **out);
+int devnet_load_start(struct devnet *d, struct devnet_load *l, double per_second);
+/* True when every transfer was offered and answered. */
+bool devnet_load_stats(const struct devnet_load *l, struct poa_rpc_load_stats *out);
+void devnet_load_stop(struct devnet_load *l);
+/* How many of the accounts' transactions a node has executed since prepare. */
+uint64_t devnet_load_committed(struct devnet *d, const struct devnet_load *l);
+void devnet_load_free(struct devnet_load *l);
+
+#endif

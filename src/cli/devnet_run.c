@@ -1,0 +1,182 @@
+/* The processes of a devnet: start, watch, stop. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devnet.h"
+
+#define STOP_GRACE_MS 5000
+#define RESTART_MS    2000
+
+uint64_t devnet_now_ms(void)
+{
+    return poa_clock_monotonic_ms(poa_clock_system());
+}
+
+int devnet_start(struct devnet *d, struct devnet_process *p)
+{
+    char log[512];
+    if (devnet_path(d, log, sizeof log, "%s/log", p->name) != 0)
+        return 1;
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid < 0)
+        return cli_fail("cannot start %s: %s", p->name, strerror(errno));
+    if (pid == 0) {
+        /* Only async-signal-safe calls: another thread may hold any lock. It dies
+         * with us, even when we are killed; and Ctrl-C reaches us alone. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        setpgid(0, 0);
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGPIPE, SIG_DFL);
+        int in = open("/dev/null", O_RDONLY);
+        int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+            _exit(126);
+        if (in > 2)
+            close(in);
+        if (out > 2)
+            close(out);
+        execv(p->argument[0], p->argument);
+        _exit(127);
+    }
+    setpgid(pid, pid); /* whoever comes first */
+    p->pid = pid;
+    p->started_ms = devnet_now_ms();
+    p->restart_ms = 0;
+    return 0;
+}
+
+static void ended(struct devnet *d, struct devnet_process *p, int status)
+{
+    char how[64];
+    if (WIFSIGNALED(status))
+        snprintf(how, sizeof how, "was killed by signal %d", WTERMSIG(status));
+    else
+        snprintf(how, sizeof how, "ended with code %d", WEXITSTATUS(status));
+    fprintf(stderr, "%s%s %s; its log is %s/%s/log; it starts again in %d s\n",
+            isatty(2) ? "\r\033[K" : "", p->name, how, d->dir, p->name, RESTART_MS / 1000);
+    p->pid = 0;
+    p->restart_ms = devnet_now_ms() + RESTART_MS;
+}
+
+unsigned devnet_watch(struct devnet *d)
+{
+    unsigned n = 0;
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (size_t i = 0; i < d->processes; i++)
+            if (d->process[i].pid == pid) {
+                ended(d, &d->process[i], status);
+                n++;
+            }
+    bool started = false;
+    for (size_t i = 0; i < d->processes; i++) {
+        struct devnet_process *p = &d->process[i];
+        if (p->pid == 0 && p->restart_ms != 0 && devnet_now_ms() >= p->restart_ms) {
+            p->restarts++;
+            started = true;
+            if (devnet_start(d, p) != 0)
+                p->restart_ms = devnet_now_ms() + RESTART_MS;
+        }
+    }
+    if (n > 0 || started)
+        devnet_write_lock(d);
+    return n;
+}
+
+static size_t alive(struct devnet *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->processes; i++) {
+        struct devnet_process *p = &d->process[i];
+        if (p->pid > 0 && (waitpid(p->pid, NULL, WNOHANG) == p->pid || kill(p->pid, 0) != 0))
+            p->pid = 0;
+        n += p->pid > 0;
+    }
+    return n;
+}
+
+void devnet_stop_all(struct devnet *d)
+{
+    /* Devices first, so that gateways see them go rather than drop them. */
+    for (size_t i = d->processes; i-- > 0;)
+        if (d->process[i].pid > 0)
+            kill(d->process[i].pid, SIGTERM);
+    uint64_t until = devnet_now_ms() + STOP_GRACE_MS;
+    while (alive(d) > 0 && devnet_now_ms() < until)
+        nanosleep(&(struct timespec){0, 10 * 1000000}, NULL);
+    for (size_t i = 0; i < d->processes; i++) {
+        struct devnet_process *p = &d->process[i];
+        if (p->pid <= 0)
+            continue;
+        fprintf(stderr, "%s did not end within %d s: killed\n", p->name, STOP_GRACE_MS / 1000);
+        kill(p->pid, SIGKILL);
+        waitpid(p->pid, NULL, 0);
+        p->pid = 0;
+    }
+}
+
+json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params)
+{
+    json_t *v = NULL;
+    struct poa_why why;
+    if (p->pid <= 0) {
+        json_decref(params);
+        return NULL;
+    }
+    return poa_rpc_client_call(p->client, method, params, &v, &why) == POA_OK ? v : NULL;
+}
+
+void devnet_write_lock(const struct devnet *d)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < d->processes; i++) {
+        const struct devnet_process *p = &d->process[i];
+        json_t *item = json_pack("{s:s, s:i, s:i}", "name", p->name, "pid", (int)p->pid, "restarts",
+                                 (int)p->restarts);
+        if (p->rpc != 0) {
+            char url[64];
+            snprintf(url, sizeof url, "http://127.0.0.1:%u", p->rpc);
+            json_object_set_new(item, "rpc", json_string(url));
+        }
+        if (p->gateway != 0)
+            json_object_set_new(item, "gateway", json_integer(p->gateway));
+        json_array_append_new(list, item);
+    }
+    json_t *v =
+        json_pack("{s:i, s:s, s:o}", "pid", (int)getpid(), "dir", d->dir, "processes", list);
+    char *text = v != NULL ? json_dumps(v, JSON_COMPACT) : NULL;
+    json_decref(v);
+    /* In place: the lock is on this file. A reader that meets half of it retries. */
+    if (text == NULL || ftruncate(d->lock_fd, 0) != 0 ||
+        pwrite(d->lock_fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+        cli_fail("cannot write the lock file");
+    free(text);
+}
+
+uint64_t devnet_rss_bytes(pid_t pid)
+{
+    char path[64];
+    unsigned long long total = 0, resident = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return 0;
+    int n = fscanf(f, "%llu %llu", &total, &resident);
+    fclose(f);
+    return n == 2 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}

@@ -1,0 +1,731 @@
+/* What a devnet is made of: keys, genesis, ports, configurations. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devnet.h"
+
+#define ACCOUNT_UNITS  1000000000000u /* of each funded account */
+#define FAUCET_SUPPLY  1000000000000000u
+#define DEVICE_MAKERS  2
+#define WITNESS_MAKER0 100 /* the hardware of ledger server i comes from 100 + i */
+
+int devnet_path(const struct devnet *d, char *out, size_t n, const char *format, ...)
+{
+    int k = snprintf(out, n, "%s/", d->dir);
+    va_list args;
+    va_start(args, format);
+    int m = k >= 0 && (size_t)k < n ? vsnprintf(out + k, n - (size_t)k, format, args) : -1;
+    va_end(args);
+    if (m < 0 || (size_t)(k + m) >= n)
+        return cli_fail("%.200s...: path too long", d->dir);
+    return 0;
+}
+
+size_t devnet_nodes(const struct devnet *d)
+{
+    return (size_t)d->ledgers + d->trusted;
+}
+
+void devnet_account(const struct devnet *d, uint32_t i, uint8_t secret32[32], uint8_t address32[32])
+{
+    uint8_t le[4], pk[32];
+    poa_put_le32(le, i);
+    poa_hash2(POA_DOMAIN_SIM, d->load_seed, 32, le, sizeof le, secret32);
+    /* A hash outside of the group's order has a chance of 2^-128. */
+    int rc = poa_bip340_public(secret32, pk);
+    POA_ASSERT(rc == POA_OK);
+    poa_address_of_key(POA_KEY_BIP340, pk, address32);
+}
+
+/* --- the lock ------------------------------------------------------------------------- */
+
+static int take_lock(struct devnet *d)
+{
+    char path[512];
+    if (devnet_path(d, path, sizeof path, "devnet.lock") != 0)
+        return 1;
+    d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (d->lock_fd < 0)
+        return cli_fail("cannot open %s: %s", path, strerror(errno));
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return cli_fail("a devnet is running in %s; `poa devnet down --data-dir %s` stops it",
+                        d->dir, d->dir);
+    return 0;
+}
+
+/* --- keys -------------------------------------------------------------------------------- */
+
+/* Makes or opens DIR/keys/LABEL.json. */
+static int need_key(const struct devnet *d, const char *label, enum poa_key_kind kind,
+                    enum poa_key_type type, struct poa_keystore_info *info, uint8_t secret32[32])
+{
+    char path[512];
+    struct poa_why why = {{0}};
+    if (devnet_path(d, path, sizeof path, "keys/%s.json", label) != 0)
+        return 1;
+    int rc = poa_keystore_open(path, NULL, info, secret32, &why);
+    if (rc == POA_E_NOT_FOUND && !d->existed) {
+        uint8_t pk[32];
+        rc = poa_key_new(type, secret32, pk);
+        if (rc == POA_OK)
+            rc = poa_keystore_create(path, kind, type, label, secret32, NULL, POA_KEYSTORE_CHEAP,
+                                     info, &why);
+    }
+    return rc == POA_OK ? 0 : cli_fail("%s", why.text[0] ? why.text : poa_error_text(rc));
+}
+
+static int load_seed(struct devnet *d)
+{
+    char path[512], text[66];
+    struct poa_why why = {{0}};
+    struct poa_passphrase line;
+    memset(&line, 0, sizeof line);
+    if (devnet_path(d, path, sizeof path, "keys/load.seed") != 0)
+        return 1;
+    if (!d->existed) {
+        poa_random(d->load_seed, 32);
+        poa_hex(d->load_seed, 32, text);
+        strcpy(text + 64, "\n");
+        if (poa_file_write(path, text, 65, 0600, 0, &why) != POA_OK)
+            return cli_fail("%s", why.text);
+        return 0;
+    }
+    int rc = poa_passphrase_read(path, &line, &why);
+    if (rc == POA_OK && poa_unhex(line.text, d->load_seed, 32) != POA_OK)
+        rc = poa_because(&why, POA_E_TEXT, "%s is damaged", path);
+    return rc == POA_OK ? 0 : cli_fail("%s", why.text);
+}
+
+/* --- genesis --------------------------------------------------------------------------------- */
+
+static int by_address(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+static int by_device(const void *a, const void *b)
+{
+    return memcmp(((const struct poa_op_device *)a)->device,
+                  ((const struct poa_op_device *)b)->device, 32);
+}
+
+/* What a genesis is put together from. */
+struct parts {
+    struct poa_genesis_account *account;
+    uint32_t accounts;
+    struct poa_op_device *device;
+    uint8_t *bytes; /* the encoded lists */
+    struct poa_writer lists;
+};
+
+static void fund(struct parts *p, const uint8_t address32[32], uint64_t units)
+{
+    struct poa_genesis_account *a = &p->account[p->accounts++];
+    memcpy(a->address, address32, 32);
+    a->balance = units;
+}
+
+static int add_makers(const struct devnet *d, struct parts *p, struct poa_list *out,
+                      uint8_t seed[DEVICE_MAKERS][32])
+{
+    static const char *const names[DEVICE_MAKERS] = {"Kettle Works", "Meter & Co"};
+    size_t start = p->lists.n;
+    for (uint32_t i = 0; i < DEVICE_MAKERS + d->ledgers; i++) {
+        char label[32], name[32];
+        uint8_t secret[32];
+        struct poa_keystore_info info;
+        bool devices = i < DEVICE_MAKERS;
+        snprintf(label, sizeof label, "maker-%u",
+                 devices ? i + 1 : WITNESS_MAKER0 + i - DEVICE_MAKERS);
+        snprintf(name, sizeof name, "%s", devices ? names[i] : "Server Works");
+        if (!devices)
+            snprintf(name, sizeof name, "Server Works %u", i - DEVICE_MAKERS + 1);
+        if (need_key(d, label, POA_KEY_NODE, POA_KEY_ED25519, &info, secret) != 0)
+            return 1;
+        if (devices)
+            memcpy(seed[i], secret, 32);
+        poa_wipe(secret, sizeof secret);
+        struct poa_op_maker m;
+        memset(&m, 0, sizeof m);
+        m.maker = devices ? i + 1 : WITNESS_MAKER0 + i - DEVICE_MAKERS;
+        memcpy(m.key, info.pk, 32);
+        m.name = poa_slice(name, strlen(name));
+        if (poa_op_maker_encode(&p->lists, &m) != POA_OK)
+            return cli_fail("genesis: a manufacturer does not fit");
+    }
+    *out = (struct poa_list){poa_slice(p->lists.p + start, p->lists.n - start),
+                             DEVICE_MAKERS + d->ledgers};
+    return 0;
+}
+
+/* Every ledger server with another maker, region and provider, as a committee
+ * should be. */
+static int add_witnesses(const struct devnet *d, struct parts *p, struct poa_list *out)
+{
+    size_t start = p->lists.n;
+    for (uint32_t i = 0; i < d->ledgers; i++) {
+        struct poa_op_witness w;
+        memset(&w, 0, sizeof w);
+        memcpy(w.key, d->process[i].key, 32);
+        w.maker = WITNESS_MAKER0 + i;
+        w.region = (uint16_t)(1 + i);
+        w.provider = 1 + i;
+        poa_address_of_key(POA_KEY_ED25519, w.key, w.payout);
+        w.name = poa_slice(d->process[i].name, strlen(d->process[i].name));
+        if (poa_op_witness_encode(&p->lists, &w) != POA_OK)
+            return cli_fail("genesis: a witness does not fit");
+    }
+    *out = (struct poa_list){poa_slice(p->lists.p + start, p->lists.n - start), d->ledgers};
+    return 0;
+}
+
+/* A device owns its wallet: rewards go to the account of its own key. */
+static int add_devices(const struct devnet *d, struct parts *p, struct poa_list *out,
+                       const uint8_t owner32[32], uint8_t maker_seed[DEVICE_MAKERS][32])
+{
+    static const uint8_t no_chain[32];
+    for (uint32_t i = 0; i < d->devices; i++) {
+        const struct devnet_process *process = &d->process[devnet_nodes(d) + i];
+        struct poa_keystore_info info;
+        uint8_t seed[32];
+        if (need_key(d, process->name, POA_KEY_DEVICE, POA_KEY_ED25519, &info, seed) != 0)
+            return 1;
+        struct poa_op_device *dev = &p->device[i];
+        memset(dev, 0, sizeof *dev);
+        memcpy(dev->device, info.pk, 32);
+        dev->maker = 1 + i % DEVICE_MAKERS;
+        dev->region = (uint16_t)(1 + i % 4);
+        memcpy(dev->owner, owner32, 32);
+        poa_address_of_key(POA_KEY_ED25519, info.pk, dev->payout);
+        poa_device_attest(&poa_suite_ed25519, no_chain, maker_seed[i % DEVICE_MAKERS], seed, dev);
+        poa_wipe(seed, sizeof seed);
+    }
+    if (d->devices > 0)
+        qsort(p->device, d->devices, sizeof p->device[0], by_device);
+    size_t start = p->lists.n;
+    for (uint32_t i = 0; i < d->devices; i++)
+        if (poa_op_device_encode(&p->lists, &p->device[i]) != POA_OK)
+            return cli_fail("genesis: a device does not fit");
+    *out = (struct poa_list){poa_slice(p->lists.p + start, p->lists.n - start), d->devices};
+    return 0;
+}
+
+static int add_accounts(const struct devnet *d, struct parts *p, struct poa_list *out)
+{
+    static const char *const people[] = {"alice", "bob"};
+    struct poa_keystore_info info;
+    uint8_t secret[32], address[32];
+    if (need_key(d, "faucet", POA_KEY_ACCOUNT, POA_KEY_BIP340, &info, secret) != 0)
+        return 1;
+    fund(p, info.address, FAUCET_SUPPLY);
+    for (size_t i = 0; i < sizeof people / sizeof people[0]; i++) {
+        if (need_key(d, people[i], POA_KEY_ACCOUNT, POA_KEY_BIP340, &info, secret) != 0)
+            return 1;
+        fund(p, info.address, ACCOUNT_UNITS);
+    }
+    for (uint32_t i = 0; i < DEVNET_ACCOUNTS; i++) {
+        devnet_account(d, i, secret, address);
+        fund(p, address, ACCOUNT_UNITS);
+    }
+    /* Nodes pay for what they anchor from the account of their own key. */
+    for (size_t i = 0; i < devnet_nodes(d); i++) {
+        poa_address_of_key(POA_KEY_ED25519, d->process[i].key, address);
+        fund(p, address, ACCOUNT_UNITS);
+    }
+    poa_wipe(secret, sizeof secret);
+    qsort(p->account, p->accounts, sizeof p->account[0], by_address);
+    size_t start = p->lists.n;
+    for (uint32_t i = 0; i < p->accounts; i++)
+        if (poa_genesis_account_encode(&p->lists, &p->account[i]) != POA_OK)
+            return cli_fail("genesis: an account does not fit");
+    *out = (struct poa_list){poa_slice(p->lists.p + start, p->lists.n - start), p->accounts};
+    return 0;
+}
+
+/* Fast enough to watch: slots of a quarter second, a window of 8 s, rewards
+ * settled after 4 s. */
+static void set_parameters(const struct devnet *d, struct poa_genesis *g)
+{
+    memset(g, 0, sizeof *g);
+    g->version = 1;
+    g->name = poa_slice("devnet", 6);
+    g->devnet = 1;
+    g->time_ms = poa_clock_wall_ms(poa_clock_system());
+    g->slot_ms = DEVNET_SLOT_MS;
+    g->block_min_ms = 10;
+    g->heartbeat_ms = 200;
+    g->timeout_ms = 300;
+    g->timeout_max_ms = 4000;
+    g->drift_ms = 500;
+    g->epoch_views = 5000;
+    g->policy = (uint8_t)d->policy;
+    g->window_slots = 32;
+    g->seats_per_slot = 3;
+    g->seal_slots = 16;
+    g->subsidy = 1000000;
+    g->miner_bp = 5000;
+    g->sealers_bp = 4000;
+    g->tip = 1000;
+    g->fee_min = DEVNET_FEE_MIN;
+    g->fee_per_kib = DEVNET_FEE_PER_KIB;
+    g->risk_p_ppb = 100000000;
+    g->risk_offline_ppb = 50000000;
+}
+
+static int write_genesis(struct devnet *d, struct parts *p)
+{
+    struct poa_genesis g;
+    struct poa_keystore_info info;
+    struct poa_why why = {{0}};
+    uint8_t maker_seed[DEVICE_MAKERS][32], secret[32], owner[32];
+    set_parameters(d, &g);
+    if (need_key(d, "steering", POA_KEY_ACCOUNT, POA_KEY_BIP340, &info, secret) != 0)
+        return 1;
+    memcpy(g.steering, info.address, 32);
+    if (need_key(d, "treasury", POA_KEY_ACCOUNT, POA_KEY_BIP340, &info, secret) != 0)
+        return 1;
+    memcpy(g.treasury, info.address, 32);
+    if (need_key(d, "owner", POA_KEY_ACCOUNT, POA_KEY_BIP340, &info, secret) != 0)
+        return 1;
+    memcpy(owner, info.address, 32);
+    poa_wipe(secret, sizeof secret);
+    int rc = add_accounts(d, p, &g.accounts);
+    if (rc == 0)
+        rc = add_makers(d, p, &g.makers, maker_seed);
+    if (rc == 0)
+        rc = add_witnesses(d, p, &g.witnesses);
+    if (rc == 0)
+        rc = add_devices(d, p, &g.devices, owner, maker_seed);
+    poa_wipe(maker_seed, sizeof maker_seed);
+    const char *broken = NULL;
+    if (rc == 0 && poa_genesis_check(&g, &broken) != POA_OK)
+        rc = cli_fail("genesis: %s", broken);
+    if (rc != 0)
+        return rc;
+    char path[512];
+    struct poa_writer w = poa_writer_over(p->bytes + p->lists.n, p->lists.cap - p->lists.n);
+    if (devnet_path(d, path, sizeof path, "genesis.poa") != 0)
+        return 1;
+    if (poa_genesis_encode(&w, &g) != POA_OK)
+        return cli_fail("genesis: too large");
+    if (poa_file_write(path, w.p, w.n, 0644, 0, &why) != POA_OK)
+        return cli_fail("%s", why.text);
+    poa_genesis_chain_id(poa_written(&w), d->chain);
+    return 0;
+}
+
+static int make_genesis(struct devnet *d)
+{
+    size_t accounts = DEVNET_ACCOUNTS + devnet_nodes(d) + 16;
+    size_t cap = 2 * (accounts * 48 + (size_t)d->devices * 600 + d->ledgers * 800u + 8192);
+    struct parts p = {calloc(accounts, sizeof *p.account),
+                      0,
+                      calloc(d->devices ? d->devices : 1, sizeof *p.device),
+                      malloc(cap),
+                      {NULL, 0, 0, false}};
+    int rc = 1;
+    if (p.account == NULL || p.device == NULL || p.bytes == NULL) {
+        cli_fail("out of memory");
+    } else {
+        p.lists = poa_writer_over(p.bytes, cap);
+        rc = write_genesis(d, &p);
+    }
+    free(p.account);
+    free(p.device);
+    free(p.bytes);
+    return rc;
+}
+
+static int read_genesis(struct devnet *d)
+{
+    char path[512], *bytes = NULL;
+    size_t n = 0;
+    struct poa_why why = {{0}};
+    if (devnet_path(d, path, sizeof path, "genesis.poa") != 0)
+        return 1;
+    if (poa_file_read(path, (size_t)128 << 20, 0, &bytes, &n, &why) != POA_OK)
+        return cli_fail("%s", why.text);
+    poa_genesis_chain_id(poa_slice(bytes, n), d->chain);
+    free(bytes);
+    return 0;
+}
+
+/* --- ports -------------------------------------------------------------------------------------
+ */
+
+/* A socket bound to PORT of the loopback, or -1: it is busy. */
+static int bind_port(uint16_t port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in a;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_port = htons(port);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+                    bind(fd, (struct sockaddr *)&a, sizeof a) != 0)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* COUNT free ports in a row, from *NEXT on, below the range that the kernel gives
+ * to outgoing connections. They stay bound in HELD until the processes start, so
+ * that no port is chosen twice. */
+struct ports {
+    uint16_t next;
+    int *held;
+    size_t n, cap;
+};
+static uint16_t choose_ports(struct ports *p, uint16_t wanted, unsigned count)
+{
+    for (uint32_t port = wanted != 0 ? wanted : p->next; port + count < 32000; port++) {
+        unsigned got = 0;
+        while (got < count && p->n < p->cap) {
+            int fd = bind_port((uint16_t)(port + got));
+            if (fd < 0)
+                break;
+            p->held[p->n++] = fd;
+            got++;
+        }
+        if (got == count) {
+            if (wanted == 0 || port >= p->next)
+                p->next = (uint16_t)(port + count);
+            return (uint16_t)port;
+        }
+        while (got-- > 0)
+            close(p->held[--p->n]);
+        if (wanted != 0) { /* busy: any other will do */
+            wanted = 0;
+            port = p->next;
+        }
+    }
+    return 0;
+}
+
+/* The same ports as last time where they are free. */
+static int choose_all_ports(struct devnet *d, const json_t *before)
+{
+    size_t nodes = devnet_nodes(d);
+    struct ports p = {POA_RPC_PORT_DEFAULT, malloc(nodes * 4 * sizeof(int)), 0, nodes * 4};
+    int rc = 0;
+    if (p.held == NULL)
+        return cli_fail("out of memory");
+    for (size_t i = 0; i < nodes && rc == 0; i++) {
+        struct devnet_process *n = &d->process[i];
+        const json_t *was = json_object_get(before, n->name);
+        n->rpc = choose_ports(&p, (uint16_t)cli_number(was, "rpc"), 1);
+        rc = n->rpc == 0;
+    }
+    for (size_t i = 0; i < nodes && rc == 0; i++) {
+        struct devnet_process *n = &d->process[i];
+        const json_t *was = json_object_get(before, n->name);
+        n->mesh = choose_ports(&p, (uint16_t)cli_number(was, "mesh"), 2);
+        rc = n->mesh == 0;
+        if (n->kind == DEVNET_TRUSTED && rc == 0) {
+            n->gateway = choose_ports(&p, (uint16_t)cli_number(was, "gateway"), 1);
+            rc = n->gateway == 0;
+        }
+    }
+    while (p.n > 0)
+        close(p.held[--p.n]);
+    free(p.held);
+    return rc == 0 ? 0
+                   : cli_fail("no free port from %d to 32000 on 127.0.0.1", POA_RPC_PORT_DEFAULT);
+}
+
+/* --- configurations ------------------------------------------------------------------------------
+ */
+
+static int write_config(const struct devnet *d, struct devnet_process *p)
+{
+    char path[512], *text = NULL, key[65];
+    size_t n = 0;
+    struct poa_why why = {{0}};
+    FILE *f = open_memstream(&text, &n);
+    if (f == NULL)
+        return cli_fail("out of memory");
+    fprintf(f,
+            "# Written by `poa devnet` at each start.\n"
+            "name = %s\nrole = %s\ndata_dir = %s/%s/data\ngenesis = %s/genesis.poa\n"
+            "key = %s/keys/%s.json\nlisten = 127.0.0.1:%u\nrpc = 127.0.0.1:%u\nworkers = 1\n",
+            p->name, p->kind == DEVNET_LEDGER ? "ledger" : "trusted", d->dir, p->name, d->dir,
+            d->dir, p->name, p->mesh, p->rpc);
+    if (p->gateway != 0)
+        fprintf(f, "gateway = 127.0.0.1:%u\n", p->gateway);
+    if (p == &d->process[0])
+        fprintf(f, "faucet_key = %s/keys/faucet.json\nfaucet_amount = %u\n", d->dir,
+                DEVNET_FAUCET_UNITS);
+    for (uint32_t i = 0; i < d->ledgers; i++)
+        if (&d->process[i] != p) {
+            poa_hex(d->process[i].key, 32, key);
+            fprintf(f, "peer = %s@127.0.0.1:%u\n", key, d->process[i].mesh);
+        }
+    fclose(f);
+    int rc = devnet_path(d, path, sizeof path, "%s", p->name);
+    if (rc == 0)
+        rc = cli_make_dirs(path);
+    if (rc == 0)
+        rc = devnet_path(d, path, sizeof path, "%s/poad.conf", p->name);
+    if (rc == 0 && poa_file_write(path, text, n, 0600, 0, &why) != POA_OK)
+        rc = cli_fail("%s", why.text);
+    free(text);
+    return rc;
+}
+
+static void argument(struct devnet_process *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void argument(struct devnet_process *p, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    POA_ASSERT(p->arguments < DEVNET_ARGUMENTS);
+    if (vasprintf(&p->argument[p->arguments], format, args) < 0)
+        p->argument[p->arguments] = NULL;
+    va_end(args);
+    POA_ASSERT(p->argument[p->arguments] != NULL);
+    p->argument[++p->arguments] = NULL;
+}
+
+static void set_arguments(const struct devnet *d, struct devnet_process *p, size_t device)
+{
+    if (p->kind != DEVNET_DEVICE) {
+        argument(p, "%s/poad", d->bin);
+        argument(p, "--config");
+        argument(p, "%s/%s/poad.conf", d->dir, p->name);
+        return;
+    }
+    /* Devices are spread over the gateways, and know all of them. */
+    argument(p, "%s/poa-device", d->bin);
+    argument(p, "--key");
+    argument(p, "%s/keys/%s.json", d->dir, p->name);
+    argument(p, "--genesis");
+    argument(p, "%s/genesis.poa", d->dir);
+    argument(p, "--state");
+    argument(p, "%s/%s/state", d->dir, p->name);
+    argument(p, "--source");
+    argument(p, "procfs");
+    for (uint32_t i = 0; i < d->trusted && i < 4; i++) {
+        const struct devnet_process *g = &d->process[d->ledgers + (device + i) % d->trusted];
+        char key[65];
+        poa_hex(g->key, 32, key);
+        argument(p, "--gateway");
+        argument(p, "%s@127.0.0.1:%u", key, g->gateway);
+    }
+}
+
+static int write_summary(const struct devnet *d)
+{
+    char path[512];
+    struct poa_why why = {{0}};
+    json_t *ports = json_object();
+    for (size_t i = 0; i < devnet_nodes(d); i++)
+        json_object_set_new(ports, d->process[i].name,
+                            json_pack("{s:i, s:i, s:i}", "rpc", (int)d->process[i].rpc, "mesh",
+                                      (int)d->process[i].mesh, "gateway",
+                                      (int)d->process[i].gateway));
+    json_t *v = json_pack("{s:I, s:I, s:I, s:s, s:o, s:o}", "ledgers", (json_int_t)d->ledgers,
+                          "trusted", (json_int_t)d->trusted, "devices", (json_int_t)d->devices,
+                          "policy", d->policy == POA_POLICY_VRF ? "vrf" : "random", "chain",
+                          poa_json_hex(d->chain, 32), "ports", ports);
+    char *text = v != NULL ? json_dumps(v, JSON_INDENT(2)) : NULL;
+    json_decref(v);
+    if (text == NULL)
+        return cli_fail("out of memory");
+    int rc = devnet_path(d, path, sizeof path, "devnet.json");
+    if (rc == 0 && poa_file_write(path, text, strlen(text), 0644, 0, &why) != POA_OK)
+        rc = cli_fail("%s", why.text);
+    free(text);
+    return rc;
+}
+
+/* --- opening
+ * ---------------------------------------------------------------------------------------- */
+
+/* Option NAME, or what the network was made with, or DEF. */
+static bool size_option(const struct cli *c, enum cli_option option, const char *name,
+                        const json_t *before, uint32_t def, uint32_t min, uint32_t max,
+                        uint32_t *out)
+{
+    uint64_t v = before != NULL ? cli_number(before, name) : def;
+    if (c->option[option] != NULL) {
+        uint64_t want;
+        char text[32];
+        snprintf(text, sizeof text, "--%s", name);
+        if (!cli_u64(text, c->option[option], min, max, &want))
+            return false;
+        if (before != NULL && want != v) {
+            cli_fail("this devnet was made with %" PRIu64 " %s: leave --%s out, or use another "
+                     "--data-dir",
+                     v, name, name);
+            return false;
+        }
+        v = want;
+    }
+    *out = (uint32_t)v;
+    return true;
+}
+
+static bool read_options(struct devnet *d, const struct cli *c, const json_t *before)
+{
+    if (!size_option(c, CLI_LEDGERS, "ledgers", before, 4, 1, DEVNET_LEDGERS_MAX, &d->ledgers) ||
+        !size_option(c, CLI_TRUSTED, "trusted", before, 2, 0, DEVNET_TRUSTED_MAX, &d->trusted) ||
+        !size_option(c, CLI_DEVICES, "devices", before, 20, 0, DEVNET_DEVICES_MAX, &d->devices))
+        return false;
+    if (d->devices > 0 && d->trusted == 0) {
+        cli_fail("devices need a gateway: --trusted 1 or more, or --devices 0");
+        return false;
+    }
+    const char *policy = before != NULL ? cli_text(before, "policy") : "vrf";
+    if (c->option[CLI_POLICY] != NULL) {
+        if (before != NULL && strcmp(policy, c->option[CLI_POLICY]) != 0) {
+            cli_fail("this devnet was made with policy %s: leave --policy out, or use another "
+                     "--data-dir",
+                     policy);
+            return false;
+        }
+        policy = c->option[CLI_POLICY];
+    }
+    if (strcmp(policy, "vrf") != 0 && strcmp(policy, "random") != 0) {
+        cli_fail("--policy is vrf or random");
+        return false;
+    }
+    d->policy = strcmp(policy, "vrf") == 0 ? POA_POLICY_VRF : POA_POLICY_RANDOM;
+    return true;
+}
+
+static int find_programs(struct devnet *d)
+{
+    ssize_t n = readlink("/proc/self/exe", d->bin, sizeof d->bin - 1);
+    if (n <= 0)
+        return cli_fail("cannot tell where poa is: /proc/self/exe: %s", strerror(errno));
+    d->bin[n] = 0;
+    *strrchr(d->bin, '/') = 0;
+    static const char *const programs[] = {"poad", "poa-device"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[DEVNET_PATH_MAX + 16];
+        snprintf(path, sizeof path, "%s/%s", d->bin, programs[i]);
+        if (access(path, X_OK) != 0)
+            return cli_fail("%s is not there: build it with `make`", path);
+    }
+    return 0;
+}
+
+static int make_processes(struct devnet *d)
+{
+    d->processes = devnet_nodes(d) + d->devices;
+    d->process = calloc(d->processes, sizeof *d->process);
+    if (d->process == NULL)
+        return cli_fail("out of memory");
+    for (size_t i = 0; i < d->processes; i++) {
+        struct devnet_process *p = &d->process[i];
+        p->first_block_ms = POA_NEVER;
+        if (i < d->ledgers) {
+            p->kind = DEVNET_LEDGER;
+            snprintf(p->name, sizeof p->name, "ledger-%zu", i);
+        } else if (i < devnet_nodes(d)) {
+            p->kind = DEVNET_TRUSTED;
+            snprintf(p->name, sizeof p->name, "trusted-%zu", i - d->ledgers);
+        } else {
+            p->kind = DEVNET_DEVICE;
+            snprintf(p->name, sizeof p->name, "device-%02zu", i - devnet_nodes(d));
+            continue;
+        }
+        struct poa_keystore_info info;
+        uint8_t secret[32];
+        if (need_key(d, p->name, POA_KEY_NODE, POA_KEY_ED25519, &info, secret) != 0)
+            return 1;
+        poa_wipe(secret, sizeof secret);
+        memcpy(p->key, info.pk, 32);
+    }
+    return 0;
+}
+
+static int prepare(struct devnet *d, const json_t *before)
+{
+    char path[512];
+    if (devnet_path(d, path, sizeof path, "keys") != 0 || cli_make_dirs(path) != POA_OK ||
+        make_processes(d) != 0 || load_seed(d) != 0)
+        return 1;
+    if ((d->existed ? read_genesis(d) : make_genesis(d)) != 0)
+        return 1;
+    if (choose_all_ports(d, json_object_get(before, "ports")) != 0)
+        return 1;
+    for (size_t i = 0; i < d->processes; i++) {
+        struct devnet_process *p = &d->process[i];
+        struct poa_why why = {{0}};
+        char url[64];
+        if (i < devnet_nodes(d)) {
+            snprintf(url, sizeof url, "http://127.0.0.1:%u", p->rpc);
+            if (write_config(d, p) != 0)
+                return 1;
+            if (poa_rpc_client_new(url, 2000, &p->client, &why) != POA_OK)
+                return cli_fail("%s", why.text);
+        } else if (devnet_path(d, path, sizeof path, "%s", p->name) != 0 ||
+                   cli_make_dirs(path) != POA_OK) {
+            return 1;
+        }
+        set_arguments(d, p, i - devnet_nodes(d));
+    }
+    return write_summary(d); /* last: a directory without it is not a devnet yet */
+}
+
+int devnet_open(struct devnet *d, const struct cli *c)
+{
+    char path[512], given[DEVNET_PATH_MAX];
+    memset(d, 0, sizeof *d);
+    d->lock_fd = -1;
+    const char *dir = c->option[CLI_DATA_DIR] != NULL ? c->option[CLI_DATA_DIR] : "devnet-data";
+    if (strlen(dir) >= sizeof given - 1)
+        return cli_fail("--data-dir: path too long");
+    if (cli_make_dirs(dir) != POA_OK)
+        return 1;
+    /* Absolute, because the processes read it too. */
+    char *real = realpath(dir, NULL);
+    if (real == NULL || strlen(real) >= sizeof d->dir) {
+        free(real);
+        return cli_fail("--data-dir %s: %s", dir, real ? "path too long" : strerror(errno));
+    }
+    strcpy(d->dir, real);
+    free(real);
+    if (find_programs(d) != 0 || take_lock(d) != 0 ||
+        devnet_path(d, path, sizeof path, "devnet.json") != 0)
+        return 1;
+    json_error_t error;
+    json_t *before = NULL;
+    d->existed = access(path, F_OK) == 0;
+    if (d->existed && (before = json_load_file(path, JSON_REJECT_DUPLICATES, &error)) == NULL)
+        return cli_fail("%s:%d: %s", path, error.line, error.text);
+    int rc = !read_options(d, c, before);
+    if (rc == 0)
+        rc = prepare(d, before);
+    json_decref(before);
+    return rc;
+}
+
+void devnet_close(struct devnet *d)
+{
+    for (size_t i = 0; i < d->processes && d->process != NULL; i++) {
+        poa_rpc_client_free(d->process[i].client);
+        for (int k = 0; k < d->process[i].arguments; k++)
+            free(d->process[i].argument[k]);
+    }
+    free(d->process);
+    d->process = NULL;
+    if (d->lock_fd >= 0) {
+        if (ftruncate(d->lock_fd, 0) != 0)
+            cli_fail("cannot empty the lock file: %s", strerror(errno));
+        close(d->lock_fd);
+    }
+    poa_wipe(d->load_seed, sizeof d->load_seed);
+}

@@ -1,0 +1,7 @@
+cli_SRC  := table.c common.c keys.c wallet.c query.c vrf.c genesis.c devnet.c devnet_setup.c devnet_run.c devnet_load.c
+cli_DEPS := rpc consensus ledger witness session vrf base
+cli_LIBS := -ljansson
+
+PROGRAMS += poa
+poa_MAIN    := src/cli/main.c
+poa_MODULES := cli $(cli_DEPS)
