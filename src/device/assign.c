@@ -63,15 +63,23 @@ static bool drawn_by_ticket(struct poa_device *d, const struct poa_edge_epoch *e
     return false;
 }
 
+/* As the ledger draws: until seats_per_slot different devices sit. It passes
+ * over suspended devices, which we do not know: after one was drawn, the seat
+ * that falls to somebody else may be ours unknown to us, never the reverse. */
 static bool drawn_at_random(const struct poa_device *d, const struct poa_edge_epoch *e,
                             uint64_t slot)
 {
-    for (uint32_t j = 0; j < d->params.seats_per_slot; j++) {
-        uint32_t index;
+    uint32_t seen[POA_DRAWS_MAX], n = 0;
+    for (uint32_t j = 0; j < POA_DRAWS_MAX && n < d->params.seats_per_slot; j++) {
+        uint32_t index, k = 0;
         uint64_t rank;
         poa_random_seat(d->chain, e->seed, slot, j, e->eligible, &index, &rank);
         if (index == d->index)
             return true;
+        while (k < n && seen[k] != index)
+            k++;
+        if (k == n)
+            seen[n++] = index;
     }
     return false;
 }

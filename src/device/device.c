@@ -385,12 +385,13 @@ static int on_epoch(struct poa_device *d, const struct poa_edge_epoch *m)
 
 /* --- tickets ------------------------------------------------------------------------- */
 
-/* Spreads the devices over the first quarter of a window. */
+/* Spreads the devices over the first quarter of a window, not at its very start:
+ * blocks follow the clock by a little. */
 static uint64_t ticket_jitter_ms(const struct poa_device *d, uint32_t window)
 {
     uint64_t quarter = (uint64_t)d->params.window_slots * d->params.slot_ms / 4;
     uint32_t mix = poa_le32(d->config.key32) ^ (window * UINT32_C(2654435761));
-    return quarter ? mix % quarter : 0;
+    return quarter ? quarter / 4 + mix % (quarter - quarter / 4) : 0;
 }
 
 /* Draws and sends the ticket for the next window when it is time; returns the
@@ -452,7 +453,9 @@ static void on_ticket_result(struct poa_device *d, const struct poa_edge_ticket_
     struct poa_device_event ev = event_of(POA_DEVICE_TICKET_RESULT, -(int)m->code);
     if (d->ticket_open && m->epoch == d->ticket_epoch && m->window == d->ticket_window) {
         d->ticket_open = false;
-        if (poa_error_class(-(int)m->code) == POA_CLASS_RETRY) {
+        /* The chain may be a block behind our clock at the turn of a window. */
+        if (poa_error_class(-(int)m->code) == POA_CLASS_RETRY ||
+            -(int)m->code == POA_E_TICKET_WINDOW) {
             reopen_ticket(d);
             d->ticket_retry_ms = d->now.mono_ms + TICKET_RETRY_MS;
         }

@@ -498,12 +498,14 @@ static void ready_among(uint8_t policy, uint32_t eligible, uint64_t slot)
 static bool random_seat(uint64_t slot, uint32_t eligible)
 {
     struct poa_edge_epoch e = world_epoch(EPOCH_NOW, FIRST, eligible);
-    for (uint32_t j = 0; j < SEATS; j++) {
+    uint64_t others = 0;
+    for (uint32_t j = 0; __builtin_popcountll(others) < SEATS; j++) {
         uint32_t index;
         uint64_t rank;
         poa_random_seat(b.w.chain, e.seed, slot, j, eligible, &index, &rank);
         if (index == 2)
             return true;
+        others |= UINT64_C(1) << index;
     }
     return false;
 }
@@ -647,6 +649,19 @@ Test(device, a_ticket_is_tried_again_when_told_later)
     cr_assert_eq(SAY(&b, TICKET_RESULT, edge_ticket_result, &full), POA_OK);
     bench_poll(&b);
     cr_assert_eq(bench_count(&b, POA_EDGE_TICKET), 0);
+    b.now.mono_ms += b.wait_ms;
+    bench_poll(&b);
+    cr_assert_eq(bench_count(&b, POA_EDGE_TICKET), 1);
+}
+
+Test(device, a_ticket_at_the_turn_of_a_window_is_tried_again)
+{
+    struct poa_edge_ticket_result early = {EPOCH_NOW, 1, -POA_E_TICKET_WINDOW};
+    bench_ready(&b, LATE);
+    bench_poll(&b);
+    b.mails = 0;
+    cr_assert_eq(SAY(&b, TICKET_RESULT, edge_ticket_result, &early), POA_OK);
+    bench_poll(&b);
     b.now.mono_ms += b.wait_ms;
     bench_poll(&b);
     cr_assert_eq(bench_count(&b, POA_EDGE_TICKET), 1);
