@@ -71,7 +71,8 @@ int poa_draw_committee(const struct poa_ledger *l, const struct overlay *o, uint
         }
     /* Whoever chose a key after the seed leaked could grind it: when there is a
      * choice, only those who were in the pool long before take part in it. */
-    if (rule.size && rule.size < n && early >= rule.size)
+    uint32_t size = rule.size ? rule.size : POA_COMMITTEE_MAX;
+    if (size < n && early >= size)
         n = early;
     uint32_t relaxed = poa_committee_draw(&rule, seed, l->candidate, n);
     int e = poa_committee_build(&rule, epoch, l->candidate, n, buffer, out);

@@ -490,6 +490,7 @@ void poa_mining_evidence(struct exec *x, const struct poa_evidence *e)
         struct poa_st_witness witness;
         if (!poa_exec_read(x, POA_STATE_WITNESS, e->author, 32, &witness)) {
             witness.status = 1;
+            witness.until = x->header->epoch;
             poa_exec_put(x, POA_STATE_WITNESS, e->author, 32, &witness);
         }
     }

@@ -349,6 +349,7 @@ POA_RECORD_DECLARE(st_maker, POA_ST_MAKER_TABLE)
     F(U32, provider, 0, _, "hosting provider")                                                     \
     F(FIX, payout, 32, _, "address that fees and tips go to")                                      \
     F(U8, status, 2, _, "0 active, 1 suspended, 2 left")                                           \
+    F(U32, until, 0, _, "when not active: last epoch that it may have been drawn for")             \
     F(BLOB, name, 64, _, "UTF-8 name")                                                             \
     F(BLOB, meta, 255, _, "metadata")
 POA_RECORD_DECLARE(st_witness, POA_ST_WITNESS_TABLE)
