@@ -1,0 +1,286 @@
+/* Command lines from end to end within one process: what goes to standard output,
+ * and the exit code. */
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "poa_cli.h"
+#include "poa_rpc_json.h"
+
+static char dir[64];
+
+static void fresh(void)
+{
+    strcpy(dir, "/tmp/poa-cli-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+    setenv("POA_KEYS", dir, 1);
+    unsetenv("POA_RPC");
+}
+
+static void clean(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    cr_assert_eq(system(command), 0);
+}
+
+/* Runs LINE, words separated by blanks; its standard output goes to OUT. */
+static int run(const char *line, char *out, size_t cap)
+{
+    char text[2048], *words[40] = {(char *)"poa"}, path[128];
+    int n = 1;
+    snprintf(text, sizeof text, "%s", line);
+    for (char *w = strtok(text, " "); w != NULL && n < 39; w = strtok(NULL, " "))
+        words[n++] = strcmp(w, "''") == 0 ? (char *)"" : w;
+    snprintf(path, sizeof path, "%s/out", dir);
+    fflush(stdout);
+    int saved = dup(1);
+    FILE *f = fopen(path, "w+");
+    cr_assert(saved >= 0 && f != NULL);
+    dup2(fileno(f), 1);
+    int rc = cli_main(n, words);
+    fflush(stdout);
+    dup2(saved, 1);
+    close(saved);
+    rewind(f);
+    size_t got = fread(out, 1, cap - 1, f);
+    out[got] = 0;
+    fclose(f);
+    return rc;
+}
+
+static char out[65536];
+
+#define SK "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+#define PK "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+/* RFC 9381, appendix B.3, example 16. */
+#define PI                                                                                         \
+    "8657106690b5526245a92b003bb079ccd1a92130477671f6fc01ad16f26f723f26f8a57ccaed74ee1b190bed1f47" \
+    "9d9727d2d0f9b005a6e456a35d4fb0daab1268a1b0db10836d9826a528ca76567805"
+#define BETA                                                                                       \
+    "90cf1df3b703cce59e2a35b925d411164068269d7b2d29f3301c03dd757876ff66b71dda49d2de59d03450451af0" \
+    "26798e8f81cd2e333de5cdf4f3e140fdd8ae"
+
+Test(cli, vrf, .init = fresh, .fini = clean)
+{
+    cr_expect_eq(run("vrf prove --suite tai --sk " SK " --alpha ''", out, sizeof out), 0);
+    cr_expect_str_eq(out, "pi=" PI "\nbeta=" BETA "\n");
+    cr_expect_eq(run("vrf verify --suite tai --pk " PK " --alpha '' --pi " PI, out, sizeof out), 0);
+    cr_expect_str_eq(out, "beta=" BETA "\n");
+    cr_redirect_stderr();
+    static const char *const bad[] = {
+        "vrf verify --suite tai --pk " PK " --alpha 00 --pi " PI,
+        "vrf verify --suite ell2 --pk " PK " --alpha '' --pi " PI,
+        "vrf verify --suite tai --pk " PK " --alpha '' --pi 00",
+        "vrf verify --suite tai --pk 00 --alpha '' --pi " PI,
+        "vrf verify --suite tai --pk " PK " --alpha '' --pi " PI "00",
+        "vrf verify --suite none --pk " PK " --alpha '' --pi " PI,
+        "vrf verify --suite tai --pk " PK " --alpha ''",
+        "vrf prove --suite tai --sk 00 --alpha ''",
+        "vrf prove --suite tai --sk " SK " --alpha 0",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_expect_eq(run(bad[i], out, sizeof out), 1, "%s", bad[i]);
+        cr_expect_str_eq(out, "");
+    }
+}
+
+Test(cli, every_command_has_help_with_examples, .init = fresh, .fini = clean)
+{
+    static const char *const words[] = {
+#define ROW(words, function, arguments, least, most, options, summary, examples) words,
+        CLI_COMMANDS(ROW)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "%s --help", words[i]);
+        cr_expect_eq(run(line, out, sizeof out), 0, "%s", line);
+        cr_expect_not_null(strstr(out, "examples:\n  poa "), "%s", line);
+        char as_help[65536];
+        snprintf(line, sizeof line, "help %s", words[i]);
+        cr_expect_eq(run(line, as_help, sizeof as_help), 0, "%s", line);
+        cr_expect_str_eq(out, as_help);
+    }
+    cr_expect_eq(run("help", out, sizeof out), 0);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        cr_expect_not_null(strstr(out, words[i]), "%s", words[i]);
+}
+
+Test(cli, misuse_is_exit_code_2, .init = fresh, .fini = clean)
+{
+    cr_redirect_stderr();
+    static const char *const lines[] = {
+        "bogus",
+        "keys",
+        "keys bogus",
+        "keys new",
+        "keys new a b",
+        "keys new a --bogus",
+        "keys new a --kind",
+        "keys new a --kind horse --no-passphrase",
+        "keys new a --type horse --no-passphrase",
+        "keys list --rpc x",
+        "block 5x",
+        "block -- -1",
+        "tx 12",
+        "send poa1x 0 --from a",
+        "send poa1x 1",
+        "devnet --for forever",
+        "devnet --for -5s",
+        "devnet --load 10",
+        "devnet --load 10 --load 11 --for 1s",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_expect_eq(run(lines[i], out, sizeof out), 2, "%s", lines[i]);
+}
+
+Test(cli, keys, .init = fresh, .fini = clean)
+{
+    char line[256], secret[80];
+    cr_expect_eq(run("keys new alice --no-passphrase --json", out, sizeof out), 0);
+    json_t *v = json_loads(out, 0, NULL);
+    cr_assert_not_null(v);
+    cr_expect_str_eq(json_string_value(json_object_get(v, "type")), "bip340");
+    struct stat st;
+    cr_assert_eq(stat(json_string_value(json_object_get(v, "path")), &st), 0);
+    cr_expect_eq(st.st_mode & 0777, 0600);
+    cr_expect_eq(run("keys export alice --output -", secret, sizeof secret), 0);
+    cr_expect_eq(strlen(secret), 65);
+    /* Nothing but export tells the secret. */
+    secret[64] = 0;
+    cr_expect_null(strstr(out, secret));
+    cr_expect_eq(run("keys show alice", out, sizeof out), 0);
+    cr_expect_null(strstr(out, secret));
+
+    snprintf(line, sizeof line, "keys export alice --output %s/secret.hex", dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    snprintf(line, sizeof line, "%s/secret.hex", dir);
+    cr_assert_eq(stat(line, &st), 0);
+    cr_expect_eq(st.st_mode & 0777, 0600);
+
+    /* With a passphrase from a file: import, and open again. */
+    snprintf(line, sizeof line, "%s/pass", dir);
+    FILE *f = fopen(line, "w");
+    cr_assert_not_null(f);
+    fputs("correct horse\n", f);
+    fclose(f);
+    chmod(line, 0600);
+    snprintf(line, sizeof line,
+             "keys import copy --secret-file %s/secret.hex --passphrase-file %s/pass --json", dir,
+             dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    json_t *copy = json_loads(out, 0, NULL);
+    cr_expect_str_eq(json_string_value(json_object_get(copy, "address")),
+                     json_string_value(json_object_get(v, "address")));
+    cr_expect(json_is_true(json_object_get(copy, "passphrase")));
+    json_decref(copy);
+    snprintf(line, sizeof line, "keys export copy --output - --passphrase-file %s/pass", dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    out[64] = 0;
+    cr_expect_str_eq(out, secret);
+    f = fopen(strcat(strcpy(line, dir), "/wrong"), "w");
+    cr_assert_not_null(f);
+    fputs("wrong horse\n", f);
+    fclose(f);
+    chmod(line, 0600);
+    cr_redirect_stderr();
+    snprintf(line, sizeof line, "keys export copy --output - --passphrase-file %s/wrong", dir);
+    cr_expect_eq(run(line, out, sizeof out), 1);
+    cr_expect_eq(run("keys new alice --no-passphrase", out, sizeof out), 1); /* it is there */
+    cr_expect_eq(run("keys show nobody", out, sizeof out), 1);
+    cr_expect_eq(run("keys new ../x --no-passphrase", out, sizeof out), 1);
+    cr_expect_eq(run("keys import x", out, sizeof out), 2);
+    snprintf(line, sizeof line, "%s/wrong", dir);
+    unlink(line);
+    snprintf(line, sizeof line, "%s/pass", dir);
+    unlink(line);
+    cr_expect_eq(run("keys list --json", out, sizeof out), 0);
+    json_t *list = json_loads(out, 0, NULL);
+    cr_expect_eq(json_array_size(list), 2);
+    json_decref(list);
+    json_decref(v);
+}
+
+Test(cli, addresses_say_what_is_wrong, .init = fresh, .fini = clean)
+{
+    cr_redirect_stderr();
+    /* One wrong letter: the checksum tells before anybody is asked. */
+    cr_expect_eq(run("balance poa12p2ps6k0x0mu49ygkxsju8ftw9c2mqze2vjd205nuppekn246d5sxwwxpd", out,
+                     sizeof out),
+                 1);
+    cr_expect_eq(run("balance nobody", out, sizeof out), 1);
+    fflush(stderr);
+    char want[512];
+    snprintf(want, sizeof want,
+             "poa: poa12p2ps6k0x0mu49ygkxsju8ftw9c2mqze2vjd205nuppekn246d5sxwwxpd: %s\n"
+             "poa: nobody is neither an address (poa1...) nor a key here\n",
+             poa_address_fault_text(POA_ADDRESS_CHECKSUM));
+    cr_assert_stderr_eq_str(want);
+}
+
+/* --- genesis ----------------------------------------------------------------------------- */
+
+static json_t *small_genesis(void)
+{
+    struct poa_genesis g;
+    static uint8_t bytes[1024];
+    uint8_t seed[32] = {5};
+    memset(&g, 0, sizeof g);
+    g.version = 1;
+    g.name = poa_slice("test", 4);
+    g.devnet = 1;
+    g.time_ms = 1700000000000u;
+    g.slot_ms = 1000;
+    g.heartbeat_ms = 500;
+    g.timeout_ms = g.timeout_max_ms = 500;
+    g.epoch_views = 100;
+    g.window_slots = 64;
+    g.seats_per_slot = 3;
+    g.seal_slots = 64;
+    g.treasury[0] = 1;
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    struct poa_op_witness witness = {
+        .maker = 1, .region = 1, .provider = 1, .name = poa_slice("w", 1)};
+    poa_ed25519_public(seed, witness.key);
+    cr_assert_eq(poa_op_witness_encode(&w, &witness), POA_OK);
+    g.witnesses = (struct poa_list){poa_written(&w), 1};
+    return poa_json_record(&poa_genesis_record, &g);
+}
+
+Test(cli, genesis, .init = fresh, .fini = clean)
+{
+    char line[256], in[128];
+    json_t *v = small_genesis();
+    snprintf(in, sizeof in, "%s/g.json", dir);
+    cr_assert_eq(json_dump_file(v, in, 0), 0);
+    snprintf(line, sizeof line, "genesis create %s --output %s/g.poa", in, dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    cr_expect_eq(strlen(out), 65);
+    char chain[80];
+    snprintf(line, sizeof line, "genesis check %s/g.poa", dir);
+    cr_expect_eq(run(line, chain, sizeof chain), 0);
+    cr_expect_str_eq(out, chain);
+    snprintf(line, sizeof line, "genesis show %s/g.poa", dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    json_t *shown = json_loads(out, 0, NULL);
+    cr_expect(json_equal(v, shown));
+    json_decref(shown);
+
+    cr_redirect_stderr();
+    snprintf(line, sizeof line, "genesis create %s --output %s/bad.poa", in, dir);
+    json_object_set_new(v, "slot_ms", json_integer(1));
+    cr_assert_eq(json_dump_file(v, in, 0), 0);
+    cr_expect_eq(run(line, out, sizeof out), 1);
+    json_object_set_new(v, "slot_ms", json_integer(1000));
+    json_object_set_new(v, "more", json_integer(1));
+    cr_assert_eq(json_dump_file(v, in, 0), 0);
+    cr_expect_eq(run(line, out, sizeof out), 1);
+    snprintf(line, sizeof line, "genesis check %s", in);
+    cr_expect_eq(run(line, out, sizeof out), 1);
+    json_decref(v);
+}
