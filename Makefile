@@ -105,7 +105,8 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 programs: $(addprefix $(O)/,$(PROGRAMS))
 
 # --- unit tests --------------------------------------------------------------
-# tests/unit/NAME/*.c is one Criterion program per module, $(O)/tests/unit_NAME.
+# tests/unit/NAME/*.c is one Criterion program per module, $(O)/tests/unit_NAME;
+# tests/prop/NAME/*.c, properties over many seeds, another, $(O)/tests/prop_NAME.
 # Criterion's own runner serves release and debug; the other profiles put
 # tests/runner in front of it, because it aborts under TSan and hides leaks.
 # Criterion's assertions with values (criterion/new/assert.h) trip -Wconversion.
@@ -119,21 +120,24 @@ $(O)/tests/runner/%.o: tests/runner/%.c $(O)/tests/.command
 -include $(wildcard $(O)/tests/runner/*.d)
 
 test_modules = $(if $($(1)_TEST_MODULES),$($(1)_TEST_MODULES),$(1) $($(1)_DEPS))
+# $(1) module, $(2) unit or prop
 define test_rules
-$(1)_TEST_OBJ := $$(patsubst tests/unit/%.c,$(O)/tests/unit/%.o,$$(wildcard tests/unit/$(1)/*.c))
-$$(eval $$(call stamp_rules,$(O)/tests/unit/$(1)/.command,$$($(1)_TEST_OBJ) $$(call test_modules,$(1)) $$(call libs,$$(call test_modules,$(1)))))
-$(O)/tests/unit/$(1)/%.o: tests/unit/$(1)/%.c $(O)/tests/.command $(O)/tests/unit/$(1)/.command
+$(1)_$(2)_TEST_OBJ := $$(patsubst tests/$(2)/%.c,$(O)/tests/$(2)/%.o,$$(wildcard tests/$(2)/$(1)/*.c))
+$$(eval $$(call stamp_rules,$(O)/tests/$(2)/$(1)/.command,$$($(1)_$(2)_TEST_OBJ) $$(call test_modules,$(1)) $$(call libs,$$(call test_modules,$(1)))))
+$(O)/tests/$(2)/$(1)/%.o: tests/$(2)/$(1)/%.c $(O)/tests/.command $(O)/tests/$(2)/$(1)/.command
 	@mkdir -p $$(@D)
 	$$(call say,CC)
 	$$(Q)$$(CC) $$(CFLAGS_TEST) $$(foreach d,$$(call test_modules,$(1)),-iquote src/$$(d)) -iquote tests/runner -MMD -MP -c $$< -o $$@
-$(O)/tests/unit_$(1): $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call archives,$$(call test_modules,$(1))) $(O)/tests/.command $(O)/tests/unit/$(1)/.command
+$(O)/tests/$(2)_$(1): $$($(1)_$(2)_TEST_OBJ) $$(RUNNER_OBJ) $$(call archives,$$(call test_modules,$(1))) $(O)/tests/.command $(O)/tests/$(2)/$(1)/.command
 	$$(call say,LINK)
-	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_TEST_OBJ) $$(RUNNER_OBJ) $$(call link,$$(call test_modules,$(1))) -lcriterion
--include $$($(1)_TEST_OBJ:.o=.d)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_$(2)_TEST_OBJ) $$(RUNNER_OBJ) $$(call link,$$(call test_modules,$(1))) -lcriterion
+-include $$($(1)_$(2)_TEST_OBJ:.o=.d)
 endef
 TESTED := $(foreach m,$(MODULES),$(if $(wildcard tests/unit/$(m)/*.c),$(m)))
-$(foreach m,$(TESTED),$(eval $(call test_rules,$(m))))
-UNIT := $(addprefix $(O)/tests/unit_,$(TESTED))
+PROPPED := $(foreach m,$(MODULES),$(if $(wildcard tests/prop/$(m)/*.c),$(m)))
+$(foreach m,$(TESTED),$(eval $(call test_rules,$(m),unit)))
+$(foreach m,$(PROPPED),$(eval $(call test_rules,$(m),prop)))
+UNIT := $(TESTED:%=$(O)/tests/unit_%) $(PROPPED:%=$(O)/tests/prop_%)
 unit-build: $(UNIT)
 
 # Tests of the test machinery: see tests/runner/planted.sh.
