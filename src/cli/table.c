@@ -64,27 +64,30 @@ static void print_help(void)
     printf("\n`poa COMMAND --help` tells more, with examples.\n");
 }
 
+static const struct command *named(const char *words)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].words, words) == 0)
+            return &commands[i];
+    return NULL;
+}
+
 /* The command that the first one or two of ARGV name, and how many it took. */
 static const struct command *find(int argc, char **argv, int *taken)
 {
+    char two[64];
     /* `poa devnet` and `poa devnet --load 5` mean `poa devnet up`. */
-    if (argc >= 1 && strcmp(argv[0], "devnet") == 0 && (argc == 1 || argv[1][0] == '-')) {
-        static char up[] = "devnet up";
-        static char *words[] = {up};
-        const struct command *m = find(1, words, taken);
+    if (strcmp(argv[0], "devnet") == 0 && (argc == 1 || argv[1][0] == '-')) {
         *taken = 1;
-        return m;
+        return named("devnet up");
     }
-    for (int words = argc < 2 ? argc : 2; words > 0; words--) {
-        char name[64];
-        snprintf(name, sizeof name, words == 2 ? "%s %s" : "%s", argv[0], argv[1]);
-        for (size_t i = 0; i < COMMANDS; i++)
-            if (strcmp(commands[i].words, name) == 0) {
-                *taken = words;
-                return &commands[i];
-            }
+    const struct command *m = NULL;
+    if (argc > 1) {
+        snprintf(two, sizeof two, "%s %s", argv[0], argv[1]);
+        m = named(two);
     }
-    return NULL;
+    *taken = m != NULL ? 2 : 1;
+    return m != NULL ? m : named(argv[0]);
 }
 
 /* Lines for the commands that start with WORD; false when there are none. */
