@@ -1,0 +1,462 @@
+/* What the RPC asks of the node. Runs on the RPC thread: reads published
+ * status, the base of the state, and the store. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+#include "poa_version.h"
+
+/* After the node took a block for final, its bytes are there within this. */
+#define STORE_WAIT_MS 2000
+/* A faucet payment that was lost on the way must not block the next ones. */
+#define FAUCET_FORGET_US 10000000u
+
+static void do_status(void *ctx, struct poa_rpc_status *out)
+{
+    struct poa_node *n = ctx;
+    struct node_status s;
+    node_status_get(n, &s);
+    memset(out, 0, sizeof *out);
+    out->version = POA_VERSION;
+    snprintf(out->name, sizeof out->name, "%s", n->name);
+    out->ledger = n->config.ledger;
+    out->trusted = n->config.trusted;
+    memcpy(out->key, n->key, 32);
+    out->core = s.core;
+    out->global = s.global;
+    out->slot = poa_slot_of(&n->genesis, poa_clock_wall_ms(n->clock));
+    out->uptime_ms = (poa_clock_monotonic_us(n->clock) - n->started_us) / 1000;
+    out->first_block_ms = s.first_block_ms;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        out->peers += n->peer[i].known && n->peer[i].up;
+    pthread_mutex_unlock(&n->peers_mutex);
+    if (n->gateway) {
+        struct poa_gateway_stats g;
+        poa_gateway_stats(n->gateway, &g);
+        out->devices = (uint32_t)g.devices;
+        out->packs = g.packs;
+    }
+    pthread_mutex_lock(&n->status_mutex);
+    out->txs_accepted = n->txs_accepted;
+    out->txs_rejected = n->txs_rejected;
+    pthread_mutex_unlock(&n->status_mutex);
+    out->faucet = n->faucet;
+    pthread_mutex_lock(&n->halt_mutex);
+    if (n->halted)
+        snprintf(out->why, sizeof out->why, "halted: %.110s", n->halt_why.text);
+    else if (!s.core.synced)
+        snprintf(out->why, sizeof out->why, "catching up: height %llu",
+                 (unsigned long long)s.core.height);
+    pthread_mutex_unlock(&n->halt_mutex);
+    out->ready = !out->why[0];
+}
+
+static int do_read(void *ctx, enum poa_state_table table, const void *key, size_t key_n,
+                   struct poa_writer *out)
+{
+    struct poa_node *n = ctx;
+    struct poa_slice value;
+    pthread_rwlock_rdlock(&n->state_lock);
+    int rc = poa_ledger_get(n->ledger, POA_STATE_BASE, table, key, key_n, &value);
+    if (!rc)
+        poa_write(out, value.p, value.n);
+    pthread_rwlock_unlock(&n->state_lock);
+    return rc ? rc : out->overflow ? POA_E_BUFFER : POA_OK;
+}
+
+/* --- blocks -------------------------------------------------------------------------- */
+
+struct held_block {
+    struct poa_store_value value;
+    struct poa_tx_result *tx;
+};
+
+/* The transactions that BLK lists, in order; VISIT stops the walk with an error. */
+static int each_tx(struct poa_node *n, const struct poa_stored_block *blk,
+                   int (*visit)(void *ctx, struct poa_slice raw), void *ctx)
+{
+    struct poa_list_iter it = poa_list_begin(&blk->batches);
+    struct poa_stored_locator at;
+    int rc = POA_OK;
+    while (!rc && poa_stored_locator_next(&it, &at)) {
+        struct poa_store_value v;
+        struct poa_batch batch;
+        struct poa_raw_tx tx;
+        rc = poa_store_get_batch_at(n->store, at.number, &v);
+        if (!rc)
+            rc = poa_batch_decode(v.bytes, &batch);
+        if (!rc) {
+            struct poa_list_iter txs = poa_list_begin(&batch.txs);
+            while (!rc && poa_raw_tx_next(&txs, &tx))
+                rc = visit(ctx, tx.tx);
+        }
+        poa_store_value_free(&v);
+    }
+    return rc;
+}
+
+struct ids {
+    struct poa_node *node;
+    struct poa_tx_result *tx;
+    uint32_t n, max;
+};
+
+static int add_id(void *ctx, struct poa_slice raw)
+{
+    struct ids *ids = ctx;
+    struct poa_tx_view view;
+    if (ids->n == ids->max)
+        return POA_E_STORE_CORRUPT;
+    int rc = poa_tx_parse(ids->node->chain, raw, &view);
+    if (!rc)
+        memcpy(ids->tx[ids->n++].id, view.id, 32);
+    return rc;
+}
+
+static int read_results(struct poa_node *n, uint64_t height, const struct poa_stored_block *blk,
+                        struct poa_rpc_block *out)
+{
+    struct poa_store_value v;
+    struct poa_stored_receipts r;
+    int rc = poa_store_get_receipts(n->store, height, &v, &r);
+    if (rc)
+        return rc == POA_E_NOT_FOUND ? POA_OK : rc;
+    struct ids ids = {.node = n, .max = r.txs, .tx = calloc(r.txs + 1u, sizeof *ids.tx)};
+    rc = ids.tx ? each_tx(n, blk, add_id, &ids) : POA_E_NO_MEMORY;
+    struct poa_list_iter it = poa_list_begin(&r.failed);
+    struct poa_stored_failure f;
+    while (!rc && poa_stored_failure_next(&it, &f))
+        if (f.index < ids.n)
+            ids.tx[f.index].code = -(int)f.code;
+    poa_store_value_free(&v);
+    out->tx = ids.tx;
+    out->txs = ids.n;
+    ((struct held_block *)out->hold)->tx = ids.tx;
+    return rc;
+}
+
+static void do_block_free(void *ctx, struct poa_rpc_block *block)
+{
+    struct held_block *h = block->hold;
+    (void)ctx;
+    if (!h)
+        return;
+    poa_store_value_free(&h->value);
+    free(h->tx);
+    free(h);
+    block->hold = NULL;
+}
+
+static int do_block(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out)
+{
+    struct poa_node *n = ctx;
+    struct node_status s;
+    struct poa_stored_block blk;
+    memset(out, 0, sizeof *out);
+    node_status_get(n, &s);
+    if (hash32 && memcmp(hash32, s.core.hash, 32) == 0)
+        height = s.core.height;
+    else if (hash32 && poa_store_find_block(n->store, hash32, &height))
+        return POA_E_NOT_FOUND;
+    if (height > s.core.height)
+        return POA_E_NOT_FOUND;
+    if (height > s.stored)
+        (void)node_wait_stored(n, height, STORE_WAIT_MS);
+    struct held_block *h = calloc(1, sizeof *h);
+    if (!h)
+        return POA_E_NO_MEMORY;
+    out->hold = h;
+    int rc = poa_store_get_block(n->store, height, &h->value, &blk);
+    if (!rc) {
+        memcpy(out->hash, blk.hash, 32);
+        out->header = blk.header;
+        out->body = blk.body;
+        out->cert = blk.cert;
+        rc = read_results(n, height, &blk, out);
+    }
+    if (rc)
+        do_block_free(n, out);
+    return rc;
+}
+
+/* --- transactions -------------------------------------------------------------------------- */
+
+struct nth {
+    uint32_t left;
+    uint8_t *raw;
+    size_t n;
+};
+
+static int take_nth(void *ctx, struct poa_slice raw)
+{
+    struct nth *w = ctx;
+    if (w->left--)
+        return POA_OK;
+    w->raw = malloc(raw.n + 1);
+    if (w->raw)
+        memcpy(w->raw, raw.p, raw.n);
+    w->n = raw.n;
+    return POA_E_EXISTS; /* found: ends the walk */
+}
+
+static int do_tx(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out)
+{
+    struct poa_node *n = ctx;
+    memset(out, 0, sizeof *out);
+    int rc = poa_store_find_tx(n->store, id32, &out->height, &out->index);
+    if (rc == POA_E_NOT_FOUND) {
+        if (node_tracker_has(n->tracker, id32)) {
+            out->state = POA_RPC_TX_PENDING;
+            return POA_OK;
+        }
+        /* It may have become final just now. */
+        struct node_status s;
+        node_status_get(n, &s);
+        if (s.stored < s.core.height)
+            (void)node_wait_stored(n, s.core.height, STORE_WAIT_MS);
+        rc = poa_store_find_tx(n->store, id32, &out->height, &out->index);
+    }
+    if (rc)
+        return rc;
+    out->state = POA_RPC_TX_FINAL;
+    struct poa_store_value v;
+    struct poa_stored_receipts r;
+    rc = poa_store_get_receipts(n->store, out->height, &v, &r);
+    if (!rc)
+        out->code = -(int)poa_store_receipt_code(&r, out->index);
+    poa_store_value_free(&v);
+    struct poa_stored_block blk;
+    struct nth w = {.left = out->index};
+    if (!rc)
+        rc = poa_store_get_block(n->store, out->height, &v, &blk);
+    if (!rc) {
+        rc = each_tx(n, &blk, take_nth, &w);
+        poa_store_value_free(&v);
+    }
+    if (rc == POA_E_EXISTS)
+        rc = POA_OK;
+    out->raw = poa_slice(w.raw, w.raw ? w.n : 0);
+    out->hold = w.raw;
+    return rc;
+}
+
+static void do_tx_free(void *ctx, struct poa_rpc_tx *tx)
+{
+    (void)ctx;
+    free(tx->hold);
+    tx->hold = NULL;
+}
+
+static void submitted(struct node_submission *s)
+{
+    int code = s->check->code[0];
+    poa_rpc_done(s->ctx, code, code ? NULL : s->check->view[0].id);
+}
+
+static void submit(struct poa_node *n, struct poa_slice raw, struct poa_rpc_call *call)
+{
+    uint8_t *bytes = NULL;
+    struct node_submission *s = node_submission_new(n, 1, raw.n, &bytes);
+    if (!s) {
+        poa_rpc_done(call, POA_E_NO_MEMORY, NULL);
+        return;
+    }
+    memcpy(bytes, raw.p, raw.n);
+    s->check->raw[0] = poa_slice(bytes, raw.n);
+    s->local = true;
+    s->accepted_us = poa_clock_monotonic_us(n->clock);
+    s->done = submitted;
+    s->ctx = call;
+    node_submit(s);
+}
+
+static void do_submit(void *ctx, struct poa_slice raw, struct poa_rpc_call *call)
+{
+    submit(ctx, raw, call);
+}
+
+/* --- faucet ----------------------------------------------------------------------------------- */
+
+int node_faucet_open(struct poa_node *n, struct poa_why *why)
+{
+    struct poa_keystore_info info;
+    struct poa_passphrase none = {.n = 0};
+    if (!n->config.faucet_key[0])
+        return POA_OK;
+    if (!n->genesis.devnet)
+        return poa_because(why, POA_E_CONFIG, "faucet_key: only test networks have a faucet");
+    int rc = poa_keystore_open(n->config.faucet_key, &none, &info, n->faucet_secret, why);
+    if (rc)
+        return rc;
+    n->faucet = true;
+    n->faucet_type = info.type;
+    memcpy(n->faucet_address, info.address, 32);
+    return POA_OK;
+}
+
+static uint64_t faucet_nonce(struct poa_node *n)
+{
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    struct poa_st_account account = {.nonce = 0};
+    pthread_rwlock_rdlock(&n->state_lock);
+    int rc = poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, n->faucet_address, 32,
+                             &account);
+    pthread_rwlock_unlock(&n->state_lock);
+    if (rc || account.nonce > n->faucet_next || now_us - n->faucet_us > FAUCET_FORGET_US)
+        n->faucet_next = account.nonce;
+    n->faucet_us = now_us;
+    return n->faucet_next;
+}
+
+static void do_faucet(void *ctx, const uint8_t address32[32], uint64_t amount,
+                      struct poa_rpc_call *call)
+{
+    struct poa_node *n = ctx;
+    if (!n->faucet) {
+        poa_rpc_done(call, POA_E_UNSUPPORTED, NULL);
+        return;
+    }
+    struct poa_op_transfer t = {.amount = amount ? amount : n->config.faucet_amount};
+    uint8_t body[512], ops[600], raw[2048], id[32];
+    struct poa_writer w = poa_writer_over(body, sizeof body);
+    memcpy(t.to, address32, 32);
+    int rc = poa_op_transfer_encode(&w, &t);
+    struct poa_op op = {.kind = POA_OP_TRANSFER, .body = poa_written(&w)};
+    struct poa_writer list = poa_writer_over(ops, sizeof ops);
+    if (!rc)
+        rc = poa_op_encode(&list, &op);
+    struct poa_list all = {.bytes = poa_written(&list), .count = 1};
+    struct poa_writer out = poa_writer_over(raw, sizeof raw);
+    uint64_t nonce = faucet_nonce(n);
+    if (!rc)
+        rc = poa_tx_sign(n->chain, (uint8_t)n->faucet_type, n->faucet_secret, nonce,
+                         poa_fee_min(&n->genesis, sizeof raw), 0, &all, &out, id);
+    if (rc) {
+        poa_rpc_done(call, rc, NULL);
+        return;
+    }
+    n->faucet_next = nonce + 1;
+    submit(n, poa_written(&out), call);
+}
+
+/* --- the rest ------------------------------------------------------------------------------------
+ */
+
+static void do_latency(void *ctx, struct poa_histogram *out)
+{
+    node_tracker_latency(((struct poa_node *)ctx)->tracker, out);
+}
+
+static size_t do_peers(void *ctx, struct poa_rpc_peer *out, size_t max)
+{
+    struct poa_node *n = ctx;
+    size_t count = 0;
+    for (int i = 0; i < POA_P2P_PEERS_MAX && count < max; i++) {
+        struct poa_p2p_stats st;
+        pthread_mutex_lock(&n->peers_mutex);
+        struct node_peer p = n->peer[i];
+        pthread_mutex_unlock(&n->peers_mutex);
+        if (!p.known || poa_p2p_stats(n->p2p, i, &st))
+            continue;
+        struct poa_rpc_peer *o = &out[count++];
+        memset(o, 0, sizeof *o);
+        memcpy(o->key, p.key, 32);
+        snprintf(o->address, sizeof o->address, "%s", p.address);
+        o->connected = st.up || st.inbound;
+        o->outbound = st.up;
+        o->height = p.height;
+        o->sent_bytes = st.bytes_out;
+        o->received_bytes = st.bytes_in;
+    }
+    return count;
+}
+
+static int do_audit(void *ctx, bool *conserved, uint64_t *height)
+{
+    struct poa_node *n = ctx;
+    struct poa_st_global g;
+    pthread_rwlock_rdlock(&n->state_lock);
+    int rc = poa_ledger_audit(n->ledger, conserved);
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    pthread_rwlock_unlock(&n->state_lock);
+    *height = g.height;
+    return rc;
+}
+
+/* X(name, type, "help", expression) */
+#define METRICS(X)                                                                                 \
+    X("poa_core_steps_total", COUNTER, "steps of the core", s.steps)                               \
+    X("poa_checkpoints_total", COUNTER, "states saved", s.checkpoints)                             \
+    X("poa_stored_height", GAUGE, "height up to which blocks can be read", s.stored)               \
+    X("poa_store_writes_total", COUNTER, "groups written", st.writes)                              \
+    X("poa_store_synced_total", COUNTER, "groups made durable", st.synced)                         \
+    X("poa_store_bytes_total", COUNTER, "bytes written to the log", st.bytes)                      \
+    X("poa_store_disk_bytes", GAUGE, "size of the tables", st.disk_bytes)                          \
+    X("poa_io_rounds_total", COUNTER, "fsyncs of the I/O thread", io.rounds)                       \
+    X("poa_io_fsync_seconds_total", COUNTER, "time in them", (double)io.fsync_us_sum / 1e6)        \
+    X("poa_io_fsync_max_seconds", GAUGE, "the longest", (double)io.fsync_us_max / 1e6)             \
+    X("poa_io_queued_bytes", GAUGE, "bytes that wait for the disk", io.queued_bytes)               \
+    X("poa_mesh_connections", GAUGE, "connections to us", p2p.pipes)                               \
+    X("poa_mesh_strangers", GAUGE, "sessions of nodes that are not on the list", p2p.strangers)    \
+    X("poa_mesh_frames_refused_total", COUNTER, "unknown session, replay, damage, rate",           \
+      p2p.frames_refused)
+
+static const char *const class_names[NODE_CLASSES] = {"own", "vote", "block", "bulk", "local"};
+
+static void do_metrics(void *ctx, struct poa_rpc_metrics *m)
+{
+    struct poa_node *n = ctx;
+    struct node_status s;
+    struct poa_store_stats st;
+    struct node_io_stats io;
+    struct poa_p2p_totals p2p;
+    node_status_get(n, &s);
+    poa_store_stats(n->store, &st);
+    node_io_stats(n->io, &io);
+    poa_p2p_totals(n->p2p, &p2p);
+#define METRIC_ROW(name, type, help, value)                                                        \
+    poa_rpc_metric(m, name, POA_METRIC_##type, help, NULL, (double)(value));
+    METRICS(METRIC_ROW)
+#undef METRIC_ROW
+    char label[64];
+    for (int i = 0; i < NODE_CLASSES; i++) {
+        snprintf(label, sizeof label, "class=\"%s\"", class_names[i]);
+        poa_rpc_metric(m, "poa_queue_events", POA_METRIC_GAUGE, "events that wait for the core",
+                       label, (double)node_queue_depth(&n->queue, (enum node_class)i));
+    }
+    for (int i = 0; i < NODE_CLASSES; i++) {
+        snprintf(label, sizeof label, "class=\"%s\"", class_names[i]);
+        poa_rpc_metric(m, "poa_queue_refused_total", POA_METRIC_COUNTER,
+                       "events refused because too many waited", label,
+                       (double)node_queue_refused(&n->queue, (enum node_class)i));
+    }
+    if (n->gateway) {
+        struct poa_gateway_stats g;
+        poa_gateway_stats(n->gateway, &g);
+#define METRIC_KIND_gauge   POA_METRIC_GAUGE
+#define METRIC_KIND_counter POA_METRIC_COUNTER
+#define GATEWAY_ROW(name, kind, help)                                                              \
+    poa_rpc_metric(m, "poa_gateway_" #name, METRIC_KIND_##kind, help, NULL, (double)g.name);
+        POA_GATEWAY_STATS(GATEWAY_ROW)
+#undef GATEWAY_ROW
+    }
+}
+
+void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
+{
+    *out = (struct poa_rpc_backend){.ctx = n,
+                                    .status = do_status,
+                                    .read = do_read,
+                                    .block = do_block,
+                                    .block_free = do_block_free,
+                                    .tx = do_tx,
+                                    .tx_free = do_tx_free,
+                                    .submit = do_submit,
+                                    .faucet = do_faucet,
+                                    .latency = do_latency,
+                                    .peers = do_peers,
+                                    .audit = do_audit,
+                                    .metrics = do_metrics};
+}

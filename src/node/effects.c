@@ -1,0 +1,388 @@
+/* The core thread: one event in, its effects out. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+
+/* Housekeeping: checkpoints by time, pruning, forgiving of faults. */
+#define HOUSE_US 1000000u
+
+static unsigned priority_of(uint16_t type)
+{
+    switch (type) {
+#define PRIORITY_ROW(name, number, prio, record, text)                                             \
+    case (number):                                                                                 \
+        return (prio);
+        POA_MESSAGES(PRIORITY_ROW)
+#undef PRIORITY_ROW
+    default:
+        return POA_P2P_PRIORITIES - 1;
+    }
+}
+
+/* --- sending --------------------------------------------------------------------- */
+
+struct own_message {
+    struct node_event event;
+    uint16_t type;
+    size_t n;
+    uint8_t bytes[];
+};
+
+static void run_own(struct node_event *e, void *ctx)
+{
+    struct poa_node *n = ctx;
+    struct own_message *m = (struct own_message *)e;
+    struct poa_event event = {.kind = POA_EVENT_MESSAGE,
+                              .peer = n->self >= 0 ? (uint16_t)n->self : POA_PEER_OTHER,
+                              .type = m->type,
+                              .bytes = poa_slice(m->bytes, m->n)};
+    (void)node_step(n, &event);
+    free(m);
+}
+
+static void drop_own(struct node_event *e)
+{
+    free(e);
+}
+
+void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes)
+{
+    if (to->others && n->p2p) {
+        int rc = poa_p2p_broadcast(n->p2p, to->set, priority_of(to->type), to->type, bytes);
+        if (rc)
+            POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of %zu bytes is not sent: %s",
+                            to->type, bytes.n, poa_error_text(rc));
+    }
+    if (!to->own)
+        return;
+    struct own_message *m = malloc(sizeof *m + bytes.n);
+    if (!m) {
+        node_halt(n, "out of memory");
+        return;
+    }
+    m->event = (struct node_event){.run = run_own, .drop = drop_own, .bytes = bytes.n};
+    m->type = to->type;
+    m->n = bytes.n;
+    memcpy(m->bytes, bytes.p, bytes.n);
+    if (node_queue_post(&n->queue, NODE_CLASS_OWN, &m->event))
+        free(m);
+}
+
+static void set_of(const struct poa_node *n, const uint8_t members[16], struct node_send *out)
+{
+    for (int i = 0; i < POA_COMMITTEE_MAX; i++) {
+        if (!(members[i / 8] >> (i % 8) & 1))
+            continue;
+        if (i == n->self) {
+            out->own = true;
+        } else if (n->member_peer[i] >= 0) {
+            unsigned at = (unsigned)n->member_peer[i];
+            out->set[at / 8] = (uint8_t)(out->set[at / 8] | 1u << (at % 8));
+            out->others = true;
+        }
+    }
+}
+
+static int do_send(struct poa_node *n, const struct poa_effect *f)
+{
+    struct node_send to = {.type = f->type};
+    set_of(n, f->to, &to);
+    if (!to.own && !to.others)
+        return POA_OK;
+    if (f->wait)
+        return node_io_send(n->io, &to, f->bytes);
+    node_send_now(n, &to, f->bytes);
+    return POA_OK;
+}
+
+/* --- committing ------------------------------------------------------------------- */
+
+static struct node_commit *commit_copy(const struct poa_commit *c)
+{
+    size_t digests = 32 * (size_t)c->batches;
+    size_t fates = c->txs * sizeof(struct poa_store_fate);
+    size_t n = sizeof(struct node_commit) + c->header_bytes.n + c->body.n + c->cert.n +
+               c->fillers.n + digests + fates + 16;
+    struct node_commit *k = malloc(n);
+    if (!k)
+        return NULL;
+    memset(k, 0, sizeof *k);
+    k->bytes = n;
+    struct poa_store_block *b = &k->block;
+    /* What needs alignment first. */
+    struct poa_store_fate *fate = (struct poa_store_fate *)(void *)(k + 1);
+    for (uint32_t i = 0; i < c->txs; i++) {
+        memcpy(fate[i].id, c->tx[i].id, 32);
+        fate[i].code = (uint16_t)-c->tx[i].code;
+    }
+    struct poa_writer w = poa_writer_over((uint8_t *)(fate + c->txs), n - sizeof *k - fates);
+    const struct poa_slice *from[] = {&c->header_bytes, &c->body, &c->cert, &c->fillers};
+    struct poa_slice *to[] = {&b->header, &b->body, &b->cert, &b->fillers};
+    for (size_t i = 0; i < 4; i++) {
+        *to[i] = poa_slice(w.p + w.n, from[i]->n);
+        poa_write(&w, from[i]->p, from[i]->n);
+    }
+    b->batch = (const uint8_t(*)[32])(void *)(w.p + w.n);
+    poa_write(&w, c->batch, digests);
+    POA_ASSERT(!w.overflow);
+    b->height = c->header->height;
+    b->fillers_n = (uint16_t)c->fillers_n;
+    memcpy(b->hash, c->hash, 32);
+    memcpy(b->root, c->root, 32);
+    b->batches = c->batches;
+    b->tx = fate;
+    b->txs = c->txs;
+    return k;
+}
+
+static int do_commit(struct poa_node *n, const struct poa_commit *c)
+{
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    if (n->replaying && c->header->height <= n->replay_stored)
+        return POA_OK;
+    struct node_commit *k = commit_copy(c);
+    if (!k)
+        return POA_E_NO_MEMORY;
+    int rc = node_io_commit(n->io, k);
+    if (rc)
+        return rc;
+    node_tracker_final(n->tracker, c->tx, c->txs, now_us);
+    node_edge_commit(n, c);
+    pthread_mutex_lock(&n->status_mutex);
+    n->status.commits++;
+    if (n->status.first_block_ms == POA_NEVER) {
+        n->status.first_block_ms = (now_us - n->started_us) / 1000;
+        POA_LOG_INFO(NODE, "first block after %llu ms: height %llu",
+                     (unsigned long long)n->status.first_block_ms,
+                     (unsigned long long)c->header->height);
+    }
+    pthread_mutex_unlock(&n->status_mutex);
+    if (poa_log_on(POA_LOG_DEBUG)) {
+        char hash[17];
+        poa_hex(c->hash, 8, hash);
+        POA_LOG_DEBUG(NODE, "final: height %llu, epoch %u, view %llu, %u transactions, hash %s",
+                      (unsigned long long)c->header->height, c->header->epoch,
+                      (unsigned long long)c->header->view, c->txs, hash);
+    }
+    /* Blocks after the checkpoint are the log that the state is replayed from. */
+    uint64_t keep = n->config.keep_blocks;
+    if (keep && c->header->height % 256 == 0 && c->header->height > keep) {
+        uint64_t below = c->header->height - keep;
+        rc = node_io_prune(n->io, below < n->checkpoint_height ? below : n->checkpoint_height);
+    }
+    return rc;
+}
+
+/* --- checkpoints ---------------------------------------------------------------------- */
+
+static int add_entry(void *ctx, const struct poa_entry *e)
+{
+    struct node_checkpoint *c = ctx;
+    size_t need = 36 + e->value.n;
+    if (c->cap - c->n < need) {
+        size_t cap = c->cap ? c->cap : 65536;
+        while (cap - c->n < need)
+            cap *= 2;
+        uint8_t *p = realloc(c->entries, cap);
+        if (!p)
+            return POA_E_NO_MEMORY;
+        c->entries = p;
+        c->cap = cap;
+    }
+    uint8_t *p = c->entries + c->n;
+    memcpy(p, e->key, 32);
+    poa_put_le32(p + 32, (uint32_t)e->value.n);
+    if (e->value.n)
+        memcpy(p + 36, e->value.p, e->value.n);
+    c->n += need;
+    return POA_OK;
+}
+
+void node_checkpoint(struct poa_node *n)
+{
+    struct poa_st_global g;
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    n->checkpoint_us = poa_clock_monotonic_us(n->clock);
+    if (g.height == n->checkpoint_height)
+        return;
+    struct node_checkpoint c = {.at = {.height = g.height}};
+    poa_ledger_root(n->ledger, POA_STATE_BASE, c.at.root);
+    int rc = poa_ledger_changes(n->ledger, add_entry, &c);
+    if (rc) {
+        free(c.entries);
+        node_halt(n, "cannot save the state: %s", poa_error_text(rc));
+        return;
+    }
+    poa_ledger_checkpointed(n->ledger);
+    n->checkpoint_height = g.height;
+    rc = node_io_checkpoint(n->io, &c);
+    if (rc) {
+        node_halt(n, "cannot save the state: %s", poa_error_text(rc));
+        return;
+    }
+    pthread_mutex_lock(&n->status_mutex);
+    n->status.checkpoints++;
+    pthread_mutex_unlock(&n->status_mutex);
+    POA_LOG_DEBUG(NODE, "state of height %llu is being saved: %zu bytes changed",
+                  (unsigned long long)g.height, c.n);
+}
+
+/* --- effects ------------------------------------------------------------------------------ */
+
+static int do_effect(struct poa_node *n, const struct poa_effect *f)
+{
+    switch (f->kind) {
+    case POA_EFFECT_PERSIST:
+        if (f->type == POA_WAL_BATCH)
+            return node_io_batch(n->io, f->seq, f->bytes);
+        return node_io_record(n->io, f->seq, f->type, f->bytes);
+    case POA_EFFECT_SEND:
+        return do_send(n, f);
+    case POA_EFFECT_SUBMIT:
+        node_forward_raw(n->forward, f->type, f->bytes);
+        return POA_OK;
+    case POA_EFFECT_COMMIT:
+        return do_commit(n, f->commit);
+    case POA_EFFECT_CHECK:
+        if (f->type == POA_MSG_BATCH) {
+            node_check_batch(n, f->bytes, f->trusted);
+        } else {
+            struct node_submission *s = NULL;
+            if (!node_submission_from(n, f->bytes, &s)) {
+                s->peer = f->peer;
+                node_submit(s);
+            }
+        }
+        return POA_OK;
+    case POA_EFFECT_RELEASE:
+        node_release(f->token);
+        return POA_OK;
+    case POA_EFFECT_FORGET:
+        return node_io_forget(n->io, f->seq);
+    case POA_EFFECT_BEHIND:
+        if (n->follow)
+            node_follow_behind(n->follow, f->height);
+        return POA_OK;
+    case POA_EFFECT_CONFLICT:
+        POA_LOG_LIMITED(1000, POA_LOG_WARN, NODE,
+                        "evidence: a member signed two conflicting messages (%zu bytes)",
+                        f->bytes.n);
+        return POA_OK;
+    case POA_EFFECT_HALT:
+        node_halt(n, "%s (%s)", f->text ? f->text : "the core stopped", poa_error_name(f->code));
+        return POA_OK;
+    }
+    return POA_E_INVALID;
+}
+
+int node_step(struct poa_node *n, const struct poa_event *event)
+{
+    struct poa_effects effects = {.n = 0};
+    int rc = poa_core_reserve(n->core);
+    if (rc) {
+        node_halt(n, "cannot reserve memory for the next step: %s", poa_error_text(rc));
+        return rc;
+    }
+    int fate = poa_core_step(n->core, event, node_now(n), &effects);
+    n->steps++;
+    for (size_t i = 0; i < effects.n; i++) {
+        rc = do_effect(n, &effects.effect[i]);
+        if (rc) {
+            node_halt(n, "cannot carry out what the core decided: %s", poa_error_text(rc));
+            break;
+        }
+    }
+    if (effects.n)
+        node_publish(n);
+    return fate;
+}
+
+void node_publish(struct poa_node *n)
+{
+    struct poa_core_status core;
+    poa_core_status(n->core, &core);
+    n->self = core.member;
+    if (!n->mapped || core.epoch != n->mapped_epoch) {
+        n->mapped = true;
+        n->mapped_epoch = core.epoch;
+        node_map_peers(n);
+    }
+    struct poa_st_global g;
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    pthread_mutex_lock(&n->status_mutex);
+    n->status.core = core;
+    n->status.steps = n->steps;
+    n->status.global = g;
+    pthread_mutex_unlock(&n->status_mutex);
+}
+
+/* --- peers ---------------------------------------------------------------------------------- */
+
+void node_map_peers(struct poa_node *n)
+{
+    const struct poa_committee *c = poa_core_committee(n->core);
+    struct poa_list_iter it = poa_list_begin(&c->members);
+    struct poa_member m;
+    int i = 0;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int k = 0; k < POA_P2P_PEERS_MAX; k++) {
+        n->peer_member[k] = -1;
+        n->peer[k].member = false;
+    }
+    for (int k = 0; k < POA_COMMITTEE_MAX; k++)
+        n->member_peer[k] = -1;
+    for (; poa_member_next(&it, &m); i++) {
+        int at = -1;
+        if (memcmp(m.key, n->key, 32) == 0 || !n->p2p || poa_p2p_peer_find(n->p2p, m.key, &at))
+            continue;
+        n->member_peer[i] = at;
+        n->peer_member[at] = i;
+        n->peer[at].member = true;
+    }
+    pthread_mutex_unlock(&n->peers_mutex);
+}
+
+/* --- the thread ---------------------------------------------------------------------------------
+ */
+
+static void house(struct poa_node *n, uint64_t now_us)
+{
+    n->house_us = now_us + HOUSE_US;
+    struct poa_core_status s;
+    poa_core_status(n->core, &s);
+    if (s.height >= n->checkpoint_height + n->config.checkpoint_blocks ||
+        now_us - n->checkpoint_us >= n->config.checkpoint_s * UINT64_C(1000000))
+        node_checkpoint(n);
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        n->peer[i].faults -= (n->peer[i].faults + 59) / 60;
+    pthread_mutex_unlock(&n->peers_mutex);
+}
+
+void *node_core_thread(void *arg)
+{
+    struct poa_node *n = arg;
+    for (;;) {
+        uint64_t deadline = poa_core_deadline_us(n->core);
+        struct node_wakeup w;
+        node_queue_wait(&n->queue, deadline < n->house_us ? deadline : n->house_us, &w);
+        if (w.stop)
+            break;
+        if (w.has_persisted) {
+            struct poa_event e = {.kind = POA_EVENT_PERSISTED, .seq = w.persisted};
+            (void)node_step(n, &e);
+        }
+        if (w.event)
+            w.event->run(w.event, n);
+        uint64_t now_us = poa_clock_monotonic_us(n->clock);
+        if (poa_core_deadline_us(n->core) <= now_us) {
+            struct poa_event e = {.kind = POA_EVENT_TICK};
+            (void)node_step(n, &e);
+        }
+        if (now_us >= n->house_us)
+            house(n, now_us);
+    }
+    node_checkpoint(n);
+    return NULL;
+}

@@ -1,0 +1,244 @@
+/* Following: finalized blocks from a server, by long polling. A follower does
+ * nothing else; a member does it while others are ahead of it. While one
+ * answer is executed, the next one is already asked for. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "node.h"
+
+#define RETRY_MS 100
+
+struct node_follow {
+    struct poa_node *node;
+    pthread_t thread;
+    bool runs;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool stop;
+    uint64_t target; /* members: follow up to here */
+    /* The request under way, and its answer. */
+    bool asked, answered;
+    int server, error;
+    uint8_t *bytes;
+    size_t bytes_n;
+    /* The bundle that the core works on. */
+    bool applying;
+    int applied_error;
+    uint64_t applying_last;
+};
+
+static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice bytes)
+{
+    struct node_follow *f = ctx;
+    uint8_t *copy = NULL;
+    if (!error && type != POA_MSG_ANS_FOLLOW)
+        error = POA_E_INVALID;
+    if (!error) {
+        copy = malloc(bytes.n + 1);
+        if (copy)
+            memcpy(copy, bytes.p, bytes.n);
+        else
+            error = POA_E_NO_MEMORY;
+    }
+    pthread_mutex_lock(&f->mutex);
+    f->answered = true;
+    f->error = error;
+    f->bytes = copy;
+    f->bytes_n = bytes.n;
+    pthread_cond_broadcast(&f->cond);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+/* --- applying --------------------------------------------------------------------------- */
+
+static void applied(struct node_bundle *b, int code)
+{
+    struct node_follow *f = b->node->follow;
+    node_bundle_free(b);
+    pthread_mutex_lock(&f->mutex);
+    f->applying = false;
+    f->applied_error = code;
+    pthread_cond_broadcast(&f->cond);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+static void run_bundle(struct node_event *e, void *ctx)
+{
+    struct node_bundle *b = (struct node_bundle *)e;
+    struct poa_event event = node_bundle_event(b);
+    int rc = node_step(ctx, &event);
+    /* One block at a time: what is more urgent comes in between. */
+    if (rc == POA_E_AGAIN && !node_queue_post(&b->node->queue, NODE_CLASS_OWN, e))
+        return;
+    b->done(b, rc);
+}
+
+static void drop_bundle(struct node_event *e)
+{
+    struct node_bundle *b = (struct node_bundle *)e;
+    b->done(b, POA_E_CLOSED);
+}
+
+static void bundle_parsed(struct node_check *c)
+{
+    struct node_bundle *b = c->ctx;
+    node_bundle_parsed(b);
+    b->event = (struct node_event){.run = run_bundle, .drop = drop_bundle, .bytes = b->bytes_n};
+    (void)!node_queue_post(&b->node->queue, NODE_CLASS_OWN, &b->event);
+}
+
+/* With the mutex. Starts work on the answer; false when it was empty or bad. */
+static int apply(struct node_follow *f)
+{
+    struct node_bundle *b = NULL;
+    int rc = node_bundle_open(f->node, f->bytes, f->bytes_n, &b);
+    f->bytes = NULL;
+    if (rc)
+        return rc;
+    if (!b->first) {
+        node_bundle_free(b);
+        return POA_E_AGAIN;
+    }
+    b->done = applied;
+    b->check->done = bundle_parsed;
+    f->applying = true;
+    f->applying_last = b->last;
+    if (node_workers_check(f->node->workers, b->check)) {
+        f->applying = false;
+        node_bundle_free(b);
+        return POA_E_FULL;
+    }
+    return POA_OK;
+}
+
+/* --- the loop ------------------------------------------------------------------------------- */
+
+static void nap(struct node_follow *f, uint32_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += (long)ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&f->cond, &f->mutex, &t);
+}
+
+static bool active(struct node_follow *f, const struct node_status *s)
+{
+    return s->core.member < 0 || f->target > s->core.height;
+}
+
+/* With the mutex; gives it up meanwhile. */
+static int ask(struct node_follow *f, uint64_t after)
+{
+    uint8_t buffer[16];
+    struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
+    struct poa_follow r = {.after = after, .max_bytes = NODE_BUNDLE_BYTES};
+    f->asked = true;
+    f->answered = false;
+    pthread_mutex_unlock(&f->mutex);
+    int rc = poa_follow_encode(&w, &r);
+    int server = node_pick_server(f->node, f->server);
+    if (!rc)
+        rc = server < 0 ? POA_E_CLOSED
+                        : poa_p2p_request(f->node->p2p, server, POA_MSG_REQ_FOLLOW, poa_written(&w),
+                                          NODE_FOLLOW_WAIT_MS + NODE_REQUEST_MS, answer_came, f);
+    pthread_mutex_lock(&f->mutex);
+    f->server = server;
+    if (rc)
+        f->asked = false;
+    return rc;
+}
+
+static void *follow_thread(void *arg)
+{
+    struct node_follow *f = arg;
+    int avoid = -1;
+    pthread_mutex_lock(&f->mutex);
+    while (!f->stop) {
+        struct node_status s;
+        node_status_get(f->node, &s);
+        if (f->asked && f->answered && !f->applying) {
+            f->asked = f->answered = false;
+            int rc = f->error ? f->error : f->applied_error ? f->applied_error : apply(f);
+            free(f->bytes);
+            f->bytes = NULL;
+            f->applied_error = POA_OK;
+            if (rc && rc != POA_E_AGAIN) {
+                POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
+                avoid = f->server;
+                nap(f, RETRY_MS);
+            }
+            continue;
+        }
+        if (!f->asked && active(f, &s)) {
+            uint64_t after = f->applying ? f->applying_last : s.core.height;
+            f->server = avoid;
+            if (ask(f, after))
+                nap(f, RETRY_MS);
+            else
+                avoid = -1;
+            continue;
+        }
+        if (f->asked || f->applying)
+            pthread_cond_wait(&f->cond, &f->mutex);
+        else
+            nap(f, 500);
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return NULL;
+}
+
+void node_follow_behind(struct node_follow *f, uint64_t height)
+{
+    pthread_mutex_lock(&f->mutex);
+    if (height > f->target) {
+        f->target = height;
+        pthread_cond_broadcast(&f->cond);
+    }
+    pthread_mutex_unlock(&f->mutex);
+}
+
+int node_follow_start(struct poa_node *n)
+{
+    struct node_follow *f = calloc(1, sizeof *f);
+    if (!f)
+        return POA_E_NO_MEMORY;
+    f->node = n;
+    f->server = -1;
+    pthread_mutex_init(&f->mutex, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    n->follow = f;
+    int rc = node_thread(&f->thread, NODE_SMALL_STACK, follow_thread, f);
+    f->runs = !rc;
+    return rc;
+}
+
+void node_follow_stop(struct node_follow *f)
+{
+    if (!f || !f->runs)
+        return;
+    pthread_mutex_lock(&f->mutex);
+    f->stop = true;
+    pthread_cond_broadcast(&f->cond);
+    pthread_mutex_unlock(&f->mutex);
+    pthread_join(f->thread, NULL);
+    f->runs = false;
+}
+
+/* After the mesh is closed and the queue is empty: nobody calls back. */
+void node_follow_free(struct node_follow *f)
+{
+    if (!f)
+        return;
+    free(f->bytes);
+    pthread_cond_destroy(&f->cond);
+    pthread_mutex_destroy(&f->mutex);
+    free(f);
+}

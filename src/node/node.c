@@ -1,0 +1,399 @@
+/* Start and stop of everything. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node.h"
+#include "poa_genesis_json.h"
+
+/* Checks that wait for a worker; a batch takes one place per worker. */
+#define CHECKS_MAX 65536
+
+static const struct node_queue_limit queue_limits[NODE_CLASSES] = {
+    [NODE_CLASS_VOTE] = {65536, (size_t)32 << 20},
+    [NODE_CLASS_BLOCK] = {8192, (size_t)64 << 20},
+    [NODE_CLASS_BULK] = {8192, (size_t)128 << 20},
+    [NODE_CLASS_LOCAL] = {65536, (size_t)64 << 20},
+};
+#define IO_BYTES_MAX ((size_t)64 << 20)
+
+struct poa_now node_now(const struct poa_node *n)
+{
+    return (struct poa_now){.us = poa_clock_monotonic_us(n->clock),
+                            .wall_ms = poa_clock_wall_ms(n->clock)};
+}
+
+int node_thread(pthread_t *thread, size_t stack, void *(*run)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, stack);
+    int rc = pthread_create(thread, &attr, run, arg) ? POA_E_NO_MEMORY : POA_OK;
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+void node_halt(struct poa_node *n, const char *format, ...)
+{
+    struct poa_why why;
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(why.text, sizeof why.text, format, ap);
+    va_end(ap);
+    pthread_mutex_lock(&n->halt_mutex);
+    bool first = !n->halted;
+    if (first)
+        n->halt_why = why;
+    n->halted = true;
+    pthread_cond_broadcast(&n->halt_cond);
+    pthread_mutex_unlock(&n->halt_mutex);
+    if (first)
+        POA_LOG_ERROR(NODE, "halted: %s", why.text);
+}
+
+void node_status_get(struct poa_node *n, struct node_status *out)
+{
+    pthread_mutex_lock(&n->status_mutex);
+    *out = n->status;
+    pthread_mutex_unlock(&n->status_mutex);
+}
+
+bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += timeout_ms / 1000;
+    t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_nsec -= 1000000000;
+        t.tv_sec++;
+    }
+    pthread_mutex_lock(&n->status_mutex);
+    while (n->status.stored < height &&
+           pthread_cond_timedwait(&n->status_cond, &n->status_mutex, &t) == 0)
+        ;
+    bool there = n->status.stored >= height;
+    pthread_mutex_unlock(&n->status_mutex);
+    return there;
+}
+
+/* --- callbacks of the I/O thread ------------------------------------------------------- */
+
+static void io_send(void *ctx, const struct node_send *to, struct poa_slice bytes)
+{
+    node_send_now(ctx, to, bytes);
+}
+
+static void io_durable(void *ctx, uint64_t seq)
+{
+    node_queue_persisted(&((struct poa_node *)ctx)->queue, seq);
+}
+
+static void io_stored(void *ctx, uint64_t height)
+{
+    struct poa_node *n = ctx;
+    pthread_mutex_lock(&n->status_mutex);
+    if (height > n->status.stored)
+        n->status.stored = height;
+    pthread_cond_broadcast(&n->status_cond);
+    pthread_mutex_unlock(&n->status_mutex);
+}
+
+static void io_failed(void *ctx, int error, const char *why)
+{
+    node_halt(ctx, "cannot write to %s: %s (%s); free space or replace the disk, then start again",
+              ((struct poa_node *)ctx)->config.data_dir, why, poa_error_name(error));
+}
+
+/* --- start -------------------------------------------------------------------------------- */
+
+static int open_key(struct poa_node *n, struct poa_why *why)
+{
+    struct poa_keystore_info info;
+    struct poa_passphrase pass = {.n = 0};
+    int rc = POA_OK;
+    if (n->config.passphrase_file[0])
+        rc = poa_passphrase_read(n->config.passphrase_file, &pass, why);
+    if (!rc)
+        rc = poa_keystore_open(n->config.key, &pass, &info, n->seed, why);
+    poa_wipe(&pass, sizeof pass);
+    if (rc == POA_E_NOT_FOUND)
+        return poa_because(why, rc, "no key file %s: make one with poa keys new --kind node",
+                           n->config.key);
+    if (rc)
+        return rc;
+    if (info.kind != POA_KEY_NODE || info.type != POA_KEY_ED25519)
+        return poa_because(why, POA_E_CONFIG, "%s is not the key of a node", n->config.key);
+    memcpy(n->key, info.pk, 32);
+    snprintf(n->name, sizeof n->name, "%.64s", n->config.name[0] ? n->config.name : info.label);
+    return POA_OK;
+}
+
+static int open_store(struct poa_node *n, struct poa_why *why)
+{
+    struct poa_store_config c = {
+        .dir = n->config.data_dir,
+        .chain32 = n->chain,
+        .create = true,
+        .tx_index = n->config.tx_index,
+        .write_buffer_bytes = (size_t)n->config.store_write_buffer_kib * 1024,
+        .cache_bytes = (size_t)n->config.store_cache_kib * 1024,
+        .max_open_files = (int)n->config.store_open_files,
+    };
+    return poa_store_open(&c, &n->store, why);
+}
+
+static bool is_witness(struct poa_node *n, const uint8_t key[32])
+{
+    struct poa_slice value;
+    return poa_ledger_get(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &value) == POA_OK;
+}
+
+static int open_mesh(struct poa_node *n, struct poa_why *why)
+{
+    const struct poa_config *k = &n->config;
+    struct poa_p2p_config c = {.seed32 = n->seed,
+                               .chain32 = n->chain,
+                               .listen = k->listen[0] ? k->listen : NULL,
+                               .message_max_bytes = POA_P2P_PAYLOAD_MAX,
+                               .stranger_requests_per_s = 500,
+                               .ctx = n,
+                               .on_message = node_on_message,
+                               .on_peer = node_on_peer};
+    int rc = poa_p2p_open(&n->p2p, &c);
+    if (rc == POA_E_LOCKED)
+        return poa_because(why, rc, "listen: %s or the port after it is in use", k->listen);
+    if (rc)
+        return poa_because(why, rc, "listen: cannot use %s: %s", k->listen, poa_error_text(rc));
+    bool self = is_witness(n, n->key);
+    for (uint32_t i = 0; i < k->peers; i++) {
+        const struct poa_config_peer *p = &k->peer[i];
+        int at = -1;
+        if (memcmp(p->key, n->key, 32) == 0)
+            continue;
+        unsigned flags = self && is_witness(n, p->key) ? POA_P2P_MESH : 0;
+        /* The callbacks know a peer from here on. */
+        pthread_mutex_lock(&n->peers_mutex);
+        rc = poa_p2p_peer_set(n->p2p, p->key, p->address[0] ? p->address : NULL, NULL, flags, &at);
+        if (!rc) {
+            memcpy(n->peer[at].key, p->key, 32);
+            memcpy(n->peer[at].address, p->address, sizeof n->peer[at].address);
+            n->peer[at].known = true;
+        }
+        pthread_mutex_unlock(&n->peers_mutex);
+        if (rc)
+            return poa_because(why, rc, "peer %s: %s", p->address, poa_error_text(rc));
+    }
+    return POA_OK;
+}
+
+static int open_rpc(struct poa_node *n, struct poa_why *why)
+{
+    char host[128];
+    uint16_t port = 0;
+    if (!n->config.rpc[0])
+        return POA_OK;
+    int rc = poa_config_address(n->config.rpc, host, sizeof host, &port, why);
+    if (rc)
+        return rc;
+    node_rpc_backend(n, &n->rpc_backend);
+    struct poa_rpc_config c = {.host = host,
+                               .port = port,
+                               .behind_tls_proxy = n->config.rpc_behind_tls_proxy,
+                               .connections_max = n->config.rpc_connections,
+                               .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
+                               .backend = &n->rpc_backend};
+    return poa_rpc_start(&c, &n->rpc, why);
+}
+
+static unsigned cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
+}
+
+static int open_threads(struct poa_node *n, struct poa_why *why)
+{
+    struct node_io_config io = {.store = n->store,
+                                .bytes_max = IO_BYTES_MAX,
+                                .ctx = n,
+                                .send = io_send,
+                                .durable = io_durable,
+                                .stored = io_stored,
+                                .failed = io_failed};
+    int rc = node_tracker_new(&n->tracker);
+    if (!rc)
+        rc = node_forward_start(n);
+    if (!rc)
+        rc = node_serve_new(n);
+    if (!rc)
+        rc = node_io_start(&io, &n->io);
+    if (!rc)
+        rc = node_workers_new(n->chain, n->config.workers ? n->config.workers : cores(), CHECKS_MAX,
+                              &n->workers);
+    return rc ? poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc)) : POA_OK;
+}
+
+static void init_locks(struct poa_node *n)
+{
+    pthread_condattr_t mono;
+    pthread_condattr_init(&mono);
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+    pthread_mutex_init(&n->peers_mutex, NULL);
+    pthread_mutex_init(&n->status_mutex, NULL);
+    pthread_cond_init(&n->status_cond, &mono);
+    pthread_mutex_init(&n->halt_mutex, NULL);
+    pthread_cond_init(&n->halt_cond, NULL);
+    pthread_condattr_destroy(&mono);
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&n->state_lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
+static int start(struct poa_node *n, struct poa_why *why)
+{
+    int rc =
+        poa_genesis_load(n->config.genesis, &n->genesis_bytes, &n->genesis_n, &n->genesis, why);
+    if (rc)
+        return rc;
+    poa_genesis_chain_id(poa_slice(n->genesis_bytes, n->genesis_n), n->chain);
+    rc = open_key(n, why);
+    if (!rc)
+        rc = open_store(n, why);
+    if (!rc)
+        rc = node_restore_ledger(n, why);
+    if (!rc)
+        rc = open_threads(n, why);
+    if (!rc)
+        rc = open_mesh(n, why);
+    if (!rc)
+        rc = node_edge_open(n, why);
+    if (!rc)
+        rc = node_restore_core(n, why);
+    if (!rc)
+        rc = node_edge_tell(n, why);
+    if (!rc)
+        rc = node_faucet_open(n, why);
+    if (rc)
+        return rc;
+    n->checkpoint_us = poa_clock_monotonic_us(n->clock);
+    rc = node_thread(&n->core_thread, NODE_CORE_STACK, node_core_thread, n);
+    n->core_runs = !rc;
+    if (!rc)
+        rc = node_serve_start(n);
+    if (!rc)
+        rc = node_follow_start(n);
+    if (rc)
+        return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
+    rc = node_edge_start(n, why);
+    return rc ? rc : open_rpc(n, why);
+}
+
+int poa_node_start(const struct poa_config *config, uint64_t started_us, struct poa_node **out,
+                   struct poa_why *why)
+{
+    struct poa_node *n = calloc(1, sizeof *n);
+    if (!n)
+        return poa_because(why, POA_E_NO_MEMORY, "out of memory");
+    n->config = *config;
+    n->clock = poa_clock_system();
+    n->started_us = started_us;
+    n->self = -1;
+    n->status.first_block_ms = POA_NEVER;
+    for (int i = 0; i < POA_COMMITTEE_MAX; i++)
+        n->member_peer[i] = -1;
+    init_locks(n);
+    node_queue_init(&n->queue, queue_limits);
+    int rc = start(n, why);
+    if (rc) {
+        poa_node_stop(n);
+        return rc;
+    }
+    *out = n;
+    return POA_OK;
+}
+
+int poa_node_wait(struct poa_node *n, struct poa_why *why)
+{
+    pthread_mutex_lock(&n->halt_mutex);
+    while (!n->halted && !n->stopping)
+        pthread_cond_wait(&n->halt_cond, &n->halt_mutex);
+    int rc = POA_OK;
+    if (n->halted)
+        rc = poa_because(why, POA_E_STORE, "%s", n->halt_why.text);
+    pthread_mutex_unlock(&n->halt_mutex);
+    return rc;
+}
+
+void poa_node_wake(struct poa_node *n)
+{
+    pthread_mutex_lock(&n->halt_mutex);
+    n->stopping = true;
+    pthread_cond_broadcast(&n->halt_cond);
+    pthread_mutex_unlock(&n->halt_mutex);
+}
+
+/* Whoever is called back must outlive whoever calls: askers first, then the
+ * core, then what it writes and sends, then the mesh and the workers, whose
+ * last results are dropped with the queue. */
+void poa_node_stop(struct poa_node *n)
+{
+    if (n->rpc)
+        poa_rpc_stop(n->rpc);
+    node_edge_stop(n);
+    node_follow_stop(n->follow);
+    node_serve_stop(n);
+    node_forward_stop(n->forward);
+    node_queue_stop(&n->queue);
+    if (n->core_runs)
+        pthread_join(n->core_thread, NULL);
+    node_io_stop(n->io);
+    if (n->p2p)
+        poa_p2p_close(n->p2p);
+    node_workers_free(n->workers);
+    node_queue_destroy(&n->queue);
+    node_edge_free(n);
+    poa_rpc_free(n->rpc);
+    if (n->core)
+        poa_core_free(n->core);
+    else
+        poa_ledger_free(n->ledger);
+    poa_store_close(n->store);
+    node_follow_free(n->follow);
+    node_forward_free(n->forward);
+    node_tracker_free(n->tracker);
+    free(n->serve);
+    free(n->genesis_bytes);
+    poa_wipe(n->seed, sizeof n->seed);
+    poa_wipe(n->faucet_secret, sizeof n->faucet_secret);
+    pthread_rwlock_destroy(&n->state_lock);
+    pthread_mutex_destroy(&n->peers_mutex);
+    pthread_mutex_destroy(&n->status_mutex);
+    pthread_cond_destroy(&n->status_cond);
+    pthread_mutex_destroy(&n->halt_mutex);
+    pthread_cond_destroy(&n->halt_cond);
+    free(n);
+}
+
+void poa_node_addresses(const struct poa_node *n, char *out, size_t out_n)
+{
+    char key[65];
+    poa_hex(n->key, 32, key);
+    int at = snprintf(out, out_n, "key %s\n", key);
+    const struct {
+        const char *name, *text;
+        uint16_t port;
+    } all[] = {{"mesh", n->config.listen, n->p2p ? poa_p2p_port(n->p2p) : 0},
+               {"rpc", n->config.rpc, n->rpc ? poa_rpc_port(n->rpc) : 0},
+               {"gateway", n->config.gateway, n->gateway ? poa_gateway_port(n->gateway) : 0}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0] && (size_t)at < out_n; i++) {
+        const char *colon = strrchr(all[i].text, ':');
+        if (all[i].port && colon)
+            at += snprintf(out + at, out_n - (size_t)at, "%s %.*s:%u\n", all[i].name,
+                           (int)(colon - all[i].text), all[i].text, all[i].port);
+    }
+}

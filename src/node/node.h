@@ -1,0 +1,270 @@
+/* Inside of the node, shared by the files of src/node.
+ *
+ *    p2p, rpc, gateway threads          workers          I/O thread
+ *      │ post        │ submit        check │ post          │ durable, stored
+ *      v             v                     v               v
+ *   ┌──────────────────────── queue (classes) ────────────────────────┐
+ *   │                         core thread: step, effects              │
+ *   └── send now ── record, commit, send after it ── check ── publish ┘
+ *
+ * The core thread alone touches the core. Others read the base of the state
+ * under state_lock, the published status under status_mutex, and the store.
+ */
+#ifndef POA_NODE_INTERNAL_H
+#define POA_NODE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "io.h"
+#include "poa_config.h"
+#include "poa_consensus.h"
+#include "poa_gateway.h"
+#include "poa_keystore.h"
+#include "poa_log.h"
+#include "poa_node.h"
+#include "poa_p2p.h"
+#include "poa_rpc.h"
+#include "queue.h"
+#include "tracker.h"
+#include "workers.h"
+
+#define NODE "node"
+
+/* Bytes of one follow answer that we ask for, and that we give at most. */
+#define NODE_BUNDLE_BYTES   ((size_t)3 << 20)
+#define NODE_BUNDLE_BLOCKS  1024
+#define NODE_FOLLOW_WAIT_MS 5000 /* a server holds a follow request so long */
+#define NODE_REQUEST_MS     10000
+/* Threads of this module need little; the core's own frames are the largest. */
+#define NODE_CORE_STACK  (1024 * 1024)
+#define NODE_SMALL_STACK (256 * 1024)
+
+/* Faults of one peer in about a minute before it is banned for one. */
+#define FAULTS_MAX 200u
+#define BAN_MS     60000u
+
+struct node_follow;
+struct node_forward;
+struct node_serve;
+struct node_edge;
+
+/* A member of the mesh, by its index in p2p. */
+struct node_peer {
+    uint8_t key[32];
+    char address[128];
+    bool known, up;
+    bool member;     /* in the committee of the current epoch */
+    uint64_t height; /* last heard of */
+    uint32_t faults; /* of its, this minute */
+};
+
+struct node_status {
+    struct poa_core_status core;
+    struct poa_st_global global;
+    uint64_t first_block_ms;
+    uint64_t stored; /* height up to which the store can be read */
+    uint64_t commits, steps, checkpoints;
+};
+
+struct poa_node {
+    struct poa_config config;
+    const struct poa_clock *clock;
+    uint64_t started_us;
+    uint8_t seed[32], key[32], chain[32];
+    char name[POA_KEY_LABEL_MAX + 1];
+    uint8_t *genesis_bytes;
+    size_t genesis_n;
+    struct poa_genesis genesis;
+
+    struct poa_store *store;
+    struct poa_ledger *ledger; /* the core's; base readable under state_lock */
+    struct poa_core *core;
+    pthread_rwlock_t state_lock;
+    struct node_queue queue;
+    struct node_workers *workers;
+    struct node_io *io;
+    struct poa_p2p *p2p;
+    struct poa_rpc *rpc;
+    struct poa_gateway *gateway;
+    struct node_tracker *tracker;
+    struct node_follow *follow;
+    struct node_forward *forward;
+    struct node_serve *serve;
+    struct node_edge *edge;
+    struct poa_rpc_backend rpc_backend;
+    pthread_t core_thread;
+    bool core_runs;
+
+    /* Faucet: rpc thread only. */
+    bool faucet;
+    enum poa_key_type faucet_type;
+    uint8_t faucet_secret[32], faucet_address[32];
+    uint64_t faucet_next, faucet_us;
+
+    /* Core thread only. */
+    int member_peer[POA_COMMITTEE_MAX]; /* index in p2p, or -1 */
+    int self;
+    uint32_t mapped_epoch;
+    bool mapped;
+    bool replaying;         /* blocks that the store has are stepped through again */
+    uint64_t replay_stored; /* highest of them */
+    uint64_t checkpoint_height, checkpoint_us;
+    uint64_t house_us;
+    uint64_t sealed_slot;
+    uint64_t steps;
+
+    /* peers_mutex */
+    pthread_mutex_t peers_mutex;
+    struct node_peer peer[POA_P2P_PEERS_MAX];
+    int peer_member[POA_P2P_PEERS_MAX]; /* committee index, or -1 */
+
+    /* status_mutex */
+    pthread_mutex_t status_mutex;
+    pthread_cond_t status_cond; /* stored grew */
+    struct node_status status;
+    uint64_t txs_accepted, txs_rejected;
+
+    /* Halt: the first reason stays. */
+    pthread_mutex_t halt_mutex;
+    pthread_cond_t halt_cond;
+    bool halted, stopping;
+    struct poa_why halt_why;
+};
+
+/* --- node.c ------------------------------------------------------------------------ */
+
+/* Stops the node with one line; any thread. */
+void node_halt(struct poa_node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void node_status_get(struct poa_node *n, struct node_status *out);
+/* Waits until block HEIGHT can be read from the store, TIMEOUT_MS at most. */
+bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms);
+struct poa_now node_now(const struct poa_node *n);
+int node_thread(pthread_t *thread, size_t stack, void *(*run)(void *), void *arg);
+
+/* --- effects.c: core thread ---------------------------------------------------------- */
+
+/* One step with its effects; EVENT_BLOCK may say POA_E_AGAIN. */
+int node_step(struct poa_node *n, const struct poa_event *event);
+void node_publish(struct poa_node *n);
+void node_checkpoint(struct poa_node *n);
+void *node_core_thread(void *node);
+/* I/O thread: what waited may leave. */
+void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes);
+/* Which mesh peers the committee's members are. */
+void node_map_peers(struct poa_node *n);
+
+/* --- restore.c --------------------------------------------------------------------------- */
+
+int node_restore_ledger(struct poa_node *n, struct poa_why *why);
+int node_restore_core(struct poa_node *n, struct poa_why *why);
+
+/* --- bundle.c: consecutive blocks as one record -------------------------------------------- */
+
+/* Blocks after AFTER from the store, up to about MAX_BYTES, ending with a
+ * certified one; *BYTES is malloc'ed, an encoded poa_blocks. NOT_FOUND. */
+int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint8_t **bytes,
+                     size_t *n, uint64_t *last);
+
+struct node_bundle {
+    struct node_event event;
+    struct poa_node *node;
+    uint8_t *bytes; /* owned */
+    size_t bytes_n;
+    struct poa_checked_batch *batch;
+    uint32_t batches;
+    uint64_t first, last;
+    struct node_check *check;
+    void (*done)(struct node_bundle *b, int code); /* after the last step; frees B */
+    void *ctx;
+};
+/* Takes BYTES over, also on error. The transactions wait in CHECK to be parsed. */
+int node_bundle_open(struct poa_node *node, uint8_t *bytes, size_t n, struct node_bundle **out);
+/* After the check: verdicts go to the batches. */
+void node_bundle_parsed(struct node_bundle *b);
+void node_bundle_free(struct node_bundle *b);
+struct poa_event node_bundle_event(const struct node_bundle *b);
+
+/* --- submit.c --------------------------------------------------------------------------------- */
+
+/* Transactions on their way to the core: checked by workers, then stepped (or
+ * forwarded to a server by a follower). One allocation. */
+struct node_submission {
+    struct node_event event;
+    struct node_submission *next;
+    struct poa_node *node;
+    struct node_check *check;
+    uint16_t peer; /* committee index, or POA_PEER_OTHER */
+    bool local;    /* submitted here: its latency counts */
+    uint32_t tries;
+    uint64_t accepted_us;
+    uint64_t token;
+    void *ctx;
+    /* Any thread; codes are in check->code. Then the submission is freed. */
+    void (*done)(struct node_submission *s);
+};
+/* N transactions of TOTAL bytes; the caller fills check->raw with slices of
+ * *BYTES. NULL when out of memory. */
+struct node_submission *node_submission_new(struct poa_node *node, uint32_t n, size_t total,
+                                            uint8_t **bytes);
+/* From a record `txs`. */
+int node_submission_from(struct poa_node *node, struct poa_slice encoded,
+                         struct node_submission **out);
+/* Always ends with DONE (when not NULL), perhaps before it returns. */
+void node_submit(struct node_submission *s);
+/* Ends it with CODE for every transaction that has no code yet. */
+void node_submission_end(struct node_submission *s, int code);
+/* EFFECT_CHECK. */
+void node_check_batch(struct poa_node *n, struct poa_slice bytes, bool trusted);
+void node_release(void *token);
+/* Mining items to the core; DONE gets one code per item (tickets, seals,
+ * evidence), on any thread. */
+typedef void node_mining_done(void *ctx, const int *codes, uint32_t n);
+void node_mine(struct poa_node *n, struct poa_slice encoded, node_mining_done *done, void *ctx);
+
+/* --- forward.c: what a follower hands to a server --------------------------------------------- */
+
+int node_forward_start(struct poa_node *n);
+void node_forward_stop(struct node_forward *f);
+void node_forward_free(struct node_forward *f);
+void node_forward_txs(struct node_forward *f, struct node_submission *s);
+void node_forward_mining(struct node_forward *f, struct poa_slice encoded, node_mining_done *done,
+                         void *ctx);
+/* EFFECT_SUBMIT. */
+void node_forward_raw(struct node_forward *f, uint16_t type, struct poa_slice bytes);
+/* A server whose link is up: members first, then in turn; -1: none. */
+int node_pick_server(struct poa_node *n, int avoid);
+
+/* --- follow.c ------------------------------------------------------------------------------------
+ */
+
+int node_follow_start(struct poa_node *n);
+void node_follow_stop(struct node_follow *f);
+void node_follow_free(struct node_follow *f);
+/* Others are at HEIGHT: follow until we are. */
+void node_follow_behind(struct node_follow *f, uint64_t height);
+
+/* --- serve.c
+ * --------------------------------------------------------------------------------------- */
+
+void node_on_message(void *node, const struct poa_p2p_message *m);
+void node_on_peer(void *node, int peer, bool up);
+/* Follow requests that wait for a block. */
+int node_serve_new(struct poa_node *n);
+int node_serve_start(struct poa_node *n);
+void node_serve_stop(struct poa_node *n);
+
+/* --- backend.c, edge.c ---------------------------------------------------------------------------
+ */
+
+void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out);
+int node_faucet_open(struct poa_node *n, struct poa_why *why);
+int node_edge_open(struct poa_node *n, struct poa_why *why);
+int node_edge_tell(struct poa_node *n, struct poa_why *why);
+int node_edge_start(struct poa_node *n, struct poa_why *why);
+void node_edge_stop(struct poa_node *n);
+void node_edge_free(struct poa_node *n);
+/* Core thread: a block was committed. */
+void node_edge_commit(struct poa_node *n, const struct poa_commit *c);
+
+#endif

@@ -1,0 +1,110 @@
+/* Configuration of poad: one table of keys. From it come the struct, the parser
+ * of the file, the options of the command line, --help, --print-config and the
+ * table in docs/config.md.
+ *
+ * The file has `key = value` lines; `#` starts a comment line. Every key may be
+ * given as an option too, with '-' for '_'; options win. A key may stand once,
+ * except `peer`.
+ */
+#ifndef POA_CONFIG_H
+#define POA_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "poa_file.h"
+
+#define POA_CONFIG_TEXT_MAX  511
+#define POA_CONFIG_PEERS_MAX 256
+
+/* X(TYPE, name, unit, min, max, default, "help"). TYPE: TEXT (min and max are
+ * its length), U32, FLAG (yes or no). */
+#define POA_CONFIG_KEYS(X)                                                                         \
+    X(TEXT, data_dir, "path", 1, 400, "poa-data", "everything the node keeps")                     \
+    X(TEXT, role, "list", 1, 64, "ledger",                                                         \
+      "ledger (full history), trusted (current state, gateway for devices), or both")              \
+    X(TEXT, genesis, "path", 0, 500, "",                                                           \
+      "the network's genesis file, .poa or .json; empty: DATA_DIR/genesis.poa")                    \
+    X(TEXT, key, "path", 0, 500, "", "key file of the node; empty: DATA_DIR/node.json")            \
+    X(TEXT, passphrase_file, "path", 0, 500, "", "passphrase of the key file, when it has one")    \
+    X(TEXT, name, "text", 0, 64, "", "name of this node in its answers; empty: the key's label")   \
+    X(TEXT, listen, "host:port", 0, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
+    X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, metrics, explorer; or off")     \
+    X(FLAG, rpc_behind_tls_proxy, "", 0, 1, false,                                                 \
+      "a proxy in front does TLS: allows rpc beyond loopback")                                     \
+    X(U32, rpc_connections, "connections", 1, 10000, 1024, "HTTP connections at the same time")    \
+    X(TEXT, gateway, "host:port", 0, 128, "off", "where devices connect (role trusted); or off")   \
+    X(U32, gateway_devices, "devices", 1, 100000, 10000, "devices connected at the same time")     \
+    X(TEXT, anchor_key, "path", 0, 500, "",                                                        \
+      "account key that pays for anchors of usage data; empty: not anchored")                      \
+    X(U32, anchor_ms, "ms", 100, 3600000, 1000, "one anchor per such interval")                    \
+    X(TEXT, faucet_key, "path", 0, 500, "", "test networks: account key that `faucet` pays from")  \
+    X(U32, faucet_amount, "units", 1, 1000000000, 1000000, "what the faucet pays by default")      \
+    X(U32, workers, "threads", 0, 64, 0, "threads that check signatures; 0: one per core")         \
+    X(U32, checkpoint_blocks, "blocks", 1, 1000000, 10000, "state is saved after so many blocks")  \
+    X(U32, checkpoint_s, "s", 1, 86400, 60, "or after so long, when it changed")                   \
+    X(U32, keep_blocks, "blocks", 0, UINT32_MAX, 0,                                                \
+      "role trusted alone: older blocks are deleted; 0: keep all")                                 \
+    X(FLAG, tx_index, "", 0, 1, true, "find transactions by id")                                   \
+    X(U32, blob_days, "days", 1, 36500, 30, "how long usage packs are kept")                       \
+    X(U32, store_write_buffer_kib, "KiB", 64, 262144, 1024, "memory before a table is written")    \
+    X(U32, store_cache_kib, "KiB", 64, 4194304, 1024, "cache of table blocks")                     \
+    X(U32, store_open_files, "files", 16, 4096, 100, "open tables")                                \
+    X(U32, pool_txs, "transactions", 64, 10000000, 20000, "transactions that wait here")           \
+    X(U32, pool_kib, "KiB", 64, 16777216, 16384, "and their bytes")                                \
+    X(U32, pool_per_account, "transactions", 1, 1000000, 4096, "of one account")                   \
+    X(U32, batches, "batches", 64, 1000000, 4096, "batches that wait for a block")                 \
+    X(U32, batches_kib, "KiB", 1024, 16777216, 262144, "and their bytes")                          \
+    X(U32, mining, "items", 64, 1000000, 4096, "tickets and seals that wait for a block")          \
+    X(U32, batch_flush_kib, "KiB", 1, 512, 512, "a batch is closed at this size")                  \
+    X(U32, batch_flush_us, "us", 0, 1000000, 2000, "or after this long")                           \
+    X(TEXT, log_level, "", 4, 5, "info", "error, warn, info, debug or trace")                      \
+    X(FLAG, log_json, "", 0, 1, false, "log lines as JSON")                                        \
+    X(TEXT, ready_file, "path", 0, 500, "", "written once the node listens: its addresses")
+
+#define POA_CONFIG_MEMBER_TEXT(name)                             char name[POA_CONFIG_TEXT_MAX + 1];
+#define POA_CONFIG_MEMBER_U32(name)                              uint32_t name;
+#define POA_CONFIG_MEMBER_FLAG(name)                             bool name;
+#define POA_CONFIG_MEMBER(type, name, unit, min, max, def, help) POA_CONFIG_MEMBER_##type(name)
+
+struct poa_config_peer {
+    uint8_t key[32];
+    char address[128]; /* host:port; empty: it dials us */
+};
+
+struct poa_config {
+    POA_CONFIG_KEYS(POA_CONFIG_MEMBER)
+    struct poa_config_peer peer[POA_CONFIG_PEERS_MAX];
+    uint32_t peers;
+    bool ledger, trusted; /* from role */
+};
+
+void poa_config_defaults(struct poa_config *c);
+/* NAME as in the file ('-' and '_' are the same). CONFIG: unknown key, or a value
+ * that does not fit; WHY says which and what would. */
+POA_MUST_USE int poa_config_set(struct poa_config *c, const char *name, const char *value,
+                                struct poa_why *why);
+/* Reads a file on top of C; WHY starts with FILE:LINE. NOT_FOUND, CONFIG. */
+POA_MUST_USE int poa_config_read(struct poa_config *c, const char *path, struct poa_why *why);
+/* Rules that concern several keys; fills what is derived. CONFIG. */
+POA_MUST_USE int poa_config_check(struct poa_config *c, struct poa_why *why);
+/* A commented file that reads back as C. */
+void poa_config_print(const struct poa_config *c, FILE *to);
+
+/* HOST:PORT; HOST may be [v6]. CONFIG. */
+POA_MUST_USE int poa_config_address(const char *text, char *host, size_t host_n, uint16_t *port,
+                                    struct poa_why *why);
+
+/* Command line: options for every key, and
+ *   --config FILE   --print-config   --help   --version
+ * Fills C: defaults, then the file, then the options.
+ * Returns what the program does next; ERROR has printed one line to stderr. */
+enum poa_config_action {
+    POA_CONFIG_RUN,
+    POA_CONFIG_DONE,
+    POA_CONFIG_ERROR,
+};
+enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char **argv);
+
+#endif

@@ -1,0 +1,271 @@
+/* Start-up: the state of the last checkpoint, the blocks after it, then what
+ * the write-ahead log remembers. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node.h"
+
+static void *ledger_alloc(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    return calloc(1, bytes);
+}
+
+static void ledger_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+static void write_begin(void *ctx)
+{
+    pthread_rwlock_wrlock(&((struct poa_node *)ctx)->state_lock);
+}
+
+static void write_end(void *ctx)
+{
+    pthread_rwlock_unlock(&((struct poa_node *)ctx)->state_lock);
+}
+
+static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)
+{
+    struct poa_entry e = {.value = value};
+    memcpy(e.key, key, 32);
+    return poa_ledger_restore_put(ctx, &e);
+}
+
+static int store_fault(struct poa_node *n, int rc, struct poa_why *why)
+{
+    struct poa_why inner = {""};
+    poa_store_why(n->store, &inner);
+    return poa_because(why, rc, "%s: %s; restore the data directory from a backup or sync anew",
+                       n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc));
+}
+
+int node_restore_ledger(struct poa_node *n, struct poa_why *why)
+{
+    struct poa_ledger_config c = {.suite = &poa_suite_ed25519,
+                                  .alloc = {.alloc = ledger_alloc, .free = ledger_free},
+                                  .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
+                                  .write_begin = write_begin,
+                                  .write_end = write_end,
+                                  .write_ctx = n};
+    poa_random(&c.salt, sizeof c.salt);
+    int rc = poa_ledger_new(&c, &n->ledger);
+    if (rc)
+        return poa_because(why, rc, "%s: %s", n->config.genesis, poa_error_text(rc));
+    struct poa_stored_checkpoint at;
+    rc = poa_store_get_checkpoint(n->store, &at);
+    if (rc == POA_E_NOT_FOUND)
+        return POA_OK;
+    if (!rc)
+        rc = poa_ledger_restore_begin(n->ledger);
+    if (!rc)
+        rc = poa_store_each_state(n->store, put_state, n->ledger);
+    if (!rc)
+        rc = poa_ledger_restore_end(n->ledger, at.root);
+    if (rc)
+        return store_fault(n, rc, why);
+    n->checkpoint_height = at.height;
+    return POA_OK;
+}
+
+/* --- has this key been used on this chain before? -------------------------------------
+ *
+ * A node that lost its write-ahead log must not vote until the next epoch. The
+ * log cannot say that it is lost, so a file beside the key says that the node
+ * once had one. */
+
+static void marker_path(const struct poa_node *n, char *path, size_t path_n)
+{
+    char chain[17];
+    poa_hex(n->chain, 8, chain);
+    snprintf(path, path_n, "%s.joined-%s", n->config.key, chain);
+}
+
+/* FRESH: this key never voted on this chain; otherwise only the core can say
+ * when it may again. */
+static int write_first(struct poa_node *n, bool fresh, struct poa_why *why)
+{
+    uint8_t record[256];
+    struct poa_writer w = poa_writer_over(record, sizeof record);
+    struct poa_store_batch *b = NULL;
+    int rc = poa_core_init_record(n->chain, n->key, &w);
+    if (!rc)
+        rc = poa_store_batch_new(n->store, &b);
+    if (!rc) {
+        if (fresh)
+            poa_store_put_record(b, 1, POA_WAL_EPOCH, poa_written(&w));
+        poa_store_put_meta(b, "node/key", poa_slice(n->key, 32));
+        rc = poa_store_write(b, true);
+    }
+    poa_store_batch_free(b);
+    return rc ? poa_because(why, rc, "cannot initialise the write-ahead log: %s",
+                            poa_error_text(rc))
+              : POA_OK;
+}
+
+static int check_memory(struct poa_node *n, bool *amnesia, struct poa_why *why)
+{
+    char path[POA_CONFIG_TEXT_MAX + 64];
+    struct poa_store_value v;
+    marker_path(n, path, sizeof path);
+    bool joined = access(path, F_OK) == 0;
+    int rc = poa_store_get_meta(n->store, "node/key", &v);
+    bool ours = !rc && v.bytes.n == 32 && memcmp(v.bytes.p, n->key, 32) == 0;
+    poa_store_value_free(&v);
+    if (rc && rc != POA_E_NOT_FOUND)
+        return store_fault(n, rc, why);
+    if (!rc && !ours)
+        return poa_because(why, POA_E_CONFIG,
+                           "%s belongs to another node key than %s: use that key, or another "
+                           "data directory",
+                           n->config.data_dir, n->config.key);
+    *amnesia = rc == POA_E_NOT_FOUND && joined;
+    if (*amnesia)
+        POA_LOG_WARN(NODE,
+                     "this key has voted on this chain before and %s has no memory of it: "
+                     "abstaining until the next epoch",
+                     n->config.data_dir);
+    if (rc == POA_E_NOT_FOUND) {
+        rc = write_first(n, !joined, why);
+        if (rc)
+            return rc;
+    }
+    return joined ? POA_OK : poa_file_write(path, "", 0, 0600, 0, why);
+}
+
+/* --- replay ------------------------------------------------------------------------------ */
+
+static int replay_bundle(struct poa_node *n, uint64_t *height, struct poa_why *why)
+{
+    uint8_t *bytes = NULL;
+    size_t bytes_n = 0;
+    struct node_bundle *b = NULL;
+    int rc = node_bundle_read(n->store, *height, NODE_BUNDLE_BYTES, &bytes, &bytes_n, height);
+    if (rc == POA_E_NOT_FOUND)
+        return rc;
+    if (!rc)
+        rc = node_bundle_open(n, bytes, bytes_n, &b);
+    if (rc)
+        return store_fault(n, rc, why);
+    for (uint32_t i = 0; i < b->check->n; i++)
+        b->check->code[i] = poa_tx_parse(n->chain, b->check->raw[i], &b->check->view[i]);
+    node_bundle_parsed(b);
+    struct poa_event e = node_bundle_event(b);
+    do
+        rc = node_step(n, &e);
+    while (rc == POA_E_AGAIN && !n->halted);
+    node_bundle_free(b);
+    if (n->halted)
+        return poa_because(why, rc ? rc : POA_E_STORE_CORRUPT, "replaying height %llu: %s",
+                           (unsigned long long)*height, n->halt_why.text);
+    if (rc)
+        return poa_because(why, rc, "replaying up to height %llu: %s", (unsigned long long)*height,
+                           poa_error_text(rc));
+    return POA_OK;
+}
+
+static int replay(struct poa_node *n, struct poa_why *why)
+{
+    uint64_t first = 0, last = 0, height = n->checkpoint_height;
+    int rc = poa_store_heights(n->store, &first, &last);
+    if (rc)
+        return store_fault(n, rc, why);
+    if (last > height)
+        POA_LOG_INFO(NODE, "replaying blocks %llu to %llu", (unsigned long long)height + 1,
+                     (unsigned long long)last);
+    uint64_t before = poa_clock_monotonic_us(n->clock);
+    n->replaying = true;
+    n->replay_stored = last;
+    while (height < last && !rc)
+        rc = replay_bundle(n, &height, why);
+    n->replaying = false;
+    /* Blocks at the end whose certificate was not written come back from peers. */
+    if (rc && rc != POA_E_NOT_FOUND)
+        return rc;
+    if (last > n->checkpoint_height)
+        POA_LOG_INFO(NODE, "replayed to height %llu in %llu ms", (unsigned long long)height,
+                     (unsigned long long)(poa_clock_monotonic_us(n->clock) - before) / 1000);
+    n->status.stored = height;
+    return POA_OK;
+}
+
+struct restoring {
+    struct poa_node *node;
+    uint64_t records;
+};
+
+static int restore_record(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes)
+{
+    struct restoring *r = ctx;
+    struct poa_event e = {.kind = POA_EVENT_RESTORE,
+                          .type = type,
+                          .seq = seq,
+                          .bytes = bytes,
+                          .peer = POA_PEER_OTHER};
+    r->records++;
+    int rc = node_step(r->node, &e);
+    /* A record that the core has no use for any more is no damage. */
+    if (rc && poa_error_class(rc) == POA_CLASS_CORRUPT)
+        return rc;
+    if (rc)
+        POA_LOG_DEBUG(NODE, "write-ahead record %llu of type %u: %s", (unsigned long long)seq, type,
+                      poa_error_text(rc));
+    return POA_OK;
+}
+
+int node_restore_core(struct poa_node *n, struct poa_why *why)
+{
+    const struct poa_config *k = &n->config;
+    struct poa_core_config c = {.suite = &poa_suite_ed25519,
+                                .alloc = {.alloc = ledger_alloc, .free = ledger_free},
+                                .ledger = n->ledger,
+                                .seed32 = n->seed,
+                                .key32 = n->key,
+                                .limits = {.pending_batches = k->batches,
+                                           .pending_batch_bytes = (size_t)k->batches_kib * 1024,
+                                           .pending_mining = k->mining,
+                                           .mempool = {.txs = k->pool_txs,
+                                                       .per_account = k->pool_per_account,
+                                                       .bytes = (size_t)k->pool_kib * 1024},
+                                           .batch_flush_bytes = (size_t)k->batch_flush_kib * 1024,
+                                           .batch_flush_us = k->batch_flush_us}};
+    struct poa_store_value tip = {.own = NULL};
+    struct poa_stored_block blk;
+    int rc = check_memory(n, &c.amnesia, why);
+    if (rc)
+        return rc;
+    if (n->checkpoint_height) {
+        rc = poa_store_get_block(n->store, n->checkpoint_height, &tip, &blk);
+        if (rc)
+            return store_fault(n, rc, why);
+        c.tip_header = blk.header;
+        c.tip_cert = blk.cert;
+    }
+    n->status.stored = n->checkpoint_height;
+    rc = poa_core_new(&c, node_now(n), &n->core);
+    poa_store_value_free(&tip);
+    if (rc)
+        return poa_because(why, rc, "cannot set up the core: %s", poa_error_text(rc));
+    rc = replay(n, why);
+    if (rc)
+        return rc;
+    struct restoring r = {.node = n};
+    rc = poa_store_each_record(n->store, restore_record, &r);
+    if (rc)
+        return store_fault(n, rc, why);
+    struct poa_event e = {.kind = POA_EVENT_RESTORED};
+    (void)node_step(n, &e);
+    if (n->halted)
+        return poa_because(why, POA_E_INVALID, "%s", n->halt_why.text);
+    node_publish(n);
+    POA_LOG_INFO(NODE, "height %llu, epoch %u, %llu write-ahead records",
+                 (unsigned long long)n->status.core.height, n->status.core.epoch,
+                 (unsigned long long)r.records);
+    return POA_OK;
+}

@@ -1,0 +1,391 @@
+/* What comes over the mesh: pushes go to the core, requests are answered here. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "node.h"
+
+#define WAITING_MAX 256
+
+/* --- pushes -------------------------------------------------------------------------- */
+
+struct pushed {
+    struct node_event event;
+    int peer;
+    uint16_t type;
+    size_t n;
+    uint8_t bytes[];
+};
+
+static void blame(struct poa_node *n, int peer, uint16_t type, int rc)
+{
+    bool ban = false;
+    if (peer < 0 || poa_error_class(rc) != POA_CLASS_PEER)
+        return;
+    /* What crosses on the way is nobody's fault. */
+    if (rc == POA_E_DUPLICATE || rc == POA_E_VIEW || rc == POA_E_EPOCH || rc == POA_E_RANGE)
+        return;
+    pthread_mutex_lock(&n->peers_mutex);
+    if (++n->peer[peer].faults >= FAULTS_MAX) {
+        n->peer[peer].faults = 0;
+        ban = true;
+    }
+    pthread_mutex_unlock(&n->peers_mutex);
+    POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of peer %d is refused: %s", type, peer,
+                    poa_error_text(rc));
+    if (ban)
+        poa_p2p_ban(n->p2p, peer, "broke the protocol too often", BAN_MS);
+}
+
+static void run_pushed(struct node_event *e, void *ctx)
+{
+    struct poa_node *n = ctx;
+    struct pushed *m = (struct pushed *)e;
+    pthread_mutex_lock(&n->peers_mutex);
+    int member = m->peer >= 0 ? n->peer_member[m->peer] : -1;
+    pthread_mutex_unlock(&n->peers_mutex);
+    struct poa_event event = {.kind = POA_EVENT_MESSAGE,
+                              .peer = member >= 0 ? (uint16_t)member : POA_PEER_OTHER,
+                              .type = m->type,
+                              .bytes = poa_slice(m->bytes, m->n)};
+    int rc = node_step(n, &event);
+    if (rc)
+        blame(n, m->peer, m->type, rc);
+    free(m);
+}
+
+static void drop_pushed(struct node_event *e)
+{
+    free(e);
+}
+
+static int class_of(uint16_t type, enum node_class *class)
+{
+    switch (type) {
+    case POA_MSG_VOTE:
+    case POA_MSG_CERT:
+        *class = NODE_CLASS_VOTE;
+        return POA_OK;
+    case POA_MSG_PROPOSAL:
+    case POA_MSG_BATCH_ACK:
+    case POA_MSG_GET_CERTS:
+    case POA_MSG_GET_BLOCK:
+    case POA_MSG_GET_BATCH:
+        *class = NODE_CLASS_BLOCK;
+        return POA_OK;
+    case POA_MSG_BATCH:
+    case POA_MSG_TX:
+    case POA_MSG_MINING:
+        *class = NODE_CLASS_BULK;
+        return POA_OK;
+    default:
+        return POA_E_UNSUPPORTED;
+    }
+}
+
+static void on_push(struct poa_node *n, const struct poa_p2p_message *m)
+{
+    enum node_class class;
+    if (class_of(m->type, &class))
+        return;
+    struct pushed *p = malloc(sizeof *p + m->bytes.n);
+    if (!p)
+        return;
+    p->event = (struct node_event){.run = run_pushed, .drop = drop_pushed, .bytes = m->bytes.n};
+    p->peer = m->peer;
+    p->type = m->type;
+    p->n = m->bytes.n;
+    memcpy(p->bytes, m->bytes.p, m->bytes.n);
+    if (node_queue_post(&n->queue, class, &p->event)) {
+        POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "too busy: a message of type %u is dropped",
+                        m->type);
+        free(p);
+    }
+}
+
+/* --- requests ------------------------------------------------------------------------ */
+
+static void answer(struct poa_node *n, uint64_t token, uint16_t type, const struct poa_record *rec,
+                   const void *r, size_t cap)
+{
+    uint8_t *p = malloc(cap);
+    struct poa_writer w = poa_writer_over(p, cap);
+    int rc = p ? poa_record_encode(rec, &w, r) : POA_E_NO_MEMORY;
+    if (!rc)
+        rc = poa_p2p_answer(n->p2p, token, type, poa_written(&w));
+    else
+        rc = poa_p2p_refuse(n->p2p, token, rc);
+    (void)rc; /* the asker may be gone */
+    free(p);
+}
+
+static void answer_codes(struct poa_node *n, uint64_t token, uint16_t type, const int *codes,
+                         uint32_t count)
+{
+    uint8_t *list = malloc(2 * (size_t)count + 1);
+    if (!list) {
+        (void)!poa_p2p_refuse(n->p2p, token, POA_E_NO_MEMORY);
+        return;
+    }
+    struct poa_writer w = poa_writer_over(list, 2 * (size_t)count);
+    for (uint32_t i = 0; i < count; i++)
+        poa_write_u16(&w, (uint16_t)-codes[i]);
+    struct poa_codes r = {.codes = {.bytes = poa_written(&w), .count = count}};
+    answer(n, token, type, &poa_codes_record, &r, w.n + 16);
+    free(list);
+}
+
+static void submitted(struct node_submission *s)
+{
+    answer_codes(s->node, s->token, POA_MSG_ANS_SUBMIT, s->check->code, s->check->n);
+}
+
+static void on_submit(struct poa_node *n, const struct poa_p2p_message *m)
+{
+    struct node_submission *s = NULL;
+    int rc = node_submission_from(n, m->bytes, &s);
+    if (rc) {
+        (void)!poa_p2p_refuse(n->p2p, m->token, rc);
+        return;
+    }
+    s->token = m->token;
+    s->done = submitted;
+    node_submit(s);
+}
+
+struct mining_asker {
+    struct poa_node *node;
+    uint64_t token;
+};
+
+static void mined(void *ctx, const int *codes, uint32_t count)
+{
+    struct mining_asker *a = ctx;
+    answer_codes(a->node, a->token, POA_MSG_ANS_MINING, codes, count);
+    free(a);
+}
+
+static void on_mining(struct poa_node *n, const struct poa_p2p_message *m)
+{
+    struct mining_asker *a = malloc(sizeof *a);
+    if (!a) {
+        (void)!poa_p2p_refuse(n->p2p, m->token, POA_E_NO_MEMORY);
+        return;
+    }
+    *a = (struct mining_asker){n, m->token};
+    node_mine(n, m->bytes, mined, a);
+}
+
+static void on_status(struct poa_node *n, const struct poa_p2p_message *m)
+{
+    struct node_status s;
+    node_status_get(n, &s);
+    struct poa_peer_status r = {.height = s.core.height, .epoch = s.core.epoch};
+    memcpy(r.chain, n->chain, 32);
+    memcpy(r.hash, s.core.hash, 32);
+    answer(n, m->token, POA_MSG_ANS_STATUS, &poa_peer_status_record, &r, 128);
+}
+
+/* --- follow requests --------------------------------------------------------------------- */
+
+struct asker {
+    struct asker *next;
+    uint64_t token, after, deadline_us;
+    size_t max_bytes;
+};
+
+struct node_serve {
+    struct poa_node *node;
+    pthread_t thread;
+    bool runs, stop;
+    struct asker *first; /* status_mutex */
+    uint32_t waiting;
+};
+
+static void on_follow(struct poa_node *n, const struct poa_p2p_message *m)
+{
+    struct poa_follow r;
+    int rc = poa_follow_decode(m->bytes, &r);
+    struct asker *a = rc ? NULL : malloc(sizeof *a);
+    if (!rc && !a)
+        rc = POA_E_NO_MEMORY;
+    if (!rc) {
+        *a = (struct asker){
+            .token = m->token,
+            .after = r.after,
+            .deadline_us = poa_clock_monotonic_us(n->clock) + NODE_FOLLOW_WAIT_MS * 1000u,
+            .max_bytes = r.max_bytes < NODE_BUNDLE_BYTES ? r.max_bytes : NODE_BUNDLE_BYTES};
+        pthread_mutex_lock(&n->status_mutex);
+        if (n->serve->waiting < WAITING_MAX) {
+            a->next = n->serve->first;
+            n->serve->first = a;
+            n->serve->waiting++;
+            pthread_cond_broadcast(&n->status_cond);
+        } else {
+            rc = POA_E_FULL;
+        }
+        pthread_mutex_unlock(&n->status_mutex);
+    }
+    if (rc) {
+        free(a);
+        (void)!poa_p2p_refuse(n->p2p, m->token, rc);
+    }
+    if (m->peer >= 0) {
+        pthread_mutex_lock(&n->peers_mutex);
+        if (r.after > n->peer[m->peer].height)
+            n->peer[m->peer].height = r.after;
+        pthread_mutex_unlock(&n->peers_mutex);
+    }
+}
+
+/* With status_mutex: those that need not wait any longer. */
+static struct asker *take_due(struct node_serve *v, uint64_t now_us, uint64_t *next_us)
+{
+    struct asker *due = NULL;
+    *next_us = UINT64_MAX;
+    for (struct asker **at = &v->first; *at;) {
+        struct asker *a = *at;
+        if (a->after < v->node->status.stored || a->deadline_us <= now_us) {
+            *at = a->next;
+            a->next = due;
+            due = a;
+            v->waiting--;
+            continue;
+        }
+        if (a->deadline_us < *next_us)
+            *next_us = a->deadline_us;
+        at = &a->next;
+    }
+    return due;
+}
+
+/* Followers mostly ask for the same: what was read once serves all of them. */
+static void serve_due(struct poa_node *n, struct asker *due)
+{
+    uint8_t *bytes = NULL, empty[16];
+    size_t bytes_n = 0, read_max = 0;
+    uint64_t read_after = UINT64_MAX, last = 0;
+    struct poa_writer w = poa_writer_over(empty, sizeof empty);
+    struct poa_blocks none = {.cert = poa_slice(NULL, 0)};
+    POA_ASSERT(!poa_blocks_encode(&w, &none));
+    while (due) {
+        struct asker *a = due;
+        due = a->next;
+        if (a->after != read_after || a->max_bytes != read_max) {
+            free(bytes);
+            bytes = NULL;
+            read_after = a->after;
+            read_max = a->max_bytes;
+            int rc = node_bundle_read(n->store, a->after, a->max_bytes, &bytes, &bytes_n, &last);
+            if (rc)
+                bytes = NULL;
+            if (rc && rc != POA_E_NOT_FOUND)
+                POA_LOG_LIMITED(10000, POA_LOG_ERROR, NODE, "cannot read blocks after %llu: %s",
+                                (unsigned long long)a->after, poa_error_text(rc));
+        }
+        struct poa_slice out = bytes ? poa_slice(bytes, bytes_n) : poa_written(&w);
+        (void)!poa_p2p_answer(n->p2p, a->token, POA_MSG_ANS_FOLLOW, out);
+        free(a);
+    }
+    free(bytes);
+}
+
+static void *serve_thread(void *arg)
+{
+    struct node_serve *v = arg;
+    struct poa_node *n = v->node;
+    pthread_mutex_lock(&n->status_mutex);
+    while (!v->stop) {
+        uint64_t next_us = 0;
+        struct asker *due = take_due(v, poa_clock_monotonic_us(n->clock), &next_us);
+        if (due) {
+            pthread_mutex_unlock(&n->status_mutex);
+            serve_due(n, due);
+            pthread_mutex_lock(&n->status_mutex);
+            continue;
+        }
+        if (next_us == UINT64_MAX) {
+            pthread_cond_wait(&n->status_cond, &n->status_mutex);
+            continue;
+        }
+        struct timespec t = {.tv_sec = (time_t)(next_us / 1000000),
+                             .tv_nsec = (long)(next_us % 1000000 * 1000)};
+        (void)pthread_cond_timedwait(&n->status_cond, &n->status_mutex, &t);
+    }
+    struct asker *left = v->first;
+    v->first = NULL;
+    pthread_mutex_unlock(&n->status_mutex);
+    while (left) {
+        struct asker *next = left->next;
+        (void)!poa_p2p_refuse(n->p2p, left->token, POA_E_CLOSED);
+        free(left);
+        left = next;
+    }
+    return NULL;
+}
+
+int node_serve_new(struct poa_node *n)
+{
+    n->serve = calloc(1, sizeof *n->serve);
+    if (!n->serve)
+        return POA_E_NO_MEMORY;
+    n->serve->node = n;
+    return POA_OK;
+}
+
+int node_serve_start(struct poa_node *n)
+{
+    int rc = node_thread(&n->serve->thread, NODE_SMALL_STACK, serve_thread, n->serve);
+    n->serve->runs = !rc;
+    return rc;
+}
+
+void node_serve_stop(struct poa_node *n)
+{
+    if (!n->serve || !n->serve->runs)
+        return;
+    pthread_mutex_lock(&n->status_mutex);
+    n->serve->stop = true;
+    pthread_cond_broadcast(&n->status_cond);
+    pthread_mutex_unlock(&n->status_mutex);
+    pthread_join(n->serve->thread, NULL);
+    n->serve->runs = false;
+}
+
+/* --- the mesh's callbacks ------------------------------------------------------------------- */
+
+void node_on_message(void *ctx, const struct poa_p2p_message *m)
+{
+    struct poa_node *n = ctx;
+    if (!m->token) {
+        on_push(n, m);
+        return;
+    }
+    switch (m->type) {
+    case POA_MSG_REQ_FOLLOW:
+        on_follow(n, m);
+        return;
+    case POA_MSG_REQ_SUBMIT:
+        on_submit(n, m);
+        return;
+    case POA_MSG_REQ_MINING:
+        on_mining(n, m);
+        return;
+    case POA_MSG_REQ_STATUS:
+        on_status(n, m);
+        return;
+    default:
+        (void)!poa_p2p_refuse(n->p2p, m->token, POA_E_UNSUPPORTED);
+    }
+}
+
+void node_on_peer(void *ctx, int peer, bool up)
+{
+    struct poa_node *n = ctx;
+    char key[17];
+    pthread_mutex_lock(&n->peers_mutex);
+    n->peer[peer].up = up;
+    poa_hex(n->peer[peer].key, 8, key);
+    pthread_mutex_unlock(&n->peers_mutex);
+    POA_LOG_INFO(NODE, "peer %s... is %s", key, up ? "connected" : "gone");
+}
