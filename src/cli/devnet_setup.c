@@ -612,7 +612,7 @@ static int find_programs(struct devnet *d)
     d->bin[n] = 0;
     *strrchr(d->bin, '/') = 0;
     static const char *const programs[] = {"poad", "poa-device"};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < (d->devices > 0 ? 2 : 1); i++) {
         char path[DEVNET_PATH_MAX + 16];
         snprintf(path, sizeof path, "%s/%s", d->bin, programs[i]);
         if (access(path, X_OK) != 0)
@@ -698,8 +698,7 @@ int devnet_open(struct devnet *d, const struct cli *c)
     }
     strcpy(d->dir, real);
     free(real);
-    if (find_programs(d) != 0 || take_lock(d) != 0 ||
-        devnet_path(d, path, sizeof path, "devnet.json") != 0)
+    if (take_lock(d) != 0 || devnet_path(d, path, sizeof path, "devnet.json") != 0)
         return 1;
     json_error_t error;
     json_t *before = NULL;
@@ -707,6 +706,8 @@ int devnet_open(struct devnet *d, const struct cli *c)
     if (d->existed && (before = json_load_file(path, JSON_REJECT_DUPLICATES, &error)) == NULL)
         return cli_fail("%s:%d: %s", path, error.line, error.text);
     int rc = !read_options(d, c, before);
+    if (rc == 0)
+        rc = find_programs(d);
     if (rc == 0)
         rc = prepare(d, before);
     json_decref(before);

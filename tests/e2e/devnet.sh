@@ -1,0 +1,94 @@
+#!/bin/bash
+# A devnet of real processes: agreement, rewards and conserved supply under load;
+# a killed ledger server; a second start; no orphan, not even after SIGKILL.
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
+    exit 1
+}
+# JSON FILTER: the filter must be true of the last line of JSON.
+expect() {
+    local json=$1 filter=$2
+    tail -n 1 "$json" | jq -e "$filter" >/dev/null || {
+        tail -n 1 "$json" >&2
+        fail "not true: $filter"
+    }
+}
+processes() {
+    grep -lzsF "$dir" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/" | wc -l
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+
+echo "# under load"
+"$poa" devnet --ledgers 4 --trusted 2 --devices 6 --load 50 --for 14s --data-dir "$dir" --json \
+    >first.json || fail "exit code $?"
+expect first.json '.healthy and .agreement and .supply_conserved'
+expect first.json '.offered_txs >= 400 and .committed_txs >= 0.95 * .offered_txs'
+expect first.json '.rejected_txs == 0 and .failed_txs == 0 and .restarts == 0'
+expect first.json '.devices_rewarded > 0 and .anchors > 0'
+expect first.json '.finality_ms_p50 > 0 and .finality_ms_p99 >= .finality_ms_p50'
+expect first.json '.first_block_ms > 0 and .rss_idle_bytes > 0'
+[ "$(processes)" -eq 0 ] || fail "processes are left"
+height=$(tail -n 1 first.json | jq .finalized_height)
+
+echo "# other sizes are refused"
+! "$poa" devnet --ledgers 7 --for 1s --data-dir "$dir" 2>err || fail "other size accepted"
+grep -q "was made with 4 ledgers" err || fail "no reason: $(cat err)"
+
+echo "# again in the same directory, idle, with a killed server, stopped from outside"
+"$poa" devnet --data-dir "$dir" --json >second.json 2>second.err &
+devnet=$!
+wait_for 30 "$poa" devnet status --data-dir "$dir"
+rpc() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
+wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | all(.ready)'" ||
+    fail "not ready: $(cat second.err)"
+url=$(rpc ledger-0 rpc)
+now=$("$poa" block --rpc "$url" --json | jq -r .header.height)
+[ "$now" -gt "$height" ] || fail "the chain did not continue: $now after $height"
+
+export POA_RPC=$url POA_KEYS=$dir/keys
+before=$("$poa" balance bob --json | jq -r .balance)
+"$poa" send bob 1234 --from alice >/dev/null || fail "send"
+after=$("$poa" balance bob --json | jq -r .balance)
+[ $((after - before)) -eq 1234 ] || fail "balance of bob: $before, then $after"
+"$poa" faucet bob 99 >/dev/null || fail "faucet"
+# A copy of a used transaction, and more than there is.
+! "$poa" send bob 1 --from alice --nonce 0 2>err || fail "used nonce accepted"
+grep -q TX_NONCE_USED err || fail "nonce: $(cat err)"
+! "$poa" send bob 18446744073709551615 --from alice 2>err || fail "overspend accepted"
+grep -Eq "TX_BALANCE|TX_OVERFLOW" err || fail "balance: $(cat err)"
+! "$poa" devnet --for 1s --data-dir "$dir" 2>err || fail "two devnets in one directory"
+grep -q "is running" err || fail "no reason: $(cat err)"
+
+kill -KILL "$(rpc ledger-3 pid)"
+at=$("$poa" block --json | jq -r .header.height)
+wait_for 10 sh -c "[ \"\$($poa block --json | jq -r .header.height)\" -gt $((at + 5)) ]" ||
+    fail "finality stopped when one of four died"
+"$poa" send bob 1 --from alice >/dev/null || fail "send with one server down"
+wait_for 20 sh -c "$poa devnet status --data-dir $dir --json |
+    jq -e '.processes[] | select(.name == \"ledger-3\") | .ready and .restarts == 1'" ||
+    fail "the killed server did not come back"
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+wait $devnet || fail "exit code $? after down: $(cat second.err)"
+expect second.json '.healthy and .agreement and .supply_conserved and .restarts == 1'
+[ "$(processes)" -eq 0 ] || fail "processes are left"
+
+echo "# the supervisor is killed"
+"$poa" devnet --data-dir "$dir" --json >third.json 2>third.err &
+devnet=$!
+wait_for 30 "$poa" devnet status --data-dir "$dir"
+wait_for 30 curl -sf "$url/readyz" || fail "not ready"
+kill -KILL $devnet
+wait $devnet 2>/dev/null || true
+wait_for 5 sh -c "! grep -lzsF $dir /proc/[0-9]*/cmdline | grep -qv /$$/" || fail "orphans"
+echo "ok"
