@@ -158,6 +158,16 @@ static double hyper_down(const struct ratio *r, double i)
     return top <= 0 || x < 0 ? 0 : top / ((r->a - x) * (r->c - x));
 }
 
+/* ln P[X = x]. The identity holds for any p; this one keeps all three terms
+ * central. */
+static double hyper_ln(double m, double b, double n, double x)
+{
+    double p = n / m;
+    if (n >= m || b >= m || !(b > 0)) /* only one outcome */
+        return 0;
+    return binomial_ln(b, p, x) + binomial_ln(m - b, p, n - x) - binomial_ln(m, p, n);
+}
+
 struct poa_prob poa_hypergeometric_tail(uint32_t m, uint32_t b, uint32_t n, uint32_t t)
 {
     if (b > m || n > m)
@@ -169,13 +179,8 @@ struct poa_prob poa_hypergeometric_tail(uint32_t m, uint32_t b, uint32_t n, uint
     if (t > high)
         return never;
     double mean = (double)n * b / m;
-    double p = (double)n / m;
     double x = t > mean ? t : t - 1.0;
-    double first;
-    if (n == m || b == m)
-        first = 0;
-    else /* exact identity for any p; this one keeps all three terms central */
-        first = binomial_ln(b, p, x) + binomial_ln(m - b, p, n - x) - binomial_ln(m, p, n);
+    double first = hyper_ln(m, b, n, x);
     if (t > mean) {
         struct ratio r = {hyper_up, b, x, n, m};
         return sum_falling(first, &r);
@@ -232,40 +237,51 @@ static uint32_t fork_threshold(uint32_t n, uint32_t q)
     return 2 * q > n ? 2 * q - n : 0;
 }
 
+static uint32_t stall_threshold(uint32_t n, uint32_t q)
+{
+    return q > n ? 0 : n - q + 1;
+}
+
 struct poa_bounds poa_bounds_binomial(uint32_t n, uint32_t q, double p, double offline)
 {
     struct poa_bounds b;
     b.forge = poa_binomial_tail(n, p, q);
     b.fork = poa_binomial_tail(n, p, fork_threshold(n, q));
-    b.stall = poa_binomial_tail(n, p + (1 - p) * offline, n - q + 1);
+    b.stall = poa_binomial_tail(n, p + (1 - p) * offline, stall_threshold(n, q));
     return b;
 }
 
-/* Sum over the number x of bad members of P[x] times P[enough of the honest
- * n-x are offline]. */
+/* Sum over the number x of bad members of P[x] P[enough of the honest n-x are
+ * offline], scaled by its largest term so that nothing underflows. */
 static struct poa_prob pool_stall(uint32_t n, uint32_t q, uint32_t m, uint32_t b, double offline)
 {
-    uint32_t need = n - q + 1;
-    double sum = 0;
-    struct poa_prob above = poa_hypergeometric_tail(m, b, n, 0);
-    for (uint32_t x = 0; x <= n; x++) {
-        struct poa_prob next = poa_hypergeometric_tail(m, b, n, x + 1);
-        double exactly = above.value - next.value;
-        above = next;
-        if (exactly <= 0)
+    uint32_t need = stall_threshold(n, q);
+    uint32_t low = n > m - b ? n - (m - b) : 0, high = n < b ? n : b;
+    double top = -INFINITY, sum = 0;
+    for (uint32_t x = low; x <= high; x++) {
+        uint32_t rest = x < need ? need - x : 0;
+        double ln = hyper_ln(m, b, n, x) + poa_binomial_tail(n - x, offline, rest).ln;
+        if (ln == -INFINITY)
             continue;
-        sum += exactly * (x >= need ? 1.0 : poa_binomial_tail(n - x, offline, need - x).value);
+        if (ln > top) {
+            sum = sum * exp(top - ln) + 1;
+            top = ln;
+        } else {
+            sum += exp(ln - top);
+        }
     }
-    return (struct poa_prob){sum < 1 ? sum : 1, log(sum < 1 ? sum : 1)};
+    return sum > 0 ? from_ln(top + log(sum)) : never;
 }
 
 struct poa_bounds poa_bounds_pool(uint32_t n, uint32_t q, uint32_t m, uint32_t b, double offline)
 {
-    struct poa_bounds r;
+    struct poa_bounds r = {never, never, never};
+    if (b > m || n > m)
+        return r;
     r.forge = poa_hypergeometric_tail(m, b, n, q);
     r.fork = poa_hypergeometric_tail(m, b, n, fork_threshold(n, q));
-    r.stall =
-        offline > 0 ? pool_stall(n, q, m, b, offline) : poa_hypergeometric_tail(m, b, n, n - q + 1);
+    r.stall = offline > 0 ? pool_stall(n, q, m, b, offline)
+                          : poa_hypergeometric_tail(m, b, n, stall_threshold(n, q));
     return r;
 }
 
@@ -273,7 +289,7 @@ struct poa_bounds poa_bounds_correlated(uint32_t n, uint32_t q, double p, double
                                         uint32_t c)
 {
     uint32_t rest = n > c ? n - c : 0;
-    uint32_t fork = fork_threshold(n, q), stall = n - q + 1;
+    uint32_t fork = fork_threshold(n, q), stall = stall_threshold(n, q);
     struct poa_bounds b;
     b.forge = poa_binomial_tail(rest, p, q > c ? q - c : 0);
     b.fork = poa_binomial_tail(rest, p, fork > c ? fork - c : 0);
@@ -281,17 +297,65 @@ struct poa_bounds poa_bounds_correlated(uint32_t n, uint32_t q, double p, double
     return b;
 }
 
-int poa_bounds_plan(double p, double offline, double target, uint32_t n_max, uint32_t *n,
-                    uint32_t *q)
+int poa_bounds_plan_quorum(double p, double offline, double fork, double stall, uint32_t n,
+                           uint32_t *q)
+{
+    /* A larger quorum forks less and stalls more: the first one that does not
+     * fork is the best. */
+    for (uint32_t j = n - (n - 1) / 3; j <= n; j++) {
+        struct poa_bounds b = poa_bounds_binomial(n, j, p, offline);
+        if (b.fork.value > fork)
+            continue;
+        *q = j;
+        return b.stall.value <= stall ? 0 : -1;
+    }
+    return -1;
+}
+
+int poa_bounds_plan(double p, double offline, double fork, double stall, uint32_t n_max,
+                    uint32_t *n, uint32_t *q)
 {
     for (uint32_t i = 1; i <= n_max; i++)
-        for (uint32_t j = i - (i - 1) / 3; j <= i; j++) {
-            struct poa_bounds b = poa_bounds_binomial(i, j, p, offline);
-            if (b.fork.value <= target && b.stall.value <= target) {
-                *n = i;
-                *q = j;
-                return 0;
-            }
+        if (!poa_bounds_plan_quorum(p, offline, fork, stall, i, q)) {
+            *n = i;
+            return 0;
         }
     return -1;
+}
+
+/* --- device seals ----------------------------------------------------------------- */
+
+static double between(double low, double x, double high)
+{
+    return !(x > low) ? low : x < high ? x : high;
+}
+
+struct poa_seal_bounds poa_bounds_seals(double seats, uint32_t t, double p, double offline)
+{
+    p = between(0, p, 1);
+    offline = between(0, offline, 1);
+    struct poa_seal_bounds b = {poa_poisson_tail(seats * p, t),
+                                poa_poisson_below(seats * (1 - p) * (1 - offline), t)};
+    return b;
+}
+
+struct poa_seal_bounds poa_bounds_seals_drawn(uint32_t seats, uint32_t t, double p, double offline)
+{
+    p = between(0, p, 1);
+    offline = between(0, offline, 1);
+    struct poa_seal_bounds b = {poa_binomial_tail(seats, p, t),
+                                poa_binomial_below(seats, (1 - p) * (1 - offline), t)};
+    return b;
+}
+
+struct poa_seal_bounds poa_bounds_seals_fleet(double seats, uint32_t fleet, uint32_t draws,
+                                              uint32_t t, double p, double offline)
+{
+    double each = fleet ? seats / fleet : 0; /* expected seats of a device */
+    double seated = draws ? -expm1(draws * log1p(-between(0, each / draws, 1))) : -expm1(-each);
+    p = between(0, p, 1);
+    offline = between(0, offline, 1);
+    struct poa_seal_bounds b = {poa_binomial_tail(fleet, p * seated, t),
+                                poa_binomial_below(fleet, (1 - p) * (1 - offline) * seated, t)};
+    return b;
 }

@@ -74,67 +74,205 @@ void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64
     *rank = poa_le64(h + 8);
 }
 
-/* --- committee ----------------------------------------------------------------- */
+/* --- committee -----------------------------------------------------------------
+ *
+ * Taking whoever fits, in the order of the scores, can end with empty seats
+ * although another choice would have filled them: with caps of two or three
+ * kinds the last candidates may all come from full groups. So the draw looks
+ * ahead and goes back: the committee is the first one, in that order, that
+ * keeps every cap. */
 
-/* Whether C fits beside the chosen ones when every cap is raised by SLACK. */
-static bool fits(const struct poa_committee_rule *rule, const struct poa_candidate *pool, size_t n,
-                 const struct poa_candidate *c, uint32_t slack)
+enum { MAKER, REGION, PROVIDER, KINDS };
+/* A search that has not ended after so many steps starts again in another
+ * order; after ORDERS of them the caps rise. */
+#define ORDERS 8u
+#define STEPS  8192u
+
+struct search {
+    struct poa_candidate *pool;
+    uint32_t n, size, seated;
+    uint32_t cap[KINDS];
+    uint32_t room[KINDS]; /* seats that the candidates to come can fill, by this kind's caps */
+};
+
+static uint32_t group_of(const struct poa_candidate *c, int kind)
 {
-    uint32_t maker = 0, region = 0, provider = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!pool[i].seat)
-            continue;
-        maker += pool[i].member.maker == c->member.maker;
-        region += pool[i].member.region == c->member.region;
-        provider += pool[i].member.provider == c->member.provider;
-    }
-    return (!rule->cap_maker || maker < rule->cap_maker + slack) &&
-           (!rule->cap_region || region < rule->cap_region + slack) &&
-           (!rule->cap_provider || provider < rule->cap_provider + slack);
+    const struct poa_member *m = &c->member;
+    return kind == MAKER ? m->maker : kind == REGION ? m->region : m->provider;
 }
 
-/* The unseated candidate with the lowest score above FLOOR (NULL: none). */
-static struct poa_candidate *next_candidate(struct poa_candidate *pool, size_t n,
-                                            const struct poa_candidate *floor)
+/* Numbers groups by their first candidate, which keeps their counts. */
+static void find_groups(struct search *s)
 {
-    struct poa_candidate *best = NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (pool[i].seat || (floor && memcmp(pool[i].score, floor->score, 32) <= 0))
-            continue;
-        if (!best || memcmp(pool[i].score, best->score, 32) < 0)
-            best = &pool[i];
+    for (int kind = 0; kind < KINDS; kind++)
+        for (uint32_t i = 0; i < s->n; i++) {
+            uint32_t k = 0;
+            while (group_of(&s->pool[k], kind) != group_of(&s->pool[i], kind))
+                k++;
+            s->pool[i].group[kind] = (uint16_t)k;
+        }
+}
+
+static uint32_t group_room(const struct search *s, const struct poa_candidate *g, int kind)
+{
+    uint32_t more = s->cap[kind] - g->used[kind];
+    return more < g->left[kind] ? more : g->left[kind];
+}
+
+/* Changes the counts of C's groups: USED seats more, LEFT candidates more. */
+static void count(struct search *s, const struct poa_candidate *c, int used, int left)
+{
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct poa_candidate *g = &s->pool[c->group[kind]];
+        s->room[kind] -= group_room(s, g, kind);
+        g->used[kind] = (uint16_t)(g->used[kind] + used);
+        g->left[kind] = (uint16_t)(g->left[kind] + left);
+        s->room[kind] += group_room(s, g, kind);
     }
-    return best;
+}
+
+static bool may_fill(const struct search *s)
+{
+    uint32_t missing = s->size - s->seated;
+    return s->room[MAKER] >= missing && s->room[REGION] >= missing && s->room[PROVIDER] >= missing;
+}
+
+static bool take(struct search *s, struct poa_candidate *c)
+{
+    for (int kind = 0; kind < KINDS; kind++)
+        if (s->pool[c->group[kind]].used[kind] >= s->cap[kind])
+            return false;
+    c->seat = (uint16_t)++s->seated;
+    count(s, c, 1, -1);
+    return true;
+}
+
+static void untake(struct search *s, struct poa_candidate *c)
+{
+    c->seat = 0;
+    s->seated--;
+    count(s, c, -1, 1);
+}
+
+/* Order K compares the scores from their word K on. */
+static bool before(const struct poa_candidate *a, const struct poa_candidate *b, uint32_t k)
+{
+    int d = memcmp(a->score + 4 * k, b->score + 4 * k, 32 - 4 * k);
+    return (d ? d : memcmp(a->score, b->score, 32)) < 0;
+}
+
+static void sort(struct search *s, uint32_t k)
+{
+    struct poa_candidate *p = s->pool;
+    uint32_t gap = 1;
+    for (uint32_t i = 0; i < s->n; i++)
+        p[i].order = (uint16_t)i;
+    while (gap < s->n / 3)
+        gap = 3 * gap + 1;
+    for (; gap; gap /= 3)
+        for (uint32_t i = gap; i < s->n; i++) {
+            uint16_t x = p[i].order;
+            uint32_t j = i;
+            for (; j >= gap && before(&p[x], &p[p[j - gap].order], k); j -= gap)
+                p[j].order = p[j - gap].order;
+            p[j].order = x;
+        }
+}
+
+static void start(struct search *s, const struct poa_committee_rule *rule, uint32_t slack)
+{
+    uint32_t cap[KINDS] = {rule->cap_maker, rule->cap_region, rule->cap_provider};
+    s->seated = 0;
+    for (int kind = 0; kind < KINDS; kind++) {
+        s->cap[kind] = cap[kind] && cap[kind] + slack < s->size ? cap[kind] + slack : s->size;
+        s->room[kind] = 0;
+    }
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->pool[i].seat = 0;
+        memset(s->pool[i].used, 0, sizeof s->pool[i].used);
+        memset(s->pool[i].left, 0, sizeof s->pool[i].left);
+    }
+    for (uint32_t i = 0; i < s->n; i++)
+        count(s, &s->pool[i], 0, 1);
+}
+
+/* Depth first: each candidate in order is taken, else passed over. */
+enum outcome { FILLED, IMPOSSIBLE, GAVE_UP };
+static enum outcome fill(struct search *s)
+{
+    uint32_t at = 0, steps = 0;
+    if (!may_fill(s))
+        return IMPOSSIBLE;
+    while (s->seated < s->size) {
+        struct poa_candidate *c = &s->pool[s->pool[at].order];
+        if (++steps > STEPS + s->n)
+            return GAVE_UP;
+        bool taken = take(s, c);
+        if (taken && may_fill(s)) {
+            at++;
+            continue;
+        }
+        if (taken)
+            untake(s, c);
+        count(s, c, 0, -1);
+        at++;
+        while (!may_fill(s)) { /* back to the last one taken, and pass it over */
+            do {
+                if (!at)
+                    return IMPOSSIBLE;
+                c = &s->pool[s->pool[--at].order];
+                if (!c->seat)
+                    count(s, c, 0, 1);
+            } while (!c->seat);
+            untake(s, c);
+            count(s, c, 0, -1);
+            at++;
+        }
+    }
+    return FILLED;
+}
+
+/* By how much the fullest group exceeds its cap when everybody has a seat. */
+static uint32_t excess(const struct poa_committee_rule *rule, const struct search *s)
+{
+    uint32_t cap[KINDS] = {rule->cap_maker, rule->cap_region, rule->cap_provider}, most = 0;
+    for (int kind = 0; kind < KINDS; kind++)
+        for (uint32_t i = 0; cap[kind] && i < s->n; i++) {
+            uint32_t seats = s->pool[i].left[kind];
+            if (seats > cap[kind] && seats - cap[kind] > most)
+                most = seats - cap[kind];
+        }
+    return most;
 }
 
 uint32_t poa_committee_draw(const struct poa_committee_rule *rule, const uint8_t seed32[32],
                             struct poa_candidate *pool, size_t n)
 {
     uint32_t size = rule->size ? rule->size : POA_COMMITTEE_MAX;
-    uint32_t seated = 0, slack = 0;
-    if (size > POA_COMMITTEE_MAX)
-        size = POA_COMMITTEE_MAX;
-    if (size >= n) {
+    struct search s = {.pool = pool, .n = (uint32_t)n};
+    POA_ASSERT(n <= UINT16_MAX);
+    s.size = size < POA_COMMITTEE_MAX ? size : POA_COMMITTEE_MAX;
+    find_groups(&s);
+    if (s.size >= s.n) {
+        start(&s, rule, 0);
         for (size_t i = 0; i < n; i++)
             pool[i].seat = (uint16_t)(i + 1);
-        return 0;
+        return excess(rule, &s);
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         poa_hash2(POA_DOMAIN_DRAW, seed32, 32, pool[i].member.key, 32, pool[i].score);
-        pool[i].seat = 0;
-    }
-    /* When the caps leave seats empty, all of them rise by one and the skipped
-     * are asked again, in the same order: a chain must not end because its
-     * pool became uniform. The number of rises says how far the draw is from
-     * what genesis wanted. */
-    for (;; slack++) {
-        struct poa_candidate *c = NULL;
-        while (seated < size && (c = next_candidate(pool, n, c)) != NULL)
-            if (fits(rule, pool, n, c, slack))
-                c->seat = (uint16_t)++seated;
-        if (seated == size || slack > size) /* the latter only when a key is there twice */
-            return slack;
-    }
+    /* A chain must not end because its pool became uniform: caps that cannot be
+     * kept rise by one, all of them. With SIZE more none is left. */
+    for (uint32_t slack = 0;; slack++)
+        for (uint32_t k = 0; k < ORDERS; k++) {
+            start(&s, rule, slack);
+            sort(&s, k);
+            enum outcome o = fill(&s);
+            if (o == FILLED)
+                return slack;
+            if (o == IMPOSSIBLE)
+                break;
+        }
 }
 
 int poa_committee_build(const struct poa_committee_rule *rule, uint32_t epoch,

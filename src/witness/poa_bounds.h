@@ -47,9 +47,29 @@ struct poa_bounds poa_bounds_pool(uint32_t n, uint32_t q, uint32_t m, uint32_t b
 struct poa_bounds poa_bounds_correlated(uint32_t n, uint32_t q, double p, double offline,
                                         uint32_t c);
 
-/* Smallest n <= n_max, and for it the q in [n-f, n], that keeps fork and stall
- * both at or below TARGET. Returns 0, or -1 when none does. */
-int poa_bounds_plan(double p, double offline, double target, uint32_t n_max, uint32_t *n,
-                    uint32_t *q);
+/* The smallest q >= n-f of a committee of N that keeps fork at or below FORK, if
+ * it keeps stall at or below STALL too; else -1 (no other q would do better). */
+int poa_bounds_plan_quorum(double p, double offline, double fork, double stall, uint32_t n,
+                           uint32_t *q);
+/* The same for the smallest n <= N_MAX that has one. */
+int poa_bounds_plan(double p, double offline, double fork, double stall, uint32_t n_max,
+                    uint32_t *n, uint32_t *q);
+
+/* Grade 2: T seals of assigned devices within a span that seats SEATS. A device
+ * is bad with probability P; OFFLINE: an honest one does not answer.
+ *   forge  T bad ones are seated: seals without honest help
+ *   delay  fewer than T honest ones are there in time */
+struct poa_seal_bounds {
+    struct poa_prob forge, delay;
+};
+/* Policy vrf, large fleet: every device draws for itself, so the number of
+ * seats is Poisson of mean SEATS. */
+struct poa_seal_bounds poa_bounds_seals(double seats, uint32_t t, double p, double offline);
+/* Policy random: exactly SEATS seats, each of a device drawn anew. */
+struct poa_seal_bounds poa_bounds_seals_drawn(uint32_t seats, uint32_t t, double p, double offline);
+/* Policy vrf, exact: distinct devices of a FLEET that expects SEATS. DRAWS: how
+ * often each draws within the span; 0: the limit of many. */
+struct poa_seal_bounds poa_bounds_seals_fleet(double seats, uint32_t fleet, uint32_t draws,
+                                              uint32_t t, double p, double offline);
 
 #endif

@@ -104,8 +104,10 @@ POA_MUST_USE int poa_committee_key(const struct poa_committee *c, uint32_t index
 
 /* The draw of a committee from the pool, which anybody can repeat.
  *
- * The whole pool in its order when it fits into SIZE; else the candidates with
- * the lowest H(DRAW, seed || key), skipping whoever would break a cap. */
+ * The whole pool in its order when it fits into SIZE; else the first committee
+ * that keeps every cap, in the order of H(DRAW, seed || key): candidates are
+ * taken in turn, passing over whoever would break a cap or leave seats that
+ * nobody to come could fill. When there is none, all caps rise by one. */
 struct poa_committee_rule {
     uint16_t size; /* 0 = the whole pool, at most POA_COMMITTEE_MAX */
     uint16_t quorum_extra;
@@ -115,8 +117,13 @@ struct poa_candidate {
     struct poa_member member; /* in */
     uint8_t score[32];
     uint16_t seat; /* out: 1 + index in the committee; 0 = not drawn */
+    /* The draw's own. */
+    uint16_t order, group[3], used[3], left[3];
 };
-/* Returns by how much the caps had to be raised to fill every seat; 0 = none. */
+/* N at most 65,535.
+ * Returns by how much the caps had to be raised to fill every seat (or more, when
+ * the search for less took too long: docs/witness.md); 0 = none. A pool that
+ * serves as a whole counts as raised to what it needs. */
 uint32_t poa_committee_draw(const struct poa_committee_rule *rule, const uint8_t seed32[32],
                             struct poa_candidate *pool, size_t n);
 /* The drawn committee; its members are appended to BUFFER, which must outlive

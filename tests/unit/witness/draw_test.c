@@ -168,6 +168,39 @@ Test(draw, caps_relax_by_the_least)
     cr_assert_eq(worst(offsetof(struct poa_member, maker), true), 8);
 }
 
+Test(draw, a_whole_pool_counts_what_its_caps_lack)
+{
+    struct poa_committee_rule rule = {.cap_maker = 3, .cap_region = 20, .cap_provider = 60};
+    uint8_t seed[32] = {1};
+    fill_pool(10, 5, 4); /* 6 per maker, 12 per region, 15 per provider */
+    cr_assert_eq(poa_committee_draw(&rule, seed, pool, POOL), 3);
+    rule.cap_region = 7;
+    cr_assert_eq(poa_committee_draw(&rule, seed, pool, POOL), 5);
+    rule.cap_maker = 6;
+    rule.cap_region = 12;
+    cr_assert_eq(poa_committee_draw(&rule, seed, pool, POOL), 0);
+}
+
+/* Whoever takes candidates as they come ends with an empty seat here: two
+ * makers, two regions, caps of one, and the only committee is the diagonal that
+ * is not first in every order. */
+Test(draw, looks_ahead)
+{
+    struct poa_committee_rule rule = {.size = 2, .cap_maker = 1, .cap_region = 1};
+    for (uint32_t epoch = 0; epoch < 200; epoch++) {
+        uint8_t seed[32] = {0};
+        memset(pool, 0, sizeof pool);
+        for (uint32_t i = 0; i < 3; i++) {
+            pool[i].member.key[0] = (uint8_t)(i + 1);
+            pool[i].member.maker = i == 2;
+            pool[i].member.region = i == 1;
+        } /* (0,0) fits beside nobody; (0,1) and (1,0) fit together */
+        poa_put_le32(seed, epoch);
+        cr_assert_eq(poa_committee_draw(&rule, seed, pool, 3), 0);
+        cr_assert(!pool[0].seat && pool[1].seat && pool[2].seat);
+    }
+}
+
 Test(draw, anybody_can_repeat_it)
 {
     struct poa_committee_rule rule = {.size = 10, .cap_maker = 2};

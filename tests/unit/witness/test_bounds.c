@@ -100,11 +100,122 @@ Test(bounds, pool_limits)
               free.stall.value);
 }
 
-Test(bounds, plan_meets_its_target)
+Test(bounds, plan_is_the_smallest_that_meets_its_target)
 {
+    static const double ps[] = {0, 0.01, 0.05, 0.1}, targets[] = {1e-3, 1e-6, 1e-9};
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned k = 0; k < 3; k++) {
+            uint32_t n = 0, q = 0;
+            int found = poa_bounds_plan(ps[i], 0.02, targets[k], targets[k], 128, &n, &q);
+            for (uint32_t m = 1; m <= 128 && (found || m <= n); m++)
+                for (uint32_t j = m - (m - 1) / 3; j <= m; j++) {
+                    struct poa_bounds b = poa_bounds_binomial(m, j, ps[i], 0.02);
+                    bool meets = b.fork.value <= targets[k] && b.stall.value <= targets[k];
+                    cr_expect_eq(meets && (m < n || j < q), 0, "p=%g: n=%u q=%u", ps[i], m, j);
+                    cr_expect(m != n || j != q || meets, "p=%g: n=%u q=%u", ps[i], m, j);
+                }
+        }
     uint32_t n, q;
-    cr_assert_eq(poa_bounds_plan(0.05, 0.01, 1e-9, 128, &n, &q), 0);
-    struct poa_bounds b = poa_bounds_binomial(n, q, 0.05, 0.01);
-    cr_expect(b.fork.value <= 1e-9 && b.stall.value <= 1e-9, "n=%u q=%u", n, q);
-    cr_expect_eq(poa_bounds_plan(0.4, 0, 1e-12, 64, &n, &q), -1);
+    cr_expect_eq(poa_bounds_plan(0.4, 0, 1e-12, 1e-12, 64, &n, &q), -1);
+}
+
+/* Safety and liveness may have targets of their own. */
+Test(bounds, plan_with_two_targets)
+{
+    uint32_t n, q, n2, q2;
+    cr_assert_eq(poa_bounds_plan(0.05, 0.05, 1e-9, 1e-9, 128, &n, &q), 0);
+    cr_assert_eq(poa_bounds_plan(0.05, 0.05, 1e-9, 1e-3, 128, &n2, &q2), 0);
+    cr_expect_lt(n2, n);
+    struct poa_bounds b = poa_bounds_binomial(n2, q2, 0.05, 0.05);
+    cr_expect(b.fork.value <= 1e-9 && b.stall.value <= 1e-3 && b.stall.value > 1e-9);
+}
+
+/* The honest members of a drawn committee are offline at random: the sum over
+ * how many bad ones were drawn, by counting. */
+Test(bounds, pool_stall_matches_exhaustive_sum)
+{
+    for (unsigned m = 4; m <= 24; m += 4)
+        for (unsigned b = 0; b <= m / 2; b++)
+            for (unsigned n = 4; n <= m; n += 3) {
+                unsigned q = n - (n - 1) / 3;
+                long double want = 0;
+                for (unsigned x = 0; x <= n && x <= b; x++)
+                    for (unsigned off = 0; off <= n - x && n - x <= m - b; off++)
+                        if (x + off >= n - q + 1)
+                            want += choose(b, x) * choose(m - b, n - x) / choose(m, n) *
+                                    choose(n - x, off) * powl(0.03L, off) *
+                                    powl(0.97L, n - x - off);
+                double got = poa_bounds_pool(n, q, m, b, 0.03).stall.value;
+                cr_assert(near(got, (double)want, 1e-11), "m=%u b=%u n=%u: %.17g, not %.17Lg", m, b,
+                          n, got, want);
+            }
+}
+
+/* A stall that needs many to be offline at once keeps its digits. */
+Test(bounds, pool_stall_far_out)
+{
+    struct poa_bounds b = poa_bounds_pool(64, 43, 1000, 10, 1e-12);
+    long double want = 0; /* 22 of 64: up to 10 bad, the rest offline */
+    for (unsigned x = 0; x <= 10; x++) {
+        long double h = 1; /* C(10,x) C(990,64-x) / C(1000,64) */
+        h *= choose(10, x);
+        for (unsigned i = 0; i < 64 - x; i++)
+            h *= (long double)(990 - i) / (i + 1);
+        for (unsigned i = 0; i < 64; i++)
+            h /= (long double)(1000 - i) / (i + 1);
+        long double off = 0;
+        for (unsigned k = 22 - x; k <= 64 - x; k++)
+            off += expl(lgammal(65 - x) - lgammal(k + 1) - lgammal(65 - x - k) + k * logl(1e-12L)) *
+                   powl(1 - 1e-12L, 64 - x - k);
+        want += h * off;
+    }
+    cr_expect(near(b.stall.value, (double)want, 1e-10), "%g, not %Lg", b.stall.value, want);
+    cr_expect(b.stall.value < 1e-130);
+}
+
+/* A group that falls as a whole is a committee without it, with thresholds that
+ * much lower. */
+Test(bounds, correlated_groups)
+{
+    struct poa_bounds none = poa_bounds_binomial(31, 21, 0.05, 0.01);
+    struct poa_bounds b = poa_bounds_correlated(31, 21, 0.05, 0.01, 0);
+    cr_expect_eq(b.fork.value, none.fork.value);
+    cr_expect_eq(b.stall.value, none.stall.value);
+    double last = b.fork.value;
+    for (uint32_t c = 1; c <= 10; c++) {
+        b = poa_bounds_correlated(31, 21, 0.05, 0.01, c);
+        cr_expect_gt(b.fork.value, last);
+        cr_expect(near(b.fork.value, poa_binomial_tail(31 - c, 0.05, 11 - c).value, 1e-13));
+        last = b.fork.value;
+    }
+    cr_expect_eq(poa_bounds_correlated(31, 21, 0.05, 0.01, 11).fork.value, 1.0);
+    cr_expect_eq(poa_bounds_correlated(31, 21, 0.05, 0.01, 31).forge.value, 1.0);
+}
+
+/* The figures of docs/witness.md: 192 seats, 63 seals. */
+Test(bounds, seals)
+{
+    struct poa_seal_bounds b = poa_bounds_seals(192, 63, 0.1, 0.4);
+    cr_expect(near(b.forge.value, 2.32e-15, 0.01), "%g", b.forge.value);
+    cr_expect(near(b.delay.value, 6.75e-6, 0.01), "%g", b.delay.value);
+    cr_expect(near(poa_bounds_seals(192, 63, 0.2, 0.4).forge.value, 2e-4, 0.2));
+    /* A fixed number of seats varies less than a Poisson one. */
+    struct poa_seal_bounds drawn = poa_bounds_seals_drawn(192, 63, 0.1, 0.4);
+    cr_expect_eq(drawn.forge.value, poa_binomial_tail(192, 0.1, 63).value);
+    cr_expect_eq(drawn.delay.value, poa_binomial_below(192, 0.9 * 0.6, 63).value);
+    cr_expect(drawn.forge.value < b.forge.value && drawn.delay.value < b.delay.value);
+    /* A large fleet is Poisson; a small one has too few devices to be so wild. */
+    struct poa_seal_bounds fleet = poa_bounds_seals_fleet(192, 100000000, 0, 63, 0.1, 0.4);
+    cr_expect(near(fleet.forge.value, b.forge.value, 1e-3), "%g", fleet.forge.value);
+    cr_expect(near(fleet.delay.value, b.delay.value, 1e-3), "%g", fleet.delay.value);
+    fleet = poa_bounds_seals_fleet(192, 40, 0, 63, 0.1, 0.4);
+    cr_expect_eq(fleet.forge.value, 0.0);
+    cr_expect_eq(fleet.delay.value, 1.0);
+    /* One draw each, certain to win: everybody is seated. */
+    fleet = poa_bounds_seals_fleet(50, 50, 1, 20, 0.3, 0);
+    cr_expect(near(fleet.forge.value, poa_binomial_tail(50, 0.3, 20).value, 1e-12));
+    /* Nonsense is clamped. */
+    cr_expect_eq(poa_bounds_seals(192, 63, -1, 0).forge.value, 0.0);
+    cr_expect_eq(poa_bounds_seals(192, 63, 2, 0).delay.value, 1.0);
+    cr_expect_eq(poa_bounds_seals(192, 0, 0.5, 0).forge.value, 1.0);
 }
