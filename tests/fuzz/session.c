@@ -152,7 +152,8 @@ static void transport(struct fuzz_in *in)
             frame_n[made++] = w.n;
             continue;
         }
-        struct poa_session before = b;
+        struct poa_session before;
+        memcpy(&before, &b, sizeof b); /* with its padding */
         struct poa_writer w = poa_writer_over(out, sizeof out);
         if (op & 2 && made) { /* one of them arrives, perhaps changed or again */
             size_t i = fuzz_u8(in) % made;

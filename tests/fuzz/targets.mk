@@ -1,5 +1,6 @@
 # Fuzz targets: NAME_FUZZ_MODULES is what tests/fuzz/NAME.c links, dependants first.
-FUZZ_TARGETS := records session vrf witness
+FUZZ_TARGETS := device records session vrf witness
+device_FUZZ_MODULES  := device witness session vrf base
 records_FUZZ_MODULES := store device witness session vrf base
 session_FUZZ_MODULES := session vrf base
 vrf_FUZZ_MODULES     := vrf base
