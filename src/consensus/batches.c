@@ -615,6 +615,18 @@ uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below)
     return below;
 }
 
+/* The same for those that a worker still looks at: own ones are in the log
+ * before they are linked. Walks the table, so only when it matters. */
+uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below)
+{
+    for (uint32_t i = 0; i < c->batch_fresh; i++) {
+        const struct batch *b = &c->batch[i];
+        if (b->used && b->state == BATCH_CHECKING && b->seq && b->seq < below)
+            below = b->seq;
+    }
+    return below;
+}
+
 /* --- homes ------------------------------------------------------------------------------ */
 
 /* Rank 0 is the home; silent members are passed over. */

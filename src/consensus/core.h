@@ -466,6 +466,7 @@ void core_batches_count(struct poa_core *c);
 void core_batches_tick(struct poa_core *c);
 uint64_t core_batches_deadline(const struct poa_core *c);
 uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below);
+uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below);
 
 /* --- epoch.c ------------------------------------------------------------------------------------
  */

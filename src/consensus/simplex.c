@@ -743,6 +743,8 @@ void core_final_advance(struct poa_core *c)
             low = s->seq;
     }
     low = core_batches_oldest_seq(c, low);
+    if (low >= c->forgotten + 1024)
+        low = core_batches_checking_seq(c, low);
     if (low < c->forgotten + 1024)
         return;
     if (c->epoch_logged && c->epoch_seq < low)
