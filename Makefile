@@ -52,11 +52,12 @@ include $(foreach m,$(MODULES),$(wildcard src/$(m)/module.mk))
 # --- commands that changed ---------------------------------------------------
 # A stamp holds the command lines that depend on it and changes only when they
 # do, so that new flags, sources or rules rebuild exactly what they concern.
-# $(1) stamp file, $(2) text
+# $(1) stamp file, $(2) text, which may contain commas
 define stamp_rules
+$(1): STAMP = $(2)
 $(1): FORCE
 	@mkdir -p $$(@D)
-	@printf '%s\n' '$$(call quoted,$(2))' | cmp -s - $$@ || printf '%s\n' '$$(call quoted,$(2))' >$$@
+	@printf '%s\n' '$$(call quoted,$$(STAMP))' | cmp -s - $$@ || printf '%s\n' '$$(call quoted,$$(STAMP))' >$$@
 endef
 quoted = $(subst ','\'',$(1))
 FORCE:
@@ -160,7 +161,7 @@ e2e-build: programs $(E2E_HELPERS)
 # tests/fuzz/NAME.c is one target; tests/fuzz/targets.mk says what it links. In
 # PROFILE=fuzz libFuzzer drives it, elsewhere replay.c, which runs the inputs
 # that tests/fuzz/corpus/NAME keeps.
-include tests/fuzz/targets.mk
+-include tests/fuzz/targets.mk
 FUZZ_DRIVER := $(if $(filter fuzz,$(PROFILE)),,$(O)/tests/fuzz/replay.o)
 LDFLAGS_FUZZ := $(LDFLAGS_ALL) $(if $(filter fuzz,$(PROFILE)),-fsanitize=fuzzer)
 $(eval $(call stamp_rules,$(O)/tests/fuzz/.command,$$(CC) $$(CFLAGS_TEST) $$(LDFLAGS_FUZZ)))

@@ -21,4 +21,6 @@ expect "other flags" '-DPLANTED=1 .*error\.o' "$(run CFLAGS=-DPLANTED=1)"
 expect "the same flags again" '^$|up to date|Nothing to be done' "$(run CFLAGS=-DPLANTED=1)"
 expect "a source taken out" 'ar rcs' "$(run CFLAGS=-DPLANTED=1 base_SRC=error.c)"
 expect "and only that one stays" '^1$' "$(ar t "$target" | wc -l)"
+run base_SRC=error.c CFLAGS='-DPLANTED=1,2 -DLATER=1' >/dev/null
+expect "flags behind a comma" '-DLATER=2 .*error\.o' "$(run base_SRC=error.c CFLAGS='-DPLANTED=1,2 -DLATER=2')"
 exit $status
