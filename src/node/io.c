@@ -131,7 +131,11 @@ static int put_job(struct round *r, const struct job *j)
     case RECORD:
         poa_store_put_record(r->io->group, j->number, j->type, bytes);
         r->seq = j->number;
-        r->has_seq = r->durable = true;
+        r->has_seq = true;
+        /* A certificate that is lost forms again from the votes, which are
+         * durable: it rides on the next fsync instead of causing one. */
+        if (j->type != POA_WAL_CERT)
+            r->durable = true;
         break;
     case BATCH:
         rc = put_batch(r, j->number, bytes);
@@ -140,8 +144,7 @@ static int put_job(struct round *r, const struct job *j)
         break;
     case COMMIT:
         rc = poa_store_put_block(r->io->group, &j->commit->block);
-        r->height = j->commit->block.height;
-        r->durable = true;
+        r->height = j->commit->block.height; /* as good as its votes: no fsync of its own */
         break;
     case META:
         poa_store_put_meta(r->io->group, j->name, bytes);
@@ -207,7 +210,7 @@ static void run_round(struct node_io *io, struct job *list)
     for (struct job *j = list; j; j = j->next)
         if (j->waiter)
             j->waiter->rc = rc;
-    if (!rc && r.has_seq)
+    if (!rc && r.has_seq && r.durable)
         io->config.durable(io->config.ctx, r.seq);
     if (!rc && r.height)
         io->config.stored(io->config.ctx, r.height);
