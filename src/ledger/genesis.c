@@ -206,7 +206,7 @@ void poa_put_device(struct exec *x, const struct poa_op_device *d)
     struct poa_st_device st = {.index = x->global.devices,
                                .maker = d->maker,
                                .region = d->region,
-                               .height = x->global.height,
+                               .height = x->header ? x->header->height : 0,
                                .meta = d->meta};
     memcpy(st.owner, d->owner, 32);
     memcpy(st.payout, d->payout, 32);
