@@ -182,6 +182,10 @@ bool core_batch_listable(const struct poa_core *c, const struct batch *b)
     /* A gap in the author's numbers is waited for: a nonce that comes too early
      * fails. */
     uint64_t before = b->older ? b->older->number : c->author_listed[b->epoch & 1][b->author];
+    /* What the log remembers is not all that there was: the first one after a
+     * restart has no known predecessor. */
+    if (b->older && b->older->restored && !b->restored)
+        before = 0;
     return !before || b->number == before + 1 || c->now.us >= b->since_us + two_heartbeats(c);
 }
 
@@ -499,6 +503,7 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
 {
     struct batch *at[2 * POA_COMMITTEE_MAX];
     uint32_t n = 0, txs = 0, authors = 0;
+    size_t bytes = 0;
     for (uint32_t e = 0; e < 2; e++) {
         uint32_t parity = (c->epoch + 1 + e) & 1; /* the old epoch's come first */
         for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++)
@@ -510,13 +515,15 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
             struct batch *b = at[i];
             while (b && (b->mark == c->mark || b->expires_ms < time_ms || has_run(c, b)))
                 b = b->newer;
-            if (!b || !core_batch_listable(c, b) || n == 256 || b->txs > BLOCK_TXS - txs) {
+            if (!b || !core_batch_listable(c, b) || n == 256 || b->txs > BLOCK_TXS - txs ||
+                b->bytes.n > POA_BLOCK_TX_BYTES_MAX - bytes) {
                 at[i] = at[--authors];
                 continue;
             }
             poa_write(w, b->digest, 32);
             b->mark = c->mark;
             txs += b->txs;
+            bytes += b->bytes.n;
             n++;
             at[i++] = b;
         }

@@ -371,6 +371,8 @@ static enum verdict run(struct poa_core *c, struct block *b, const struct parent
     }
     memset(&result, 0, sizeof result);
     memcpy(in.hash, b->hash, 32);
+    if (b->beacon_ok)
+        in.beacon_beta = b->beta;
     if (txs) {
         b->tx = (struct poa_tx_result *)(void *)core_arena_take(&c->arena, txs * sizeof *b->tx);
         if (!b->tx)
@@ -382,8 +384,14 @@ static enum verdict run(struct poa_core *c, struct block *b, const struct parent
     if (e) {
         core_arena_give(&c->arena, b->tx);
         b->tx = NULL;
-        if (poa_error_class(e) == POA_CLASS_RETRY)
+        if (poa_error_class(e) == POA_CLASS_RETRY) {
+            /* Larger than what was reserved: the next reserve makes more room. */
+            if (b->full_tries++ < 10)
+                c->more = true;
+            else
+                c->retry_us = c->now.us + 1000;
             return V_WAIT;
+        }
         if (poa_error_class(e) == POA_CLASS_RESOURCE) {
             core_halt(c, e, "executing a block failed");
             return V_WAIT;
@@ -517,9 +525,9 @@ enum verdict core_block_check(struct poa_core *c, struct block *b)
     if (v != V_OK)
         return v;
     if (!b->beacon_ok) {
-        uint8_t alpha[32], beta[64];
+        uint8_t alpha[32];
         poa_beacon_alpha(c->chain, c->epoch, b->h.view, c->epoch_seed, alpha);
-        if (c->suite->vrf_verify(c->keys[b->h.leader], alpha, sizeof alpha, b->h.beacon, beta))
+        if (c->suite->vrf_verify(c->keys[b->h.leader], alpha, sizeof alpha, b->h.beacon, b->beta))
             return V_INVALID;
         b->beacon_ok = true;
     }
@@ -806,7 +814,18 @@ void core_try_propose(struct poa_core *c)
     if (!b)
         return;
     b->has_sig = true;
-    b->beacon_ok = true;
+    if (body.tickets.count) {
+        /* Tickets compete for seats, so that two which the parent's state takes
+         * may not go together: look before others do. */
+        enum verdict v = core_block_execute(c, b, false);
+        if (v != V_OK) {
+            if (v == V_INVALID)
+                core_mining_distrust(c, &body);
+            block_drop(c, b);
+            c->more = true;
+            return;
+        }
+    }
     struct poa_list just = core_just_build(c, b);
     struct poa_slice bytes = core_proposal_encode(c, b, &just);
     if (!bytes.n) {

@@ -93,6 +93,8 @@ enum exec_state { EXEC_NONE, EXEC_DONE, EXEC_INVALID };
 struct block {
     bool used, final;
     bool beacon_ok, has_sig;
+    uint8_t beta[64]; /* of the beacon, when BEACON_OK */
+    uint8_t full_tries;
     uint8_t hash[32];
     struct poa_header h;
     uint8_t header[POA_HEADER_BYTES];
@@ -314,6 +316,7 @@ struct poa_core {
     struct pending *pending_bucket[PENDING_BUCKETS];
     struct pending *pending_free, *pending_head, *pending_tail;
     uint32_t pending_n, pending_fresh;
+    bool one_ticket;
     struct accusation accusation[EVIDENCE];
     uint8_t convicted[POA_COMMITTEE_MAX]; /* this epoch: evidence was made */
 
@@ -483,6 +486,8 @@ void core_mining_free(struct poa_core *c);
 int core_on_mining(struct poa_core *c, const struct poa_event *e, bool local);
 void core_mining_list(struct poa_core *c, poa_state_id state, uint64_t time_ms,
                       struct poa_body *body, struct poa_writer *w);
+/* A body with these tickets was refused as a whole: one at a time from now on. */
+void core_mining_distrust(struct poa_core *c, const struct poa_body *body);
 void core_mining_final(struct poa_core *c, const struct poa_body *body);
 void core_accuse(struct poa_core *c, uint8_t kind, const uint8_t author32[32],
                  struct poa_slice first, struct poa_slice second);

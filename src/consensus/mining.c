@@ -156,6 +156,19 @@ static bool may_come(int code)
            poa_error_class(code) == POA_CLASS_RETRY;
 }
 
+void core_mining_distrust(struct poa_core *c, const struct poa_body *body)
+{
+    struct poa_list_iter it = poa_list_begin(&body->tickets);
+    struct poa_ticket t;
+    bool alone = body->tickets.count == 1;
+    c->one_ticket = true;
+    while (alone && poa_ticket_next(&it, &t)) {
+        struct pending *p = pending_find(c, ticket_key(&t));
+        if (p)
+            pending_drop(c, p);
+    }
+}
+
 void core_mining_list(struct poa_core *c, poa_state_id state, uint64_t time_ms,
                       struct poa_body *body, struct poa_writer *w)
 {
@@ -167,7 +180,8 @@ void core_mining_list(struct poa_core *c, poa_state_id state, uint64_t time_ms,
             next = p->newer;
             if (p->is_seal != (seals == 1))
                 continue;
-            if (count == (seals ? LIST_SEALS : LIST_TICKETS) || tried == LIST_SEALS + LIST_TICKETS)
+            uint32_t most = seals ? LIST_SEALS : c->one_ticket ? 1 : LIST_TICKETS;
+            if (count == most || tried == LIST_SEALS + LIST_TICKETS)
                 break;
             tried++;
             int e = seals ? poa_ledger_try_seal(c->ledger, state, time_ms, &p->u.seal)
@@ -196,7 +210,8 @@ void core_mining_list(struct poa_core *c, poa_state_id state, uint64_t time_ms,
     uint32_t count = 0;
     for (uint32_t i = 0; i < EVIDENCE; i++) {
         const struct accusation *a = &c->accusation[i];
-        if (!a->used || a->tries > 8 || w->n + a->e.first.n + a->e.second.n > SCRATCH_BYTES / 4)
+        if (!a->used || a->tries > 8 || poa_ledger_try_evidence(c->ledger, state, &a->e) ||
+            w->n + a->e.first.n + a->e.second.n > SCRATCH_BYTES / 4)
             continue;
         c->accusation[i].tries++;
         POA_ASSERT(poa_evidence_encode(w, &a->e) == POA_OK);
@@ -212,6 +227,7 @@ void core_mining_final(struct poa_core *c, const struct poa_body *body)
     struct poa_ticket t;
     struct poa_seal s;
     struct poa_evidence ev;
+    c->one_ticket = false;
     while (poa_ticket_next(&it, &t)) {
         struct pending *p = pending_find(c, ticket_key(&t));
         if (p)

@@ -1,0 +1,81 @@
+/* Configurations: quiet, clean, and everything drawn from a seed. */
+#include "world.h"
+
+void poa_sim_config_default(struct poa_sim_config *c)
+{
+    memset(c, 0, sizeof *c);
+    c->seed = 1;
+    c->nodes = 4;
+    c->accounts = 16;
+    c->devices = 0;
+    c->delay_min_us = c->delay_max_us = 5000;
+    c->fsync_min_us = c->fsync_max_us = 500;
+    c->check_us = 300;
+    c->gst_us = 0;
+    c->end_us = 10000000;
+    c->block_min_ms = 1;
+    c->heartbeat_ms = 100;
+    c->timeout_ms = 60;
+    c->timeout_max_ms = 2000;
+    c->drift_ms = 500;
+    c->slot_ms = 250;
+    c->epoch_views = 100000;
+    c->policy = POA_POLICY_RANDOM;
+}
+
+void poa_sim_config_clean(struct poa_sim_config *c, uint32_t nodes)
+{
+    poa_sim_config_default(c);
+    c->nodes = nodes ? nodes : 7;
+    c->delay_min_us = c->delay_max_us = 20000;
+    c->fsync_min_us = c->fsync_max_us = 0;
+    c->check_us = 0;
+    c->heartbeat_ms = 1;
+    c->timeout_ms = 200;
+    c->end_us = 20000000;
+    c->txs_per_s = 50;
+}
+
+/* Small numbers everywhere, so that every edge is met within seconds. */
+void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nodes)
+{
+    uint64_t r = seed * 0x9e3779b97f4a7c15u + 7;
+    uint32_t unit = between(&r, 1000, 8000); /* one delay */
+    poa_sim_config_default(c);
+    c->seed = seed;
+    c->nodes = nodes ? nodes : between(&r, 0, 3) ? between(&r, 4, 7) : between(&r, 1, 10);
+    uint32_t f = (c->nodes - 1) / 3;
+    c->byzantine = below(&r, 2) ? below(&r, f + 1u) : 0;
+    c->followers = below(&r, 3) == 0;
+    c->accounts = between(&r, 4, 24);
+    c->devices = below(&r, 2) ? between(&r, 2, 12) : 0;
+    c->policy = below(&r, 2) ? POA_POLICY_VRF : POA_POLICY_RANDOM;
+    c->delay_min_us = unit / between(&r, 1, 10);
+    c->delay_max_us = unit;
+    c->fsync_min_us = 50;
+    c->fsync_max_us = between(&r, 50, 4000);
+    c->check_us = between(&r, 0, 2000);
+    c->loss_ppm = below(&r, 4) ? below(&r, 300000) : 0;
+    c->dup_ppm = below(&r, 100000);
+    c->spike_ppm = below(&r, 50000);
+    c->spike_us = unit * between(&r, 5, 60);
+    c->loss_after_ppm = below(&r, 2) ? below(&r, 20000) : 0;
+    c->crash_ppm = below(&r, 3) ? below(&r, 60000) : 0;
+    c->partition_ppm = below(&r, 3) ? below(&r, 700000) : 0;
+    c->skew_ms = below(&r, 2) ? below(&r, 200) : 0;
+    c->gst_us = between(&r, 1000000, 6000000);
+    c->end_us = c->gst_us + 9000000;
+    c->txs_per_s = below(&r, 4) ? between(&r, 5, 150) : 0;
+    c->block_min_ms = between(&r, 0, 10);
+    c->heartbeat_ms = between(&r, 10, 120);
+    c->timeout_ms = (3 * unit + c->fsync_max_us * 3) / 1000 + between(&r, 10, 60);
+    c->timeout_max_ms = c->timeout_ms * between(&r, 4, 20);
+    c->drift_ms = 400 + c->skew_ms;
+    c->slot_ms = c->heartbeat_ms + between(&r, 10, 200);
+    c->epoch_views = below(&r, 3) ? between(&r, 4, 80) : 100000;
+    c->committee_size = c->nodes > 4 && below(&r, 3) == 0 ? (uint16_t)between(&r, 4, c->nodes) : 0;
+    if (c->committee_size && c->byzantine)
+        c->byzantine = (c->committee_size - 1u) / 3 < c->byzantine ? (c->committee_size - 1u) / 3
+                                                                   : c->byzantine;
+    c->real_crypto = seed % 50 == 0;
+}

@@ -1,0 +1,260 @@
+/* poa-sim: runs seeds, reports what broke. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "poa_base.h"
+#include "poa_sim.h"
+
+struct mutant_row {
+    const char *name, *what;
+    uint8_t core, sim;
+};
+static const struct mutant_row mutants[] = {
+#define CORE_ROW(name, text, what) {text, what, POA_MUTANT_##name, 0},
+#define SIM_ROW(name, text, what)  {text, what, 0, POA_SIM_MUTANT_##name},
+    POA_MUTANTS(CORE_ROW) POA_SIM_MUTANTS(SIM_ROW)
+#undef CORE_ROW
+#undef SIM_ROW
+};
+#define MUTANTS (sizeof mutants / sizeof mutants[0])
+
+static void usage(FILE *out)
+{
+    fputs("usage: poa-sim [--seeds A..B] [options]\n"
+          "Runs simulated networks of the product's own consensus core under faults.\n\n"
+          "  --seeds A..B     seeds to run (default 1..100)\n"
+          "  --nodes N        witnesses in every run (default: drawn from the seed)\n"
+          "  --replay SEED    one seed, with a readable trace on standard output\n"
+          "  --clean          no faults: finality and block period in message delays\n"
+          "  --real           real cryptography in every run (default: every 50th)\n"
+          "  --mutant NAME    break one rule; a run that does not notice is a defect\n"
+          "  --list-mutants   names of the mutants, one a line\n"
+          "  --json           the result as one JSON line\n"
+          "  --help           this text\n\n"
+          "Exit status: 0 nothing broke, 1 something did, 2 bad arguments.\n",
+          out);
+}
+
+static int parse_number(const char *text, char **end, uint64_t *out)
+{
+    errno = 0;
+    *out = strtoull(text, end, 10);
+    return *end == text || *text == '-' || errno ? -1 : 0;
+}
+
+static int parse_range(const char *text, uint64_t *from, uint64_t *to)
+{
+    char *end;
+    if (parse_number(text, &end, from))
+        return -1;
+    *to = *from;
+    if (!*end)
+        return 0;
+    if (strncmp(end, "..", 2) || parse_number(end + 2, &end, to) || *end || *to < *from)
+        return -1;
+    return 0;
+}
+
+struct options {
+    uint64_t from, to;
+    uint32_t nodes;
+    bool json, replay, clean, real;
+    const struct mutant_row *mutant;
+};
+
+struct totals {
+    uint64_t seeds, bad, violations, stuck, accusations;
+    uint64_t blocks, epochs, txs, lost, seals, restarts, messages, evidence, nullified;
+    double finality, period;
+};
+
+static bool run_seed(const struct options *o, uint64_t seed, struct totals *t)
+{
+    struct poa_sim_config c;
+    if (o->clean)
+        poa_sim_config_clean(&c, o->nodes);
+    else
+        poa_sim_config_random(&c, seed, o->nodes);
+    if (o->clean)
+        c.seed = seed;
+    c.real_crypto = c.real_crypto || o->real;
+    c.trace = o->replay ? stdout : NULL;
+    if (o->mutant) {
+        c.mutant = o->mutant->core;
+        c.sim_mutant = o->mutant->sim;
+    }
+    struct poa_sim *s = poa_sim_new(&c);
+    if (!s) {
+        fprintf(stderr, "poa-sim: seed %llu: cannot build the network\n", (unsigned long long)seed);
+        t->violations++;
+        return false;
+    }
+    poa_sim_run(s, c.end_us);
+    poa_sim_finish(s);
+    const struct poa_sim_result *r = poa_sim_result(s);
+    bool bad = r->violations || r->stuck || r->false_accusations;
+    if (bad)
+        fprintf(stderr, "seed %llu: %s\n  rerun: poa-sim --replay %llu%s%s\n",
+                (unsigned long long)seed, r->first, (unsigned long long)seed,
+                o->mutant ? " --mutant " : "", o->mutant ? o->mutant->name : "");
+    t->seeds++;
+    t->bad += bad;
+    t->violations += r->violations;
+    t->stuck += r->stuck;
+    t->accusations += r->false_accusations;
+    t->blocks += r->height;
+    t->epochs += r->epochs;
+    t->txs += r->txs_final;
+    t->lost += r->txs_lost;
+    t->seals += r->seals;
+    t->restarts += r->restarts;
+    t->messages += r->messages;
+    t->evidence += r->evidence;
+    t->nullified += r->nullified;
+    t->finality = r->finality_delays;
+    t->period = r->period_delays;
+    poa_sim_free(s);
+    return !bad;
+}
+
+static void report(const struct options *o, const struct totals *t, double seconds)
+{
+    if (o->json) {
+        printf("{\"seeds\":%llu,\"violations\":%llu,\"stuck\":%llu,\"false_accusations\":%llu,"
+               "\"bad_seeds\":%llu,\"blocks\":%llu,\"epochs\":%llu,\"transactions\":%llu,"
+               "\"lost\":%llu,\"seals\":%llu,\"restarts\":%llu,\"messages\":%llu,"
+               "\"evidence\":%llu,\"nullified\":%llu,\"finality_delays\":%.2f,"
+               "\"period_delays\":%.2f,\"seconds\":%.1f,\"seeds_per_second\":%.1f}\n",
+               (unsigned long long)t->seeds, (unsigned long long)t->violations,
+               (unsigned long long)t->stuck, (unsigned long long)t->accusations,
+               (unsigned long long)t->bad, (unsigned long long)t->blocks,
+               (unsigned long long)t->epochs, (unsigned long long)t->txs,
+               (unsigned long long)t->lost, (unsigned long long)t->seals,
+               (unsigned long long)t->restarts, (unsigned long long)t->messages,
+               (unsigned long long)t->evidence, (unsigned long long)t->nullified, t->finality,
+               t->period, seconds, seconds > 0 ? (double)t->seeds / seconds : 0.0);
+        return;
+    }
+    printf("%llu seeds, %llu violations, %llu stuck, %llu false accusations\n",
+           (unsigned long long)t->seeds, (unsigned long long)t->violations,
+           (unsigned long long)t->stuck, (unsigned long long)t->accusations);
+    printf("%llu blocks, %llu hand-overs, %llu transactions, %llu seals, %llu restarts, "
+           "%llu messages, %.1f seeds/s\n",
+           (unsigned long long)t->blocks, (unsigned long long)t->epochs, (unsigned long long)t->txs,
+           (unsigned long long)t->seals, (unsigned long long)t->restarts,
+           (unsigned long long)t->messages, seconds > 0 ? (double)t->seeds / seconds : 0.0);
+    if (o->clean)
+        printf("finality %.2f, period %.2f message delays\n", t->finality, t->period);
+}
+
+static const struct mutant_row *mutant_named(const char *name)
+{
+    for (size_t i = 0; i < MUTANTS; i++)
+        if (!strcmp(mutants[i].name, name))
+            return &mutants[i];
+    return NULL;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+    static const struct option options[] = {
+        {"seeds", required_argument, NULL, 's'},  {"nodes", required_argument, NULL, 'n'},
+        {"replay", required_argument, NULL, 'r'}, {"mutant", required_argument, NULL, 'm'},
+        {"list-mutants", no_argument, NULL, 'l'}, {"clean", no_argument, NULL, 'c'},
+        {"real", no_argument, NULL, 'R'},         {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    int k;
+    uint64_t n;
+    char *end;
+    while ((k = getopt_long(argc, argv, "h", options, NULL)) != -1)
+        switch (k) {
+        case 's':
+            if (parse_range(optarg, &o->from, &o->to)) {
+                fprintf(stderr, "poa-sim: --seeds wants A..B, not '%s'\n", optarg);
+                return 2;
+            }
+            break;
+        case 'n':
+            if (parse_number(optarg, &end, &n) || *end || !n || n > POA_SIM_NODES_MAX - 2) {
+                fprintf(stderr, "poa-sim: --nodes wants 1 to %d\n", POA_SIM_NODES_MAX - 2);
+                return 2;
+            }
+            o->nodes = (uint32_t)n;
+            break;
+        case 'r':
+            if (parse_range(optarg, &o->from, &o->to) || o->from != o->to) {
+                fprintf(stderr, "poa-sim: --replay wants one seed, not '%s'\n", optarg);
+                return 2;
+            }
+            o->replay = true;
+            break;
+        case 'm':
+            o->mutant = mutant_named(optarg);
+            if (!o->mutant) {
+                fprintf(stderr, "poa-sim: no mutant '%s'; see --list-mutants\n", optarg);
+                return 2;
+            }
+            break;
+        case 'l':
+            for (size_t i = 0; i < MUTANTS; i++)
+                printf("%s\n", mutants[i].name);
+            exit(0);
+        case 'c':
+            o->clean = true;
+            break;
+        case 'R':
+            o->real = true;
+            break;
+        case 'j':
+            o->json = true;
+            break;
+        case 'h':
+            usage(stdout);
+            exit(0);
+        default:
+            usage(stderr);
+            return 2;
+        }
+    if (optind < argc) {
+        fprintf(stderr, "poa-sim: unexpected argument '%s'\n", argv[optind]);
+        return 2;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.from = 1, .to = 100};
+    struct totals t = {0};
+    int bad = parse(argc, argv, &o);
+    if (bad)
+        return bad;
+    if (o.clean && o.to == 100 && o.from == 1)
+        o.to = 1;
+    if (poa_crypto_init()) {
+        fputs("poa-sim: libsodium does not start\n", stderr);
+        return 2;
+    }
+    struct timespec begin, now, last;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    last = begin;
+    for (uint64_t seed = o.from; seed <= o.to; seed++) {
+        (void)run_seed(&o, seed, &t);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > last.tv_sec + 4) {
+            fprintf(stderr, "seed %llu of %llu..%llu, %llu bad\n", (unsigned long long)seed,
+                    (unsigned long long)o.from, (unsigned long long)o.to,
+                    (unsigned long long)t.bad);
+            last = now;
+        }
+        if (seed == UINT64_MAX)
+            break;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    report(&o, &t,
+           (double)(now.tv_sec - begin.tv_sec) + (double)(now.tv_nsec - begin.tv_nsec) / 1e9);
+    return t.bad || t.violations ? 1 : 0;
+}

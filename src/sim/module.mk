@@ -1,0 +1,6 @@
+sim_SRC  := config.c world.c disk.c load.c check.c byzantine.c suite.c
+sim_DEPS := consensus ledger witness session vrf base
+
+PROGRAMS        += poa-sim
+poa-sim_MAIN    := src/sim/main.c
+poa-sim_MODULES := sim consensus ledger witness session vrf base

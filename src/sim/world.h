@@ -1,0 +1,276 @@
+/* The simulation's inside. */
+#ifndef POA_SIM_WORLD_H
+#define POA_SIM_WORLD_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "poa_sim.h"
+
+#define NEVER UINT64_MAX
+
+/* --- randomness: splitmix64 ------------------------------------------------------ */
+
+uint64_t sim_random(uint64_t *state);
+static inline uint32_t below(uint64_t *state, uint64_t n)
+{
+    return n ? (uint32_t)(sim_random(state) % n) : 0;
+}
+static inline bool chance(uint64_t *state, uint32_t ppm)
+{
+    return below(state, 1000000) < ppm;
+}
+static inline uint32_t between(uint64_t *state, uint32_t low, uint32_t high)
+{
+    return high > low ? low + below(state, (uint64_t)high - low + 1) : low;
+}
+
+/* --- messages and batches ----------------------------------------------------------- */
+
+struct message {
+    uint32_t refs;
+    uint32_t from;
+    uint16_t type;
+    size_t n;
+    uint8_t bytes[];
+};
+
+/* A batch as every node that holds it sees it: content is shared. */
+struct sim_batch {
+    struct poa_checked_batch checked;
+    struct sim_batch *next;
+    size_t n;
+    uint8_t bytes[];
+};
+
+/* A final block, shared by all nodes that have the same. */
+struct sim_block {
+    struct sim_block *next; /* same height, other hash: a fork */
+    uint8_t hash[32], root[32];
+    uint64_t height;
+    uint32_t epoch;
+    uint8_t kind;
+    struct poa_slice header, body, fillers;
+    uint32_t fillers_n, batches;
+    uint8_t (*batch)[32];
+    uint8_t data[];
+};
+
+/* --- disk -------------------------------------------------------------------------------- */
+
+enum op_kind { OP_RECORD, OP_COMMIT, OP_FORGET };
+
+struct disk_op {
+    enum op_kind kind;
+    uint16_t type;
+    uint64_t seq;
+    uint8_t *bytes; /* RECORD: the record; COMMIT: the certificate */
+    size_t n;
+    struct sim_block *block;
+};
+
+struct stored {
+    struct sim_block *block;
+    uint8_t *cert;
+    size_t cert_n;
+};
+
+struct disk {
+    struct disk_op *op; /* records that are not forgotten; commits and forgets until applied */
+    size_t ops, cap;
+    size_t synced;        /* of op */
+    size_t syncing;       /* 0: no fsync under way */
+    struct stored *block; /* durable, by height from 1 */
+    uint64_t height, block_cap;
+};
+
+/* --- nodes ----------------------------------------------------------------------------------- */
+
+enum byzantine_kind {
+    HONEST,
+    BYZ_SILENT,
+    BYZ_EQUIVOCATE, /* two headers a view, votes for both, nullify and finalize */
+    BYZ_HALF,       /* every message to some only */
+    BYZ_LATE,
+    BYZ_FORGE,    /* others' votes, broken certificates, garbage */
+    BYZ_REPLAY,   /* old messages again */
+    BYZ_WITHHOLD, /* neither certificates nor answers */
+    BYZ_KINDS
+};
+
+struct waiting {
+    uint64_t seq;
+    uint8_t to[16];
+    uint32_t epoch;
+    struct message *m;
+};
+
+struct vote_seen {
+    uint64_t key; /* of (kind, epoch, view) */
+    uint8_t hash[32];
+};
+
+struct node {
+    uint32_t id;
+    bool up, started, restored;
+    uint32_t life; /* incarnation */
+    enum byzantine_kind kind;
+    uint8_t seed[32], key[32];
+    bool has_key;
+    int64_t skew_ms;
+    struct poa_core *core;
+    struct disk disk;
+    uint64_t durable; /* seq */
+    struct waiting *wait;
+    size_t waits, wait_cap;
+    uint64_t tick_at;
+    uint64_t height; /* told by commits */
+    uint64_t follow_at;
+    uint32_t epoch;                    /* for which member[] holds */
+    int32_t member[POA_SIM_NODES_MAX]; /* node -> index in this core's committee */
+    int32_t node_of[POA_COMMITTEE_MAX];
+    struct message *last[16]; /* BYZ_REPLAY */
+    uint32_t last_n;
+    struct vote_seen *seen; /* votes that left: hash table */
+    size_t seens, seen_cap;
+    uint64_t *vote_tag; /* of durable vote records: hash set */
+    size_t vote_tags, vote_tag_cap;
+};
+
+enum event_kind {
+    EV_DELIVER,
+    EV_TICK,
+    EV_FSYNC,
+    EV_BATCH, /* a worker is done */
+    EV_TXS,
+    EV_SUBMIT, /* a follower's request arrives */
+    EV_FOLLOW,
+    EV_BUNDLE,
+    EV_START,
+    EV_CHAOS,
+    EV_PARTITION,
+    EV_LOAD,
+};
+
+struct event {
+    uint64_t at, order;
+    enum event_kind kind;
+    uint32_t node, life;
+    uint16_t peer;
+    struct message *m;
+    struct sim_batch *batch;
+    uint64_t value;
+};
+
+/* --- what is known of all: checks
+ * ------------------------------------------------------------------ */
+
+struct pair {
+    uint64_t key;
+    uint8_t hash[32];
+    bool used;
+};
+struct pairs {
+    struct pair *pair;
+    size_t n, cap;
+};
+
+struct sim_tx {
+    uint8_t id[32];
+    uint32_t node; /* that accepted it */
+    uint32_t life; /* of that node then */
+    uint32_t account;
+    uint64_t nonce, height;
+    struct sim_tx *next;
+};
+
+struct account {
+    uint8_t address[32], secret[32];
+    uint64_t nonce;
+    uint32_t life; /* of its node, when the nonce was read */
+};
+
+struct device {
+    uint8_t seed[32], key[32], payout[32];
+    uint32_t gateway;
+    uint64_t ticket; /* epoch << 32 | window of its last one */
+    bool liar;
+};
+
+struct poa_sim {
+    struct poa_sim_config config;
+    struct poa_sim_result result;
+    const struct poa_suite *suite;
+    uint64_t random, now, order;
+    struct event *heap;
+    size_t events, heap_cap;
+    struct node node[POA_SIM_NODES_MAX];
+    uint32_t nodes;
+    uint8_t *genesis;
+    size_t genesis_n;
+    uint8_t chain[32];
+    uint64_t genesis_ms;
+    bool partitioned;
+    uint8_t side[POA_SIM_NODES_MAX];
+    bool (*filter)(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes);
+    void *filter_ctx;
+
+    struct sim_batch **batch;
+    size_t batch_buckets;
+    struct sim_block **block; /* by height from 1 */
+    uint64_t blocks, block_cap;
+    struct pairs notarized, cleared, finalized; /* by epoch and view */
+    struct sim_tx **tx;
+    struct account *account;
+    struct device *device;
+    uint64_t healed_height;
+    bool healed;
+    struct pairs proposed; /* header hash -> time of its proposal (clean runs) */
+    double finality_sum, period_sum;
+    uint64_t finality_n, period_n, last_proposal_us;
+};
+
+/* world.c */
+void event_push(struct poa_sim *s, struct event e);
+struct message *message_new(uint32_t from, uint16_t type, struct poa_slice bytes);
+void message_free(struct message *m);
+void network(struct poa_sim *s, uint32_t from, uint32_t to, struct message *m);
+void network_at(struct poa_sim *s, uint32_t to, struct message *m, uint64_t at);
+int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e);
+struct poa_now node_now(const struct poa_sim *s, const struct node *n);
+uint32_t random_up(struct poa_sim *s);
+void trace(struct poa_sim *s, const struct node *n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* disk.c */
+void disk_append(struct poa_sim *s, struct node *n, struct disk_op op);
+void disk_synced(struct poa_sim *s, struct node *n, size_t ops);
+void disk_crash(struct poa_sim *s, struct node *n);
+void disk_free(struct disk *d);
+int node_open(struct poa_sim *s, struct node *n); /* new core, blocks and log fed to it */
+struct message *bundle_make(struct poa_sim *s, const struct node *n, uint64_t after);
+int bundle_feed(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+
+/* load.c */
+int load_genesis(struct poa_sim *s);
+void load_tick(struct poa_sim *s);
+void load_committed(struct poa_sim *s, struct node *n, const struct poa_commit *c);
+struct sim_batch *batch_get(struct poa_sim *s, struct poa_slice bytes);
+struct sim_batch *batch_by_digest(struct poa_sim *s, const uint8_t digest[32]);
+void load_free(struct poa_sim *s);
+
+/* check.c */
+void violation(struct poa_sim *s, const struct node *n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+void check_durable_vote(struct node *n, struct poa_slice bytes);
+void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct poa_commit *c);
+void check_evidence(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+struct pair *pair_at(struct pairs *p, uint64_t key);
+void check_finish(struct poa_sim *s);
+
+/* byzantine.c: what a Byzantine node makes of a message that it would send. */
+void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct message *m);
+
+#endif
