@@ -347,7 +347,7 @@ struct poa_header header_next(const struct chain *c, poa_state_id s, const struc
     if (g.kind == POA_BLOCK_FILLER)
         h.epoch = g.epoch;
     if (h.view > c->s.g.epoch_views)
-        h.kind = g.kind == POA_BLOCK_NORMAL ? POA_BLOCK_CLOSING : POA_BLOCK_FILLER;
+        h.kind = g.kind == POA_BLOCK_NORMAL || c->fresh ? POA_BLOCK_CLOSING : POA_BLOCK_FILLER;
     if (h.kind == POA_BLOCK_FILLER) {
         h.epoch = g.epoch;
         h.closing_height = g.closing_height;

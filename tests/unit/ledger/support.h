@@ -44,7 +44,8 @@ struct chain {
     struct key user[USERS], device[DEVICES], maker[MAKERS], witness[WITNESSES];
     uint8_t address[USERS][32]; /* user 0 is the steering committee, 5 the treasury */
     uint64_t view;
-    uint64_t time_ms;         /* of the last block */
+    bool fresh;       /* the next block begins an epoch: no filler after the closing block */
+    uint64_t time_ms; /* of the last block */
     struct poa_header header; /* of the last block */
     uint8_t hash[32];
 };

@@ -1,0 +1,91 @@
+#include "support.h"
+
+static struct chain c;
+
+static const char *why_not(struct setup *s)
+{
+    struct poa_genesis g;
+    const char *why = NULL;
+    genesis_make(&c, s);
+    cr_assert_eq(poa_genesis_decode(poa_slice(c.genesis, c.genesis_n), &g), POA_OK);
+    s->suite = &poa_suite_ed25519;
+    int e = poa_genesis_check(&g, &why);
+    cr_assert_eq(e, why ? POA_E_CONFIG : POA_OK);
+    return why;
+}
+
+Test(genesis, rules)
+{
+    struct setup good = setup_default(), s;
+    chain_open(&c, &good);
+    good.suite = &poa_suite_ed25519;
+    cr_assert_null(why_not(&good));
+#define REFUSED(change)                                                                            \
+    s = good;                                                                                      \
+    change;                                                                                        \
+    cr_assert_not_null(why_not(&s), #change)
+    REFUSED(s.g.version = 0);
+    REFUSED(s.g.name = poa_slice("", 0));
+    REFUSED(s.g.name = poa_slice("a\nb", 3));
+    REFUSED(s.g.slot_ms = 0);
+    REFUSED(s.g.heartbeat_ms = 0);
+    REFUSED(s.g.heartbeat_ms = s.g.slot_ms + 1);
+    REFUSED(s.g.block_min_ms = s.g.slot_ms + 1);
+    REFUSED(s.g.timeout_ms = 0);
+    REFUSED(s.g.timeout_max_ms = s.g.timeout_ms - 1);
+    REFUSED(s.g.epoch_views = 1);
+    REFUSED(s.policy = POA_POLICY_WEIGHTED);
+    REFUSED(s.g.window_slots = 0);
+    REFUSED(s.g.window_slots = 48);
+    REFUSED(s.g.seats_per_slot = 0);
+    REFUSED(s.g.seal_slots = 0);
+    REFUSED(s.g.miner_bp = 8000);
+    REFUSED(s.g.subsidy = UINT64_MAX / 2);
+    REFUSED(s.g.subsidy = UINT64_MAX; s.g.halving_slots = 1);
+    REFUSED(s.g.fee_per_kib = UINT64_MAX);
+    REFUSED(s.witnesses = 0);
+    /* attested for a chain, or by another suite: not a genesis registration */
+    REFUSED(s.suite = &fake_suite);
+    /* out of order */
+    struct key swap = c.device[0];
+    c.device[0] = c.device[1];
+    c.device[1] = swap;
+    REFUSED((void)s);
+    c.device[1] = c.device[0]; /* twice */
+    REFUSED((void)s);
+    c.device[1] = swap;
+    s = good;
+    cr_assert_not_null(why_not(&s));
+    c.witness[1] = c.witness[0];
+    REFUSED(s.devices = 0);
+    chain_close(&c);
+}
+
+Test(genesis, first_state)
+{
+    struct setup s = setup_default();
+    struct poa_st_global g;
+    struct poa_st_epoch epoch;
+    struct poa_committee committee;
+    chain_open(&c, &s);
+    poa_ledger_global(c.l, POA_STATE_BASE, &g);
+    cr_assert_eq(g.height, 0);
+    cr_assert_eq(g.time_ms, s.g.time_ms);
+    cr_assert_arr_eq(g.hash, c.id, 32);
+    cr_assert_eq(g.genesis_supply, 4000000000u);
+    cr_assert_eq(g.devices, 8);
+    cr_assert_eq(g.witnesses, 4);
+    cr_assert_eq(poa_ledger_epoch(c.l, POA_STATE_BASE, 0, &epoch, &committee, NULL), POA_OK);
+    cr_assert_eq(epoch.eligible, 8);
+    cr_assert_eq(epoch.relaxed, 0);
+    cr_assert_eq(committee.members.count, 4);
+    cr_assert_eq(committee.quorum, 3);
+    cr_assert_eq(poa_committee_check(&committee), POA_OK);
+    cr_assert(audit(&c));
+    /* The chain id covers every byte. */
+    uint8_t id[32];
+    c.genesis[c.genesis_n - 1] ^= 1;
+    poa_genesis_chain_id(poa_slice(c.genesis, c.genesis_n), id);
+    cr_assert(memcmp(id, c.id, 32));
+    chain_close(&c);
+}
