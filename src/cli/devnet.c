@@ -550,7 +550,7 @@ int cli_devnet_up(const struct cli *c)
         sigaction(SIGINT, &act, NULL);
         sigaction(SIGTERM, &act, NULL);
         sigaction(SIGHUP, &act, NULL);
-        d->lock_fd = -1;
+        d->lock_fd = d->block_fd = -1;
         rc = devnet_open(d, c);
         if (rc == 0)
             rc = up(r);

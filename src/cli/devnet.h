@@ -56,7 +56,8 @@ struct devnet {
     uint8_t load_seed[32];
     struct devnet_process *process; /* ledgers, then trusted nodes, then devices */
     size_t processes;
-    int lock_fd;
+    int lock_fd, block_fd;
+    uint16_t port_base;
 };
 
 /* --- devnet_setup.c ---------------------------------------------------------------- */

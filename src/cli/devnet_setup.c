@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "devnet.h"
@@ -362,8 +363,8 @@ static int read_genesis(struct devnet *d)
 /* --- ports -------------------------------------------------------------------------------------
  */
 
-/* A socket bound to PORT of the loopback, or -1: it is busy. */
-static int bind_port(uint16_t port)
+/* Whether PORT of the loopback can be listened on. */
+static bool port_free(uint16_t port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in a;
@@ -371,77 +372,82 @@ static int bind_port(uint16_t port)
     a.sin_family = AF_INET;
     a.sin_port = htons(port);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-                    bind(fd, (struct sockaddr *)&a, sizeof a) != 0)) {
+    bool fine = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 1) == 0;
+    if (fd >= 0)
+        close(fd);
+    return fine;
+}
+
+/* Devnets that run at the same time take ports from different blocks, below the
+ * range that the kernel gives to outgoing connections. A block belongs to whoever
+ * holds an abstract socket of its name, which vanishes with the process. */
+#define PORT_BLOCK 200u /* 4 for each node of the largest, and some busy ones */
+#define PORT_LAST  32000
+
+static bool take_block(struct devnet *d, uint16_t base)
+{
+    struct sockaddr_un a;
+    memset(&a, 0, sizeof a);
+    a.sun_family = AF_UNIX;
+    int n = snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "poa-devnet-%u", base);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&a,
+                        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) != 0) {
         close(fd);
         fd = -1;
     }
-    return fd;
+    d->block_fd = fd;
+    d->port_base = base;
+    return fd >= 0;
 }
 
-/* COUNT free ports in a row, from *NEXT on, below the range that the kernel gives
- * to outgoing connections. They stay bound in HELD until the processes start, so
- * that no port is chosen twice. */
-struct ports {
-    uint16_t next;
-    int *held;
-    size_t n, cap;
-};
-static uint16_t choose_ports(struct ports *p, uint16_t wanted, unsigned count)
+/* COUNT free ports in a row, or 0. */
+static uint16_t next_ports(const struct devnet *d, uint16_t *next, unsigned count)
 {
-    for (uint32_t port = wanted != 0 ? wanted : p->next; port + count < 32000; port++) {
+    for (; *next + count <= d->port_base + PORT_BLOCK; ++*next) {
         unsigned got = 0;
-        while (got < count && p->n < p->cap) {
-            int fd = bind_port((uint16_t)(port + got));
-            if (fd < 0)
-                break;
-            p->held[p->n++] = fd;
+        while (got < count && port_free((uint16_t)(*next + got)))
             got++;
-        }
         if (got == count) {
-            if (wanted == 0 || port >= p->next)
-                p->next = (uint16_t)(port + count);
-            return (uint16_t)port;
-        }
-        while (got-- > 0)
-            close(p->held[--p->n]);
-        if (wanted != 0) { /* busy: any other will do */
-            wanted = 0;
-            port = p->next;
+            *next = (uint16_t)(*next + count);
+            return (uint16_t)(*next - count);
         }
     }
     return 0;
 }
 
-/* The same ports as last time where they are free. */
-static int choose_all_ports(struct devnet *d, const json_t *before)
+static bool ports_from_block(struct devnet *d)
 {
-    size_t nodes = devnet_nodes(d);
-    struct ports p = {POA_RPC_PORT_DEFAULT, malloc(nodes * 4 * sizeof(int)), 0, nodes * 4};
-    int rc = 0;
-    if (p.held == NULL)
-        return cli_fail("out of memory");
-    for (size_t i = 0; i < nodes && rc == 0; i++) {
-        struct devnet_process *n = &d->process[i];
-        const json_t *was = json_object_get(before, n->name);
-        n->rpc = choose_ports(&p, (uint16_t)cli_number(was, "rpc"), 1);
-        rc = n->rpc == 0;
+    uint16_t next = d->port_base;
+    bool fine = true;
+    for (size_t i = 0; i < devnet_nodes(d) && fine; i++)
+        fine = (d->process[i].rpc = next_ports(d, &next, 1)) != 0;
+    for (size_t i = 0; i < devnet_nodes(d) && fine; i++) {
+        struct devnet_process *p = &d->process[i];
+        fine = (p->mesh = next_ports(d, &next, 2)) != 0;
+        if (p->kind == DEVNET_TRUSTED && fine)
+            fine = (p->gateway = next_ports(d, &next, 1)) != 0;
     }
-    for (size_t i = 0; i < nodes && rc == 0; i++) {
-        struct devnet_process *n = &d->process[i];
-        const json_t *was = json_object_get(before, n->name);
-        n->mesh = choose_ports(&p, (uint16_t)cli_number(was, "mesh"), 2);
-        rc = n->mesh == 0;
-        if (n->kind == DEVNET_TRUSTED && rc == 0) {
-            n->gateway = choose_ports(&p, (uint16_t)cli_number(was, "gateway"), 1);
-            rc = n->gateway == 0;
-        }
+    return fine;
+}
+
+/* The block of last time when it is free. */
+static int choose_ports(struct devnet *d, const json_t *before)
+{
+    uint64_t last = cli_number(before, "port_base");
+    if (last >= 1024 && last + PORT_BLOCK < PORT_LAST && take_block(d, (uint16_t)last) &&
+        ports_from_block(d))
+        return 0;
+    for (uint32_t base = POA_RPC_PORT_DEFAULT; base + PORT_BLOCK < PORT_LAST; base += PORT_BLOCK) {
+        if (d->block_fd >= 0)
+            close(d->block_fd);
+        d->block_fd = -1;
+        if (take_block(d, (uint16_t)base) && ports_from_block(d))
+            return 0;
     }
-    while (p.n > 0)
-        close(p.held[--p.n]);
-    free(p.held);
-    return rc == 0 ? 0
-                   : cli_fail("no free port from %d to 32000 on 127.0.0.1", POA_RPC_PORT_DEFAULT);
+    return cli_fail("no %zu free ports from %d to %d on 127.0.0.1", devnet_nodes(d) * 4,
+                    POA_RPC_PORT_DEFAULT, PORT_LAST);
 }
 
 /* --- configurations ------------------------------------------------------------------------------
@@ -528,16 +534,10 @@ static int write_summary(const struct devnet *d)
 {
     char path[512];
     struct poa_why why = {{0}};
-    json_t *ports = json_object();
-    for (size_t i = 0; i < devnet_nodes(d); i++)
-        json_object_set_new(ports, d->process[i].name,
-                            json_pack("{s:i, s:i, s:i}", "rpc", (int)d->process[i].rpc, "mesh",
-                                      (int)d->process[i].mesh, "gateway",
-                                      (int)d->process[i].gateway));
-    json_t *v = json_pack("{s:I, s:I, s:I, s:s, s:o, s:o}", "ledgers", (json_int_t)d->ledgers,
+    json_t *v = json_pack("{s:I, s:I, s:I, s:s, s:o, s:I}", "ledgers", (json_int_t)d->ledgers,
                           "trusted", (json_int_t)d->trusted, "devices", (json_int_t)d->devices,
                           "policy", d->policy == POA_POLICY_VRF ? "vrf" : "random", "chain",
-                          poa_json_hex(d->chain, 32), "ports", ports);
+                          poa_json_hex(d->chain, 32), "port_base", (json_int_t)d->port_base);
     char *text = v != NULL ? json_dumps(v, JSON_INDENT(2)) : NULL;
     json_decref(v);
     if (text == NULL)
@@ -659,7 +659,7 @@ static int prepare(struct devnet *d, const json_t *before)
         return 1;
     if ((d->existed ? read_genesis(d) : make_genesis(d)) != 0)
         return 1;
-    if (choose_all_ports(d, json_object_get(before, "ports")) != 0)
+    if (choose_ports(d, before) != 0)
         return 1;
     for (size_t i = 0; i < d->processes; i++) {
         struct devnet_process *p = &d->process[i];
@@ -684,7 +684,7 @@ int devnet_open(struct devnet *d, const struct cli *c)
 {
     char path[512], given[DEVNET_PATH_MAX];
     memset(d, 0, sizeof *d);
-    d->lock_fd = -1;
+    d->lock_fd = d->block_fd = -1;
     const char *dir = c->option[CLI_DATA_DIR] != NULL ? c->option[CLI_DATA_DIR] : "devnet-data";
     if (strlen(dir) >= sizeof given - 1)
         return cli_fail("--data-dir: path too long");
@@ -723,6 +723,8 @@ void devnet_close(struct devnet *d)
     }
     free(d->process);
     d->process = NULL;
+    if (d->block_fd >= 0)
+        close(d->block_fd);
     if (d->lock_fd >= 0) {
         if (ftruncate(d->lock_fd, 0) != 0)
             cli_fail("cannot empty the lock file: %s", strerror(errno));
