@@ -45,7 +45,22 @@
     X(POLICY, "policy", "POLICY", "assignment: vrf (default) or random")                           \
     X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
     X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
-    X(DATA_DIR, "data-dir", "DIR", "where everything is kept; default devnet-data")
+    X(DATA_DIR, "data-dir", "DIR", "where everything is kept; default devnet-data")                \
+    X(N, "n", "N", "members of the committee")                                                     \
+    X(Q, "q", "Q", "quorum; default N - (N-1)/3")                                                  \
+    X(P, "p", "P", "probability that a member, or a device, is bad")                               \
+    X(OFFLINE, "offline", "O", "probability that an honest one is offline; default 0")             \
+    X(POOL, "pool", "M", "nodes that the committee is drawn from")                                 \
+    X(BAD, "bad", "B", "how many of them are bad")                                                 \
+    X(GROUP, "group", "C", "seats of one maker, region or provider that falls as a whole")         \
+    X(SEALS, "seals", "T", "device seals that make grade 2")                                       \
+    X(SEATS, "seats", "S", "expected seats of devices in the span that may give them")             \
+    X(FLEET, "fleet", "E", "eligible devices, for the exact law")                                  \
+    X(DRAWS, "draws", "K", "draws of a device in the span; default: many")                         \
+    X(TARGET, "target", "T", "probability that must not be exceeded, such as 1e-12")               \
+    X(STALL_TARGET, "stall-target", "T", "the same for stalls; default: that of --target")         \
+    X(EPOCH, "epoch", "E", "epoch that the committee serves")                                      \
+    X(SEED, "seed", NULL, "also compute the seed from the beacon outputs in the blocks")
 
 enum cli_option {
 #define CLI_ROW(id, name, argument, help) CLI_##id,
@@ -133,6 +148,24 @@ enum cli_option {
       "poa devnet down --data-dir devnet-data")                                                    \
     X("devnet status", cli_devnet_status, "", 0, 0, CLI_DEVNET,                                    \
       "Processes of a devnet, with their addresses and heights", "poa devnet status --json")       \
+    X("witness bounds", cli_witness_bounds, "", 0, 0,                                              \
+      CLI_ALL | CLI_BIT(N) | CLI_BIT(Q) | CLI_BIT(P) | CLI_BIT(OFFLINE) | CLI_BIT(POOL) |          \
+          CLI_BIT(BAD) | CLI_BIT(GROUP) | CLI_BIT(SEALS) | CLI_BIT(SEATS) | CLI_BIT(FLEET) |       \
+          CLI_BIT(DRAWS),                                                                          \
+      "How likely a committee forges, forks or stalls, or device seals are forged or late",        \
+      "poa witness bounds --n 31 --q 21 --p 0.1\n"                                                 \
+      "poa witness bounds --n 31 --q 21 --p 0.05 --offline 0.02 --group 6 --json\n"                \
+      "poa witness bounds --n 31 --pool 200 --bad 20\n"                                            \
+      "poa witness bounds --seals 63 --seats 192 --p 0.1 --offline 0.4")                           \
+    X("witness plan", cli_witness_plan, "", 0, 0,                                                  \
+      CLI_ALL | CLI_BIT(P) | CLI_BIT(TARGET) | CLI_BIT(STALL_TARGET) | CLI_BIT(OFFLINE),           \
+      "The smallest committee that is safe and live enough",                                       \
+      "poa witness plan --p 0.05 --target 1e-12 --offline 0.01\n"                                  \
+      "poa witness plan --p 0.05 --target 1e-12 --stall-target 1e-6 --offline 0.05 --json")        \
+    X("witness draw", cli_witness_draw, "", 0, 0, CLI_NODE | CLI_BIT(EPOCH) | CLI_BIT(SEED),       \
+      "Repeat the draw of an epoch's committee and compare it with the chain",                     \
+      "poa witness draw --epoch 3\n"                                                               \
+      "poa witness draw --epoch 3 --seed --json")                                                  \
     X("version", cli_version, "", 0, 0, CLI_ALL, "Version of this program", "poa version")         \
     X("help", cli_help, "[COMMAND]", 0, 2, CLI_ALL, "This text, or that of a command",             \
       "poa help\n"                                                                                 \
