@@ -1,0 +1,206 @@
+/* The configuration: what the table says holds for the file, the options and
+ * what is printed. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "poa_config.h"
+
+static struct poa_config c;
+static struct poa_why why;
+
+static void defaults(void)
+{
+    poa_config_defaults(&c);
+    memset(&why, 0, sizeof why);
+}
+TestSuite(config, .init = defaults);
+
+#define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+/* A file with TEXT; the name is static. */
+static const char *file_of(const char *text)
+{
+    static char path[256];
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/poa-config.%ld", tmp ? tmp : "/tmp", (long)getpid());
+    FILE *f = fopen(path, "w");
+    cr_assert(f);
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+static int read_text(const char *text)
+{
+    const char *path = file_of(text);
+    int rc = poa_config_read(&c, path, &why);
+    unlink(path);
+    return rc;
+}
+
+static void within(const char *name, uint64_t value, uint64_t min, uint64_t max)
+{
+    cr_assert(value >= min && value <= max, "%s", name);
+}
+
+Test(config, defaults_are_within_their_rules)
+{
+#define DEFAULT_TEXT(name) strlen(c.name)
+#define DEFAULT_U32(name)  c.name
+#define DEFAULT_FLAG(name) c.name
+#define ROW(type, name, unit, min, max, def, help)                                                 \
+    cr_assert_gt(strlen(help), 0);                                                                 \
+    within(#name, DEFAULT_##type(name), min, max);
+    POA_CONFIG_KEYS(ROW)
+#undef ROW
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK, "%s", why.text);
+    cr_assert_str_eq(c.genesis, "poa-data/genesis.poa");
+    cr_assert_str_eq(c.key, "poa-data/node.json");
+    cr_assert_str_eq(c.gateway, "");
+    cr_assert(c.ledger && !c.trusted);
+}
+
+Test(config, reads_a_file)
+{
+    int rc = read_text("# a comment\n"
+                       "  data_dir =  /var/lib/poa  \n"
+                       "\n"
+                       "role=trusted, ledger\r\n"
+                       "tx-index = no\n"
+                       "checkpoint_s = 7\n"
+                       "peer = " KEY_A "@127.0.0.1:7640\n"
+                       "peer = " KEY_B "\n");
+    cr_assert_eq(rc, POA_OK, "%s", why.text);
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK, "%s", why.text);
+    cr_assert_str_eq(c.data_dir, "/var/lib/poa");
+    cr_assert(c.ledger && c.trusted && !c.tx_index);
+    cr_assert_eq(c.checkpoint_s, 7);
+    cr_assert_eq(c.peers, 2);
+    cr_assert_str_eq(c.peer[0].address, "127.0.0.1:7640");
+    cr_assert_eq(c.peer[0].key[1], 0x11);
+    cr_assert_str_eq(c.peer[1].address, "");
+}
+
+static const struct {
+    const char *text, *says;
+} bad_files[] = {
+    {"no equals sign\n", ":1: \"no equals sign\" is not KEY = VALUE"},
+    {"\n\nunknown = 1\n", ":3: \"unknown\" is not a key"},
+    {"workers = 65\n", ":1: workers: \"65\" is not a number from 0 to 64 threads"},
+    {"workers = -1\n", "is not a number"},
+    {"workers = 1x\n", "is not a number"},
+    {"workers =\n", "is not a number"},
+    {"workers = 1\nworkers = 1\n", ":2: workers is set twice"},
+    {"log_json = maybe\n", "neither yes nor no"},
+    {"data_dir =\n", "data_dir: 0 characters"},
+    {"peer = nonsense\n", "not KEY@HOST:PORT"},
+    {"peer = " KEY_A "@host\n", "is not HOST:PORT"},
+    {"peer = " KEY_A "\npeer = " KEY_A "\n", ":2: peer: 0011223344556677... is listed twice"},
+};
+
+Test(config, bad_files_are_refused_with_their_line)
+{
+    for (size_t i = 0; i < sizeof bad_files / sizeof bad_files[0]; i++) {
+        defaults();
+        cr_assert_eq(read_text(bad_files[i].text), POA_E_CONFIG, "%s", bad_files[i].text);
+        cr_assert(strstr(why.text, bad_files[i].says), "%s for %s", why.text, bad_files[i].text);
+    }
+    cr_assert_eq(poa_config_read(&c, "/nonexistent/poad.conf", &why), POA_E_NOT_FOUND);
+}
+
+static const struct {
+    const char *name, *value, *says;
+} bad_values[] = {
+    {"role", "ledger,king", "role: \"king\""},
+    {"role", ",", "role: \"\""},
+    {"log_level", "loud!", "log_level: \"loud!\""},
+    {"listen", "127.0.0.1", "listen: \"127.0.0.1\" is neither"},
+    {"rpc", "127.0.0.1:65536", "rpc:"},
+    {"rpc", "::1:80", "rpc:"},
+    {"gateway", "127.0.0.1:7000", "needs role trusted"},
+    {"keep_blocks", "5000", "role ledger keeps the full history"},
+};
+
+Test(config, rules_over_several_keys)
+{
+    for (size_t i = 0; i < sizeof bad_values / sizeof bad_values[0]; i++) {
+        defaults();
+        cr_assert_eq(poa_config_set(&c, bad_values[i].name, bad_values[i].value, &why), POA_OK);
+        cr_assert_eq(poa_config_check(&c, &why), POA_E_CONFIG, "%s = %s", bad_values[i].name,
+                     bad_values[i].value);
+        cr_assert(strstr(why.text, bad_values[i].says), "%s", why.text);
+    }
+}
+
+Test(config, addresses)
+{
+    char host[64];
+    uint16_t port = 0;
+    cr_assert_eq(poa_config_address("[::1]:7640", host, sizeof host, &port, &why), POA_OK);
+    cr_assert_str_eq(host, "::1");
+    cr_assert_eq(port, 7640);
+    cr_assert_eq(poa_config_address("localhost:0", host, sizeof host, &port, &why), POA_OK);
+    cr_assert_eq(port, 0);
+    const char *bad[] = {"", ":", "host:", ":80", "host:80x", "host:+80", "host:-1", "a:b:80"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(poa_config_address(bad[i], host, sizeof host, &port, &why), POA_E_CONFIG, "%s",
+                     bad[i]);
+    cr_assert_eq(poa_config_address("0123456789:1", host, 5, &port, &why), POA_E_CONFIG);
+}
+
+/* What is printed says the same when it is read. */
+Test(config, prints_what_it_reads)
+{
+    cr_assert_eq(read_text("name = kettle\ntx_index = no\nworkers = 3\nrpc = off\n"
+                           "peer = " KEY_A "@[::1]:7640\npeer = " KEY_B "\n"),
+                 POA_OK);
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    poa_config_print(&c, f);
+    fclose(f);
+    static struct poa_config before;
+    before = c;
+    defaults();
+    cr_assert_eq(read_text(text), POA_OK, "%s", why.text);
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK);
+#define SAME_TEXT(name)                            cr_assert_str_eq(c.name, before.name);
+#define SAME_U32(name)                             cr_assert_eq(c.name, before.name);
+#define SAME_FLAG(name)                            cr_assert_eq(c.name, before.name);
+#define ROW(type, name, unit, min, max, def, help) SAME_##type(name)
+    POA_CONFIG_KEYS(ROW)
+#undef ROW
+    cr_assert_eq(c.peers, 2);
+    cr_assert_eq(memcmp(c.peer, before.peer, sizeof c.peer), 0);
+    free(text);
+}
+
+Test(config, options_win_over_the_file)
+{
+    const char *path = file_of("workers = 3\ncheckpoint_s = 9\n");
+    char *argv[] = {"poad",   "--workers", "5",      "--config", (char *)path, "--tx-index", "no",
+                    "--peer", KEY_A,       "--role", "trusted",  "--gateway",  "[::1]:99",   NULL};
+    cr_assert_eq(poa_config_arguments(&c, 13, argv), POA_CONFIG_RUN);
+    unlink(path);
+    cr_assert_eq(c.workers, 5);
+    cr_assert_eq(c.checkpoint_s, 9);
+    cr_assert(!c.tx_index && c.trusted && !c.ledger);
+    cr_assert_eq(c.peers, 1);
+    cr_assert_str_eq(c.gateway, "[::1]:99");
+}
+
+Test(config, bad_options_are_errors)
+{
+    cr_assert(freopen("/dev/null", "w", stderr));
+    char *unknown[] = {"poad", "--no-such-key", "1", NULL};
+    char *value[] = {"poad", "--workers", "many", NULL};
+    char *word[] = {"poad", "word", NULL};
+    cr_assert_eq(poa_config_arguments(&c, 3, unknown), POA_CONFIG_ERROR);
+    cr_assert_eq(poa_config_arguments(&c, 3, value), POA_CONFIG_ERROR);
+    cr_assert_eq(poa_config_arguments(&c, 2, word), POA_CONFIG_ERROR);
+}

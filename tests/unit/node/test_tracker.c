@@ -1,0 +1,69 @@
+/* Transactions between acceptance and finality. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tracker.h"
+
+static void id_of(uint32_t i, uint8_t id[32])
+{
+    memset(id, 0, 32);
+    poa_put_le32(id, i % 7); /* crowded buckets */
+    poa_put_le32(id + 4, i);
+}
+
+static void final(struct node_tracker *t, uint32_t i, uint64_t now)
+{
+    struct poa_tx_result r = {.code = 0};
+    id_of(i, r.id);
+    node_tracker_final(t, &r, 1, now);
+}
+
+Test(tracker, measures_from_acceptance_to_finality)
+{
+    struct node_tracker *t = NULL;
+    struct poa_histogram h;
+    uint8_t id[32];
+    cr_assert_eq(node_tracker_new(&t), POA_OK);
+    for (uint32_t i = 0; i < 100; i++) {
+        id_of(i, id);
+        node_tracker_add(t, id, 1000);
+        node_tracker_add(t, id, 2000000); /* known: the first time counts */
+    }
+    id_of(3, id);
+    node_tracker_drop(t, id);
+    cr_assert(!node_tracker_has(t, id));
+    id_of(4, id);
+    cr_assert(node_tracker_has(t, id));
+    for (uint32_t i = 0; i < 100; i++)
+        final(t, i, 1000 + 100 * (i + 1));
+    final(t, 4, 99999999);
+    cr_assert(!node_tracker_has(t, id));
+    node_tracker_latency(t, &h);
+    cr_assert_eq(h.count, 99);
+    cr_assert_eq(h.max_us, 10000);
+    uint64_t median = poa_histogram_quantile(&h, 0.5);
+    cr_assert(median >= 5000 && median <= 5300, "%u", (unsigned)median);
+    node_tracker_free(t);
+}
+
+Test(tracker, forgets_the_oldest_when_full)
+{
+    struct node_tracker *t = NULL;
+    uint8_t id[32];
+    cr_assert_eq(node_tracker_new(&t), POA_OK);
+    for (uint32_t i = 0; i < NODE_TRACKED_MAX + 10; i++) {
+        memset(id, 0, 32);
+        poa_put_le32(id, i * 2654435761u);
+        poa_put_le32(id + 4, i);
+        node_tracker_add(t, id, i);
+        if (i == 9 || i == 10 || i == NODE_TRACKED_MAX + 9)
+            cr_assert(node_tracker_has(t, id));
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        memset(id, 0, 32);
+        poa_put_le32(id, i * 2654435761u);
+        poa_put_le32(id + 4, i);
+        cr_assert_eq(node_tracker_has(t, id), i >= 10, "%u", i);
+    }
+    node_tracker_free(t);
+}

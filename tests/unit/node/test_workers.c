@@ -1,0 +1,132 @@
+/* The worker pool on real transactions. */
+#include <criterion/criterion.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers.h"
+
+static const uint8_t chain[32] = {7};
+static sem_t finished;
+static _Atomic int done_count;
+
+static void done(struct node_check *c)
+{
+    (void)c;
+    done_count++;
+    sem_post(&finished);
+}
+
+static size_t sign_one(uint64_t nonce, uint8_t *out, size_t cap)
+{
+    uint8_t secret[32] = {9}, body[256], ops[300], id[32];
+    struct poa_op_transfer t = {.to = {1}, .amount = 5};
+    struct poa_writer w = poa_writer_over(body, sizeof body);
+    cr_assert_eq(poa_op_transfer_encode(&w, &t), POA_OK);
+    struct poa_op op = {.kind = POA_OP_TRANSFER, .body = poa_written(&w)};
+    struct poa_writer list = poa_writer_over(ops, sizeof ops);
+    cr_assert_eq(poa_op_encode(&list, &op), POA_OK);
+    struct poa_list all = {.bytes = poa_written(&list), .count = 1};
+    struct poa_writer o = poa_writer_over(out, cap);
+    cr_assert_eq(poa_tx_sign(chain, POA_KEY_BIP340, secret, nonce, 10, 0, &all, &o, id), POA_OK);
+    return o.n;
+}
+
+/* N transactions, each third with a flipped byte in its signature. */
+static struct node_check *make(uint32_t n)
+{
+    void *extra = NULL;
+    struct node_check *c = node_check_new(n, n * (size_t)1024, &extra);
+    cr_assert(c);
+    uint8_t *p = extra;
+    for (uint32_t i = 0; i < n; i++, p += 1024) {
+        size_t size = sign_one(i, p, 1024);
+        if (i % 3 == 2)
+            p[size - 1] ^= 1;
+        c->raw[i] = poa_slice(p, size);
+    }
+    c->done = done;
+    return c;
+}
+
+static void expect_codes(const struct node_check *c)
+{
+    for (uint32_t i = 0; i < c->n; i++) {
+        cr_assert_eq(c->code[i], i % 3 == 2 ? POA_E_TX_SIGNATURE : POA_OK, "%u: %s", i,
+                     poa_error_name(c->code[i]));
+        if (!c->code[i])
+            cr_assert_eq(c->view[i].tx.nonce, i);
+    }
+}
+
+Test(workers, check_every_transaction_once)
+{
+    struct node_workers *w = NULL;
+    cr_assert_eq(poa_crypto_init(), POA_OK);
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 3, 64, &w), POA_OK);
+    cr_assert_eq(node_workers_threads(w), 3);
+    uint32_t sizes[] = {0, 1, 15, 16, 17, 100};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct node_check *c = make(sizes[i]);
+        cr_assert_eq(node_workers_check(w, c), POA_OK);
+        sem_wait(&finished);
+        expect_codes(c);
+        free(c);
+    }
+    struct node_check *many[20];
+    for (int i = 0; i < 20; i++) {
+        many[i] = make(7);
+        cr_assert_eq(node_workers_check(w, many[i]), POA_OK);
+    }
+    for (int i = 0; i < 20; i++)
+        sem_wait(&finished);
+    cr_assert_eq(done_count, 26);
+    for (int i = 0; i < 20; i++) {
+        expect_codes(many[i]);
+        free(many[i]);
+    }
+    node_workers_free(w);
+}
+
+Test(workers, parse_leaves_signatures_alone)
+{
+    struct node_workers *w = NULL;
+    cr_assert_eq(poa_crypto_init(), POA_OK);
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 4, &w), POA_OK);
+    struct node_check *c = make(3);
+    c->parse_only = true;
+    cr_assert_eq(node_workers_check(w, c), POA_OK);
+    sem_wait(&finished);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(c->code[i], POA_OK);
+    free(c);
+    node_workers_free(w);
+}
+
+Test(workers, refuse_when_too_much_waits_and_end_what_waits)
+{
+    struct node_workers *w = NULL;
+    cr_assert_eq(poa_crypto_init(), POA_OK);
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 2, &w), POA_OK);
+    struct node_check *c[8];
+    int taken = 0, refused = 0;
+    for (int i = 0; i < 8; i++)
+        c[i] = make(200);
+    for (int i = 0; i < 8; i++) {
+        if (node_workers_check(w, c[i])) {
+            refused++;
+            free(c[i]);
+            c[i] = NULL;
+        } else {
+            taken++;
+        }
+    }
+    cr_assert_gt(refused, 0);
+    node_workers_free(w);
+    cr_assert_eq(done_count, taken, "each ends exactly once");
+    for (int i = 0; i < 8; i++)
+        free(c[i]);
+}
