@@ -386,6 +386,11 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
         b->durable = true;
     count_holders(c, b);
     routed_batched(c, b);
+    int32_t by = author_bit(c, b);
+    if (by >= 0) {
+        c->home_us[by] = c->now.us;
+        c->home_skip[by] = false;
+    }
     if (c->self >= 0 && !b->own && !c->restoring) {
         struct poa_batch_ack ack = {.epoch = c->epoch,
                                     .batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
@@ -556,6 +561,7 @@ static void routed_drop(struct poa_core *c, struct routed *r)
     else
         c->routed_tail = r->older;
     core_arena_give(&c->tx_arena, r->raw);
+    c->parked_n -= r->parked;
     memset(r, 0, sizeof *r);
     r->next = c->routed_free;
     c->routed_free = r;
@@ -609,6 +615,8 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
                 r->batched = false;
         }
     c->settle_more = true;
+    if (c->parked_n && c->batch_tick_us > c->now.us)
+        c->batch_tick_us = c->now.us; /* nonces moved on */
     poa_mempool_settle(c->mempool, c->ledger, tx, txs, c->tip_time);
 }
 
@@ -636,7 +644,8 @@ uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below)
 
 /* --- homes ------------------------------------------------------------------------------ */
 
-/* Rank 0 is the home; silent members are passed over. */
+/* Rank 0 is the home; members that are silent or make no batches are passed
+ * over. */
 static uint16_t home_rank(const struct poa_core *c, const uint8_t sender[32], uint32_t rank)
 {
     uint8_t in[36], h[32];
@@ -648,7 +657,7 @@ static uint16_t home_rank(const struct poa_core *c, const uint8_t sender[32], ui
         return (uint16_t)((first + rank) % c->n);
     for (uint32_t i = 0; i < c->n; i++) {
         uint16_t m = (uint16_t)((first + i) % c->n);
-        if (core_silent(c, m))
+        if (core_silent(c, m) || c->home_skip[m])
             continue;
         if (!rank)
             return m;
@@ -765,15 +774,39 @@ static void route_send(struct poa_core *c)
 
 static void route_go(struct poa_core *c, struct routed *r)
 {
-    r->home = c->self < 0 ? 0 : home_rank(c, r->sender, r->tries);
     r->sent_us = c->now.us;
     r->go = c->go_head;
     c->go_head = r;
 }
 
+/* Gives parked transactions to the mempool as far as nonces allow. */
+static void parked_retry(struct poa_core *c)
+{
+    bool again = c->parked_n > 0;
+    for (int pass = 0; again && pass < 16; pass++) {
+        uint32_t looked = 0;
+        again = false;
+        for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next) {
+            struct poa_tx_view v;
+            next = r->newer;
+            if (!r->parked)
+                continue;
+            looked++;
+            int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
+            if (!e)
+                e = pool_add(c, &v);
+            if (e && poa_error_class(e) == POA_CLASS_RETRY)
+                continue;
+            again = again || !e;
+            routed_drop(c, r);
+        }
+    }
+}
+
 int core_on_tx(struct poa_core *c, const struct poa_event *e)
 {
     int result = POA_OK;
+    bool retry = false;
     struct routed *first = NULL, *last = NULL;
     for (uint32_t i = 0; i < e->txs; i++) {
         const struct poa_tx_view *tx = &e->tx[i];
@@ -783,6 +816,18 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
                     (e->peer < c->n || home_rank(c, tx->tx.sender, 0) == c->self);
         if (ours) {
             code = pool_add(c, tx);
+            /* Ahead of its predecessors: it waits here until they come. */
+            if (code == POA_E_TX_NONCE_GAP) {
+                struct routed *r;
+                code = route_add(c, tx, &r);
+                if (!code) {
+                    r->home = (uint16_t)c->self;
+                    r->parked = true;
+                    c->parked_n++;
+                }
+            } else if (!code && c->parked_n) {
+                retry = true;
+            }
         } else {
             struct routed *r;
             code = route_add(c, tx, &r);
@@ -804,6 +849,8 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
     c->go_head = first;
     if (first)
         route_send(c);
+    if (retry)
+        parked_retry(c);
     if (c->pool_bytes >= c->limits.batch_flush_bytes)
         c->flush_us = c->now.us;
     core_batches_tick(c);
@@ -835,16 +882,18 @@ static void routed_batched(struct poa_core *c, const struct batch *b)
     }
 }
 
-/* Not batched after two heartbeats, or batched and not final within a batch's
- * life: try the next rank. */
+/* Transactions that wait for their home longer than two heartbeats, in which it
+ * made no batch at all, go to the next rank, together: nonces of one sender
+ * need one home. A home that leaves out single senders is left behind by age. */
 static void route_tick(struct poa_core *c)
 {
     uint32_t looked = 0;
     for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next, looked++) {
         next = r->newer;
         uint64_t wait = r->batched ? (uint64_t)BATCH_TTL_MS * 1000 : two_heartbeats(c);
-        bool dead = c->self >= 0 && !r->batched && core_silent(c, r->home) &&
-                    r->home != home_rank(c, r->sender, r->tries);
+        bool ours = c->self >= 0 && (int32_t)r->home == c->self;
+        bool dead = c->self >= 0 && !r->batched && !ours &&
+                    (core_silent(c, r->home) || c->home_skip[r->home]);
         if (!dead && c->now.us < r->sent_us + wait)
             continue;
         struct poa_st_account a;
@@ -856,22 +905,33 @@ static void route_tick(struct poa_core *c)
             continue;
         }
         r->batched = false;
-        if (!dead)
-            r->tries = (r->tries + 1) % (c->n ? c->n : 1);
-        if (c->self >= 0 && !c->abstain && home_rank(c, r->sender, r->tries) == c->self) {
+        if (c->self >= 0 && !ours && c->now.us >= c->home_us[r->home] + wait)
+            c->home_skip[r->home] = true;
+        uint64_t age = (c->now.us - r->since_us) / (4 * two_heartbeats(c) + 1);
+        uint16_t home = c->self >= 0 ? home_rank(c, r->sender, (uint32_t)(age % c->n)) : 0;
+        if (c->self >= 0 && !c->abstain && home == c->self) {
             struct poa_tx_view v;
-            r->sent_us = c->now.us;
             int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
+            r->sent_us = c->now.us;
+            r->home = home;
             if (!e)
                 e = pool_add(c, &v);
-            if (e == POA_OK || e == POA_E_TX_DUPLICATE)
+            if (e == POA_OK || e == POA_E_TX_DUPLICATE) {
                 routed_drop(c, r); /* the mempool has it now */
+            } else if (!r->parked) {
+                r->parked = true;
+                c->parked_n++;
+            }
             continue;
         }
+        c->parked_n -= r->parked;
+        r->parked = false;
+        r->home = home;
         route_go(c, r);
     }
     if (c->go_head)
         route_send(c);
+    parked_retry(c);
 }
 
 /* --- packing ----------------------------------------------------------------------------- */
@@ -1072,6 +1132,16 @@ void core_batches_epoch(struct poa_core *c)
             batch_renew(c, b);
         batch_drop(c, b);
     }
-    for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++)
+    for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++) {
         c->author_listed[c->epoch & 1][a] = 0;
+        c->home_us[a] = c->now.us;
+        c->home_skip[a] = false;
+    }
+    /* Homes are others now, and indices mean other members. */
+    for (struct routed *r = c->routed_head; r; r = r->newer) {
+        c->parked_n -= r->parked;
+        r->parked = false;
+        r->home = c->self >= 0 ? home_rank(c, r->sender, 0) : 0;
+        r->sent_us = 0;
+    }
 }

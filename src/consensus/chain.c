@@ -710,8 +710,10 @@ int core_restore_proposal(struct poa_core *c, struct poa_slice bytes, bool own, 
     if (!s->seq)
         s->seq = seq;
     s->prop = b;
-    if (own)
+    if (own) {
         s->proposed = true;
+        s->prop_seq = seq;
+    }
     return POA_OK;
 }
 
@@ -836,6 +838,7 @@ void core_try_propose(struct poa_core *c)
     s->prop = b;
     c->prop_us = c->now.us;
     uint64_t seq = core_persist(c, POA_WAL_PROPOSAL, bytes);
+    s->prop_seq = seq;
     if (!s->seq)
         s->seq = seq;
     core_send_all(c, POA_MSG_PROPOSAL, bytes, true, seq);

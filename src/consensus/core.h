@@ -82,6 +82,7 @@ struct slot {
     bool conflict;       /* a second header was seen: evidence is made once */
     uint8_t hash[3][32]; /* own votes, by kind */
     uint8_t sig[3][64];
+    uint64_t vote_seq[3], prop_seq; /* of their write-ahead records */
     struct cert_at cert[3];
     struct block *prop; /* the leader's header that came first */
 };
@@ -164,6 +165,7 @@ struct routed {
     uint32_t n;
     uint64_t sent_us, since_us;
     bool batched;
+    bool parked; /* we are its home, but its nonce is ahead of what we know */
     uint16_t home;
     uint32_t tries;
     struct routed *go;            /* to be sent in this step */
@@ -306,7 +308,9 @@ struct poa_core {
     struct routed *routed_bucket[ROUTED_BUCKETS];
     struct routed *routed_free, *routed_head, *routed_tail;
     struct routed *go_head;
-    uint32_t routed_n, routed_cap, routed_fresh;
+    uint32_t routed_n, routed_cap, routed_fresh, parked_n;
+    uint64_t home_us[POA_COMMITTEE_MAX]; /* last batch of the member */
+    bool home_skip[POA_COMMITTEE_MAX];   /* it made none while transactions waited for it */
     size_t pool_bytes; /* taken into the mempool since the last flush, about */
     bool settle_more;
     struct arena tx_arena;
@@ -363,7 +367,7 @@ void core_halt(struct poa_core *c, int code, const char *text);
 void core_give_later(struct poa_core *c, void *p);
 static inline bool bit_get(const uint8_t *mask, uint32_t i)
 {
-    return (mask[i / 8] >> (i % 8)) & 1u;
+    return (unsigned)(mask[i / 8] >> (i % 8)) & 1u;
 }
 static inline void bit_set(uint8_t *mask, uint32_t i)
 {

@@ -129,7 +129,7 @@ static bool cleared(struct poa_core *c, uint64_t view)
 
 /* --- casting ------------------------------------------------------------------- */
 
-static void vote_send(struct poa_core *c, const struct slot *s, int kind, uint64_t wait)
+static void vote_send(struct poa_core *c, const struct slot *s, int kind)
 {
     struct poa_vote v = {
         .kind = (uint8_t)kind, .epoch = c->epoch, .view = s->view, .voter = (uint16_t)c->self};
@@ -137,7 +137,7 @@ static void vote_send(struct poa_core *c, const struct slot *s, int kind, uint64
     memcpy(v.sig, s->sig[kind], 64);
     struct poa_slice bytes = core_encode(c, &poa_vote_record, &v);
     if (bytes.n)
-        core_send_all(c, POA_MSG_VOTE, bytes, true, wait);
+        core_send_all(c, POA_MSG_VOTE, bytes, true, s->vote_seq[kind]);
 }
 
 /* The record is durable before the vote leaves; the own tally sees the vote
@@ -157,7 +157,8 @@ static void cast(struct poa_core *c, struct slot *s, int kind, const uint8_t has
     uint64_t seq = core_persist(c, POA_WAL_VOTE, poa_written(&w));
     if (!s->seq)
         s->seq = seq;
-    vote_send(c, s, kind, seq);
+    s->vote_seq[kind] = seq;
+    vote_send(c, s, kind);
 }
 
 static void nullify(struct poa_core *c, uint64_t view)
@@ -182,6 +183,7 @@ void core_restore_vote(struct poa_core *c, const struct poa_vote *v, uint64_t se
         s->seq = seq;
     memcpy(s->hash[v->kind], v->hash, 32);
     memcpy(s->sig[v->kind], v->sig, 64);
+    s->vote_seq[v->kind] = seq;
     if (v->kind == POA_VOTE_NOTARIZE)
         s->voted = true;
     else if (v->kind == POA_VOTE_NULLIFY)
@@ -595,18 +597,18 @@ void core_resend(struct poa_core *c)
         if (!voter(c) || c->mutant == POA_MUTANT_NO_STANDSTILL)
             continue;
         if (s->voted)
-            vote_send(c, s, POA_VOTE_NOTARIZE, 0);
+            vote_send(c, s, POA_VOTE_NOTARIZE);
         if (s->nulled)
-            vote_send(c, s, POA_VOTE_NULLIFY, 0);
+            vote_send(c, s, POA_VOTE_NULLIFY);
         if (s->finaled)
-            vote_send(c, s, POA_VOTE_FINALIZE, 0);
+            vote_send(c, s, POA_VOTE_FINALIZE);
     }
     struct slot *s = core_slot_get(c, c->view);
     if (voter(c) && s && s->proposed && s->prop) {
         struct poa_list just = core_just_build(c, s->prop);
         struct poa_slice bytes = core_proposal_encode(c, s->prop, &just);
         if (bytes.n)
-            core_send_all(c, POA_MSG_PROPOSAL, bytes, false, 0);
+            core_send_all(c, POA_MSG_PROPOSAL, bytes, false, s->prop_seq);
     }
 }
 

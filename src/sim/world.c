@@ -319,12 +319,7 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
     case POA_EFFECT_BEHIND:
         trace(s, n, "is behind: others are at height %llu or beyond",
               (unsigned long long)e->height);
-        if (n->follow_at == NEVER) {
-            n->follow_at = s->now + 2 * (uint64_t)s->config.delay_max_us;
-            event_push(s,
-                       (struct event){
-                           .at = n->follow_at, .kind = EV_FOLLOW, .node = n->id, .life = n->life});
-        }
+        n->behind = true;
         break;
     case POA_EFFECT_CONFLICT:
         trace(s, n, "has evidence");
@@ -430,14 +425,21 @@ static void submitted(struct poa_sim *s, struct node *n, const struct event *ev)
     (void)node_step(s, n, &e);
 }
 
+/* Whoever is no member follows a server all the time, a member when its core
+ * says that it is behind. */
 static void follow(struct poa_sim *s, struct node *n)
 {
-    n->follow_at = NEVER;
     uint32_t from = random_up(s);
     struct node *server = &s->node[from];
     bool cut = s->partitioned && s->side[from] != s->side[n->id];
-    struct message *m =
-        server->up && from != n->id && !cut ? bundle_make(s, server, n->height) : NULL;
+    members(s, n);
+    n->follow_at = s->now + 10000 + 2 * (uint64_t)s->config.delay_max_us;
+    event_push(s, (struct event){
+                      .at = n->follow_at, .kind = EV_FOLLOW, .node = n->id, .life = n->life});
+    if ((n->member[n->id] >= 0 && !n->behind) || !server->up || from == n->id || cut)
+        return;
+    struct message *m = bundle_make(s, server, n->height);
+    n->behind = false;
     if (m)
         event_push(s, (struct event){.at = s->now + between(&s->random, s->config.delay_min_us,
                                                             s->config.delay_max_us),
@@ -445,11 +447,6 @@ static void follow(struct poa_sim *s, struct node *n)
                                      .node = n->id,
                                      .life = n->life,
                                      .m = m});
-    if (!n->has_key || (m && server->disk.height > n->height + 1)) {
-        n->follow_at = s->now + 10000 + 2 * (uint64_t)s->config.delay_max_us;
-        event_push(s, (struct event){
-                          .at = n->follow_at, .kind = EV_FOLLOW, .node = n->id, .life = n->life});
-    }
 }
 
 void poa_sim_kill(struct poa_sim *s, uint32_t node)
@@ -490,8 +487,8 @@ void poa_sim_start(struct poa_sim *s, uint32_t node)
         n->up = false;
         return;
     }
-    if (!n->has_key)
-        follow(s, n);
+    n->behind = false;
+    follow(s, n);
 }
 
 static void chaos(struct poa_sim *s)
@@ -618,7 +615,7 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
         n->id = i;
         n->has_key = i < config->nodes;
         memset(n->seed, (int)(i + 1), 32);
-        poa_put_le64(n->seed, i * 7919u + 17);
+        poa_put_le64(n->seed, (uint64_t)i * 7919u + 17);
         poa_ed25519_public(n->seed, n->key);
         n->tick_at = n->follow_at = NEVER;
         if (config->skew_ms)

@@ -126,6 +126,7 @@ struct node {
     uint64_t tick_at;
     uint64_t height; /* told by commits */
     uint64_t follow_at;
+    bool behind;
     uint32_t epoch;                    /* for which member[] holds */
     int32_t member[POA_SIM_NODES_MAX]; /* node -> index in this core's committee */
     int32_t node_of[POA_COMMITTEE_MAX];
