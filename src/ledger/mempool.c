@@ -374,6 +374,23 @@ static void sweep_account(struct poa_mempool *m, const struct poa_ledger *l, uin
     }
 }
 
+/* A batch ran before one that it depends on: what account A had given away
+ * waits again, in the order of nonces. */
+static void requeue(struct poa_mempool *m, uint32_t a)
+{
+    for (uint32_t i = m->account[a].first; i != NIL; i = m->row[i].later) {
+        struct row *r = &m->row[i];
+        if (!r->taken)
+            unlink_waiting(m, r);
+        r->taken = false;
+        r->since_ms = m->now_ms;
+        r->prev = m->last;
+        r->next = NIL;
+        *(m->last == NIL ? &m->first : &m->row[m->last].next) = i;
+        m->last = i;
+    }
+}
+
 void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
                         const struct poa_tx_result *results, size_t n, uint64_t time_ms)
 {
@@ -382,8 +399,10 @@ void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
         if (i == NIL)
             continue;
         uint32_t a = find_account(m, m->row[i].sender);
-        if (results[k].code == POA_OK)
-            sweep_account(m, l, a, time_ms);
+        if (results[k].code == POA_OK || results[k].code == POA_E_TX_NONCE_USED)
+            sweep_account(m, l, a, time_ms); /* used: two homes had it, one was first */
+        else if (results[k].code == POA_E_TX_NONCE_GAP)
+            requeue(m, a);
         else
             remove_all(m, a); /* those behind it wait for a nonce that will not come */
     }
