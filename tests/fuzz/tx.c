@@ -1,0 +1,205 @@
+/* Transactions and batches of strangers. What is accepted encodes to the same
+ * bytes, its operations decode, its cost is the sum of its parts, and a signed
+ * transaction that was changed is never accepted. */
+#include "ledger.h"
+
+static const uint8_t *chain(void)
+{
+    static uint8_t id[32];
+    if (!id[0])
+        poa_genesis_chain_id(fuzz_genesis(4), id);
+    return id;
+}
+
+enum mode { RAW, SAME_CHAIN, CHANGED, BUILT, BATCH, MODES };
+
+static void check_view(struct poa_slice raw, const struct poa_tx_view *v)
+{
+    uint8_t *again = malloc(raw.n);
+    FUZZ_CHECK(again != NULL);
+    struct poa_writer w = poa_writer_over(again, raw.n);
+    FUZZ_CHECK(!poa_tx_encode(&w, &v->tx));
+    FUZZ_CHECK(poa_slice_equal(poa_written(&w), raw) && poa_slice_equal(v->raw, raw));
+    free(again);
+    struct poa_list_iter it = poa_list_begin(&v->tx.ops);
+    struct poa_op op;
+    uint64_t cost, sum = v->tx.fee;
+    FUZZ_CHECK(!poa_tx_cost(v, &cost));
+    while (poa_op_next(&it, &op)) {
+        uint64_t body[64];
+        const struct poa_record *rec = poa_op_record_of(op.kind);
+        FUZZ_CHECK(rec && rec->size <= sizeof body);
+        FUZZ_CHECK(!poa_record_decode(rec, op.body, body));
+        if (op.kind == POA_OP_TRANSFER) {
+            const struct poa_op_transfer *t = (const void *)body;
+            FUZZ_CHECK(t->amount && sum + t->amount > sum);
+            sum += t->amount;
+        }
+    }
+    FUZZ_CHECK(cost == sum && v->tx.ops.count);
+}
+
+/* Both checks of RAW; true when the signatures hold too. */
+static bool check_tx(struct poa_slice bytes)
+{
+    uint8_t *exact = fuzz_copy(bytes.p, bytes.n);
+    struct poa_slice raw = poa_slice(exact, bytes.n);
+    struct poa_tx_view v, parsed;
+    int e = poa_tx_check(chain(), raw, &v), p = poa_tx_parse(chain(), raw, &parsed);
+    FUZZ_CHECK(e <= 0 && p <= 0 && (e || !p));
+    if (!p)
+        check_view(raw, &parsed);
+    if (!e) {
+        check_view(raw, &v);
+        FUZZ_CHECK(!memcmp(v.id, parsed.id, 32));
+    }
+    free(exact);
+    return !e;
+}
+
+/* Operations from the input, signed as they are. */
+static void check_built(struct fuzz_in *in)
+{
+    static uint8_t ops[70000], out[80000];
+    struct poa_writer w = poa_writer_over(ops, sizeof ops), o = poa_writer_over(out, sizeof out);
+    uint8_t seed[32], key[32], id[32], type = fuzz_u8(in) & 1 ? POA_KEY_BIP340 : POA_KEY_ED25519;
+    uint64_t fee = fuzz_u64(in);
+    uint32_t count = 0;
+    fuzz_identity(41, seed, key);
+    while (in->n && count < 70) {
+        struct poa_op op = {.kind = fuzz_u16(in)};
+        op.body = fuzz_chunk(in);
+        if (op.body.n > 1024)
+            op.body.n = 1024;
+        FUZZ_CHECK(!poa_op_encode(&w, &op));
+        count++;
+    }
+    const struct poa_list list = {poa_written(&w), count};
+    if (poa_tx_sign(chain(), type, seed, 0, fee, 0, &list, &o, id))
+        return;
+    check_tx(poa_written(&o));
+}
+
+static void check_batch(struct fuzz_in *in)
+{
+    static struct fuzz_committee f;
+    static struct poa_tx_view views[POA_BATCH_TXS_MAX];
+    if (!f.c.members.count)
+        fuzz_committee(&f, 5, 4);
+    bool check = fuzz_u8(in) & 1;
+    struct poa_slice bytes = poa_slice(in->p, in->n);
+    struct poa_batch b;
+    uint8_t digest[32];
+    int code = 1;
+    int e = poa_batch_check(&fuzz_suite, chain(), &f.c, bytes, check, &b, digest, views, &code);
+    FUZZ_CHECK(poa_batch_check(&fuzz_suite, chain(), &f.c, bytes, check, &b, digest, NULL, NULL) ==
+               e);
+    if (e)
+        return;
+    FUZZ_CHECK(!code && b.txs.count && b.author < 4);
+    for (uint32_t i = 0; i < b.txs.count; i++)
+        check_view(views[i].raw, &views[i]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_in in = {data, size};
+    enum mode mode = fuzz_u8(&in) % MODES;
+    switch (mode) {
+    case RAW:
+        check_tx(poa_slice(in.p, in.n));
+        break;
+    case SAME_CHAIN: {
+        uint8_t *copy = fuzz_copy(in.p, in.n);
+        if (in.n >= 4)
+            memcpy(copy, chain(), 4);
+        check_tx(poa_slice(copy, in.n));
+        free(copy);
+        break;
+    }
+    case CHANGED: {
+        uint8_t tx[512], id[32];
+        size_t n = fuzz_transfer(chain(), 1, fuzz_u8(&in), 1u + fuzz_u8(&in), tx, sizeof tx, id);
+        uint16_t at = fuzz_u16(&in);
+        uint8_t change = fuzz_u8(&in), cut = fuzz_u8(&in);
+        tx[at % n] ^= change;
+        FUZZ_CHECK(check_tx(poa_slice(tx, n - cut % n)) == (!change && !(cut % n)));
+        break;
+    }
+    case BUILT:
+        check_built(&in);
+        break;
+    case BATCH:
+        check_batch(&in);
+        break;
+    case MODES:
+        break;
+    }
+    return 0;
+}
+
+void fuzz_seeds(void)
+{
+    static uint8_t buffer[8192], tx[512];
+    uint8_t id[32], seed[32], key[32], maker_seed[32];
+    struct poa_writer w;
+    size_t n = fuzz_transfer(chain(), 0, 7, 100, tx, sizeof tx, id);
+#define BEGIN(mode) w = poa_writer_over(buffer, sizeof buffer), poa_write_u8(&w, mode)
+    BEGIN(RAW);
+    poa_write(&w, tx, n);
+    fuzz_seed("transfer", w.p, w.n);
+    BEGIN(SAME_CHAIN);
+    poa_write(&w, tx, n);
+    fuzz_seed("transfer-same-chain", w.p, w.n);
+    static const uint8_t changed[][7] = {{CHANGED, 1, 9, 0, 0, 0, 0}, {CHANGED, 1, 9, 80, 0, 4, 0}};
+    fuzz_seed("unchanged", changed[0], sizeof changed[0]);
+    fuzz_seed("changed", changed[1], sizeof changed[1]);
+
+    /* Every operation, valid. */
+    struct poa_op_transfer transfer = {.amount = 5};
+    struct poa_op_device device = {.maker = 1};
+    struct poa_op_maker maker = {.maker = 2, .name = {(const uint8_t *)"m", 1}};
+    struct poa_op_witness witness = {.maker = 2, .name = {(const uint8_t *)"w", 1}};
+    struct poa_op_anchor anchor = {.packs = 1, .from_ms = 1, .to_ms = 2};
+    fuzz_identity(20, maker_seed, key);
+    fuzz_identity(33, seed, key);
+    poa_device_attest(&poa_suite_ed25519, chain(), maker_seed, seed, &device);
+    memcpy(maker.key, key, 32);
+    memcpy(witness.key, key, 32);
+    const struct {
+        const struct poa_record *rec;
+        const void *r;
+        const char *name;
+        uint16_t kind;
+    } op[] = {{&poa_op_transfer_record, &transfer, "built-transfer", POA_OP_TRANSFER},
+              {&poa_op_device_record, &device, "built-device", POA_OP_DEVICE_REGISTER},
+              {&poa_op_maker_record, &maker, "built-maker", POA_OP_MAKER_ADD},
+              {&poa_op_witness_record, &witness, "built-witness", POA_OP_WITNESS_ADD},
+              {&poa_op_anchor_record, &anchor, "built-anchor", POA_OP_ANCHOR}};
+    for (size_t i = 0; i < sizeof op / sizeof op[0]; i++) {
+        uint8_t body[1024];
+        struct poa_writer b = poa_writer_over(body, sizeof body);
+        FUZZ_CHECK(!poa_record_encode(op[i].rec, &b, op[i].r));
+        BEGIN(BUILT);
+        poa_write_u8(&w, (uint8_t)i);
+        poa_write_u64(&w, 10);
+        poa_write_u16(&w, op[i].kind);
+        fuzz_put_chunk(&w, poa_written(&b));
+        fuzz_seed(op[i].name, w.p, w.n);
+    }
+
+    uint8_t list[1200];
+    struct poa_writer l = poa_writer_over(list, sizeof list);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct poa_raw_tx raw = {poa_slice(tx, n)};
+        FUZZ_CHECK(!poa_raw_tx_encode(&l, &raw));
+    }
+    struct poa_batch batch = {
+        .epoch = 5, .author = 2, .seq = 1, .txs = {poa_written(&l), 2}, .sig = {FUZZ_VALID}};
+    for (uint8_t check = 0; check < 2; check++) {
+        BEGIN(BATCH);
+        poa_write_u8(&w, check);
+        FUZZ_CHECK(!poa_batch_encode(&w, &batch));
+        fuzz_seed(check ? "batch-checked" : "batch-parsed", w.p, w.n);
+    }
+}
