@@ -1,0 +1,2 @@
+/* The small chain of the unit tests. */
+#include "../../unit/ledger/support.c"
