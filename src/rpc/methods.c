@@ -122,6 +122,15 @@ static json_t *roles_json(const struct poa_rpc_status *s)
     return roles;
 }
 
+/* The bound of EPOCH's committee, null when it is not known. */
+static json_t *witness_bound(const struct poa_rpc_node *node, uint32_t epoch)
+{
+    struct poa_risk risk;
+    bool devnet;
+    return poa_rpc_risk(node, epoch, &risk, &devnet) == POA_OK ? poa_json_risk(&risk, devnet)
+                                                               : json_null();
+}
+
 static void status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_node *node = ctx;
@@ -151,6 +160,7 @@ static void status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         "txs_rejected", poa_json_u64(s.txs_rejected), "state",
         poa_json_record(&poa_st_global_record, &s.global), "faucet", (int)s.faucet, "ready",
         (int)s.ready, "why", s.ready ? "" : s.why, "consensus", consensus);
+    v = with(v, "witness", witness_bound(node, s.core.epoch));
     poa_rpc_result(call, v);
 }
 
@@ -403,6 +413,7 @@ static void epoch_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     rc = read_u32(b, POA_STATE_COMMITTEE, epoch, buffer, &poa_committee_record, &committee);
     if (rc == POA_OK)
         v = with(v, "committee", poa_json_record(&poa_committee_record, &committee));
+    v = with(v, "witness", witness_bound(ctx, epoch));
     answer(call, rc == POA_E_NOT_FOUND ? POA_OK : rc, v);
 }
 

@@ -91,6 +91,34 @@ void poa_rpc_metric_histogram(struct poa_rpc_metrics *m, const char *name, const
       s.txs_rejected)                                                                              \
     X("poa_uptime_seconds", GAUGE, "Since the process started", (double)s.uptime_ms / 1e3)
 
+/* The witness bound: X(name, help, value). */
+#define RISK_METRICS(X)                                                                            \
+    X("poa_witness_fork_probability", "Two conflicting certificates, at the stated risk",          \
+      r.bounds.fork.value)                                                                         \
+    X("poa_witness_forge_probability", "Certificates without honest help, at the stated risk",     \
+      r.bounds.forge.value)                                                                        \
+    X("poa_witness_stall_probability", "No certificate at all, at the stated risk",                \
+      r.bounds.stall.value)                                                                        \
+    X("poa_witness_group_fork_probability", "The same when the largest group falls as a whole",    \
+      r.group.fork.value)                                                                          \
+    X("poa_witness_target_probability", "What genesis promises not to exceed; 0: nothing",         \
+      r.target)                                                                                    \
+    X("poa_witness_target_met", "1 when fork and stall are at or below the target", r.met)         \
+    X("poa_witness_caps_raised", "By how much the draw had to raise the caps", r.relaxed)          \
+    X("poa_witness_devnet", "1 on a test network, which is exempt from its target", devnet)
+
+static void risk_metrics(struct poa_rpc_metrics *m, const struct poa_rpc_node *node, uint32_t epoch)
+{
+    struct poa_risk r;
+    bool devnet;
+    if (poa_rpc_risk(node, epoch, &r, &devnet) != POA_OK)
+        return;
+#define ROW(name, help, value)                                                                     \
+    poa_rpc_metric(m, name, POA_METRIC_GAUGE, help, NULL, (double)(value));
+    RISK_METRICS(ROW)
+#undef ROW
+}
+
 char *poa_rpc_metrics_text(const struct poa_rpc_node *node, size_t *n)
 {
     char *text = NULL;
@@ -105,6 +133,7 @@ char *poa_rpc_metrics_text(const struct poa_rpc_node *node, size_t *n)
     poa_rpc_metric(&m, name, POA_METRIC_##type, help, NULL, (double)(value));
     STATUS_METRICS(ROW)
 #undef ROW
+    risk_metrics(&m, node, s.core.epoch);
     struct poa_histogram *h = b->latency != NULL ? calloc(1, sizeof *h) : NULL;
     if (h != NULL) {
         b->latency(b->ctx, h);

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "poa_risk.h"
 #include "poa_rpc.h"
 
 /* --- methods -------------------------------------------------------------------- */
@@ -106,6 +107,11 @@ POA_MUST_USE int poa_json_to_record(const struct poa_record *rec, const json_t *
 /* A transaction with its operations; NULL when RAW cannot be decoded. */
 json_t *poa_json_tx(struct poa_slice raw);
 
+/* The witness bound: {"members", "quorum", "p", "offline", "target" (null: none is
+ * stated), "met", "devnet", "forge", "fork", "stall", "log10": {...}, "relaxed",
+ * "group": {"maker", "region", "provider", "fork", "stall"}}. */
+json_t *poa_json_risk(const struct poa_risk *r, bool devnet);
+
 /* --- the node's methods ------------------------------------------------------------- */
 
 struct poa_rpc_node {
@@ -115,6 +121,9 @@ struct poa_rpc_node {
 };
 /* Their CTX is a struct poa_rpc_node. */
 extern const struct poa_rpc_methods poa_rpc_node_methods;
+/* Bound of the committee that serves EPOCH, from the finalized state. NOT_FOUND. */
+POA_MUST_USE int poa_rpc_risk(const struct poa_rpc_node *node, uint32_t epoch, struct poa_risk *out,
+                              bool *devnet);
 /* Prometheus text format 0.0.4; malloc'ed. */
 char *poa_rpc_metrics_text(const struct poa_rpc_node *node, size_t *n);
 
