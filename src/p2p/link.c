@@ -468,7 +468,7 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
         }
         next_us = sooner(next_us, peer->ping_next_us);
     }
-    if (!peer->up)
+    if (!peer->up || !peer->pushes_taken)
         mesh_push_purge(peer, now_us);
     if (peer->stats.queued_bytes > 0)
         next_us = sooner(next_us, now_us + 100000);

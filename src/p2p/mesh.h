@@ -9,6 +9,7 @@
  *   answer.c   requests that wait for the owner
  *   wire.c     records and message heads
  *   url.c      addresses
+ *   nngfix.c   a repair of the library
  *
  * Locks: p->lock guards everything that has no other owner named. No NNG call,
  * no cryptography and no callback happens under it. session->lock and
@@ -329,6 +330,9 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us);
 /* With p->lock: the session with PEER is of no use any more. */
 void mesh_link_lost(struct peer *peer, int error);
 int mesh_error_of(int nng_error);
+
+/* nngfix.c: true when libnng.so calls what is defined there. */
+bool mesh_nng_repaired(void);
 
 /* push.c */
 void mesh_push_init(struct peer *peer);

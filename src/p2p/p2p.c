@@ -317,6 +317,10 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
     pthread_condattr_t attr;
     if (config->seed32 == NULL || config->chain32 == NULL || config->on_message == NULL)
         return POA_E_INVALID;
+    if (!mesh_nng_repaired()) {
+        POA_LOG_ERROR("p2p", "this program does not repair NNG (linked without its symbol table?)");
+        return POA_E_UNSUPPORTED;
+    }
     struct poa_p2p *p = calloc(1, sizeof *p);
     if (p == NULL)
         return POA_E_NO_MEMORY;

@@ -47,18 +47,19 @@ void mesh_session_drop(struct session *s)
     free(s);
 }
 
-static void pipe_unknown(struct poa_p2p *p, uint32_t id, uint64_t session)
+static void pipe_unknown(struct poa_p2p *p, uint32_t id, uint64_t session, bool cut)
 {
     struct pipe *pipe = id != 0 ? mesh_pipe_find(p, id) : NULL;
     if (pipe == NULL || !pipe->known || pipe->session != session)
         return;
     pipe->known = false;
-    pipe->since_us = mesh_now_us();
+    pipe->since_us = cut ? 0 : mesh_now_us(); /* 0: long ago, so the worker closes it now */
     p->unknown_n[pipe->pull]++;
 }
 
-/* With p->lock: S leaves the tables. */
-static void end_session(struct poa_p2p *p, struct session *s)
+/* With p->lock: S leaves the tables. CUT: its connections are closed too, so
+ * that the dialer notices at once. */
+static void end_session(struct poa_p2p *p, struct session *s, bool cut)
 {
     struct session **at = &p->session_list;
     tdelete(s, &p->sessions, compare);
@@ -70,8 +71,8 @@ static void end_session(struct poa_p2p *p, struct session *s)
         s->peer->sessions--;
     else
         p->strangers--;
-    pipe_unknown(p, s->pipe_rep, s->id);
-    pipe_unknown(p, s->pipe_pull, s->id);
+    pipe_unknown(p, s->pipe_rep, s->id, cut);
+    pipe_unknown(p, s->pipe_pull, s->id, cut);
     mesh_session_drop(s);
 }
 
@@ -82,8 +83,9 @@ void mesh_sessions_end(struct poa_p2p *p, struct peer *peer, const uint8_t *x255
         next = s->next;
         if ((peer != NULL && s->peer == peer) ||
             (x25519 != NULL && memcmp(s->x25519, x25519, 32) == 0))
-            end_session(p, s);
+            end_session(p, s, true);
     }
+    mesh_wake(p);
 }
 
 uint64_t mesh_sessions_work(struct poa_p2p *p, uint64_t now_us)
@@ -99,7 +101,7 @@ uint64_t mesh_sessions_work(struct poa_p2p *p, uint64_t now_us)
             end_us = s->ends_us;
         next = s->next;
         if (end_us <= now_us && s->waiting == 0)
-            end_session(p, s);
+            end_session(p, s, false);
         else if (end_us < soonest)
             soonest = end_us > now_us ? end_us : now_us + 1000000;
     }
@@ -111,7 +113,7 @@ void mesh_sessions_clear(struct poa_p2p *p)
 {
     pthread_mutex_lock(&p->lock);
     while (p->session_list != NULL)
-        end_session(p, p->session_list);
+        end_session(p, p->session_list, false);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -136,11 +138,11 @@ static bool make_room(struct poa_p2p *p, const uint8_t x[32], bool stranger)
     if (mine >= SESSIONS_PER_KEY) {
         if (oldest_mine == NULL)
             return false;
-        end_session(p, oldest_mine);
+        end_session(p, oldest_mine, false);
     } else if ((stranger && p->strangers >= p->config.strangers_max) || all >= SESSIONS_MAX) {
         if (oldest_idle == NULL)
             return false;
-        end_session(p, oldest_idle);
+        end_session(p, oldest_idle, false);
     }
     return true;
 }
@@ -383,7 +385,7 @@ static void garbage(struct poa_p2p *p, struct session *s)
     if (s->peer != NULL)
         mesh_peer_ban(s->peer, "malformed messages", GARBAGE_BAN_MS);
     if (!s->dropped)
-        end_session(p, s);
+        end_session(p, s, true);
     pthread_mutex_unlock(&p->lock);
 }
 

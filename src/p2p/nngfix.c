@@ -1,0 +1,64 @@
+/* A repair of NNG 1.5.2, by interposing two of its public functions.
+ *
+ * Starting an operation on an aio that was closed meanwhile ends without a
+ * callback there. Its TCP transport starts a read for the body when it has a
+ * message's head; when somebody closes the connection just between (another
+ * thread after a failed send, nng_pipe_close, nng_close), nobody completes that
+ * read: the pipe waits for it for ever, and with it NNG's only reaper thread.
+ * From then on no connection of the process is ever closed or dialed again, and
+ * nng_close hangs. Any peer can bring that about by sending while we close;
+ * tests/unit/p2p does so within seconds without this file. (NNG issues 1543 and
+ * 1813, repaired in later versions.)
+ *
+ * So we complete such an operation ourselves. libnng.so calls the two functions
+ * through its symbol table, where the program's definitions come first.
+ */
+#include <dlfcn.h>
+#include <string.h>
+
+#include "mesh.h"
+
+typedef void stream_fn(nng_stream *, nng_aio *);
+
+static _Atomic(stream_fn *) real_recv, real_send;
+
+static stream_fn *real(_Atomic(stream_fn *) *cache, const char *name)
+{
+    stream_fn *fn = atomic_load(cache);
+    if (fn == NULL) {
+        void *symbol = dlsym(RTLD_NEXT, name);
+        POA_ASSERT(symbol != NULL);
+        /* ISO C has no conversion from an object to a function pointer. */
+        memcpy(&fn, &symbol, sizeof fn);
+        atomic_store(cache, fn);
+    }
+    return fn;
+}
+
+/* Beginning an operation clears the result, failing to begin sets ECANCELED. A
+ * read or write that had begun is ended by closing the aio, with ECLOSED, before
+ * anything stops it, with ECANCELED. */
+static void settle(nng_aio *aio)
+{
+    if (nng_aio_result(aio) == NNG_ECANCELED)
+        nng_aio_finish(aio, NNG_ECLOSED);
+}
+
+void nng_stream_recv(nng_stream *s, nng_aio *aio)
+{
+    real(&real_recv, "nng_stream_recv")(s, aio);
+    settle(aio);
+}
+
+void nng_stream_send(nng_stream *s, nng_aio *aio)
+{
+    real(&real_send, "nng_stream_send")(s, aio);
+    settle(aio);
+}
+
+bool mesh_nng_repaired(void)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, "nng_stream_recv");
+    stream_fn *fn = nng_stream_recv;
+    return memcmp(&symbol, &fn, sizeof fn) == 0;
+}
