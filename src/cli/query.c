@@ -6,6 +6,33 @@
 
 #include "poa_cli.h"
 
+/* What the committee in work withstands, and a warning when that is less than
+ * the network promised. */
+static void print_bound(const json_t *w)
+{
+    const json_t *target = json_object_get(w, "target");
+    bool met = json_is_true(json_object_get(w, "met"));
+    if (!json_is_object(w))
+        return;
+    printf("bound      fork %.3g, stall %.3g (p = %g, offline %g); ",
+           json_number_value(json_object_get(w, "fork")),
+           json_number_value(json_object_get(w, "stall")),
+           json_number_value(json_object_get(w, "p")),
+           json_number_value(json_object_get(w, "offline")));
+    if (json_is_number(target))
+        printf("target %g %s", json_number_value(target), met ? "met" : "MISSED");
+    else
+        printf("no target");
+    printf("%s\n", json_is_true(json_object_get(w, "devnet")) ? " (devnet)" : "");
+    if (json_is_number(target) && !met && !json_is_true(json_object_get(w, "devnet")))
+        printf("WARNING    this committee is less safe than the network promises: see `poa witness "
+               "plan`\n");
+    if (cli_number(w, "relaxed") > 0)
+        printf("WARNING    the draw had to raise the caps by %" PRIu64
+               ": too many witnesses of one maker, region or provider\n",
+               cli_number(w, "relaxed"));
+}
+
 int cli_status(const struct cli *c)
 {
     json_t *v;
@@ -25,6 +52,7 @@ int cli_status(const struct cli *c)
     printf("committee  %" PRIu64 " members, quorum %" PRIu64 "%s\n", cli_number(k, "members"),
            cli_number(k, "quorum"),
            json_integer_value(json_object_get(k, "member")) >= 0 ? ", this node is one" : "");
+    print_bound(json_object_get(v, "witness"));
     printf("ledger     %s transactions, %s anchors, %s seals\n", cli_text(s, "txs"),
            cli_text(s, "anchors"), cli_text(s, "seals"));
     printf("devices    %" PRIu64 " registered, %" PRIu64 " connected here\n",

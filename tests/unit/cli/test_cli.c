@@ -261,10 +261,10 @@ Test(cli, genesis, .init = fresh, .fini = clean)
     snprintf(line, sizeof line, "genesis create %s --output %s/g.poa", in, dir);
     cr_expect_eq(run(line, out, sizeof out), 0);
     cr_expect_eq(strlen(out), 65);
-    char chain[80];
+    char chain[1024];
     snprintf(line, sizeof line, "genesis check %s/g.poa", dir);
     cr_expect_eq(run(line, chain, sizeof chain), 0);
-    cr_expect_str_eq(out, chain);
+    cr_expect(strncmp(out, chain, 65) == 0); /* then the bound */
     snprintf(line, sizeof line, "genesis show %s/g.poa", dir);
     cr_expect_eq(run(line, out, sizeof out), 0);
     json_t *shown = json_loads(out, 0, NULL);
@@ -273,6 +273,10 @@ Test(cli, genesis, .init = fresh, .fini = clean)
 
     cr_redirect_stderr();
     snprintf(line, sizeof line, "genesis create %s --output %s/bad.poa", in, dir);
+    json_object_set_new(v, "devnet", json_integer(0)); /* one witness is no network */
+    cr_assert_eq(json_dump_file(v, in, 0), 0);
+    cr_expect_eq(run(line, out, sizeof out), 1);
+    json_object_set_new(v, "devnet", json_integer(1));
     json_object_set_new(v, "slot_ms", json_integer(1));
     cr_assert_eq(json_dump_file(v, in, 0), 0);
     cr_expect_eq(run(line, out, sizeof out), 1);
@@ -283,4 +287,96 @@ Test(cli, genesis, .init = fresh, .fini = clean)
     snprintf(line, sizeof line, "genesis check %s", in);
     cr_expect_eq(run(line, out, sizeof out), 1);
     json_decref(v);
+}
+
+/* --- witness ----------------------------------------------------------------------------- */
+
+static double number_at(const json_t *v, const char *key)
+{
+    cr_assert(json_is_number(json_object_get(v, key)), "no number %s", key);
+    return json_number_value(json_object_get(v, key));
+}
+
+static json_t *run_json(const char *line)
+{
+    cr_assert_eq(run(line, out, sizeof out), 0, "%s", line);
+    json_t *v = json_loads(out, 0, NULL);
+    cr_assert_not_null(v, "%s: %s", line, out);
+    return v;
+}
+
+Test(cli, witness_bounds, .init = fresh, .fini = clean)
+{
+    json_t *v = run_json("witness bounds --n 31 --q 21 --p 0.1 --json");
+    cr_expect_float_eq(number_at(v, "forge") / 1.6277e-14, 1, 1e-3);
+    cr_expect_float_eq(number_at(v, "fork") / 1.2559e-4, 1, 1e-3);
+    cr_expect_float_eq(number_at(v, "stall") / 1.2559e-4, 1, 1e-3);
+    json_decref(v);
+    /* n - f is the usual quorum; offline ones stall but do not fork */
+    v = run_json("witness bounds --n 31 --p 0.1 --offline 0.05 --json");
+    cr_expect_eq(number_at(v, "q"), 21);
+    cr_expect_float_eq(number_at(v, "fork") / 1.2559e-4, 1, 1e-3);
+    cr_expect_gt(number_at(v, "stall"), 1e-3);
+    json_decref(v);
+    v = run_json("witness bounds --n 31 --q 21 --p 0.1 --pool 200 --bad 20 --group 4 --json");
+    cr_expect_float_eq(number_at(v, "fork") / 1.4415e-5, 1, 1e-3);
+    cr_expect_eq(number_at(v, "forge"), 0); /* only 20 are bad */
+    cr_expect_float_eq(number_at(json_object_get(v, "binomial"), "fork") / 1.2559e-4, 1, 1e-3);
+    cr_expect_gt(number_at(json_object_get(v, "group"), "fork"), 1e-3);
+    json_decref(v);
+    /* too small for a double: the logarithm is left */
+    v = run_json("witness bounds --n 128 --q 128 --p 1e-9 --json");
+    cr_expect_eq(number_at(v, "forge"), 0);
+    cr_expect_float_eq(number_at(json_object_get(v, "log10"), "forge"), -1152, 1e-6);
+    json_decref(v);
+    v = run_json("witness bounds --seals 63 --seats 192 --p 0.1 --offline 0.4 --json");
+    cr_expect_float_eq(number_at(v, "forge") / 2.3227e-15, 1, 1e-3);
+    cr_expect_float_eq(number_at(v, "delay") / 6.7536e-6, 1, 1e-3);
+    json_decref(v);
+    cr_redirect_stderr();
+    static const char *const wrong[] = {
+        "witness bounds --q 3 --p 0.1",
+        "witness bounds --n 31",
+        "witness bounds --n 31 --q 32 --p 0.1",
+        "witness bounds --n 31 --p 1.1",
+        "witness bounds --n 31 --p nan",
+        "witness bounds --n 31 --p 0.1x",
+        "witness bounds --n 0 --p 0.1",
+        "witness bounds --n 31 --p 0.1 --pool 200",
+        "witness bounds --n 31 --p 0.1 --pool 20 --bad 2",
+        "witness bounds --n 31 --pool 200 --bad 201",
+        "witness bounds --n 31 --pool 200 --bad 2 --group 4",
+        "witness bounds --n 31 --p 0.1 --seals 3 --seats 9",
+        "witness bounds --seals 3 --p 0.1",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        cr_expect_eq(run(wrong[i], out, sizeof out), 2, "%s", wrong[i]);
+}
+
+Test(cli, witness_plan, .init = fresh, .fini = clean)
+{
+    json_t *v = run_json("witness plan --p 0.05 --target 1e-12 --offline 0.01 --json");
+    cr_expect_eq(number_at(v, "n"), 70);
+    cr_expect_eq(number_at(v, "q"), 47);
+    cr_expect_leq(number_at(v, "fork"), 1e-12);
+    cr_expect_leq(number_at(v, "stall"), 1e-12);
+    cr_expect_eq(number_at(v, "certificate_bytes"), 62 + 64 * 47);
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(v, "table"), i, row)
+    {
+        bool meets = number_at(row, "fork") <= 1e-12 && number_at(row, "stall") <= 1e-12;
+        cr_expect_eq(json_is_true(json_object_get(row, "meets")), meets);
+        cr_expect(!meets || number_at(row, "n") >= 70);
+    }
+    cr_expect_eq(i, 9);
+    json_decref(v);
+    v = run_json("witness plan --p 0.05 --target 1e-12 --stall-target 1e-6 --offline 0.05 --json");
+    cr_expect(number_at(v, "n") == 59 && number_at(v, "q") == 40);
+    json_decref(v);
+    cr_redirect_stderr();
+    cr_expect_eq(run("witness plan --p 0.2 --target 1e-12", out, sizeof out), 1);
+    cr_expect_eq(run("witness plan --p 0.4 --target 1e-12", out, sizeof out), 1);
+    cr_expect_eq(run("witness plan --p 0.2", out, sizeof out), 2);
+    cr_expect_eq(run("witness draw", out, sizeof out), 2);
 }
