@@ -24,14 +24,10 @@ static inline int fuzz_order(const void *a, const void *b)
     return memcmp(a, b, 32);
 }
 
-/* Encoded genesis, made once; DEVICES attested by the weak suite. */
-static inline struct poa_slice fuzz_genesis(uint8_t witnesses)
+/* Encodes a genesis whose devices are attested by SUITE. */
+static inline void fuzz_genesis_write(const struct poa_suite *suite, uint8_t witnesses,
+                                      struct poa_writer *out)
 {
-    static uint8_t bytes[16384];
-    static size_t n;
-    static uint8_t made;
-    if (n && made == witnesses)
-        return poa_slice(bytes, n);
     static uint8_t accounts[FUZZ_ACCOUNTS][40], sub[4][4096];
     struct poa_writer w[4];
     struct poa_genesis g = {.version = 1,
@@ -87,16 +83,27 @@ static inline struct poa_slice fuzz_genesis(uint8_t witnesses)
         fuzz_account(3, device[i].payout);
         fuzz_account(3, device[i].owner);
         fuzz_identity((uint8_t)(30 + i), seed, device[i].device);
-        poa_device_attest(&fuzz_suite, no_chain, maker_seed, seed, &device[i]);
+        poa_device_attest(suite, no_chain, maker_seed, seed, &device[i]);
     }
     qsort(device, FUZZ_DEVICES, sizeof device[0], fuzz_order);
     for (uint8_t i = 0; i < FUZZ_DEVICES; i++)
         FUZZ_CHECK(!poa_op_device_encode(&w[3], &device[i]));
     g.devices = (struct poa_list){poa_written(&w[3]), FUZZ_DEVICES};
-    struct poa_writer out = poa_writer_over(bytes, sizeof bytes);
-    FUZZ_CHECK(!poa_genesis_encode(&out, &g));
-    n = out.n;
-    made = witnesses;
+    FUZZ_CHECK(!poa_genesis_encode(out, &g));
+}
+
+/* The one of the weak suite, made once. */
+static inline struct poa_slice fuzz_genesis(uint8_t witnesses)
+{
+    static uint8_t bytes[16384];
+    static size_t n;
+    static uint8_t made;
+    if (made != witnesses) {
+        struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+        fuzz_genesis_write(&fuzz_suite, witnesses, &w);
+        n = w.n;
+        made = witnesses;
+    }
     return poa_slice(bytes, n);
 }
 

@@ -1,10 +1,12 @@
 # Fuzz targets: NAME_FUZZ_MODULES is what tests/fuzz/NAME.c links, dependants first.
-FUZZ_TARGETS := device proof records rpc session tx vrf witness
+FUZZ_TARGETS := device files proof records rpc session text tx vrf witness
 device_FUZZ_MODULES  := device witness session vrf base
+files_FUZZ_MODULES   := node rpc gateway p2p store device consensus ledger witness session vrf base
 proof_FUZZ_MODULES   := ledger witness session vrf base
 records_FUZZ_MODULES := store consensus ledger device witness session vrf base
 rpc_FUZZ_MODULES     := rpc consensus ledger witness session vrf base
 session_FUZZ_MODULES := session vrf base
+text_FUZZ_MODULES    := node rpc gateway p2p store device consensus ledger witness session vrf base
 tx_FUZZ_MODULES      := ledger witness session vrf base
 vrf_FUZZ_MODULES     := vrf base
 witness_FUZZ_MODULES := witness session vrf base
