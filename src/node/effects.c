@@ -256,7 +256,7 @@ static int do_effect(struct poa_node *n, const struct poa_effect *f)
         }
         return POA_OK;
     case POA_EFFECT_RELEASE:
-        node_release(f->token);
+        node_release(n, f->token);
         return POA_OK;
     case POA_EFFECT_FORGET:
         return node_io_forget(n->io, f->seq);
@@ -307,6 +307,7 @@ void node_publish(struct poa_node *n)
         n->mapped = true;
         n->mapped_epoch = core.epoch;
         node_map_peers(n);
+        node_risk_epoch(n);
     }
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);

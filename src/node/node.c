@@ -261,7 +261,9 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (rc)
         return rc;
     poa_genesis_chain_id(poa_slice(n->genesis_bytes, n->genesis_n), n->chain);
-    rc = open_key(n, why);
+    rc = node_risk_check(n, why);
+    if (!rc)
+        rc = open_key(n, why);
     if (!rc)
         rc = open_store(n, why);
     if (!rc)
@@ -362,6 +364,7 @@ void poa_node_stop(struct poa_node *n)
         poa_core_free(n->core);
     else
         poa_ledger_free(n->ledger);
+    node_release_all(n);
     poa_store_close(n->store);
     node_follow_free(n->follow);
     node_forward_free(n->forward);

@@ -48,6 +48,7 @@ struct node_follow;
 struct node_forward;
 struct node_serve;
 struct node_edge;
+struct checked;
 
 /* A member of the mesh, by its index in p2p. */
 struct node_peer {
@@ -154,6 +155,14 @@ void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_sl
 /* Which mesh peers the committee's members are. */
 void node_map_peers(struct poa_node *n);
 
+/* --- risk.c -------------------------------------------------------------------------------- */
+
+/* Refuses a genesis that misses its own target, and says which committee would
+ * meet it. */
+int node_risk_check(struct poa_node *n, struct poa_why *why);
+/* Core thread: warns when the committee in work misses the target or the caps. */
+void node_risk_epoch(struct poa_node *n);
+
 /* --- restore.c --------------------------------------------------------------------------- */
 
 int node_restore_ledger(struct poa_node *n, struct poa_why *why);
@@ -216,7 +225,9 @@ void node_submit(struct node_submission *s);
 void node_submission_end(struct node_submission *s, int code);
 /* EFFECT_CHECK. */
 void node_check_batch(struct poa_node *n, struct poa_slice bytes, bool trusted);
-void node_release(void *token);
+void node_release(struct poa_node *n, void *token);
+/* At the end: what the core still held. */
+void node_release_all(struct poa_node *n);
 /* Mining items to the core; DONE gets one code per item (tickets, seals,
  * evidence), on any thread. */
 typedef void node_mining_done(void *ctx, const int *codes, uint32_t n);

@@ -154,8 +154,10 @@ void node_submit(struct node_submission *s)
 
 /* --- batches --------------------------------------------------------------------------- */
 
+/* In the node's list from the core thread's hand-over to its release. */
 struct checked {
     struct node_event event;
+    struct checked *older, *newer;
     struct node_check *check;
     struct poa_node *node;
     struct poa_checked_batch batch;
@@ -172,13 +174,27 @@ static void run_batch(struct node_event *e, void *ctx)
 
 static void drop_batch(struct node_event *e)
 {
-    free(((struct checked *)e)->check);
+    (void)e; /* it is in the list */
 }
 
-void node_release(void *token)
+void node_release(struct poa_node *n, void *token)
 {
-    if (token)
-        free(((struct checked *)token)->check);
+    struct checked *k = token;
+    if (!k)
+        return;
+    if (k->newer)
+        k->newer->older = k->older;
+    else
+        n->checked = k->older;
+    if (k->older)
+        k->older->newer = k->newer;
+    free(k->check);
+}
+
+void node_release_all(struct poa_node *n)
+{
+    while (n->checked)
+        node_release(n, n->checked);
 }
 
 static void batch_checked(struct node_check *c)
@@ -212,6 +228,10 @@ void node_check_batch(struct poa_node *n, struct poa_slice bytes, bool trusted)
     k->batch.bytes = poa_slice(copy, bytes.n);
     k->batch.code = rc;
     k->batch.token = k;
+    k->older = n->checked;
+    if (k->older)
+        k->older->newer = k;
+    n->checked = k;
     c->ctx = k;
     c->done = batch_checked;
     c->parse_only = trusted;
