@@ -119,30 +119,47 @@ Test(p2p, restart)
     node_close(b);
 }
 
-/* The session is gone, the connections are not. */
-Test(p2p, forgotten_session)
+/* What the list says changed: sessions end, and the dialer notices by itself. */
+Test(p2p, removed_and_listed_again)
 {
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
     int ab = node_knows(a, b, true, POA_P2P_MESH), ba = node_knows(b, a, false, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
     for (uint16_t round = 0; round < 4; round++) {
+        uint64_t handshakes = node_stats(a, ab).handshakes;
         cr_assert_eq(poa_p2p_peer_remove(b->p, ba), POA_OK);
         ba = node_knows(b, a, false, POA_P2P_MESH);
-        if (round % 2 == 0) { /* found out by a request, which is served after all */
-            struct answer r = {0};
-            cr_assert_eq(poa_p2p_request(a->p, ab, 50, poa_slice("?", 1), 10000, on_answer, &r), 0);
-            UNTIL(r.calls == 1);
-            cr_assert_eq(r.error, POA_OK);
-        } else { /* by a push, which is lost */
-            (void)!push_text(a, ab, 0, 60, "lost?");
-            UNTIL(node_stats(a, ab).handshakes == (uint64_t)round + 2);
-        }
-        UNTIL(node_up(a, ab));
+        UNTIL(node_stats(a, ab).handshakes > handshakes && node_up(a, ab));
         cr_assert_eq(push_text(a, ab, 0, (uint16_t)(70 + round), "here"), POA_OK);
         UNTIL(node_count(b, (uint16_t)(70 + round)) == 1);
     }
     node_close(a);
     node_close(b);
+}
+
+/* The session is gone, the connection is not: the next request finds out, and is
+ * served all the same. */
+Test(p2p, forgotten_session)
+{
+    struct poa_p2p_config one = {.strangers_max = 1};
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL), *server = node_open(3, &one);
+    int as = node_knows(a, server, true, 0), bs;
+    UNTIL(node_up(a, as) && node_stats(a, as).rtt_us > 0);
+    bs = node_knows(b, server, true, 0);
+    UNTIL(node_up(b, bs));
+    for (int round = 0; round < 3; round++) {
+        struct answer r[2] = {0};
+        cr_assert_eq(poa_p2p_request(a->p, as, 50, poa_slice("a", 1), 10000, on_answer, &r[0]), 0);
+        UNTIL(r[0].calls == 1);
+        cr_assert_eq(r[0].error, POA_OK);
+        cr_assert_eq(poa_p2p_request(b->p, bs, 50, poa_slice("b", 1), 10000, on_answer, &r[1]), 0);
+        UNTIL(r[1].calls == 1);
+        cr_assert_eq(r[1].error, POA_OK);
+    }
+    cr_assert(node_stats(a, as).handshakes + node_stats(b, bs).handshakes >= 6);
+    node_close(a);
+    node_close(b);
+    node_close(server);
 }
 
 Test(p2p, strangers)

@@ -1,0 +1,339 @@
+/* Peers that break the rules: they must not crash, stall or bloat the mesh, nor
+ * get a message through. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+/* A pair of nodes that talk while a test does its worst to B. */
+struct pair {
+    struct node *a, *b;
+    int ab, ba;
+    uint16_t next;
+};
+
+static struct pair pair_open(const struct poa_p2p_config *more)
+{
+    struct pair x = {.a = node_open(1, NULL), .b = node_open(2, more), .next = 1000};
+    x.ab = node_knows(x.a, x.b, true, POA_P2P_MESH);
+    x.ba = node_knows(x.b, x.a, true, POA_P2P_MESH);
+    UNTIL(node_up(x.a, x.ab) && node_up(x.b, x.ba));
+    return x;
+}
+
+/* A push and a request get through, both ways round. */
+static void pair_works(struct pair *x)
+{
+    struct answer r = {0};
+    uint16_t type = x->next++;
+    UNTIL(node_up(x->a, x->ab) && node_up(x->b, x->ba));
+    cr_assert_eq(push_text(x->a, x->ab, 0, type, "alive"), POA_OK);
+    cr_assert_eq(push_text(x->b, x->ba, 0, type, "alive"), POA_OK);
+    UNTIL(node_count(x->a, type) == 1 && node_count(x->b, type) == 1);
+    cr_assert_eq(poa_p2p_request(x->a->p, x->ab, 50, poa_slice("?", 1), 10000, on_answer, &r), 0);
+    UNTIL(r.calls == 1);
+    cr_assert_eq(r.error, POA_OK);
+}
+
+static void pair_close(struct pair *x)
+{
+    pair_works(x);
+    node_close(x->a);
+    node_close(x->b);
+}
+
+static struct poa_p2p_totals totals(struct node *n)
+{
+    struct poa_p2p_totals t;
+    poa_p2p_totals(n->p, &t);
+    return t;
+}
+
+static uint32_t noise_state = 1;
+static uint8_t noise(void)
+{
+    noise_state = noise_state * 1664525 + 1013904223;
+    return (uint8_t)(noise_state >> 24);
+}
+
+/* Sends an SP message with the REQ header that REP expects. */
+static bool sp_send(int fd, bool req, const void *bytes, size_t n)
+{
+    uint8_t head[12] = {0};
+    size_t body = n + (req ? 4 : 0);
+    for (int i = 0; i < 8; i++)
+        head[i] = (uint8_t)((uint64_t)body >> (56 - 8 * i));
+    head[8] = 0x80;
+    head[11] = 1;
+    return raw_send(fd, head, req ? 12 : 8) && raw_send(fd, bytes, n);
+}
+
+Test(hostile, garbage_on_both_ports)
+{
+    struct pair x = pair_open(NULL);
+    size_t before = x.b->got_n;
+    for (int round = 0; round < 60; round++) {
+        bool req = round % 2 == 0;
+        int fd = raw_connect(req ? poa_p2p_port(x.b->p) : poa_p2p_push_port(x.b->p));
+        uint8_t junk[300];
+        size_t n = (size_t)round * 5;
+        cr_assert(fd >= 0);
+        for (size_t i = 0; i < sizeof junk; i++)
+            junk[i] = noise();
+        if (round % 3 != 0)
+            raw_preamble(fd, req ? 0x30 : 0x50);
+        if (round % 3 == 1) { /* a whole message of junk, some with a known kind */
+            junk[0] = (uint8_t)(round % 5);
+            sp_send(fd, req, junk, n);
+        } else {
+            raw_send(fd, junk, n);
+        }
+        if (round % 3 == 1 && (!req || round % 5 != 2))
+            cr_assert(raw_closed(fd), "round %d", round);
+        close(fd);
+    }
+    cr_assert_eq(x.b->got_n, before);
+    cr_assert(totals(x.b).frames_refused + totals(x.b).handshakes_refused > 0);
+    pair_works(&x);
+    pair_close(&x);
+}
+
+/* A length that would reserve gigabytes, and one just over the limit. */
+Test(hostile, oversized)
+{
+    struct pair x = pair_open(
+        &(struct poa_p2p_config){.message_max_bytes = 100000, .request_max_bytes = 100000});
+    for (int round = 0; round < 8; round++) {
+        bool req = round % 2 == 0;
+        int fd = raw_connect(req ? poa_p2p_port(x.b->p) : poa_p2p_push_port(x.b->p));
+        uint8_t head[8] = {0};
+        raw_preamble(fd, req ? 0x30 : 0x50);
+        if (round < 4)
+            memset(head, round < 2 ? 0xff : 0x02, 4);
+        else
+            head[5] = 0x02; /* 131072 */
+        raw_send(fd, head, sizeof head);
+        cr_assert(raw_closed(fd));
+        close(fd);
+    }
+    pair_close(&x);
+}
+
+/* Connections that say nothing, or stop in the middle, are closed; while they
+ * are there, others get in. */
+Test(hostile, silent_connections)
+{
+    enum { N = 150 };
+    struct pair x = pair_open(NULL);
+    int fd[N];
+    for (int i = 0; i < N; i++) {
+        bool req = i % 2 == 0;
+        fd[i] = raw_connect(req ? poa_p2p_port(x.b->p) : poa_p2p_push_port(x.b->p));
+        cr_assert(fd[i] >= 0);
+        raw_preamble(fd[i], req ? 0x30 : 0x50);
+        if (i % 3 == 0) {
+            uint8_t head[8] = {0, 0, 0, 0, 0, 0, 4, 0};
+            raw_send(fd[i], head, sizeof head);
+        }
+    }
+    struct node *late = node_open(3, NULL);
+    int index = node_knows(late, x.b, true, POA_P2P_MESH);
+    node_knows(x.b, late, false, POA_P2P_MESH);
+    UNTIL(node_up(late, index));
+    UNTIL(totals(x.b).pipes <= 8); /* within seconds, all of them */
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    node_close(late);
+    pair_close(&x);
+}
+
+/* What was recorded on the wire and is sent again changes nothing: neither in a
+ * new connection nor to a node that was started anew. */
+Test(hostile, replay)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    struct proxy *req = proxy_open(poa_p2p_port(b->p)), *push = proxy_open(poa_p2p_push_port(b->p));
+    char address[32], push_address[32];
+    int ab;
+    snprintf(address, sizeof address, "127.0.0.1:%u", proxy_port(req));
+    snprintf(push_address, sizeof push_address, "127.0.0.1:%u", proxy_port(push));
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, address, push_address, POA_P2P_MESH, &ab), POA_OK);
+    node_knows(b, a, false, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    for (int i = 0; i < 5; i++) {
+        struct answer r = {0};
+        cr_assert_eq(push_text(a, ab, 0, 7, "pay 5 to nobody"), POA_OK);
+        cr_assert_eq(poa_p2p_request(a->p, ab, 50, poa_slice("twice?", 6), 10000, on_answer, &r),
+                     POA_OK);
+        UNTIL(r.calls == 1 && node_count(b, 7) == (size_t)i + 1);
+    }
+    size_t before = b->got_n, n[2];
+    uint8_t *bytes[2] = {proxy_sent(req, 0, &n[0]), proxy_sent(push, 0, &n[1])};
+    cr_assert(bytes[0] != NULL && bytes[1] != NULL);
+    for (int round = 0; round < 2; round++) {
+        for (int dir = 0; dir < 2; dir++) {
+            uint64_t refused = totals(b).frames_refused;
+            int fd = raw_connect(dir == 0 ? poa_p2p_port(b->p) : poa_p2p_push_port(b->p));
+            cr_assert(fd >= 0);
+            raw_send(fd, bytes[dir], n[dir]);
+            UNTIL(totals(b).frames_refused > refused);
+            close(fd);
+        }
+        cr_assert_eq(b->got_n, before, "a replayed message was delivered");
+        if (round == 0) { /* to a node that forgot the session */
+            node_stop(b);
+            node_reopen(b, NULL);
+            node_knows(b, a, false, POA_P2P_MESH);
+        }
+    }
+    /* The replayed HELLO did not disturb the real peer. */
+    UNTIL(node_up(a, ab));
+    cr_assert_eq(push_text(a, ab, 0, 8, "still here"), POA_OK);
+    UNTIL(node_count(b, 8) == 1);
+    free(bytes[0]);
+    free(bytes[1]);
+    node_close(a);
+    node_close(b);
+    proxy_close(req);
+    proxy_close(push);
+}
+
+/* Nothing that the nodes say shows on the wire, in either direction; not even
+ * who they are. */
+Test(hostile, nothing_in_the_clear)
+{
+    static const char secret[] = "SECRET-PAYLOAD-0123456789";
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    struct proxy *req = proxy_open(poa_p2p_port(b->p)), *push = proxy_open(poa_p2p_push_port(b->p));
+    char address[32], push_address[32];
+    int ab;
+    snprintf(address, sizeof address, "127.0.0.1:%u", proxy_port(req));
+    snprintf(push_address, sizeof push_address, "127.0.0.1:%u", proxy_port(push));
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, address, push_address, POA_P2P_MESH, &ab), POA_OK);
+    node_knows(b, a, false, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    struct answer r = {0};
+    cr_assert_eq(push_text(a, ab, 0, 7, secret), POA_OK);
+    cr_assert_eq(
+        poa_p2p_request(a->p, ab, 50, poa_slice(secret, sizeof secret), 10000, on_answer, &r),
+        POA_OK);
+    UNTIL(r.calls == 1 && node_count(b, 7) == 1);
+    cr_assert_arr_eq(r.head, secret, sizeof secret); /* echoed */
+    cr_assert(proxy_bytes(req) > 200 && proxy_bytes(push) > 50, "the proxy saw the traffic");
+    uint8_t x[32];
+    cr_assert_eq(poa_ed25519_pk_to_x25519(a->key, x), POA_OK);
+    struct proxy *all[2] = {req, push};
+    for (int i = 0; i < 2; i++) {
+        cr_assert(!proxy_saw(all[i], "SECRET-PAYLOAD", 14));
+        cr_assert(!proxy_saw(all[i], a->key, 32));
+        cr_assert(!proxy_saw(all[i], b->key, 32));
+        cr_assert(!proxy_saw(all[i], x, 32));
+    }
+    node_close(a);
+    node_close(b);
+    proxy_close(req);
+    proxy_close(push);
+}
+
+/* A peer whose machine went away keeps its connections open and says nothing:
+ * pings find out, and the link comes back when it does. */
+Test(hostile, dead_peer)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    struct proxy *req = proxy_open(poa_p2p_port(b->p)), *push = proxy_open(poa_p2p_push_port(b->p));
+    char address[32], push_address[32];
+    int ab;
+    snprintf(address, sizeof address, "127.0.0.1:%u", proxy_port(req));
+    snprintf(push_address, sizeof push_address, "127.0.0.1:%u", proxy_port(push));
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, address, push_address, POA_P2P_MESH, &ab), POA_OK);
+    node_knows(b, a, false, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    proxy_deaf(req, true);
+    proxy_deaf(push, true);
+    UNTIL(!node_up(a, ab));
+    proxy_deaf(req, false);
+    proxy_deaf(push, false);
+    UNTIL(node_up(a, ab));
+    cr_assert_eq(push_text(a, ab, 0, 8, "back"), POA_OK);
+    UNTIL(node_count(b, 8) == 1);
+    node_close(a);
+    node_close(b);
+    proxy_close(req);
+    proxy_close(push);
+}
+
+/* A peer that takes nothing costs bounded memory, and the caller never waits. */
+Test(hostile, slow_peer)
+{
+    struct poa_p2p_config c = {.queue_max_bytes = {100000, 0, 2000000, 0}};
+    struct node *a = node_open(1, &c), *b = node_open(2, NULL);
+    struct proxy *push = proxy_open(poa_p2p_push_port(b->p));
+    char push_address[32];
+    int ab;
+    static uint8_t batch[100000];
+    snprintf(push_address, sizeof push_address, "127.0.0.1:%u", proxy_port(push));
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, b->address, push_address, POA_P2P_MESH, &ab), 0);
+    node_knows(b, a, false, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    proxy_deaf(push, true);
+    for (int i = 0; i < 300; i++) {
+        cr_assert_eq(poa_p2p_push(a->p, ab, 2, 4, poa_slice(batch, sizeof batch)), POA_OK);
+        cr_assert(node_stats(a, ab).queued_bytes <= 2000000 + 100000);
+    }
+    cr_assert(node_stats(a, ab).dropped[2] > 200);
+    proxy_deaf(push, false);
+    UNTIL(node_count(b, 4) > 0);
+    /* Other peers and requests never noticed. */
+    struct answer r = {0};
+    cr_assert_eq(poa_p2p_request(a->p, ab, 50, poa_slice("?", 1), 10000, on_answer, &r), POA_OK);
+    UNTIL(r.calls == 1);
+    cr_assert_eq(r.error, POA_OK);
+    node_close(a);
+    node_close(b);
+    proxy_close(push);
+}
+
+/* Many handshakes from one connection are slowed down, not served. */
+Test(hostile, handshake_flood)
+{
+    struct pair x = pair_open(NULL);
+    uint8_t hello[147] = {1};
+    uint64_t before = totals(x.b).handshakes_refused;
+    for (int i = 0; i < 40; i++) {
+        int fd = raw_connect(poa_p2p_port(x.b->p));
+        cr_assert(fd >= 0);
+        raw_preamble(fd, 0x30);
+        for (size_t k = 1; k < sizeof hello; k++)
+            hello[k] = noise();
+        sp_send(fd, true, hello, sizeof hello);
+        cr_assert(raw_closed(fd));
+        close(fd);
+    }
+    cr_assert_eq(totals(x.b).handshakes_refused, before + 40);
+    pair_close(&x);
+}
+
+/* Connections that are cut in the middle of traffic: NNG 1.5.2 loses a
+ * completion then, unless repaired, and its reaper waits for ever. */
+Test(hostile, cut_in_the_middle)
+{
+    struct pair x = pair_open(NULL);
+    uint8_t frame[64] = {2};
+    for (int round = 0; round < 300; round++) {
+        int fd = raw_connect(poa_p2p_port(x.b->p));
+        cr_assert(fd >= 0);
+        raw_preamble(fd, 0x30);
+        for (int i = 0; i < 12; i++)
+            if (!sp_send(fd, true, frame, sizeof frame))
+                break;
+        if (round % 2 == 0) {
+            struct linger reset = {1, 0};
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        }
+        close(fd);
+    }
+    UNTIL(totals(x.b).pipes <= 4);
+    pair_close(&x);
+}
