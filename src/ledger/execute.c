@@ -366,7 +366,8 @@ int poa_ledger_execute(struct poa_ledger *l, poa_state_id parent, const struct p
     if (e)
         return e;
     x.slot = poa_slot_of(x.g, in->header->time_ms);
-    e = poa_overlay_open(l, below, changes < 65536 ? (uint32_t)changes : 65536, &x.o);
+    e = poa_overlay_open(l, below, body_empty(&body) && !in->txs ? OVERLAY_ROWS : POA_OVERLAYS_MAX,
+                         changes < 65536 ? (uint32_t)changes : 65536, &x.o);
     if (e)
         return e;
     e = run(&x, below, in, &body, beta, result);
@@ -416,7 +417,7 @@ static int load_genesis(struct poa_ledger *l)
         int e = poa_ledger_reserve(l);
         if (e)
             return e;
-        e = poa_overlay_open(l, NULL, 65536, &x.o);
+        e = poa_overlay_open(l, NULL, 1, 65536, &x.o);
         if (!e) {
             e = poa_genesis_apply(&x);
             if (!e)

@@ -232,8 +232,11 @@ struct journal_row {
 };
 /* A transaction writes at most this many entries: 64 operations of at most
  * four each, and its sender. */
-#define JOURNAL_MAX  320u
-#define OVERLAY_ROWS 96u /* forks included */
+#define JOURNAL_MAX 320u
+/* Blocks with content go POA_OVERLAYS_MAX deep. Empty ones may go on: were they
+ * refused too, nobody could vote any more for what makes the others final. */
+#define OVERLAY_ROWS 512u
+#define ROW_BITS     10u /* of a handle */
 
 struct poa_ledger {
     struct poa_ledger_config config;
@@ -243,7 +246,7 @@ struct poa_ledger {
     struct tree tree;
     uint32_t base_root;
     struct overlay overlay[OVERLAY_ROWS];
-    uint32_t overlays;
+    uint32_t overlays, row_top;               /* open ones; above the highest of them */
     uint64_t pending_count, pending_granules; /* of all overlays */
 
     struct chunk *free_chunks;
@@ -276,8 +279,8 @@ int poa_state_read_u32(const struct poa_ledger *l, const struct overlay *o,
                        enum poa_state_table table, uint32_t key, void *out);
 const struct poa_record *poa_state_record(enum poa_state_table table);
 
-/* Opens an overlay on PARENT for about CHANGES entries. FULL. */
-int poa_overlay_open(struct poa_ledger *l, struct overlay *parent, uint32_t changes,
+/* Opens an overlay on PARENT for about CHANGES entries; at most LIMIT deep. FULL. */
+int poa_overlay_open(struct poa_ledger *l, struct overlay *parent, uint32_t limit, uint32_t changes,
                      struct overlay **out);
 void poa_overlay_close(struct poa_ledger *l, struct overlay *o); /* drops it */
 poa_state_id poa_overlay_id(const struct poa_ledger *l, const struct overlay *o);

@@ -3,9 +3,9 @@
  *
  * State is typed tables under one compact binary Merkle tree. The finalized
  * base is in memory; every notarized block adds an overlay (at most
- * POA_OVERLAYS_MAX deep) that is applied when the block is final or dropped.
- * Memory comes from the allocator given to poa_ledger_new, in
- * poa_ledger_reserve only: a step never allocates.
+ * POA_OVERLAYS_MAX deep, empty blocks up to 512) that is applied when the block is final or
+ * dropped. Memory comes from the allocator given to poa_ledger_new, in poa_ledger_reserve only: a
+ * step never allocates.
  *
  * Threading: one owner. Other threads may read POA_STATE_BASE (get, read,
  * global, prove, epoch) while the owner is outside the write sections that it
@@ -462,6 +462,7 @@ POA_MUST_USE int poa_ledger_execute(struct poa_ledger *l, poa_state_id parent,
 /* Applies overlay S, whose parent must be the base, to the base; overlays that
  * descend from S stay, the others must be dropped by the caller. */
 POA_MUST_USE int poa_ledger_apply(struct poa_ledger *l, poa_state_id s);
+/* Drops overlay S, whose descendants were dropped before. */
 void poa_ledger_drop(struct poa_ledger *l, poa_state_id s);
 void poa_ledger_root(const struct poa_ledger *l, poa_state_id s, uint8_t out32[32]);
 

@@ -19,40 +19,42 @@ void poa_ledger_write_end(struct poa_ledger *l)
         l->config.write_end(l->config.write_ctx);
 }
 
-/* --- handles: generation << 8 | row + 1 ------------------------------------------ */
+/* --- handles: generation << ROW_BITS | row + 1 ----------------------------------- */
 
 poa_state_id poa_overlay_id(const struct poa_ledger *l, const struct overlay *o)
 {
-    return o->generation << 8 | (uint32_t)(o - l->overlay + 1);
+    return o->generation << ROW_BITS | (uint32_t)(o - l->overlay + 1);
 }
 
 struct overlay *poa_state_overlay(const struct poa_ledger *l, poa_state_id s)
 {
     if (s == POA_STATE_BASE)
         return NULL;
-    uint32_t row = (s & 0xff) - 1;
+    uint32_t row = (s & ((1u << ROW_BITS) - 1)) - 1;
     POA_ASSERT(row < OVERLAY_ROWS);
     const struct overlay *o = &l->overlay[row];
-    POA_ASSERT(o->used && o->generation == s >> 8); /* else: used after apply or drop */
+    POA_ASSERT(o->used && o->generation == s >> ROW_BITS); /* else: used after apply or drop */
     return (struct overlay *)(uintptr_t)o;
 }
 
-int poa_overlay_open(struct poa_ledger *l, struct overlay *parent, uint32_t changes,
+int poa_overlay_open(struct poa_ledger *l, struct overlay *parent, uint32_t limit, uint32_t changes,
                      struct overlay **out)
 {
     uint32_t row = 0, depth = parent ? parent->depth + 1 : 1, buckets = 64;
     while (row < OVERLAY_ROWS && l->overlay[row].used)
         row++;
-    if (row == OVERLAY_ROWS || depth > POA_OVERLAYS_MAX)
+    if (row == OVERLAY_ROWS || depth > limit)
         return POA_E_FULL;
     struct overlay *o = &l->overlay[row];
-    uint32_t generation = (o->generation + 1) & 0xffffff;
+    uint32_t generation = (o->generation + 1) & (UINT32_MAX >> ROW_BITS);
     *o = (struct overlay){.generation = generation,
                           .used = true,
                           .depth = depth,
                           .parent = parent,
                           .root = parent ? parent->root : l->base_root};
     l->overlays++;
+    if (row == l->row_top)
+        l->row_top++;
     while (buckets < changes && buckets < 4096) /* the latter fill half a chunk */
         buckets *= 2;
     o->bucket = poa_overlay_bytes(l, o, buckets * sizeof *o->bucket);
@@ -79,6 +81,8 @@ static void give_chunks(struct poa_ledger *l, struct overlay *o)
     l->pending_granules -= o->granules;
     o->used = false;
     l->overlays--;
+    while (l->row_top && !l->overlay[l->row_top - 1].used)
+        l->row_top--;
 }
 
 void poa_overlay_close(struct poa_ledger *l, struct overlay *o)
@@ -320,12 +324,12 @@ int poa_ledger_apply(struct poa_ledger *l, poa_state_id s)
             poa_tree_free_node(&l->tree, b->id[i]);
     l->base_root = o->root;
     poa_ledger_write_end(l);
-    for (uint32_t i = 0; i < OVERLAY_ROWS; i++)
-        if (l->overlay[i].used && l->overlay[i].parent == o)
-            l->overlay[i].parent = NULL;
-    for (uint32_t i = 0; i < OVERLAY_ROWS; i++)
-        if (l->overlay[i].used)
-            l->overlay[i].depth--;
+    for (uint32_t i = 0; i < l->row_top; i++) {
+        struct overlay *other = &l->overlay[i];
+        if (other->used && other->parent == o)
+            other->parent = NULL;
+        other->depth--;
+    }
     give_chunks(l, o);
     return POA_OK;
 }
@@ -334,5 +338,7 @@ void poa_ledger_drop(struct poa_ledger *l, poa_state_id s)
 {
     struct overlay *o = poa_state_overlay(l, s);
     POA_ASSERT(o);
+    for (uint32_t i = 0; i < l->row_top; i++) /* descendants first */
+        POA_ASSERT(!l->overlay[i].used || l->overlay[i].parent != o);
     poa_overlay_close(l, o);
 }

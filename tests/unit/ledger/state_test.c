@@ -76,18 +76,35 @@ Test(state, forks_see_their_own)
 
 Test(state, depth_is_bounded)
 {
-    poa_state_id s[POA_OVERLAYS_MAX + 1] = {POA_STATE_BASE}, more;
+    static poa_state_id s[600] = {POA_STATE_BASE};
+    struct ops o = {.n = 0};
+    poa_state_id more;
     struct poa_block_result r;
     struct poa_slice body;
+    op_transfer(&o, c.address[4], 1);
+    body_tx(&b, &c, 1, 0, 10, &o);
     for (uint32_t i = 0; i < POA_OVERLAYS_MAX; i++)
         s[i + 1] = child(s[i], i + 1, 10 * i + 10, NULL);
-    struct poa_header h = header_next(&c, s[POA_OVERLAYS_MAX], NULL, 5000, &body);
-    cr_assert_eq(block_try(&c, s[POA_OVERLAYS_MAX], &h, body, NULL, &more, &r), POA_E_FULL);
+    struct poa_header h = header_next(&c, s[POA_OVERLAYS_MAX], &b, 5000, &body);
+    cr_assert_eq(block_try(&c, s[POA_OVERLAYS_MAX], &h, body, &b, &more, &r), POA_E_FULL);
     cr_assert_eq(poa_ledger_apply(c.l, s[1]), POA_OK);
-    cr_assert_eq(block_try(&c, s[POA_OVERLAYS_MAX], &h, body, NULL, &more, &r), POA_OK);
+    cr_assert_eq(block_try(&c, s[POA_OVERLAYS_MAX], &h, body, &b, &more, &r), POA_OK);
     poa_ledger_drop(c.l, more);
-    for (uint32_t i = POA_OVERLAYS_MAX; i > 1; i--)
+    /* Empty blocks go on, until there is no row left. */
+    uint32_t n = POA_OVERLAYS_MAX;
+    for (int e = POA_OK; !e && n < 599;) {
+        cr_assert_eq(poa_ledger_reserve(c.l), POA_OK);
+        h = header_next(&c, s[n], NULL, 5000 + 10 * n, &body);
+        e = block_try(&c, s[n], &h, body, NULL, &s[n + 1], &r);
+        cr_assert(e == POA_OK || e == POA_E_FULL);
+        n += !e;
+    }
+    cr_assert_eq(n, 512 + 1); /* one was applied */
+    cr_assert_eq(poa_ledger_apply(c.l, s[2]), POA_OK);
+    cr_assert_eq(block_try(&c, s[n], &h, body, NULL, &s[n + 1], &r), POA_OK);
+    for (uint32_t i = n + 1; i > 2; i--)
         poa_ledger_drop(c.l, s[i]);
+    block_add(&c, NULL, 50000);
 }
 
 Test(state, header_rules)
