@@ -130,8 +130,22 @@ static int set_peer(struct poa_config *c, const char *value, struct poa_why *why
     return POA_OK;
 }
 
+/* What a line of the file cannot hold, an option must not set either. */
+static bool one_line(const char *value)
+{
+    size_t n = strlen(value);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)value[i] < ' ' || value[i] == 0x7f)
+            return false;
+    return !n || (value[0] != ' ' && value[n - 1] != ' ');
+}
+
 int poa_config_set(struct poa_config *c, const char *name, const char *value, struct poa_why *why)
 {
+    if (!one_line(value))
+        return poa_because(why, POA_E_CONFIG,
+                           "%.60s: control characters, and blanks at the ends, are not allowed",
+                           name);
     if (same_name(name, "peer"))
         return set_peer(c, value, why);
     const struct row *r = find(name);

@@ -108,8 +108,9 @@ struct poa_node {
     int self;
     uint32_t mapped_epoch;
     bool mapped;
-    bool replaying;         /* blocks that the store has are stepped through again */
-    uint64_t replay_stored; /* highest of them */
+    struct checked *checked; /* batches that workers or the core hold, newest first */
+    bool replaying;          /* blocks that the store has are stepped through again */
+    uint64_t replay_stored;  /* highest of them */
     uint64_t checkpoint_height, checkpoint_us;
     uint64_t house_us;
     uint64_t sealed_slot;
