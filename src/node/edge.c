@@ -346,6 +346,8 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
     if (!n->edge)
         return poa_because(why, POA_E_NO_MEMORY, "out of memory");
     int rc = poa_config_address(n->config.gateway, host, sizeof host, &c.port, why);
+    c.anchor_key_type = POA_KEY_ED25519;
+    memcpy(c.anchor_secret32, n->seed, 32);
     if (!rc && n->config.anchor_key[0]) {
         struct poa_keystore_info info;
         struct poa_passphrase none = {.n = 0};

@@ -37,7 +37,7 @@
     X(TEXT, gateway, "host:port", 0, 128, "off", "where devices connect (role trusted); or off")   \
     X(U32, gateway_devices, "devices", 1, 100000, 10000, "devices connected at the same time")     \
     X(TEXT, anchor_key, "path", 0, 500, "",                                                        \
-      "account key that pays for anchors of usage data; empty: not anchored")                      \
+      "account key that pays for anchors of usage data; empty: the node's own key")                \
     X(U32, anchor_ms, "ms", 100, 3600000, 1000, "one anchor per such interval")                    \
     X(TEXT, faucet_key, "path", 0, 500, "", "test networks: account key that `faucet` pays from")  \
     X(U32, faucet_amount, "units", 1, 1000000000, 1000000, "what the faucet pays by default")      \
