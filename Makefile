@@ -247,7 +247,7 @@ cov: ## unit tests with line coverage per module
 # --- the house ---------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')
 
-DOC_PAGES := wire errors
+DOC_PAGES := wire errors rpc cli
 docs: $(O)/poa-doc ## write the reference pages anew from the program's tables
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p >docs/$$p.md || exit 1; done
 

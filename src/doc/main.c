@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "poa_base.h"
+#include "poa_cli.h"
 #include "poa_consensus.h"
 #include "poa_edge.h"
+#include "poa_rpc_json.h"
 
 #define PRINTED_MAX 256
 
@@ -175,17 +177,81 @@ static int errors(void)
     return 0;
 }
 
+/* TEXT with `|` escaped, as a cell wants it. */
+static void print_cell(const char *text)
+{
+    for (; *text; text++)
+        printf(*text == '|' ? "\\|" : "%c", *text);
+}
+
+static int rpc(void)
+{
+    printf("# JSON-RPC\n\n"
+           "Printed by `poa-doc rpc` from the method table in `src/rpc/methods.c`; a node answers\n"
+           "`rpc.discover` with the same table as an OpenRPC document.\n\n"
+           "POST JSON-RPC 2.0 to `http://127.0.0.1:%d/` (key `rpc` of the configuration), single\n"
+           "calls or batches of at most %d. Parameters go by name or by position; `?` marks\n"
+           "optional ones. Numbers of 64 bits are strings of decimal digits, because a browser\n"
+           "loses them otherwise; hashes, keys and bytes are hex, addresses bech32m. Reads answer\n"
+           "from the finalized state.\n\n"
+           "What the ledger refuses has the JSON-RPC code %d, and in `error.data` its own number,\n"
+           "name and class ([errors](errors.md)).\n\n"
+           "| method | parameters | what it does |\n|---|---|---|\n",
+           POA_RPC_PORT_DEFAULT, POA_RPC_BATCH_MAX, POA_RPC_APPLICATION);
+    for (size_t i = 0; i < poa_rpc_node_methods.n; i++) {
+        const struct poa_rpc_method *m = &poa_rpc_node_methods.method[i];
+        printf("| `%s` | %s%s%s | %s |\n", m->name, m->params[0] ? "`" : "", m->params,
+               m->params[0] ? "`" : "", m->help);
+    }
+    printf("\n| type | JSON |\n|---|---|\n"
+           "| u32, u64 | number, or string of decimal digits |\n"
+           "| hash | 64 hex digits |\n"
+           "| bytes | hex digits |\n"
+           "| address | bech32m, `poa1...` |\n\n"
+           "## Pages\n\n"
+           "| path | what it is |\n|---|---|\n"
+           "| `/healthz` | 200 while the process answers |\n"
+           "| `/readyz` | 200 when its answers are current, else 503 and why |\n"
+           "| `/metrics` | Prometheus text |\n\n"
+           "A node answers on the loopback only, unless a proxy in front of it does TLS and its\n"
+           "configuration says so (`rpc_behind_tls_proxy`). Requests from pages of other sites\n"
+           "(`Origin`, `Host`) are refused.\n");
+    return 0;
+}
+
+static int cli(void)
+{
+    printf("# poa, the command line\n\n"
+           "Printed by `poa-doc cli` from the tables in `src/cli/poa_cli.h`; `poa COMMAND --help`\n"
+           "says the same with the options of each command.\n\n"
+           "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 used wrongly.\n\n"
+           "| command | what it does |\n|---|---|\n");
+#define ROW(words, function, arguments, least, most, options, summary, examples)                   \
+    printf("| `poa %s%s", words, *(arguments) ? " " : "");                                         \
+    print_cell(arguments);                                                                         \
+    printf("` | %s |\n", summary);
+    CLI_COMMANDS(ROW)
+#undef ROW
+    printf("\n## Options\n\n| option | meaning |\n|---|---|\n");
+#define ROW(id, name, argument, help)                                                              \
+    printf("| `--%s%s%s` | %s |\n", name, (argument) ? " " : "", (argument) ? (argument) : "",     \
+           help);
+    CLI_OPTIONS(ROW)
+#undef ROW
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*print)(void);
-    } topics[] = {{"wire", wire}, {"errors", errors}};
+    } topics[] = {{"wire", wire}, {"errors", errors}, {"rpc", rpc}, {"cli", cli}};
     for (size_t i = 0; argc == 2 && i < sizeof topics / sizeof *topics; i++)
         if (!strcmp(argv[1], topics[i].name))
             return topics[i].print() || fflush(stdout) ? 1 : 0;
     bool help = argc == 2 && !strcmp(argv[1], "--help");
-    fprintf(help ? stdout : stderr, "usage: poa-doc wire|errors\n"
+    fprintf(help ? stdout : stderr, "usage: poa-doc wire|errors|rpc|cli\n"
                                     "Prints a page of the reference from the program's tables.\n");
     return help ? 0 : 1;
 }
