@@ -136,6 +136,18 @@ Test(config, rules_over_several_keys)
     }
 }
 
+/* What an option sets, --print-config must be able to write. */
+Test(config, values_fit_on_a_line)
+{
+    static const char *const bad[] = {" x", "x ", "a\nworkers = 1", "a\tb", "\x7f"};
+    defaults();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_eq(poa_config_set(&c, "name", bad[i], &why), POA_E_CONFIG, "%zu", i);
+        cr_assert(strstr(why.text, "name: control characters"), "%s", why.text);
+    }
+    cr_assert_eq(poa_config_set(&c, "name", "a kettle \xc3\xa4", &why), POA_OK);
+}
+
 Test(config, addresses)
 {
     char host[64];
