@@ -372,7 +372,9 @@ int poa_passphrase_read(const char *path, struct poa_passphrase *out, struct poa
     if (rc != POA_OK)
         return rc;
     size_t len = strcspn(text, "\r\n");
-    if (len > POA_PASSPHRASE_MAX)
+    if (strlen(text) != n) /* else what comes after the zero would be left out unsaid */
+        rc = poa_because(why, POA_E_TEXT, "%s is not a text file", path);
+    else if (len > POA_PASSPHRASE_MAX)
         rc = poa_because(why, POA_E_LIMIT, "the passphrase in %s is longer than %d bytes", path,
                          POA_PASSPHRASE_MAX);
     else

@@ -277,6 +277,9 @@ Test(base_keystore, passphrase_file)
     cr_assert_eq(poa_passphrase_read(file, &p, &why), POA_OK);
     cr_assert_str_eq(p.text, "word one");
     cr_assert_eq(p.n, 8);
+    cr_assert_eq(poa_file_write(file, "word\0one\n", 9, 0600, 0, &why), POA_OK);
+    cr_assert_eq(poa_passphrase_read(file, &p, &why), POA_E_TEXT);
+    cr_assert_eq(p.n, 0);
     cr_assert_eq(chmod(file, 0644), 0);
     cr_assert_eq(poa_passphrase_read(file, &p, &why), POA_E_CONFIG);
 }
