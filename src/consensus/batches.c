@@ -113,8 +113,25 @@ static void token_release(struct poa_core *c, struct batch *b)
     b->bytes = poa_slice(NULL, 0);
 }
 
+static struct routed *routed_find(const struct poa_core *c, const uint8_t id[32])
+{
+    struct routed *r = c->routed_bucket[hash_low(id) % ROUTED_BUCKETS];
+    while (r && !hash_eq(r->id, id))
+        r = r->next;
+    return r;
+}
+
 static void batch_drop(struct poa_core *c, struct batch *b)
 {
+    /* What it carried and was accepted here is on its way again. */
+    for (uint32_t i = 0; b->state == BATCH_VALID && b->token_held && c->routed_n && i < b->txs;
+         i++) {
+        struct routed *r = routed_find(c, b->tx[i].id);
+        if (r) {
+            r->batched = false;
+            r->sent_us = 0;
+        }
+    }
     struct batch **at = &c->batch_bucket[hash_low(b->digest) & (c->batch_buckets - 1)];
     while (*at != b)
         at = &(*at)->next;
@@ -195,15 +212,19 @@ bool core_batch_waits(const struct poa_core *c)
 }
 
 /* After a restart the core cannot know all that older blocks listed: a restored
- * batch whose first transaction has run is one of them. */
+ * batch of which every transaction has run is one of them. */
 static bool has_run(struct poa_core *c, const struct batch *b)
 {
-    struct poa_st_account a;
-    if (!b->restored || !b->txs)
+    if (!b->restored)
         return false;
-    if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[0].tx.sender, 32, &a))
-        return false;
-    return a.nonce > b->tx[0].tx.nonce;
+    for (uint32_t i = 0; i < b->txs; i++) {
+        struct poa_st_account a;
+        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[i].tx.sender, 32,
+                            &a) ||
+            a.nonce <= b->tx[i].tx.nonce)
+            return b->tries > 3; /* listed in vain: others know it from an older block */
+    }
+    return true;
 }
 
 /* Counts listable batches that no block on the way lists: looked at whenever a
@@ -527,6 +548,7 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
             }
             poa_write(w, b->digest, 32);
             b->mark = c->mark;
+            b->tries++;
             txs += b->txs;
             bytes += b->bytes.n;
             n++;
@@ -537,14 +559,6 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
 }
 
 /* --- final --------------------------------------------------------------------------- */
-
-static struct routed *routed_find(const struct poa_core *c, const uint8_t id[32])
-{
-    struct routed *r = c->routed_bucket[hash_low(id) % ROUTED_BUCKETS];
-    while (r && !hash_eq(r->id, id))
-        r = r->next;
-    return r;
-}
 
 static void routed_drop(struct poa_core *c, struct routed *r)
 {
@@ -1076,7 +1090,7 @@ void core_batches_tick(struct poa_core *c)
                 batch_drop(c, b);
             break;
         case BATCH_VALID:
-            if (b->expires_ms < c->tip_time) {
+            if (b->expires_ms < c->tip_time || has_run(c, b)) {
                 if (b->mark == c->mark)
                     break; /* a block that may yet be final lists it */
                 if (b->own)

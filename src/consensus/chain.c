@@ -134,9 +134,9 @@ static void ask(struct poa_core *c, struct want *w)
     w->ask_us = c->now.us + ask_interval(c);
     if (!bytes.n || c->n < 2)
         return;
-    uint16_t first = w->tries || w->hint >= c->n || (int32_t)w->hint == c->self
-                         ? (uint16_t)((w->tries + hash_low(w->hash)) % c->n)
-                         : w->hint;
+    uint16_t first = w->hint;
+    if (w->tries || w->hint >= c->n || (int32_t)w->hint == c->self)
+        first = (uint16_t)((w->tries + hash_low(w->hash)) % c->n);
     if ((int32_t)first == c->self)
         first = (uint16_t)((first + 1) % c->n);
     core_send_to(c, POA_MSG_GET_BLOCK, bytes, first, 0);

@@ -311,7 +311,7 @@ struct poa_core {
     uint32_t routed_n, routed_cap, routed_fresh, parked_n;
     uint64_t home_us[POA_COMMITTEE_MAX]; /* last batch of the member */
     bool home_skip[POA_COMMITTEE_MAX];   /* it made none while transactions waited for it */
-    size_t pool_bytes; /* taken into the mempool since the last flush, about */
+    size_t pool_bytes;                   /* taken into the mempool since the last flush, about */
     bool settle_more;
     struct arena tx_arena;
 

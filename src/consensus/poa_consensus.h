@@ -171,7 +171,7 @@ enum poa_effect_kind {
     POA_EFFECT_PERSIST,  /* write-ahead RECORD under SEQ (enum poa_record_kind) */
     POA_EFFECT_SEND,     /* TYPE and BYTES to the members in TO, after persist WAIT is durable */
     POA_EFFECT_SUBMIT,   /* follower: TYPE (REQ_SUBMIT, REQ_MINING) and BYTES as a request to any
-                            server */
+                            member of the committee */
     POA_EFFECT_COMMIT,   /* COMMIT is final: store it. Its batches were persisted before */
     POA_EFFECT_CHECK,    /* have a worker check BYTES of TYPE BATCH (poa_tx_check of every
                             transaction; poa_tx_parse when TRUSTED), then EVENT_BATCH; or of TYPE

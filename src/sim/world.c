@@ -154,7 +154,7 @@ static void send_now(struct poa_sim *s, struct node *n, const uint8_t to[16], ui
     if (m->type == POA_MSG_VOTE && n->kind == HONEST)
         check_sent_vote(s, n, poa_slice(m->bytes, m->n));
     for (uint32_t i = 0; i < POA_COMMITTEE_MAX; i++) {
-        if (!((to[i / 8] >> (i % 8)) & 1u) || n->node_of[i] < 0)
+        if (!((unsigned)to[i / 8] >> (i % 8) & 1u) || n->node_of[i] < 0)
             continue;
         uint32_t peer = (uint32_t)n->node_of[i];
         if (n->kind != HONEST && peer != n->id)
@@ -262,6 +262,19 @@ static void effect_check(struct poa_sim *s, struct node *n, const struct poa_eff
     event_push(s, ev);
 }
 
+/* A server that N, which is no member, can submit to. */
+static uint32_t random_member(struct poa_sim *s, struct node *n)
+{
+    uint32_t from = below(&s->random, s->config.nodes);
+    members(s, n);
+    for (uint32_t i = 0; i < s->config.nodes; i++) {
+        uint32_t k = (from + i) % s->config.nodes;
+        if (s->node[k].up && n->member[k] >= 0)
+            return k;
+    }
+    return from;
+}
+
 static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e)
 {
     struct disk_op op = {.kind = OP_RECORD, .type = e->type, .seq = e->seq};
@@ -285,7 +298,7 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
         struct event ev = {
             .at = s->now + between(&s->random, s->config.delay_min_us, s->config.delay_max_us),
             .kind = EV_SUBMIT,
-            .node = random_up(s)};
+            .node = random_member(s, n)};
         ev.m = message_new(n->id, e->type, e->bytes);
         event_push(s, ev);
         break;
@@ -434,8 +447,8 @@ static void follow(struct poa_sim *s, struct node *n)
     bool cut = s->partitioned && s->side[from] != s->side[n->id];
     members(s, n);
     n->follow_at = s->now + 10000 + 2 * (uint64_t)s->config.delay_max_us;
-    event_push(s, (struct event){
-                      .at = n->follow_at, .kind = EV_FOLLOW, .node = n->id, .life = n->life});
+    event_push(
+        s, (struct event){.at = n->follow_at, .kind = EV_FOLLOW, .node = n->id, .life = n->life});
     if ((n->member[n->id] >= 0 && !n->behind) || !server->up || from == n->id || cut)
         return;
     struct message *m = bundle_make(s, server, n->height);
@@ -614,7 +627,7 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
         struct node *n = &s->node[i];
         n->id = i;
         n->has_key = i < config->nodes;
-        memset(n->seed, (int)(i + 1), 32);
+        memset(n->seed, (int)i + 1, 32);
         poa_put_le64(n->seed, (uint64_t)i * 7919u + 17);
         poa_ed25519_public(n->seed, n->key);
         n->tick_at = n->follow_at = NEVER;
