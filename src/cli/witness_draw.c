@@ -69,6 +69,20 @@ static int read_epoch(const struct chain *chain, uint32_t number, struct epoch *
     return hash_of(v, "seed", out->seed) ? 0 : strange();
 }
 
+/* The committee of the next epoch is drawn by the block that closes this one. */
+static int has_begun(const struct chain *chain, uint32_t number)
+{
+    json_t *v;
+    if (cli_call(chain->c, "poa_epoch_get", NULL, &v) != POA_OK)
+        return 1;
+    uint64_t now = cli_number(v, "epoch");
+    json_decref(v);
+    return number <= now + 1 ? 0
+                             : cli_fail("epoch %" PRIu32 " has not begun: the chain is in epoch "
+                                        "%" PRIu64,
+                                        number, now);
+}
+
 /* --- the pool ------------------------------------------------------------------------------ */
 
 struct pool {
@@ -294,7 +308,9 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
     uint8_t hash[32];
     /* The seed is that of the epoch in which the draw was made, the cut the
      * registry's size one epoch before: keys came first, the seed after. */
-    int rc = read_epoch(chain, number, &e[0]);
+    int rc = has_begun(chain, number);
+    if (rc == 0)
+        rc = read_epoch(chain, number, &e[0]);
     if (rc == 0)
         rc = read_epoch(chain, number ? number - 1 : 0, &e[1]);
     if (rc == 0)
