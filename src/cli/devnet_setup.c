@@ -521,6 +521,10 @@ static void set_arguments(const struct devnet *d, struct devnet_process *p, size
     argument(p, "%s/%s/state", d->dir, p->name);
     argument(p, "--source");
     argument(p, "procfs");
+    argument(p, "--interval"); /* often enough to watch anchors come */
+    argument(p, "1");
+    argument(p, "--pack-every");
+    argument(p, "3");
     for (uint32_t i = 0; i < d->trusted && i < 4; i++) {
         const struct devnet_process *g = &d->process[d->ledgers + (device + i) % d->trusted];
         char key[65];
