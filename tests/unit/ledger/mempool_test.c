@@ -157,6 +157,24 @@ Test(mempool, what_cannot_run_is_forgotten)
     close_pool();
 }
 
+Test(mempool, what_ran_too_early_waits_again)
+{
+    open_pool(100, 10, 100000);
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(take(1), 1);
+    cr_assert_eq(add(1, 1, 10, 5), POA_OK);
+    cr_assert_eq(take(1), 1); /* the second batch comes first */
+    cr_assert_eq(b.tx[0]->tx.nonce, 1);
+    settle(1000);
+    cr_assert_eq(poa_mempool_count(m), 2);
+    cr_assert_eq(take(10), 2);
+    cr_assert_eq(b.tx[0]->tx.nonce, 0);
+    settle(2000);
+    cr_assert_eq(poa_mempool_count(m), 0);
+    cr_assert_eq(balance_of(&c, c.address[4]), 10 + 20); /* amounts, and fees to the same */
+    close_pool();
+}
+
 /* Random adds, takes, blocks and replacements: every row, account and block
  * of bytes comes back. */
 Test(mempool, nothing_leaks)
