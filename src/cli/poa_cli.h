@@ -162,6 +162,9 @@ enum cli_option {
       "The smallest committee that is safe and live enough",                                       \
       "poa witness plan --p 0.05 --target 1e-12 --offline 0.01\n"                                  \
       "poa witness plan --p 0.05 --target 1e-12 --stall-target 1e-6 --offline 0.05 --json")        \
+    X("witness costs", cli_witness_costs, "", 0, 0, CLI_ALL,                                       \
+      "Size of a certificate and cost of its check on this machine, by committee size",            \
+      "poa witness costs")                                                                         \
     X("witness draw", cli_witness_draw, "", 0, 0, CLI_NODE | CLI_BIT(EPOCH) | CLI_BIT(SEED),       \
       "Repeat the draw of an epoch's committee and compare it with the chain",                     \
       "poa witness draw --epoch 3\n"                                                               \
