@@ -1,0 +1,288 @@
+/* poa-device: a micro-miner for Linux. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "poa_agent.h"
+#include "poa_keystore.h"
+#include "poa_ledger.h"
+#include "poa_log.h"
+
+#define GENESIS_MAX (64u << 20)
+
+/* X(name, letter, argument, "help"): the options, their parser and --help. */
+#define OPTIONS(X)                                                                                 \
+    X("key", 'k', "FILE", "key file of the device (poa keys new --kind device)")                   \
+    X("passphrase-file", 'p', "FILE", "passphrase of the key file, when it has one")               \
+    X("gateway", 'g', "KEY@HOST:PORT", "gateway and its key in hex; commas or repeat for several") \
+    X("genesis", 'G', "FILE", "genesis of the chain (.poa): trust starts there")                   \
+    X("chain", 'c', "HEX", "chain id; trust starts at the first gateway that answers")             \
+    X("trust-days", 'D', "DAYS", "after this long offline, want a new start of trust; 0: never")   \
+    X("source", 's', "SOURCE", "procfs, csv:FILE or none (default procfs)")                        \
+    X("interval", 'i', "SECONDS", "between samples; 0: as fast as they find a place (default 5)")  \
+    X("pack-every", 'P', "SECONDS", "a pack of readings is closed at the latest (default 10)")     \
+    X("state", 'S', "FILE", "what must survive a restart (default: KEYFILE.state)")                \
+    X("queue", 'q', "PACKS", "packs kept while there is no gateway (default 256)")                 \
+    X("for", 'f', "DURATION", "stop after 30s, 5m, 2h")                                            \
+    X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
+    X("json", 'j', NULL, "print a summary in JSON at the end")                                     \
+    X("log-level", 'l', "LEVEL", "error, warn, info, debug (default info)")                        \
+    X("help", 'h', NULL, "this")
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
+
+static int fail(const char *text)
+{
+    fprintf(stderr, "poa-device: %s\n", text);
+    return 1;
+}
+
+static void help(void)
+{
+    printf("Usage: poa-device --key FILE --gateway KEY@HOST:PORT [OPTION]...\n"
+           "Mines with this machine: seals the blocks that the lottery assigns to it,\n"
+           "publishes readings, and checks everything that a gateway says.\n\n");
+#define HELP_ROW(name, letter, argument, text)                                                     \
+    printf("  --%-15s %-14s %s\n", name, (argument) ? (const char *)(argument) : "", text);
+    OPTIONS(HELP_ROW)
+#undef HELP_ROW
+}
+
+/* Seconds with a fraction, as milliseconds. */
+static bool seconds(const char *text, uint32_t *ms)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (end == text || *end || !(v >= 0) || v > 1e6)
+        return false;
+    *ms = (uint32_t)(v * 1000 + 0.5);
+    return true;
+}
+
+static bool duration(const char *text, uint64_t *ms)
+{
+    char *end;
+    double v = strtod(text, &end);
+    double unit = !strcmp(end, "ms")           ? 1
+                  : !strcmp(end, "s") || !*end ? 1000
+                  : !strcmp(end, "m")          ? 60000
+                  : !strcmp(end, "h")          ? 3600000
+                  : !strcmp(end, "d")          ? 86400000
+                                               : 0;
+    if (end == text || unit == 0 || !(v > 0) || v * unit > 1e13)
+        return false;
+    *ms = (uint64_t)(v * unit + 0.5);
+    return true;
+}
+
+static bool whole(const char *text, unsigned long max, uint32_t *out)
+{
+    char *end;
+    unsigned long v = strtoul(text, &end, 10);
+    if (end == text || *end || *text == '-' || v > max)
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+struct options {
+    const char *key, *passphrase_file, *state, *genesis;
+    struct agent_gateway gateway[AGENT_GATEWAYS_MAX];
+    uint8_t chain[32];
+    bool json;
+    struct agent_config agent;
+};
+
+static int bad(struct poa_why *why, const char *option, const char *value)
+{
+    return poa_because(why, POA_E_CONFIG, "--%s cannot be %s: see --help", option, value);
+}
+
+static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
+{
+#define LONG_ROW(name, letter, argument, text)                                                     \
+    {name, (argument) ? required_argument : no_argument, NULL, letter},
+    static const struct option longs[] = {OPTIONS(LONG_ROW){NULL, 0, NULL, 0}};
+#undef LONG_ROW
+    struct agent_config *a = &o->agent;
+    enum poa_log_level level = POA_LOG_INFO;
+    uint32_t days = 0;
+    int c;
+    a->source = "procfs";
+    a->interval_ms = 5000;
+    a->pack_ms = 10000;
+    a->queue_packs = 256;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":k:g:s:h", longs, NULL)) != -1) {
+        switch (c) {
+        case 'k':
+            o->key = optarg;
+            break;
+        case 'p':
+            o->passphrase_file = optarg;
+            break;
+        case 'g':
+            if (agent_gateways_parse(optarg, o->gateway, &a->gateways, why))
+                return POA_E_CONFIG;
+            break;
+        case 'G':
+            o->genesis = optarg;
+            break;
+        case 'c':
+            if (strlen(optarg) != 64 || poa_unhex(optarg, o->chain, 32))
+                return bad(why, "chain", optarg);
+            a->chain32 = o->chain;
+            break;
+        case 'D':
+            if (!whole(optarg, 36500, &days))
+                return bad(why, "trust-days", optarg);
+            a->trust_ms = (uint64_t)days * 86400000;
+            break;
+        case 's':
+            a->source = strcmp(optarg, "none") ? optarg : NULL;
+            break;
+        case 'i':
+            if (!seconds(optarg, &a->interval_ms))
+                return bad(why, "interval", optarg);
+            break;
+        case 'P':
+            if (!seconds(optarg, &a->pack_ms))
+                return bad(why, "pack-every", optarg);
+            break;
+        case 'S':
+            o->state = optarg;
+            break;
+        case 'q':
+            if (!whole(optarg, AGENT_KEEP_PACKS_MAX, &a->queue_packs))
+                return bad(why, "queue", optarg);
+            break;
+        case 'f':
+            if (!duration(optarg, &a->for_ms))
+                return bad(why, "for", optarg);
+            break;
+        case 'o':
+            a->once = true;
+            break;
+        case 'j':
+            o->json = true;
+            break;
+        case 'l':
+            if (poa_log_level_parse(optarg, &level))
+                return bad(why, "log-level", optarg);
+            break;
+        case 'h':
+            help();
+            exit(0);
+        case ':':
+            return poa_because(why, POA_E_CONFIG, "option %s needs a value: see --help",
+                               argv[optind - 1]);
+        default:
+            return poa_because(why, POA_E_CONFIG, "unknown option %s: see --help",
+                               argv[optind - 1]);
+        }
+    }
+    if (optind < argc)
+        return poa_because(why, POA_E_CONFIG, "unexpected argument %s: see --help", argv[optind]);
+    if (!o->key)
+        return poa_because(why, POA_E_CONFIG,
+                           "--key is missing: make one with `poa keys new --kind device`");
+    if (!a->gateways)
+        return poa_because(why, POA_E_CONFIG, "--gateway is missing: see --help");
+    a->gateway = o->gateway;
+    struct poa_log_config log = {.fd = 2, .level = level};
+    poa_log_setup(&log);
+    return POA_OK;
+}
+
+static int open_key(struct options *o, struct poa_why *why)
+{
+    struct poa_passphrase pass = {.n = 0};
+    struct poa_keystore_info info;
+    int e = POA_OK;
+    if (o->passphrase_file)
+        e = poa_passphrase_read(o->passphrase_file, &pass, why);
+    if (!e)
+        e = poa_keystore_open(o->key, &pass, &info, o->agent.seed32, why);
+    poa_wipe(&pass, sizeof pass);
+    if (!e && info.type != POA_KEY_ED25519)
+        e = poa_because(why, POA_E_KEY, "%s is not an Ed25519 key, which devices need", o->key);
+    if (!e)
+        memcpy(o->agent.key32, info.pk, 32);
+    return e;
+}
+
+static void print_summary(const struct agent_summary *s)
+{
+    json_t *v =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connects",
+                  (json_int_t)s->connects, "vrf", (json_int_t)s->vrf, "tickets",
+                  (json_int_t)s->tickets, "sealed", (json_int_t)s->sealed, "seals_accepted",
+                  (json_int_t)s->seals_accepted, "seals_refused", (json_int_t)s->seals_refused,
+                  "readings", (json_int_t)s->readings, "packs", (json_int_t)s->packs, "receipts",
+                  (json_int_t)s->receipts, "packs_refused", (json_int_t)s->packs_refused,
+                  "packs_waiting", (json_int_t)s->waiting, "alarms", (json_int_t)s->alarms);
+    char earned[24];
+    /* Amounts are strings: JSON numbers lose the last digits of 64 bits. */
+    snprintf(earned, sizeof earned, "%" PRIu64, s->earned);
+    json_object_set_new(v, "earned", json_string(earned));
+    char *text = json_dumps(v, JSON_COMPACT);
+    if (text)
+        puts(text);
+    free(text);
+    json_decref(v);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct poa_why why = {""};
+    struct agent_summary sum = {0};
+    const char *what;
+    char *genesis = NULL, *state = NULL;
+    size_t genesis_n = 0;
+    umask(0077);
+    if (parse(argc, argv, &o, &why))
+        return fail(why.text);
+    if (poa_crypto_init() || poa_crypto_selftest_device(&what))
+        return fail("the cryptographic library fails its self-test");
+    if (open_key(&o, &why))
+        return fail(why.text);
+    if (!o.state) {
+        if (asprintf(&state, "%s.state", o.key) < 0)
+            return fail("out of memory");
+        o.state = state;
+    }
+    if (o.genesis) {
+        if (poa_file_read(o.genesis, GENESIS_MAX, 0, &genesis, &genesis_n, &why))
+            return fail(why.text);
+        o.agent.genesis = poa_slice(genesis, genesis_n);
+        if (!o.agent.chain32) {
+            poa_genesis_chain_id(o.agent.genesis, o.chain);
+            o.agent.chain32 = o.chain;
+        }
+    }
+    o.agent.state_path = o.state;
+    o.agent.clock = poa_clock_system();
+    o.agent.stop = &stopped;
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int e = agent_run(&o.agent, &sum, &why);
+    poa_wipe(o.agent.seed32, 32);
+    free(genesis);
+    free(state);
+    if (o.json)
+        print_summary(&sum);
+    return e ? fail(why.text) : 0;
+}

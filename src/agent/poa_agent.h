@@ -1,0 +1,181 @@
+/* agent: the host side of a device. Sources of readings, what must survive a
+ * restart, the connection to a gateway: around src/device, which knows no file
+ * and no socket. The program poa-device is this and an option parser. One
+ * thread.
+ *
+ *   source ──readings──> pack (SenML) ──> state file ──> device ──> gateway
+ *                                             ^─── receipt: forgotten ──┘
+ */
+#ifndef POA_AGENT_H
+#define POA_AGENT_H
+
+#include <signal.h>
+
+#include "poa_clock.h"
+#include "poa_device.h"
+#include "poa_file.h"
+
+/* --- readings ------------------------------------------------------------------- */
+
+#define AGENT_NAME_MAX 48
+struct agent_reading {
+    char name[AGENT_NAME_MAX + 1]; /* fit for SenML */
+    const char *unit;              /* SenML unit or NULL; static */
+    uint64_t time_ms;              /* Unix */
+    char number[40];               /* JSON number */
+};
+
+/* --- CSV ---------------------------------------------------------------------------
+ *
+ * Any file with a time column and numeric columns: commas, semicolons or tabs,
+ * with or without a header line, LF or CRLF, quoted cells. Times: ISO 8601 with
+ * T or a blank (with zone or UTC), day/month/year, or Unix seconds,
+ * milliseconds or microseconds. Empty and non-numeric cells are passed over. */
+struct agent_csv;
+#define AGENT_CSV_COLUMNS 32
+
+/* Errors: POA_E_NOT_FOUND, POA_E_IO, POA_E_TEXT (no row with a time and a
+ * number in its first hundred lines); WHY. */
+POA_MUST_USE int agent_csv_open(const char *path, struct agent_csv **out, struct poa_why *why);
+void agent_csv_close(struct agent_csv *c);
+/* The next row: its readings, borrowed until the next call. Lines without a
+ * time or a number are counted and passed over. POA_E_NOT_FOUND at the end,
+ * POA_E_IO. */
+POA_MUST_USE int agent_csv_next(struct agent_csv *c, const struct agent_reading **out, size_t *n);
+/* Where the next row begins; the reader goes on there. POA_E_RANGE past the end. */
+uint64_t agent_csv_offset(const struct agent_csv *c);
+POA_MUST_USE int agent_csv_seek(struct agent_csv *c, uint64_t offset);
+uint64_t agent_csv_skipped(const struct agent_csv *c);
+/* Time in one cell; DAY_FIRST decides 3/4/2011 and is corrected by what it
+ * sees. POA_E_TEXT. */
+POA_MUST_USE int agent_csv_time(const char *text, bool *day_first, uint64_t *ms);
+
+/* --- the host's own readings --------------------------------------------------------
+ *
+ * Load, processor use, memory, disk and network counters, temperatures where
+ * there are any, from ROOT ("" on a real host) and its proc and sys. */
+#define AGENT_PROCFS_MAX 16
+struct agent_procfs {
+    const char *root;
+    uint64_t busy, total; /* processor time at the last sample */
+};
+/* How many readings were taken; what cannot be read is left out. */
+size_t agent_procfs_read(struct agent_procfs *p, uint64_t now_ms,
+                         struct agent_reading out[AGENT_PROCFS_MAX]);
+
+/* --- SenML, read -------------------------------------------------------------------- */
+
+struct agent_senml {
+    char *name; /* base name and name */
+    char *unit; /* or NULL */
+    double time;
+    double value;
+    bool has_value; /* a number; others have a string, boolean or data */
+};
+/* Resolves the N bytes at TEXT (RFC 8428 section 4.6). *OUT is malloc'ed: free
+ * with agent_senml_free. NOW_S: what times below 2^28 are relative to.
+ * Errors: POA_E_TEXT (WHY), POA_E_NO_MEMORY. */
+POA_MUST_USE int agent_senml_read(const char *text, size_t n, double now_s,
+                                  struct agent_senml **out, size_t *out_n, struct poa_why *why);
+void agent_senml_free(struct agent_senml *records, size_t n);
+
+/* --- the state file -------------------------------------------------------------------
+ *
+ * One file of fixed size, written in place and made durable before anything
+ * depends on it: the last sealed slot and the trusted committee, each in two
+ * places in turn, and a ring of packs that have no receipt yet. One process
+ * holds it at a time. */
+struct agent_keep;
+#define AGENT_KEEP_PACKS_MAX 65536
+
+/* Errors: POA_E_LOCKED, POA_E_STORE_CORRUPT (another device's, or damaged),
+ * POA_E_IO, POA_E_NO_MEMORY; WHY. PACKS: places of a new file's ring. */
+POA_MUST_USE int agent_keep_open(const char *path, const uint8_t device32[32], uint32_t packs,
+                                 struct agent_keep **out, struct poa_why *why);
+void agent_keep_close(struct agent_keep *k);
+/* Of the device library; its context is the struct agent_keep. */
+struct poa_device_port agent_keep_port(struct agent_keep *k);
+
+/* A pack that waits; SIG is not filled in. */
+struct agent_kept {
+    uint64_t seq;
+    uint64_t cursor; /* position of the source after its last reading */
+    uint8_t id[32];  /* the owner's: zero at first */
+    uint32_t place;
+    bool used, sent, stored;
+    uint64_t sent_ms;
+};
+/* Durable on return. POA_E_FULL: no place, POA_E_IO. */
+POA_MUST_USE int agent_keep_push(struct agent_keep *k, const struct poa_pack *pack,
+                                 uint64_t cursor);
+/* It has its receipt (or will never get one): its place is free. */
+void agent_keep_done(struct agent_keep *k, struct agent_kept *p);
+/* The I-th waiting pack, oldest first, or NULL. */
+struct agent_kept *agent_keep_at(struct agent_keep *k, size_t i);
+size_t agent_keep_count(const struct agent_keep *k);
+size_t agent_keep_free(const struct agent_keep *k);
+/* Reads it into BUFFER of POA_PACK_BYTES_MAX bytes; OUT borrows from it. */
+POA_MUST_USE int agent_keep_read(struct agent_keep *k, const struct agent_kept *p, uint8_t *buffer,
+                                 struct poa_pack *out);
+/* Of the newest pack ever pushed: the next sequence number and the cursor. */
+uint64_t agent_keep_next_seq(const struct agent_keep *k);
+uint64_t agent_keep_cursor(const struct agent_keep *k);
+
+/* --- a source and the packs made of it ---------------------------------------------------- */
+
+struct agent_source;
+/* SPEC: "procfs" or "csv:FILE". */
+POA_MUST_USE int agent_source_open(const char *spec, const uint8_t device32[32],
+                                   struct agent_keep *keep, struct agent_source **out,
+                                   struct poa_why *why);
+void agent_source_close(struct agent_source *s);
+/* Takes one sample (a row, a set of host readings). POA_E_FULL: no place for
+ * packs, nothing was read; POA_E_NOT_FOUND: the source has ended. */
+POA_MUST_USE int agent_source_sample(struct agent_source *s, uint64_t now_ms);
+/* Closes the pack under construction; POA_OK when there is none. */
+POA_MUST_USE int agent_source_flush(struct agent_source *s);
+/* Readings in the pack under construction, and of all packs so far. */
+size_t agent_source_open_readings(const struct agent_source *s);
+uint64_t agent_source_readings(const struct agent_source *s);
+
+/* --- all together ---------------------------------------------------------------------------- */
+
+#define AGENT_GATEWAYS_MAX 16
+struct agent_gateway {
+    uint8_t key[32];
+    char host[256];
+    char port[8];
+};
+/* "HEXKEY@host:port[,...]" appended to LIST of N. POA_E_TEXT, POA_E_LIMIT; WHY. */
+POA_MUST_USE int agent_gateways_parse(const char *text, struct agent_gateway *list, size_t *n,
+                                      struct poa_why *why);
+
+struct agent_config {
+    uint8_t seed32[32], key32[32];
+    const char *state_path;
+    const struct agent_gateway *gateway;
+    size_t gateways;
+    const char *source;       /* NULL: mining only */
+    uint32_t interval_ms;     /* between samples; 0: as fast as packs find a place */
+    uint32_t pack_ms;         /* a pack is closed after this long at the latest */
+    uint32_t queue_packs;     /* of a new state file */
+    const uint8_t *chain32;   /* or NULL */
+    struct poa_slice genesis; /* encoded, or empty: the committee comes from the first gateway */
+    uint64_t trust_ms;
+    uint64_t for_ms; /* 0: until stopped */
+    bool once;       /* until the source has ended and every pack has its receipt */
+    const struct poa_clock *clock;
+    volatile sig_atomic_t *stop;
+};
+
+struct agent_summary {
+    uint64_t connects, sealed, seals_accepted, seals_refused, tickets, alarms;
+    uint64_t readings, packs, receipts, packs_refused, waiting;
+    uint64_t earned, balance;
+    uint32_t vrf;
+};
+/* Runs until stopped. Errors: what makes it pointless to go on; WHY. */
+POA_MUST_USE int agent_run(const struct agent_config *config, struct agent_summary *out,
+                           struct poa_why *why);
+
+#endif
