@@ -695,14 +695,15 @@ static int pool_add(struct poa_core *c, const struct poa_tx_view *tx)
     return e;
 }
 
-static int route_add(struct poa_core *c, const struct poa_tx_view *tx, struct routed **out)
+/* CHECK: tell the caller at once what the base already rules out; a nonce that
+ * is ahead may follow transactions that are under way. */
+static int route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
+                     struct routed **out)
 {
     *out = NULL;
     if (routed_find(c, tx->id))
         return POA_E_TX_DUPLICATE;
-    /* What the base already rules out is told at once; a nonce that is ahead
-     * may follow transactions that are under way. */
-    int e = poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, tx, 0, 0);
+    int e = check ? poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, tx, 0, 0) : POA_OK;
     if (e && poa_error_class(e) != POA_CLASS_RETRY)
         return e;
     if (!c->routed_free && c->routed_fresh < c->routed_cap)
@@ -833,7 +834,7 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
             /* Ahead of its predecessors: it waits here until they come. */
             if (code == POA_E_TX_NONCE_GAP) {
                 struct routed *r;
-                code = route_add(c, tx, &r);
+                code = route_add(c, tx, true, &r);
                 if (!code) {
                     r->home = (uint16_t)c->self;
                     r->parked = true;
@@ -844,7 +845,7 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
             }
         } else {
             struct routed *r;
-            code = route_add(c, tx, &r);
+            code = route_add(c, tx, true, &r);
             if (!code) {
                 r->home = c->self < 0 ? 0 : home_rank(c, r->sender, 0);
                 r->go = NULL;
@@ -1124,6 +1125,36 @@ uint64_t core_batches_deadline(const struct poa_core *c)
     return d;
 }
 
+/* We are no home any more: what we accepted goes to those who are. */
+static void homeless(struct poa_core *c)
+{
+    struct routed *r;
+    struct poa_tx_view v;
+    struct poa_raw_tx raw;
+    for (uint32_t i = 0; i < c->batch_fresh; i++) {
+        struct batch *b = &c->batch[i];
+        if (!b->used || b->state != BATCH_VALID)
+            continue;
+        for (uint32_t k = 0; b->own && k < b->txs; k++)
+            (void)route_add(c, &b->tx[k], true, &r);
+        batch_drop(c, b);
+    }
+    size_t cap = c->limits.batch_flush_bytes;
+    uint8_t *buffer = core_out_take(c, cap);
+    for (int rounds = 0; buffer && rounds < 256; rounds++) {
+        struct poa_writer w = poa_writer_over(buffer, cap);
+        struct poa_list list = {.count = poa_mempool_take(c->mempool, &w, cap, POA_BATCH_TXS_MAX)};
+        list.bytes = poa_written(&w);
+        struct poa_list_iter it = poa_list_begin(&list);
+        while (poa_raw_tx_next(&it, &raw))
+            if (poa_tx_parse(c->chain, raw.tx, &v) == POA_OK)
+                (void)route_add(c, &v, false, &r);
+        if (!list.count)
+            break;
+    }
+    poa_mempool_clear(c->mempool);
+}
+
 /* A new committee: batches of the epoch before last are gone, indices of
  * holders changed. */
 void core_batches_epoch(struct poa_core *c)
@@ -1151,6 +1182,8 @@ void core_batches_epoch(struct poa_core *c)
         c->home_us[a] = c->now.us;
         c->home_skip[a] = false;
     }
+    if (c->self < 0)
+        homeless(c);
     /* Homes are others now, and indices mean other members. */
     for (struct routed *r = c->routed_head; r; r = r->newer) {
         c->parked_n -= r->parked;
