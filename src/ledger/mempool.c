@@ -278,6 +278,13 @@ static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *
     m->count++;
 }
 
+void poa_mempool_clear(struct poa_mempool *m)
+{
+    for (uint32_t i = 0; i < m->row_used && m->count; i++)
+        if (m->row[i].used)
+            remove_all(m, find_account(m, m->row[i].sender));
+}
+
 int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state_id s,
                     uint64_t time_ms, const struct poa_tx_view *tx)
 {

@@ -570,6 +570,8 @@ uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t 
 /* A block was finalized: forgets what it executed and what can no longer run. */
 void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
                         const struct poa_tx_result *results, size_t n, uint64_t time_ms);
+/* Forgets everything: whoever owned the pool is no home any more. */
+void poa_mempool_clear(struct poa_mempool *m);
 uint32_t poa_mempool_count(const struct poa_mempool *m);
 
 #endif
