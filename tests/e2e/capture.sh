@@ -1,0 +1,92 @@
+#!/bin/bash
+# Nothing crosses the mesh or the device edge unencrypted: a capture of the
+# loopback of a running devnet, searched for what its messages are full of. The
+# same search finds them in the RPC traffic and on disk, so it can fail.
+set -eu
+poa=$POA_BIN/poa
+dir=$POA_TMP/net
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# A network namespace of its own: no other traffic, and no need to be root.
+if [ -z "${POA_CAPTURE_INSIDE:-}" ]; then
+    how=(unshare --net)
+    [ "$(id -u)" -eq 0 ] || how=(unshare --user --map-root-user --net)
+    if ! "${how[@]}" true 2>/dev/null; then
+        [ "$(id -u)" -eq 0 ] || { echo "skipped: neither root nor user namespaces"; exit 0; }
+        how=(env) # root without namespaces, as in some containers
+    fi
+    exec env POA_CAPTURE_INSIDE=1 "${how[@]}" "$0"
+fi
+ip link set lo up 2>/dev/null || true
+
+tcpdump -i lo -s 0 -B 16384 -Z root -U -w all.pcap tcp 2>tcpdump.log &
+tcpdump=$!
+for _ in $(seq 50); do
+    grep -q "listening on" tcpdump.log && break
+    sleep 0.1
+done
+grep -q "listening on" tcpdump.log || fail "no capture: $(cat tcpdump.log)"
+
+"$poa" devnet --ledgers 4 --trusted 1 --devices 4 --data-dir "$dir" --json >net.json 2>net.err &
+devnet=$!
+ready() {
+    "$poa" devnet status --data-dir "$dir" --json 2>/dev/null |
+        jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null
+}
+for _ in $(seq 100); do
+    ready && break
+    sleep 0.2
+done
+ready || fail "the devnet is not ready: $(cat net.err)"
+export POA_KEYS=$dir/keys
+POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[0].rpc')
+export POA_RPC
+"$poa" send bob 4711 --from alice >/dev/null || fail "send"
+sleep 6 # windows of the lottery, packs, anchors
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+wait $devnet || fail "devnet: exit code $?: $(tail -n 1 net.json)"
+tail -n 1 net.json | jq -e '.anchors > 0' >/dev/null || fail "no usage data was anchored"
+kill -INT $tcpdump
+wait $tcpdump || true
+grep -Eq "^0 packets dropped" tcpdump.log || fail "capture: $(cat tcpdump.log)"
+
+# Ports by what listens there.
+ports() { grep -hE "^$1 = " "$dir"/*/poad.conf | sed 's/.*://' | sort -un; }
+filter() { printf ' or tcp port %s' "$@" | cut -c5-; }
+mesh=()
+for p in $(ports listen); do mesh+=("$p" "$((p + 1))"); done
+mapfile -t edge < <(ports gateway)
+mapfile -t http < <(ports rpc)
+tcpdump -Z root -r all.pcap -w mesh.pcap "$(filter "${mesh[@]}")" 2>/dev/null
+tcpdump -Z root -r all.pcap -w edge.pcap "$(filter "${edge[@]}")" 2>/dev/null
+tcpdump -Z root -r all.pcap -w http.pcap "$(filter "${http[@]}")" 2>/dev/null
+for f in mesh edge http; do
+    [ "$(stat -c %s $f.pcap)" -gt 20000 ] || fail "$f.pcap holds next to nothing"
+done
+
+# has FILE HEX: the bytes occur in it.
+has() { LC_ALL=C grep -aqP "$(sed 's/../\\x&/g' <<<"$2")" "$1"; }
+text_hex() { printf %s "$1" | od -An -tx1 | tr -d ' \n'; }
+chain=$("$poa" genesis check "$dir/genesis.poa" --json | jq -r .chain)
+[ ${#chain} -eq 64 ] || fail "no chain id: $chain"
+sender=$("$poa" keys show alice --json | jq -r .public)
+[ ${#sender} -eq 64 ] || fail "no public key: $sender"
+
+# The header of every block carries the chain id, the transfer its sender's key,
+# every pack the name of its device.
+senml=$(text_hex '"bn":"urn:')
+on_disk() { find "$dir" -name '*.log' -o -name '*.ldb' | while read -r f; do has "$f" "$1" && echo "$f"; done | grep -q .; }
+on_disk "$chain" || fail "the search does not find the chain id on disk"
+on_disk "$sender" || fail "the search does not find the sender on disk"
+on_disk "$senml" || fail "the search does not find the packs on disk"
+has http.pcap "$(text_hex "$chain")" || has http.pcap "$(text_hex '"jsonrpc"')" ||
+    fail "the search does not find plain text in the capture of the RPC"
+for f in mesh edge; do
+    ! has $f.pcap "$chain" || fail "$f: the chain id crossed in the clear"
+    ! has $f.pcap "$sender" || fail "$f: a transaction crossed in the clear"
+    ! has $f.pcap "$senml" || fail "$f: usage data crossed in the clear"
+done
+echo "ok: $(stat -c %s mesh.pcap) bytes of mesh, $(stat -c %s edge.pcap) of edge"
