@@ -20,11 +20,11 @@
 /* Rewards need a window's tickets or a random slot, a seal, and its settlement. */
 #define REWARDS_AFTER_MS 12000
 
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping; /* 2: asked twice, do not wait for anything */
 static void on_signal(int signal)
 {
     (void)signal;
-    stopping = 1;
+    stopping = stopping ? 2 : 1;
 }
 
 static void pause_ms(uint64_t ms)
@@ -413,7 +413,7 @@ static int report(struct run *r)
     uint64_t until = devnet_now_ms() + 10000;
     do
         look(d, &view);
-    while (!stopping && (view.answered < devnet_nodes(d) || view.lowest + 500 < view.height) &&
+    while (stopping < 2 && (view.answered < devnet_nodes(d) || view.lowest + 500 < view.height) &&
            devnet_now_ms() < until && (devnet_watch(d), pause_ms(100), true));
     bool complete = view.answered == devnet_nodes(d);
     bool agreement = complete && agree(d, &view, &height, hash);

@@ -58,9 +58,12 @@ static int take_lock(struct devnet *d)
     d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (d->lock_fd < 0)
         return cli_fail("cannot open %s: %s", path, strerror(errno));
-    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        close(d->lock_fd); /* the other one's: it stays as it is */
+        d->lock_fd = -1;
         return cli_fail("a devnet is running in %s; `poa devnet down --data-dir %s` stops it",
                         d->dir, d->dir);
+    }
     return 0;
 }
 

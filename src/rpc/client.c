@@ -169,7 +169,9 @@ int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *pa
     c->done = false;
     c->failure = POA_OK;
     c->answer = NULL;
-    /* A connection that the node closed since the last call fails silently. */
+    /* Notices when the node closed the connection since the last call; evhttp then
+     * connects anew. */
+    event_base_loop(c->base, EVLOOP_NONBLOCK);
     if (c->evcon == NULL)
         c->evcon = connect_to(c->base, &c->target, c->timeout_ms);
     bool sent = c->evcon != NULL &&

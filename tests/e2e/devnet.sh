@@ -4,6 +4,8 @@
 set -eu
 dir=$POA_TMP/net
 poa=$POA_BIN/poa
+devnet=
+trap '[ -z "$devnet" ] || kill -KILL "$devnet" 2>/dev/null' EXIT
 fail() {
     echo "FAIL: $*" >&2
     tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
@@ -17,8 +19,13 @@ expect() {
         fail "not true: $filter"
     }
 }
+# Processes that have $dir on their command line; grep itself must not.
+printf '%s' "$dir" >"$POA_TMP/pattern"
 processes() {
-    grep -lzsF "$dir" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/" | wc -l
+    { grep -lzsF -f "$POA_TMP/pattern" /proc/[0-9]*/cmdline || true; } | wc -l
+}
+none_left() {
+    [ "$(processes)" -eq 0 ]
 }
 wait_for() { # SECONDS COMMAND...
     local until=$((SECONDS + $1))
@@ -38,7 +45,7 @@ expect first.json '.rejected_txs == 0 and .failed_txs == 0 and .restarts == 0'
 expect first.json '.devices_rewarded > 0 and .anchors > 0'
 expect first.json '.finality_ms_p50 > 0 and .finality_ms_p99 >= .finality_ms_p50'
 expect first.json '.first_block_ms > 0 and .rss_idle_bytes > 0'
-[ "$(processes)" -eq 0 ] || fail "processes are left"
+none_left || fail "processes are left"
 height=$(tail -n 1 first.json | jq .finalized_height)
 
 echo "# other sizes are refused"
@@ -81,7 +88,7 @@ wait_for 20 sh -c "$poa devnet status --data-dir $dir --json |
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 wait $devnet || fail "exit code $? after down: $(cat second.err)"
 expect second.json '.healthy and .agreement and .supply_conserved and .restarts == 1'
-[ "$(processes)" -eq 0 ] || fail "processes are left"
+none_left || fail "processes are left"
 
 echo "# the supervisor is killed"
 "$poa" devnet --data-dir "$dir" --json >third.json 2>third.err &
@@ -90,5 +97,5 @@ wait_for 30 "$poa" devnet status --data-dir "$dir"
 wait_for 30 curl -sf "$url/readyz" || fail "not ready"
 kill -KILL $devnet
 wait $devnet 2>/dev/null || true
-wait_for 5 sh -c "! grep -lzsF $dir /proc/[0-9]*/cmdline | grep -qv /$$/" || fail "orphans"
+wait_for 5 none_left || fail "$(processes) orphans"
 echo "ok"

@@ -444,6 +444,29 @@ Test(client, errors_say_what_to_do)
     poa_rpc_client_free(client);
 }
 
+/* A node that was started again on the same port: the kept connection is dead. */
+Test(client, survives_a_restart_of_the_node)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc_client *client = NULL;
+    struct poa_why why;
+    json_t *v = NULL;
+    char url[64];
+    struct poa_rpc *r = start(&c);
+    c.port = poa_rpc_port(r);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", c.port);
+    cr_assert_eq(poa_rpc_client_new(url, 5000, &client, &why), POA_OK);
+    for (int i = 0; i < 5; i++) {
+        cr_expect_eq(poa_rpc_client_call(client, "poa_status", NULL, &v, &why), POA_OK, "%d: %s", i,
+                     why.text);
+        json_decref(v);
+        stop(r);
+        r = start(&c);
+    }
+    stop(r);
+    poa_rpc_client_free(client);
+}
+
 Test(client, load_goes_around_a_dead_node)
 {
     struct poa_rpc_config c = {.port = 0};
