@@ -1,0 +1,141 @@
+#!/bin/bash
+# poad itself, with epochs of a few seconds: four servers agree over hand-overs,
+# a node that comes late catches up, one that is killed or loses its disk comes
+# back, restarts continue the chain, and what is wrong is said in one line.
+set -eu
+poa=$POA_BIN/poa
+poad=$POA_BIN/poad
+net=$POA_TMP/net
+base=$((20000 + $$ % 400 * 20))
+declare -A pid=()
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 6 "$net"/*.log >&2 2>/dev/null || true
+    exit 1
+}
+trap 'kill -KILL ${pid[@]} 2>/dev/null || true' EXIT
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+rpc_port() { echo $((base + 10 + $1)); }
+block() { "$poa" block --rpc "http://127.0.0.1:$(rpc_port "$1")" --json ${2:+$2}; }
+height() { block "$1" | jq -r .header.height; }
+above() { [ "$(height "$1")" -gt "$2" ]; }
+status() { "$poa" status --rpc "http://127.0.0.1:$(rpc_port "$1")" --json; }
+same_hash() { # HEIGHT NODE...
+    local h=$1 want
+    shift
+    want=$(block "$1" "$h" | jq -r .hash)
+    for n in "$@"; do
+        [ "$(block "$n" "$h" | jq -r .hash)" = "$want" ] || fail "node $n differs at height $h"
+    done
+}
+
+echo "# a genesis with short epochs"
+"$poa" devnet --ledgers 4 --trusted 1 --devices 1 --for 500ms --data-dir "$POA_TMP/seed" >/dev/null 2>&1 ||
+    fail "no seed network"
+mkdir "$net"
+"$poa" genesis show "$POA_TMP/seed/genesis.poa" | jq '.epoch_views = "30" | .heartbeat_ms = 60' >"$net/genesis.json"
+"$poa" genesis create "$net/genesis.json" --output "$net/genesis.poa" >/dev/null || fail "genesis"
+for i in 0 1 2 3 4; do
+    role=ledger
+    name=ledger-$i
+    [ $i -lt 4 ] || { role=trusted name=trusted-0; }
+    cp "$POA_TMP/seed/keys/$name.json" "$net/key-$i.json"
+    {
+        echo "data_dir = $net/data-$i"
+        echo "genesis = $net/genesis.$([ $i = 1 ] && echo json || echo poa)"
+        echo "key = $net/key-$i.json"
+        echo "role = $role"
+        echo "listen = 127.0.0.1:$((base + 2 * i))"
+        echo "rpc = 127.0.0.1:$(rpc_port $i)"
+        echo "ready_file = $net/ready-$i"
+        echo "checkpoint_s = 3"
+    } >"$net/$i.conf"
+done
+for i in 0 1 2 3 4; do
+    for k in 0 1 2 3; do
+        [ $i = $k ] ||
+            echo "peer = $(jq -r .public "$net/key-$k.json")@127.0.0.1:$((base + 2 * k))" >>"$net/$i.conf"
+    done
+done
+start() {
+    rm -f "$net/ready-$1"
+    "$poad" --config "$net/$1.conf" >>"$net/$1.log" 2>&1 &
+    pid[$1]=$!
+    wait_for 10 test -f "$net/ready-$1" || fail "node $1 is not ready"
+}
+stop() {
+    kill -TERM "${pid[$1]}"
+    wait "${pid[$1]}" || fail "node $1: exit code $?"
+    unset "pid[$1]"
+}
+
+echo "# four servers over several epochs"
+for i in 0 1 2 3; do start $i; done
+wait_for 30 above 0 70 || fail "no progress: $(height 0)"
+[ "$(status 0 | jq -r .consensus.epoch)" -ge 2 ] || fail "no new epoch: $(status 0)"
+
+echo "# the directory is in use; so is the port"
+! "$poad" --config "$net/0.conf" >"$POA_TMP/out" 2>&1 || fail "two processes in one directory"
+grep -q "is in use by process ${pid[0]}" "$POA_TMP/out" || fail "$(cat "$POA_TMP/out")"
+
+echo "# one that comes late, one that is killed"
+start 4
+kill -KILL "${pid[3]}"
+wait "${pid[3]}" 2>/dev/null || true
+wait_for 20 above 4 $(($(height 0) + 20)) || fail "the follower does not follow: $(height 4)"
+start 3
+h=$(height 0)
+wait_for 20 above 3 "$h" || fail "the killed server does not catch up: $(height 3)"
+wait_for 20 above 4 "$h" || fail "the follower stopped: $(height 4)"
+same_hash "$h" 0 1 2 3 4
+
+echo "# a lost disk: abstains, follows, votes again in a later epoch"
+stop 3
+rm -rf "$net/data-3"
+start 3
+grep -q "abstaining until the next epoch" "$net/3.log" || fail "does not notice"
+wait_for 20 above 3 "$h" || fail "does not catch up from nothing: $(height 3)"
+wait_for 30 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq -e '.consensus.abstaining | not'" ||
+    fail "abstains for ever: $(status 3)"
+same_hash "$h" 0 3
+
+echo "# everything stops and goes on"
+h=$(height 0)
+for i in 4 0 1 2 3; do stop $i; done
+for i in 0 1 2 3 4; do start $i; done
+wait_for 20 above 0 $((h + 10)) || fail "the chain does not go on: $(height 0) after $h"
+wait_for 20 above 4 $((h + 10)) || fail "the follower does not go on: $(height 4) after $h"
+same_hash "$h" 0 1 2 3 4
+same_hash $((h + 10)) 0 1 2 4
+for i in 0 1 2 3 4; do stop $i; done
+! grep -h "halted" "$net"/*.log || fail "a node halted"
+
+echo "# one clear line each"
+refused() { # PATTERN ARGUMENTS...
+    local want=$1 rc=0
+    shift
+    "$poad" "$@" >"$POA_TMP/out" 2>&1 || rc=$?
+    [ $rc -eq 1 ] || fail "exit code $rc of poad $*"
+    [ "$(grep -vc ' INFO ' "$POA_TMP/out")" -eq 1 ] || fail "not one line: $(cat "$POA_TMP/out")"
+    grep -q "$want" "$POA_TMP/out" || fail "$(cat "$POA_TMP/out") lacks $want"
+}
+refused "no such file\|cannot\|No such" --config "$net/none.conf"
+refused "workers: \"x\" is not a number" --workers x
+refused "no key file" --config "$net/0.conf" --key "$net/none.json"
+refused "belongs to another node key" --config "$net/0.conf" --key "$net/key-1.json"
+refused "genesis" --config "$net/0.conf" --genesis "$net/key-0.json"
+jq '.epoch_views = "31"' "$net/genesis.json" >"$net/other.json"
+refused "belongs to chain" --config "$net/0.conf" --genesis "$net/other.json"
+jq '.slot_ms = 0' "$net/genesis.json" >"$net/bad.json"
+refused "bad.json: " --config "$net/0.conf" --genesis "$net/bad.json"
+refused "listen" --config "$net/0.conf" --listen 203.0.113.1:1
+"$poad" --config "$net/0.conf" --print-config >"$net/printed.conf" || fail "--print-config"
+"$poad" --config "$net/printed.conf" --print-config | diff - "$net/printed.conf" || fail "printed differs"
+echo ok
