@@ -20,7 +20,6 @@ struct agent_csv {
     char delimiter;
     int time_column;
     bool day_first;
-    bool named; /* the first line holds names */
     size_t columns;
     char name[AGENT_CSV_COLUMNS][AGENT_NAME_MAX + 1];
     uint64_t start; /* of the first row */
@@ -279,8 +278,7 @@ static bool time_name(const char *name)
 }
 
 /* Learns delimiter, time column and names from the first lines. A row with a
- * time and a number decides; the line before it, when it is the file's first,
- * holds the names. */
+ * time and a number decides; the line before it holds the names. */
 static int probe(struct agent_csv *c)
 {
     char *cell[AGENT_CSV_COLUMNS];
@@ -321,14 +319,13 @@ static int probe(struct agent_csv *c)
             }
             return POA_OK;
         }
-        if (!named) {
-            for (size_t i = 0; i < n; i++) {
-                if (hint < 0 && time_name(cell[i]))
-                    hint = (int)i;
-                name_of(cell[i], i + 1, names[i]);
-            }
-            named = n;
+        hint = -1;
+        for (size_t i = 0; i < n; i++) {
+            if (hint < 0 && time_name(cell[i]))
+                hint = (int)i;
+            name_of(cell[i], i + 1, names[i]);
         }
+        named = n;
     }
     return POA_E_TEXT;
 }

@@ -34,7 +34,7 @@
     X("log-level", 'l', "LEVEL", "error, warn, info, debug (default info)")                        \
     X("help", 'h', NULL, "this")
 
-static volatile sig_atomic_t stopped;
+static atomic_int stopped;
 
 static void on_signal(int signal)
 {

@@ -9,7 +9,7 @@
 #ifndef POA_AGENT_H
 #define POA_AGENT_H
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #include "poa_clock.h"
 #include "poa_device.h"
@@ -165,7 +165,7 @@ struct agent_config {
     uint64_t for_ms; /* 0: until stopped */
     bool once;       /* until the source has ended and every pack has its receipt */
     const struct poa_clock *clock;
-    volatile sig_atomic_t *stop;
+    atomic_int *stop; /* set from a signal handler or another thread */
 };
 
 struct agent_summary {
