@@ -13,7 +13,7 @@ fail() {
 # A network namespace of its own: no other traffic, and no need to be root.
 if [ -z "${POA_CAPTURE_INSIDE:-}" ]; then
     how=(unshare --net)
-    [ "$(id -u)" -eq 0 ] || how=(unshare --user --map-root-user --net)
+    [ "$(id -u)" -eq 0 ] || how=(unshare --user --map-current-user --keep-caps --net)
     if ! "${how[@]}" true 2>/dev/null; then
         [ "$(id -u)" -eq 0 ] || { echo "skipped: neither root nor user namespaces"; exit 0; }
         how=(env) # root without namespaces, as in some containers
@@ -21,8 +21,10 @@ if [ -z "${POA_CAPTURE_INSIDE:-}" ]; then
     exec env POA_CAPTURE_INSIDE=1 "${how[@]}" "$0"
 fi
 ip link set lo up 2>/dev/null || true
+keep=() # as root tcpdump would change to a user who may not write here
+[ "$(id -u)" -ne 0 ] || keep=(-Z root)
 
-tcpdump -i lo -s 0 -B 16384 -Z root -U -w all.pcap tcp 2>tcpdump.log &
+tcpdump -i lo -s 0 -B 16384 "${keep[@]}" -U -w all.pcap tcp 2>tcpdump.log &
 tcpdump=$!
 for _ in $(seq 50); do
     grep -q "listening on" tcpdump.log && break
@@ -60,15 +62,15 @@ mesh=()
 for p in $(ports listen); do mesh+=("$p" "$((p + 1))"); done
 mapfile -t edge < <(ports gateway)
 mapfile -t http < <(ports rpc)
-tcpdump -Z root -r all.pcap -w mesh.pcap "$(filter "${mesh[@]}")" 2>/dev/null
-tcpdump -Z root -r all.pcap -w edge.pcap "$(filter "${edge[@]}")" 2>/dev/null
-tcpdump -Z root -r all.pcap -w http.pcap "$(filter "${http[@]}")" 2>/dev/null
+tcpdump "${keep[@]}" -r all.pcap -w mesh.pcap "$(filter "${mesh[@]}")" 2>/dev/null
+tcpdump "${keep[@]}" -r all.pcap -w edge.pcap "$(filter "${edge[@]}")" 2>/dev/null
+tcpdump "${keep[@]}" -r all.pcap -w http.pcap "$(filter "${http[@]}")" 2>/dev/null
 for f in mesh edge http; do
     [ "$(stat -c %s $f.pcap)" -gt 20000 ] || fail "$f.pcap holds next to nothing"
 done
 
-# has FILE HEX: the bytes occur in it.
-has() { LC_ALL=C grep -aqP "$(sed 's/../\\x&/g' <<<"$2")" "$1"; }
+# has FILE HEX: the bytes occur in it. Not grep: they may hold a line's end.
+has() { perl -0777 -e 'exit !(index(<STDIN>, pack("H*", $ARGV[0])) >= 0)' "$2" <"$1"; }
 text_hex() { printf %s "$1" | od -An -tx1 | tr -d ' \n'; }
 chain=$("$poa" genesis check "$dir/genesis.poa" --json | jq -r .chain)
 [ ${#chain} -eq 64 ] || fail "no chain id: $chain"
