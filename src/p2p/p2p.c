@@ -344,19 +344,20 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
     pthread_cond_init(&p->wake, &attr);
     pthread_condattr_destroy(&attr);
 
+    *out = p; /* the first callback may come before we return */
     int rc =
         config->listen != NULL ? open_listeners(p, config->listen, config->listen_push) : POA_OK;
     if (rc == POA_OK && pthread_create(&p->worker, NULL, work, p) != 0)
         rc = POA_E_NO_MEMORY;
     if (rc != POA_OK) {
         poa_p2p_close(p);
+        *out = NULL;
         return rc;
     }
     pthread_mutex_lock(&p->lock);
     p->worker_runs = true;
     pthread_mutex_unlock(&p->lock);
     pthread_setname_np(p->worker, "poa-p2p");
-    *out = p;
     return POA_OK;
 }
 

@@ -91,8 +91,8 @@ struct poa_p2p_config {
     void (*on_peer)(void *ctx, int peer, bool up);
 };
 
-/* Binds and starts. Errors: POA_E_CONFIG (an address that is none), POA_E_LOCKED
- * (address in use), POA_E_IO, POA_E_NO_MEMORY; nothing is left behind. */
+/* Binds and starts; *OUT is set before the first callback. Errors: POA_E_CONFIG (an address that is
+ * none), POA_E_LOCKED (address in use), POA_E_IO, POA_E_NO_MEMORY; nothing is left behind. */
 POA_MUST_USE int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config);
 /* Stops everything and frees. Requests in flight end with POA_E_CLOSED; no
  * callback runs after it returned. Not from inside a callback. */

@@ -47,7 +47,6 @@ static void start(struct node *n, const char *listen, const char *listen_push,
                   const struct poa_p2p_config *more)
 {
     struct poa_p2p_config c = {0};
-    struct poa_p2p *p;
     if (more != NULL)
         c = *more;
     c.seed32 = n->seed;
@@ -58,8 +57,7 @@ static void start(struct node *n, const char *listen, const char *listen_push,
     c.ctx = n;
     c.on_message = on_message;
     c.on_peer = on_peer;
-    cr_assert_eq(poa_p2p_open(&p, &c), POA_OK);
-    n->p = p;
+    cr_assert_eq(poa_p2p_open(&n->p, &c), POA_OK);
 }
 
 struct node *node_open_on(unsigned id, const char *host, const struct poa_p2p_config *more)
@@ -104,6 +102,9 @@ void node_close(struct node *n)
     pthread_mutex_destroy(&n->lock);
     free(n->got);
     free(n);
+    /* NNG frees sockets behind our back; a leak checker that looks now may find
+     * them half freed. */
+    sleep_ms(30);
 }
 
 int node_knows(struct node *a, const struct node *b, bool dial, unsigned flags)
