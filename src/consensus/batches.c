@@ -326,6 +326,20 @@ static void batch_fill(struct batch *b, const struct poa_batch *r)
     b->expires_ms = r->expires_ms;
 }
 
+/* Tells who lists, once it is so, that we hold B durably. With f+1 = 2 the
+ * author's copy and the leader's own suffice: only the author needs to know. */
+static void acknowledge(struct poa_core *c, const struct batch *b)
+{
+    struct poa_batch_ack ack = {.epoch = c->epoch,
+                                .batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
+    struct poa_slice bytes = core_encode(c, &poa_batch_ack_record, &ack);
+    int32_t author = author_bit(c, b);
+    if (bytes.n && c->f + 1 > 2)
+        core_send_all(c, POA_MSG_BATCH_ACK, bytes, false, b->seq);
+    else if (bytes.n && author >= 0 && author != c->self)
+        core_send_to(c, POA_MSG_BATCH_ACK, bytes, (uint16_t)author, b->seq);
+}
+
 int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
 {
     struct poa_batch r;
@@ -338,13 +352,8 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     struct batch *b = core_batch_find(c, digest);
     if (b && b->state != BATCH_HINT && b->state != BATCH_WANTED) {
         /* The author asks again whether we hold it. */
-        if (b->state == BATCH_VALID && b->durable && b->epoch == c->epoch && b->author == peer) {
-            struct poa_batch_ack ack = {.epoch = c->epoch,
-                                        .batches = {.bytes = poa_slice(digest, 32), .count = 1}};
-            struct poa_slice a = core_encode(c, &poa_batch_ack_record, &ack);
-            if (a.n)
-                core_send_to(c, POA_MSG_BATCH_ACK, a, peer, 0);
-        }
+        if (b->state == BATCH_VALID && b->durable && author_bit(c, b) == (int32_t)peer)
+            acknowledge(c, b);
         return POA_E_DUPLICATE;
     }
     int e = batch_read(c, bytes, &r, digest, false);
@@ -412,18 +421,8 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
         c->home_us[by] = c->now.us;
         c->home_skip[by] = false;
     }
-    if (c->self >= 0 && !b->own && !c->restoring) {
-        struct poa_batch_ack ack = {.epoch = c->epoch,
-                                    .batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
-        struct poa_slice a = core_encode(c, &poa_batch_ack_record, &ack);
-        /* With f+1 = 2 the author's copy and the leader's own suffice: only the
-         * author needs to be told. */
-        int32_t author = author_bit(c, b);
-        if (a.n && c->f + 1 > 2)
-            core_send_all(c, POA_MSG_BATCH_ACK, a, false, b->seq);
-        else if (a.n && author >= 0)
-            core_send_to(c, POA_MSG_BATCH_ACK, a, (uint16_t)author, b->seq);
-    }
+    if (c->self >= 0 && !b->own && !c->restoring)
+        acknowledge(c, b);
     if (b->durable)
         core_batches_durable(c);
     core_progress(c);

@@ -790,6 +790,8 @@ void core_simplex_tick(struct poa_core *c)
     core_wants_tick(c);
     if (c->now.us >= c->stand_us) {
         core_resend(c);
+        if (c->stand_k)
+            core_behind(c, c->height + 1); /* the others may have a committee without us */
         c->stand_k++;
         c->stand_us = c->now.us + grown(c, heartbeat_us(c) + 2 * t0_us(c), c->stand_k);
     }
