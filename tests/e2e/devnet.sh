@@ -5,7 +5,7 @@ set -eu
 dir=$POA_TMP/net
 poa=$POA_BIN/poa
 devnet=
-trap '[ -z "$devnet" ] || kill -KILL "$devnet" 2>/dev/null' EXIT
+trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
 fail() {
     echo "FAIL: $*" >&2
     tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
