@@ -34,6 +34,7 @@ grep -q "listening on" tcpdump.log || fail "no capture: $(cat tcpdump.log)"
 
 "$poa" devnet --ledgers 4 --trusted 1 --devices 4 --data-dir "$dir" --json >net.json 2>net.err &
 devnet=$!
+trap 'set +e; kill $devnet $tcpdump 2>/dev/null; wait' EXIT
 ready() {
     "$poa" devnet status --data-dir "$dir" --json 2>/dev/null |
         jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null
