@@ -48,10 +48,11 @@ static void print_risk(const struct poa_genesis *g, const struct poa_risk *r)
            "fork %.3g\n",
            r->maker, r->region, r->provider, r->group.fork.value);
     if (r->target > 0)
-        printf("target     %g, %s%s\n", r->target, r->met ? "met" : "MISSED",
-               g->devnet && !r->met ? ": allowed, this is a devnet" : "");
+        printf("target     fork %g, stall %g: %s%s\n", r->target, r->stall_target,
+               r->met ? "met" : "MISSED",
+               g->devnet && !r->met ? ", allowed: this is a devnet" : "");
     else
-        printf("target     not stated: allowed, this is a devnet\n");
+        printf("target     not stated, allowed: this is a devnet\n");
 }
 
 static int print_chain(const struct cli *c, const struct poa_genesis *g,

@@ -20,7 +20,8 @@ static void print_bound(const json_t *w)
            json_number_value(json_object_get(w, "p")),
            json_number_value(json_object_get(w, "offline")));
     if (json_is_number(target))
-        printf("target %g %s", json_number_value(target), met ? "met" : "MISSED");
+        printf("targets %g and %g %s", json_number_value(target),
+               json_number_value(json_object_get(w, "stall_target")), met ? "met" : "MISSED");
     else
         printf("no target");
     printf("%s\n", json_is_true(json_object_get(w, "devnet")) ? " (devnet)" : "");

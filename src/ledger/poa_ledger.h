@@ -256,7 +256,8 @@ enum poa_policy_kind {
     F(U32, hold_slots, 0, _, "then refunded")                                                      \
     F(U64, risk_p_ppb, 0, _, "fraction of witnesses assumed bad, in 1e-9")                         \
     F(U64, risk_offline_ppb, 0, _, "fraction assumed offline, in 1e-9")                            \
-    F(U16, risk_target_exp, 0, _, "target probability is 10^-this; 0 = not stated")                \
+    F(U16, risk_target_exp, 0, _, "a fork is at most as likely as 10^-this; 0 = not stated")       \
+    F(U16, risk_stall_exp, 0, _, "a stall, likewise; 0 = as risk_target_exp")                      \
     F(FIX, steering, 32, _, "address of the steering committee")                                   \
     F(FIX, treasury, 32, _, "address of the treasury")                                             \
     F(LIST, accounts, 65535, genesis_account, "initial balances, addresses ascending")             \

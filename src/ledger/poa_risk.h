@@ -1,9 +1,10 @@
 /* Risk: what the witness bound says of a network and of its drawn committees.
  *
  * A genesis record states which fraction of witnesses may be bad (risk_p_ppb),
- * which may be offline (risk_offline_ppb), and the probability that the network
- * promises not to exceed (10^-risk_target_exp), for two conflicting certificates
- * and for a stall alike. Pure; hosts only (libm). Explained in docs/witness.md.
+ * which may be offline (risk_offline_ppb), and the probabilities that the network
+ * promises not to exceed: of two conflicting certificates (10^-risk_target_exp),
+ * and of a stall (10^-risk_stall_exp, when that is not 0). Pure; hosts only
+ * (libm). Explained in docs/witness.md.
  */
 #ifndef POA_RISK_H
 #define POA_RISK_H
@@ -13,15 +14,16 @@
 #include "poa_ledger.h"
 
 struct poa_risk {
-    uint32_t n, q;             /* the committee */
-    double p, offline, target; /* as genesis states; TARGET 0: not stated */
+    uint32_t n, q;               /* the committee */
+    double p, offline;           /* as genesis states */
+    double target, stall_target; /* of fork and stall; 0: not stated */
     struct poa_bounds bounds;
     /* Seats of the largest group of each kind, and the bounds when the largest of
      * them all falls as a whole while the others are bad with probability P. */
     uint32_t maker, region, provider;
     struct poa_bounds group;
     uint32_t relaxed; /* by how much the draw had to raise the caps */
-    bool met;         /* a target is stated, fork and stall are at or below it */
+    bool met;         /* a target is stated, fork and stall are at or below theirs */
 };
 
 /* Committee C, for which the draw had to raise the caps by RELAXED. */

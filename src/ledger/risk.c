@@ -13,10 +13,11 @@ static void fill(const struct poa_genesis *g, struct poa_risk *r)
     r->p = (double)g->risk_p_ppb / PPB;
     r->offline = (double)g->risk_offline_ppb / PPB;
     r->target = g->risk_target_exp ? pow(10, -(double)g->risk_target_exp) : 0;
+    r->stall_target = g->risk_stall_exp ? pow(10, -(double)g->risk_stall_exp) : r->target;
     r->bounds = poa_bounds_binomial(r->n, r->q, r->p, r->offline);
     r->group = poa_bounds_correlated(r->n, r->q, r->p, r->offline, largest);
     r->met = g->risk_target_exp && r->bounds.fork.value <= r->target &&
-             r->bounds.stall.value <= r->target;
+             r->bounds.stall.value <= r->stall_target;
 }
 
 enum { MAKER, REGION, PROVIDER, KINDS };
@@ -99,9 +100,10 @@ static int missed(const struct poa_risk *r, struct poa_why *why)
     uint32_t n, q;
     bool fork = r->bounds.fork.value > r->target;
     struct poa_why remedy;
-    if (!poa_bounds_plan_quorum(r->p, r->offline, r->target, r->target, r->n, &q))
+    if (!poa_bounds_plan_quorum(r->p, r->offline, r->target, r->stall_target, r->n, &q))
         poa_because(&remedy, 0, "the same %u with quorum %u would meet it", r->n, q);
-    else if (!poa_bounds_plan(r->p, r->offline, r->target, r->target, POA_COMMITTEE_MAX, &n, &q))
+    else if (!poa_bounds_plan(r->p, r->offline, r->target, r->stall_target, POA_COMMITTEE_MAX, &n,
+                              &q))
         poa_because(&remedy, 0, "%u members with quorum %u would meet it", n, q);
     else
         poa_because(&remedy, 0, "no committee of up to %d would meet it", POA_COMMITTEE_MAX);
@@ -110,7 +112,7 @@ static int missed(const struct poa_risk *r, struct poa_why *why)
                        "%g offline, above the network's own target of %g: %s",
                        r->n, r->q, fork ? "forks" : "stalls",
                        fork ? r->bounds.fork.value : r->bounds.stall.value, r->p, r->offline,
-                       r->target, remedy.text);
+                       fork ? r->target : r->stall_target, remedy.text);
 }
 
 int poa_risk_check(const struct poa_genesis *g, struct poa_risk *out, struct poa_why *why)

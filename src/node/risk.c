@@ -17,8 +17,9 @@ int node_risk_check(struct poa_node *n, struct poa_why *why)
     else
         POA_LOG_INFO(NODE,
                      "committee of %u, quorum %u: fork %.2g, stall %.2g at p = %g and %g offline, "
-                     "within the target of %g",
-                     r.n, r.q, r.bounds.fork.value, r.bounds.stall.value, r.p, r.offline, r.target);
+                     "within the targets of %g and %g",
+                     r.n, r.q, r.bounds.fork.value, r.bounds.stall.value, r.p, r.offline, r.target,
+                     r.stall_target);
     return POA_OK;
 }
 
@@ -40,7 +41,7 @@ void node_risk_epoch(struct poa_node *n)
     if (r.target > 0 && !r.met)
         POA_LOG_WARN(NODE,
                      "epoch %u: a committee of %u with quorum %u forks with probability %.2g and "
-                     "stalls with %.2g, above the target of %g%s",
+                     "stalls with %.2g, the targets are %g and %g%s",
                      c->epoch, r.n, r.q, r.bounds.fork.value, r.bounds.stall.value, r.target,
-                     n->genesis.devnet ? " (a devnet)" : "");
+                     r.stall_target, n->genesis.devnet ? " (a devnet)" : "");
 }

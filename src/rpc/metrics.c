@@ -101,8 +101,8 @@ void poa_rpc_metric_histogram(struct poa_rpc_metrics *m, const char *name, const
       r.bounds.stall.value)                                                                        \
     X("poa_witness_group_fork_probability", "The same when the largest group falls as a whole",    \
       r.group.fork.value)                                                                          \
-    X("poa_witness_target_probability", "What genesis promises not to exceed; 0: nothing",         \
-      r.target)                                                                                    \
+    X("poa_witness_target_probability", "What genesis promises of forks; 0: nothing", r.target)    \
+    X("poa_witness_stall_target_probability", "The same of stalls", r.stall_target)                \
     X("poa_witness_target_met", "1 when fork and stall are at or below the target", r.met)         \
     X("poa_witness_caps_raised", "By how much the draw had to raise the caps", r.relaxed)          \
     X("poa_witness_devnet", "1 on a test network, which is exempt from its target", devnet)

@@ -107,8 +107,8 @@ POA_MUST_USE int poa_json_to_record(const struct poa_record *rec, const json_t *
 /* A transaction with its operations; NULL when RAW cannot be decoded. */
 json_t *poa_json_tx(struct poa_slice raw);
 
-/* The witness bound: {"members", "quorum", "p", "offline", "target" (null: none is
- * stated), "met", "devnet", "forge", "fork", "stall", "log10": {...}, "relaxed",
+/* The witness bound: {"members", "quorum", "p", "offline", "target", "stall_target"
+ * (null: none is stated), "met", "devnet", "forge", "fork", "stall", "log10": {...}, "relaxed",
  * "group": {"maker", "region", "provider", "fork", "stall"}}. */
 json_t *poa_json_risk(const struct poa_risk *r, bool devnet);
 

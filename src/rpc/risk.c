@@ -37,17 +37,22 @@ static json_t *log10_json(struct poa_prob a)
     return isinf(a.ln) ? json_null() : json_real(a.ln / M_LN10);
 }
 
+static json_t *target_json(double target)
+{
+    return target > 0 ? json_real(target) : json_null();
+}
+
 json_t *poa_json_risk(const struct poa_risk *r, bool devnet)
 {
-    return json_pack("{s:I, s:I, s:f, s:f, s:o, s:b, s:b, s:f, s:f, s:f, s:{s:o, s:o, s:o}, s:I, "
-                     "s:{s:I, s:I, s:I, s:f, s:f}}",
-                     "members", (json_int_t)r->n, "quorum", (json_int_t)r->q, "p", r->p, "offline",
-                     r->offline, "target", r->target > 0 ? json_real(r->target) : json_null(),
-                     "met", (int)r->met, "devnet", (int)devnet, "forge", r->bounds.forge.value,
-                     "fork", r->bounds.fork.value, "stall", r->bounds.stall.value, "log10", "forge",
-                     log10_json(r->bounds.forge), "fork", log10_json(r->bounds.fork), "stall",
-                     log10_json(r->bounds.stall), "relaxed", (json_int_t)r->relaxed, "group",
-                     "maker", (json_int_t)r->maker, "region", (json_int_t)r->region, "provider",
-                     (json_int_t)r->provider, "fork", r->group.fork.value, "stall",
-                     r->group.stall.value);
+    return json_pack(
+        "{s:I, s:I, s:f, s:f, s:o, s:o, s:b, s:b, s:f, s:f, s:f, s:{s:o, s:o, s:o}, s:I, "
+        "s:{s:I, s:I, s:I, s:f, s:f}}",
+        "members", (json_int_t)r->n, "quorum", (json_int_t)r->q, "p", r->p, "offline", r->offline,
+        "target", target_json(r->target), "stall_target", target_json(r->stall_target), "met",
+        (int)r->met, "devnet", (int)devnet, "forge", r->bounds.forge.value, "fork",
+        r->bounds.fork.value, "stall", r->bounds.stall.value, "log10", "forge",
+        log10_json(r->bounds.forge), "fork", log10_json(r->bounds.fork), "stall",
+        log10_json(r->bounds.stall), "relaxed", (json_int_t)r->relaxed, "group", "maker",
+        (json_int_t)r->maker, "region", (json_int_t)r->region, "provider", (json_int_t)r->provider,
+        "fork", r->group.fork.value, "stall", r->group.stall.value);
 }

@@ -41,13 +41,13 @@ grep -q "risk_target_exp" err || fail "$(cat err)"
 echo "# a devnet is not, and says so"
 jq '.devnet = 1' bad.json >devnet.json
 "$poa" genesis create devnet.json --output devnet.poa >/dev/null
-"$poa" genesis check devnet.poa | grep -q "MISSED: allowed, this is a devnet" || fail "not said"
+"$poa" genesis check devnet.poa | grep -q "MISSED, allowed: this is a devnet" || fail "not said"
 "$poa" genesis check devnet.poa --json |
     jq -e '.witness | .met == false and .devnet and .members == 7 and .fork > 1e-12' >/dev/null ||
     fail "not in JSON"
 
 echo "# short epochs, committees of 4 of 7, at most one per maker of three"
-jq '.devnet = 1 | .epoch_views = "12" | .committee_size = 4 | .cap_maker = 1 | .risk_target_exp = 2
+jq '.devnet = 1 | .epoch_views = "12" | .committee_size = 4 | .cap_maker = 1 | .risk_target_exp = 2 | .risk_stall_exp = 1
     | .witnesses |= (to_entries | map(.value + {maker: (101 + .key % 3)}))' first.json >short.json
 "$poa" genesis create short.json --output short.poa >chain
 rm -rf "$dir"/ledger-*/data
@@ -81,15 +81,15 @@ for url in $(status | jq -r '.processes[] | select(.rpc) | .rpc'); do
 done | sort -u >hashes
 [ "$(wc -l <hashes)" -eq 1 ] || fail "$(cat hashes)"
 "$poa" status --json | jq -e '.witness | .members == 4 and .quorum == 3 and .fork > 0.05 and .met == false
-    and .target == 0.01 and .relaxed == 1 and .group.maker == 2 and .devnet' >/dev/null || fail "status"
-"$poa" status | grep -q "target 0.01 MISSED (devnet)" || fail "not in status"
+    and .target == 0.01 and .stall_target == 0.1 and .relaxed == 1 and .group.maker == 2 and .devnet' >/dev/null || fail "status"
+"$poa" status | grep -q "targets 0.01 and 0.1 MISSED (devnet)" || fail "not in status"
 "$poa" status | grep -q "had to raise the caps by 1" || fail "no warning in status"
 curl -sf "$POA_RPC/metrics" >metrics
 grep -qx "poa_witness_target_met 0" metrics || fail "no metric"
 grep -qx "poa_witness_caps_raised 1" metrics || fail "no metric of the caps"
 grep -q "^poa_witness_fork_probability 0.05" metrics || fail "no metric of the bound"
 grep -q "WARN .*the draw had to raise the caps by 1" "$dir/ledger-0/log" || fail "no warning in the log"
-grep -q "WARN .*above the target of 0.01 (a devnet)" "$dir/ledger-0/log" || fail "no bound in the log"
+grep -q "WARN .*the targets are 0.01 and 0.1 (a devnet)" "$dir/ledger-0/log" || fail "no bound in the log"
 
 kill -INT $devnet
 wait $devnet || fail "devnet: exit code $?: $(tail -n 3 run.err)"

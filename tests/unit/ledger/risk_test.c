@@ -79,6 +79,25 @@ Test(risk, another_quorum_may_be_enough)
     cr_expect(strstr(why.text, want), "%s", why.text);
 }
 
+Test(risk, stalls_may_have_a_target_of_their_own)
+{
+    struct poa_genesis g = genesis(32, 8, 6);
+    struct poa_risk r;
+    struct poa_why why = {{0}};
+    g.quorum_extra = 2; /* 24 of 32 */
+    g.risk_target_exp = 12;
+    cr_assert_eq(poa_risk_check(&g, &r, &why), POA_E_CONFIG);
+    cr_expect(strstr(why.text, "stalls") && strstr(why.text, "70 members with quorum 47"), "%s",
+              why.text);
+    cr_expect_eq(r.stall_target, r.target);
+    g.risk_stall_exp = 4;
+    cr_assert_eq(poa_risk_check(&g, &r, &why), POA_OK, "%s", why.text);
+    cr_expect(r.met && r.stall_target == 1e-4);
+    g.risk_stall_exp = 6;
+    cr_assert_eq(poa_risk_check(&g, &r, &why), POA_E_CONFIG);
+    cr_expect(strstr(why.text, "target of 1e-06"), "%s", why.text);
+}
+
 Test(risk, impossible_promises_are_named)
 {
     struct poa_genesis g = genesis(64, 8, 6);
