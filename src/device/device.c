@@ -40,7 +40,7 @@ uint64_t poa_device_wall_ms(const struct poa_device *d, struct poa_device_time n
 {
     uint64_t wall = now.wall_ms;
     if (!wall && d->have_offset)
-        wall = (uint64_t)((int64_t)now.mono_ms + d->offset_ms);
+        wall = now.mono_ms + d->offset_ms;
     /* A verified header proves that its time has come. */
     return wall > d->top_ms ? wall : d->top_ms;
 }
@@ -52,7 +52,7 @@ static uint64_t wall_ms(const struct poa_device *d)
 
 static void set_clock(struct poa_device *d, uint64_t gateway_ms)
 {
-    d->offset_ms = (int64_t)gateway_ms - (int64_t)d->now.mono_ms;
+    d->offset_ms = gateway_ms - d->now.mono_ms; /* modulo 2^64: the gateway says any time */
     d->have_offset = true;
 }
 

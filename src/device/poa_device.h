@@ -181,7 +181,7 @@ struct poa_device {
     bool query_open;
 
     struct poa_device_time now;
-    int64_t offset_ms; /* wall clock minus monotonic, as the gateway says */
+    uint64_t offset_ms; /* wall clock minus monotonic, as the gateway says */
     uint32_t index, ping_ms, welcome_epoch;
     uint64_t started_ms, heard_ms, spoke_ms; /* monotonic */
     uint64_t nonce;

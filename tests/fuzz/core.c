@@ -9,6 +9,8 @@
  *
  * Always: no panic, no allocation in a step, memory within a bound, effects of
  * the documented shape. */
+#include <sys/mman.h>
+
 #include "ledger.h"
 #include "poa_consensus.h"
 
@@ -27,16 +29,33 @@ static struct {
     bool in_step;
 } memory;
 
+/* Large blocks are mapped, with a page behind them that nobody may touch:
+ * untouched pages cost nothing, and the sanitizer's own calloc would. */
+#define MAPPED ((size_t)64 << 10)
+#define PAGE   ((size_t)4096)
 struct chunk {
     size_t n;
     max_align_t bytes[];
 };
+static size_t map_size(size_t n)
+{
+    return (n + PAGE - 1) / PAGE * PAGE + PAGE;
+}
 static void *counted_alloc(void *ctx, size_t bytes)
 {
     (void)ctx;
     FUZZ_CHECK(!memory.in_step);
-    struct chunk *c = calloc(1, sizeof *c + bytes);
-    FUZZ_CHECK(c != NULL);
+    size_t n = sizeof(struct chunk) + bytes;
+    struct chunk *c;
+    if (n < MAPPED) {
+        c = calloc(1, n);
+        FUZZ_CHECK(c != NULL);
+    } else {
+        c = mmap(NULL, map_size(n), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        FUZZ_CHECK(c != MAP_FAILED);
+        FUZZ_CHECK(!mprotect((char *)c + map_size(n) - PAGE, PAGE, PROT_NONE));
+    }
     c->n = bytes;
     memory.bytes += bytes;
     return c->bytes;
@@ -48,8 +67,12 @@ static void counted_free(void *ctx, void *p)
     if (!p)
         return;
     struct chunk *c = (struct chunk *)(void *)((char *)p - offsetof(struct chunk, bytes));
+    size_t n = sizeof *c + c->n;
     memory.bytes -= c->n;
-    free(c);
+    if (n < MAPPED)
+        free(c);
+    else
+        FUZZ_CHECK(!munmap(c, map_size(n)));
 }
 
 /* --- signatures that only their owners make ---------------------------------------- */

@@ -219,6 +219,21 @@ Test(device, the_gateway_tells_the_time)
     cr_assert_eq(poa_device_wall_ms(&b.d, b.now), world_time(22));
 }
 
+/* A gateway may say any 64 bits; under the sanitizer this also shows that no
+ * arithmetic overflows. */
+Test(device, the_gateway_tells_an_absurd_time)
+{
+    static const uint64_t absurd[] = {UINT64_C(1) << 63, (UINT64_C(1) << 63) - 1, UINT64_MAX, 0};
+    bench_dial(&b);
+    cr_assert_eq(bench_welcome(&b, 3, POA_EDGE_ACTIVE, 0), POA_OK);
+    for (size_t i = 0; i < sizeof absurd / sizeof absurd[0]; i++) {
+        struct poa_edge_pong m = {.nonce = b.d.nonce, .time_ms = absurd[i]};
+        cr_assert_eq(SAY(&b, PONG, edge_pong, &m), POA_OK);
+        b.now.mono_ms += 10;
+        cr_assert_eq(poa_device_wall_ms(&b.d, b.now), absurd[i] + 10);
+    }
+}
+
 Test(device, bye_says_when_to_return)
 {
     struct poa_edge_bye bye = {0, 1234};
