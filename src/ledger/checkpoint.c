@@ -36,7 +36,7 @@ int poa_ledger_restore_begin(struct poa_ledger *l)
     poa_base_clear(l);
     poa_pool_clear(l, &l->tree.inner);
     poa_pool_clear(l, &l->tree.leaf);
-    l->base_root = NIL;
+    l->base_root = (struct subtree){.node = NIL};
     int e = poa_base_init(l);
     poa_ledger_write_end(l);
     l->restore_n = 0;
@@ -118,7 +118,6 @@ static void sort_refs(const struct base *b, uint32_t *ref, uint32_t n)
 int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
 {
     struct poa_st_global g;
-    bool full = false;
     if (!l->restoring)
         return POA_E_INVALID;
     l->restoring = false;
@@ -129,14 +128,14 @@ int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
     if (e)
         return e;
     poa_ledger_write_begin(l);
-    l->base_root = poa_tree_build(l, l->restore_ref, l->restore_n, &full);
+    bool built = poa_tree_build(l, l->restore_ref, l->restore_n, &l->base_root);
     poa_base_checkpointed(&l->base);
     poa_ledger_write_end(l);
-    POA_ASSERT(!full);
+    POA_ASSERT(built);
     poa_mem_free(&l->config.alloc, l->restore_ref);
     l->restore_ref = NULL;
     l->restore_n = l->restore_cap = 0;
-    if (memcmp(poa_tree_hash(&l->tree, l->base_root), root32, 32) ||
+    if (memcmp(l->base_root.hash, root32, 32) ||
         poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g))
         return POA_E_STORE_CORRUPT;
     return poa_ledger_reserve(l);

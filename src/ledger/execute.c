@@ -171,9 +171,7 @@ static int check_header(struct exec *x, const struct overlay *parent, const stru
     int e = check_kind(x);
     if (e)
         return e;
-    return memcmp(h->state, poa_tree_hash(&x->l->tree, parent ? parent->root : x->l->base_root), 32)
-               ? POA_E_STATE_ROOT
-               : POA_OK;
+    return memcmp(h->state, state_root(x->l, parent)->hash, 32) ? POA_E_STATE_ROOT : POA_OK;
 }
 
 /* The leader's payout address and its output of the beacon. */
@@ -377,7 +375,7 @@ int poa_ledger_execute(struct poa_ledger *l, poa_state_id parent, const struct p
         poa_overlay_close(l, x.o);
         return e == POA_E_FULL ? out_of_room(l) : e;
     }
-    memcpy(result->root, poa_tree_hash(&l->tree, x.o->root), 32);
+    memcpy(result->root, x.o->root.hash, 32);
     *out = poa_overlay_id(l, x.o);
     return POA_OK;
 }
@@ -441,7 +439,7 @@ int poa_ledger_new(const struct poa_ledger_config *config, struct poa_ledger **o
     l->config = *config;
     l->tree.inner.item = sizeof(struct inner);
     l->tree.leaf.item = sizeof(struct leaf);
-    l->base_root = NIL;
+    l->base_root.node = NIL;
     l->want_changes = POA_CHANGES_FIRST;
     l->value = poa_mem_new(&config->alloc, 2 * POA_VALUE_MAX);
     l->candidate = poa_mem_new(&config->alloc, POA_WITNESSES_MAX * sizeof *l->candidate);

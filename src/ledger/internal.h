@@ -54,19 +54,23 @@ struct chunk {
 /* --- the tree (merkle.c) --------------------------------------------------------
  *
  * Compact binary (crit-bit) over the 256 bits of the state key: an inner node
- * has the first bit in which its leaves differ, and two children. Nodes are
- * never changed once made: an update makes new nodes on the paths it touches
- * and lists the ones they replace. */
+ * has the first bit in which its leaves differ, and two children with their
+ * hashes, so that hashing a path anew touches no sibling. Nodes are never
+ * changed once made: an update makes new inner nodes on the paths it touches
+ * and lists those they replace; a leaf, which is its key, stays. */
 #define LEAF_BIT 0x80000000u /* of a node index */
 
 struct inner {
-    uint8_t hash[32];
+    uint8_t hash[2][32];
     uint32_t child[2];
     uint8_t bit; /* 0 is the top bit of the key's first byte */
 };
 struct leaf {
-    uint8_t hash[32];
     uint8_t key[32];
+};
+struct subtree {
+    uint32_t node; /* NIL: empty, its hash is zero */
+    uint8_t hash[32];
 };
 struct tree {
     struct pool inner, leaf;
@@ -77,7 +81,7 @@ struct change {
     uint64_t prefix; /* first 8 bytes of the key, big-endian: what the sort looks at */
     const uint8_t *key, *value;
     uint32_t value_n; /* 0: delete */
-    uint16_t diverge; /* 256, or for a new key: first bit in which it leaves the tree */
+    uint16_t diverge; /* 256: in the tree; of a new key: first bit in which it leaves the tree */
 };
 
 /* Blocks of node indices in an overlay's chunks. */
@@ -100,16 +104,16 @@ static inline int key_bit(const uint8_t *key, unsigned bit)
 }
 /* First bit in which A and B differ; 256 when they are equal. */
 unsigned poa_key_diff(const uint8_t a[32], const uint8_t b[32]);
-const uint8_t *poa_tree_hash(const struct tree *t, uint32_t node); /* zero for NIL */
 /* Sorts by key; SCRATCH has room for N. */
 void poa_changes_sort(struct change *c, struct change *scratch, uint32_t n);
-uint32_t poa_tree_update(struct tree_op *op, uint32_t root, struct change *c, uint32_t n);
+void poa_tree_update(struct tree_op *op, const struct subtree *root, const struct change *c,
+                     uint32_t n, struct subtree *out);
 /* The leaf where KEY's bits lead, or NIL. */
 uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32]);
 void poa_tree_free_node(struct tree *t, uint32_t node);
-/* New tree from base entries (refs) in ascending key order. NIL and *FULL
- * when the pools are too small. */
-uint32_t poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, bool *full);
+/* New tree from base entries (refs) in ascending key order; false when the
+ * pools are too small. */
+bool poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out);
 
 /* Shared with devices (proof.c). */
 void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, uint8_t out32[32]);
@@ -208,19 +212,22 @@ struct ov_entry {
     uint8_t raw[];
 };
 
+#define OV_SEGMENTS        16u
+#define OV_SEGMENT_BUCKETS 4096u
+
 struct overlay {
     uint32_t generation;
     bool used;
     uint32_t depth; /* 1: on the base */
     struct overlay *parent;
-    struct chunk *chunks; /* newest first */
-    struct ov_entry **bucket;
+    struct chunk *chunks;                  /* newest first */
+    struct ov_entry **bucket[OV_SEGMENTS]; /* OV_SEGMENT_BUCKETS each, or fewer in the only one */
     uint32_t bucket_mask;
     struct ov_entry *last_made;
     uint32_t entries;
     uint64_t new_count, granules; /* what apply may take from the base */
     struct id_block *made, *replaced;
-    uint32_t root;
+    struct subtree root;
 };
 
 struct journal_row {
@@ -244,7 +251,7 @@ struct poa_ledger {
     uint8_t chain[32];
     struct base base;
     struct tree tree;
-    uint32_t base_root;
+    struct subtree base_root;
     struct overlay overlay[OVERLAY_ROWS];
     uint32_t overlays, row_top;               /* open ones; above the highest of them */
     uint64_t pending_count, pending_granules; /* of all overlays */
@@ -267,6 +274,11 @@ struct poa_ledger {
     uint32_t restore_n, restore_cap;
     bool restoring;
 };
+
+static inline const struct subtree *state_root(const struct poa_ledger *l, const struct overlay *o)
+{
+    return o ? &o->root : &l->base_root;
+}
 
 /* A state to read: an overlay and what is below it; NULL: the base. */
 struct overlay *poa_state_overlay(const struct poa_ledger *l, poa_state_id s);

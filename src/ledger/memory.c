@@ -70,6 +70,8 @@ uint32_t poa_pool_take(struct pool *p)
         i = p->free_head;
         memcpy(&p->free_head, pool_at(p, i), sizeof p->free_head);
         p->free_count--;
+        if (p->free_count) /* long unused, so not in any cache: fetch it for the next call */
+            __builtin_prefetch(pool_at(p, p->free_head), 1);
         return i;
     }
     return p->used < p->chunks * POOL_CHUNK_ITEMS ? p->used++ : NIL;

@@ -27,14 +27,6 @@ static struct leaf *leaf_at(const struct tree *t, uint32_t node)
     return pool_at(&t->leaf, node & ~LEAF_BIT);
 }
 
-const uint8_t *poa_tree_hash(const struct tree *t, uint32_t node)
-{
-    static const uint8_t empty[32];
-    return node == NIL         ? empty
-           : (node & LEAF_BIT) ? leaf_at(t, node)->hash
-                               : inner_at(t, node)->hash;
-}
-
 uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32])
 {
     while (!(root & LEAF_BIT)) {
@@ -107,38 +99,54 @@ static void note_replaced(struct tree_op *op, uint32_t node)
         op->full = true;
 }
 
-static uint32_t make_leaf(struct tree_op *op, const uint8_t key[32], struct poa_slice value)
+static void leaf_value(const uint8_t key[32], struct poa_slice value, struct subtree *out)
 {
     uint8_t claim[1 + POA_LEAF_INLINE_MAX];
+    poa_leaf_hash(key, claim, poa_leaf_claim(value, claim), out->hash);
+}
+
+static void empty(struct subtree *out)
+{
+    *out = (struct subtree){.node = NIL};
+}
+
+static void make_leaf(struct tree_op *op, const uint8_t key[32], struct poa_slice value,
+                      struct subtree *out)
+{
     uint32_t i = poa_pool_take(&op->l->tree.leaf);
     if (i == NIL) {
         op->full = true;
-        return NIL;
+        empty(out);
+        return;
     }
-    struct leaf *n = leaf_at(&op->l->tree, i);
-    memcpy(n->key, key, 32);
-    poa_leaf_hash(key, claim, poa_leaf_claim(value, claim), n->hash);
-    return note_made(op, i | LEAF_BIT);
+    memcpy(leaf_at(&op->l->tree, i)->key, key, 32);
+    leaf_value(key, value, out);
+    out->node = note_made(op, i | LEAF_BIT);
 }
 
-static uint32_t join(struct tree_op *op, unsigned bit, uint32_t left, uint32_t right)
+/* OUT may be LEFT or RIGHT. */
+static void join(struct tree_op *op, unsigned bit, const struct subtree *left,
+                 const struct subtree *right, struct subtree *out)
 {
     struct tree *t = &op->l->tree;
-    if (left == NIL)
-        return right;
-    if (right == NIL || op->full)
-        return left;
+    if (left->node == NIL || right->node == NIL || op->full) {
+        *out = left->node == NIL ? *right : *left;
+        return;
+    }
     uint32_t i = poa_pool_take(&t->inner);
     if (i == NIL) {
         op->full = true;
-        return NIL;
+        empty(out);
+        return;
     }
     struct inner *n = inner_at(t, i);
-    n->child[0] = left;
-    n->child[1] = right;
+    memcpy(n->hash[0], left->hash, 32);
+    memcpy(n->hash[1], right->hash, 32);
+    n->child[0] = left->node;
+    n->child[1] = right->node;
     n->bit = (uint8_t)bit;
-    poa_node_hash(n->bit, poa_tree_hash(t, left), poa_tree_hash(t, right), n->hash);
-    return note_made(op, i);
+    poa_node_hash(n->bit, n->hash[0], n->hash[1], out->hash);
+    out->node = note_made(op, i);
 }
 
 /* --- merging ------------------------------------------------------------------------------ */
@@ -157,93 +165,138 @@ static uint32_t split(const struct change *c, uint32_t n, unsigned bit)
     return lo;
 }
 
-static uint32_t build(struct tree_op *op, const struct change *c, uint32_t n)
+static void build(struct tree_op *op, const struct change *c, uint32_t n, struct subtree *out)
 {
-    if (!n || op->full)
-        return NIL;
-    if (n == 1)
-        return c->value_n ? make_leaf(op, c->key, poa_slice(c->value, c->value_n)) : NIL;
-    unsigned bit = poa_key_diff(c[0].key, c[n - 1].key);
-    uint32_t m = split(c, n, bit);
-    uint32_t left = build(op, c, m);
-    return join(op, bit, left, build(op, c + m, n - m));
+    struct subtree right;
+    if (!n || op->full) {
+        empty(out);
+    } else if (n == 1) {
+        if (c->value_n)
+            make_leaf(op, c->key, poa_slice(c->value, c->value_n), out);
+        else
+            empty(out);
+    } else {
+        unsigned bit = poa_key_diff(c[0].key, c[n - 1].key);
+        uint32_t m = split(c, n, bit);
+        build(op, c, m, out);
+        build(op, c + m, n - m, &right);
+        join(op, bit, out, &right, out);
+    }
 }
 
-static uint32_t merge_leaf(struct tree_op *op, uint32_t node, const struct change *c, uint32_t n)
+/* NODE is a leaf. */
+static void merge_leaf(struct tree_op *op, const struct subtree *node, const struct change *c,
+                       uint32_t n, struct subtree *out)
 {
-    if (!n || op->full)
-        return node;
-    const uint8_t *key = leaf_at(&op->l->tree, node)->key;
+    struct subtree other;
+    if (!n || op->full) {
+        *out = *node;
+        return;
+    }
+    if (n == 1 && c->diverge == 256) { /* this very key */
+        if (c->value_n) {
+            out->node = node->node;
+            leaf_value(c->key, poa_slice(c->value, c->value_n), out);
+        } else {
+            note_replaced(op, node->node);
+            empty(out);
+        }
+        return;
+    }
+    const uint8_t *key = leaf_at(&op->l->tree, node->node)->key;
     const uint8_t *low = memcmp(key, c[0].key, 32) < 0 ? key : c[0].key;
     const uint8_t *high = memcmp(key, c[n - 1].key, 32) > 0 ? key : c[n - 1].key;
     unsigned bit = poa_key_diff(low, high);
-    if (bit == 256) { /* this very leaf */
-        note_replaced(op, node);
-        return build(op, c, 1);
-    }
-    uint32_t m = split(c, n, bit), left, right;
+    uint32_t m = split(c, n, bit);
     if (key_bit(key, bit)) {
-        left = build(op, c, m);
-        right = merge_leaf(op, node, c + m, n - m);
+        build(op, c, m, &other);
+        merge_leaf(op, node, c + m, n - m, out);
+        join(op, bit, &other, out, out);
     } else {
-        left = merge_leaf(op, node, c, m);
-        right = build(op, c + m, n - m);
+        build(op, c + m, n - m, &other);
+        merge_leaf(op, node, c, m, out);
+        join(op, bit, out, &other, out);
     }
-    return join(op, bit, left, right);
 }
 
-static uint32_t merge(struct tree_op *op, uint32_t node, const struct change *c, uint32_t n)
+static void child_of(const struct inner *n, int side, struct subtree *out)
 {
-    if (!n || op->full)
-        return node;
-    if (node == NIL)
-        return build(op, c, n);
-    if (node & LEAF_BIT)
-        return merge_leaf(op, node, c, n);
-    const struct inner *in = inner_at(&op->l->tree, node);
+    out->node = n->child[side];
+    memcpy(out->hash, n->hash[side], 32);
+}
+
+static void merge(struct tree_op *op, const struct subtree *node, const struct change *c,
+                  uint32_t n, struct subtree *out)
+{
+    if (!n || op->full) {
+        *out = *node;
+        return;
+    }
+    if (node->node == NIL) {
+        build(op, c, n, out);
+        return;
+    }
+    if (node->node & LEAF_BIT) {
+        merge_leaf(op, node, c, n, out);
+        return;
+    }
+    const struct inner *in = inner_at(&op->l->tree, node->node);
+    struct subtree left, right;
     unsigned first = in->bit;
-    uint32_t leaver = 0, m, left, right;
+    uint32_t leaver = 0;
     for (uint32_t i = 0; i < n; i++)
         if (c[i].diverge < first) {
             first = c[i].diverge;
             leaver = i;
         }
-    m = split(c, n, first);
+    uint32_t m = split(c, n, first);
     if (first < in->bit) {
         /* Some leave the tree above this node, which goes where they do not. */
         if (key_bit(c[leaver].key, first)) {
-            left = merge(op, node, c, m);
-            right = build(op, c + m, n - m);
+            merge(op, node, c, m, &left);
+            build(op, c + m, n - m, &right);
         } else {
-            left = build(op, c, m);
-            right = merge(op, node, c + m, n - m);
+            build(op, c, m, &left);
+            merge(op, node, c + m, n - m, &right);
         }
-        return join(op, first, left, right);
+        join(op, first, &left, &right, out);
+        return;
     }
-    left = merge(op, in->child[0], c, m);
-    right = merge(op, in->child[1], c + m, n - m);
-    note_replaced(op, node);
-    return join(op, first, left, right);
+    if (n > m && !(in->child[1] & LEAF_BIT)) {
+        const struct inner *ahead = inner_at(&op->l->tree, in->child[1]);
+        __builtin_prefetch(ahead);
+        __builtin_prefetch(&ahead->child);
+    }
+    child_of(in, 0, &left);
+    child_of(in, 1, &right);
+    merge(op, &left, c, m, &left);
+    merge(op, &right, c + m, n - m, &right);
+    note_replaced(op, node->node);
+    join(op, first, &left, &right, out);
 }
 
-uint32_t poa_tree_update(struct tree_op *op, uint32_t root, struct change *c, uint32_t n)
+void poa_tree_update(struct tree_op *op, const struct subtree *root, const struct change *c,
+                     uint32_t n, struct subtree *out)
 {
-    return merge(op, root, c, n);
+    merge(op, root, c, n, out);
 }
 
 /* --- from a whole base ----------------------------------------------------------------------- */
 
-static uint32_t build_refs(struct tree_op *op, const uint32_t *ref, uint32_t n)
+static void build_refs(struct tree_op *op, const uint32_t *ref, uint32_t n, struct subtree *out)
 {
     const struct base *b = &op->l->base;
-    if (!n || op->full)
-        return NIL;
-    const uint8_t *first = base_entry(b, ref[0])->key;
-    if (n == 1) {
-        const struct entry *e = base_entry(b, ref[0]);
-        return make_leaf(op, first, poa_slice(e->data + e->key_n, e->value_n));
+    struct subtree right;
+    if (!n || op->full) {
+        empty(out);
+        return;
     }
-    unsigned bit = poa_key_diff(first, base_entry(b, ref[n - 1])->key);
+    const struct entry *first = base_entry(b, ref[0]);
+    if (n == 1) {
+        make_leaf(op, first->key, poa_slice(first->data + first->key_n, first->value_n), out);
+        return;
+    }
+    unsigned bit = poa_key_diff(first->key, base_entry(b, ref[n - 1])->key);
     uint32_t lo = 0, hi = n;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
@@ -252,16 +305,16 @@ static uint32_t build_refs(struct tree_op *op, const uint32_t *ref, uint32_t n)
         else
             lo = mid + 1;
     }
-    uint32_t left = build_refs(op, ref, lo);
-    return join(op, bit, left, build_refs(op, ref + lo, n - lo));
+    build_refs(op, ref, lo, out);
+    build_refs(op, ref + lo, n - lo, &right);
+    join(op, bit, out, &right, out);
 }
 
-uint32_t poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, bool *full)
+bool poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out)
 {
     struct tree_op op = {.l = l};
-    uint32_t root = build_refs(&op, ref, n);
-    *full = op.full;
-    return root;
+    build_refs(&op, ref, n, out);
+    return !op.full;
 }
 
 /* --- proofs ------------------------------------------------------------------------------------
@@ -273,7 +326,7 @@ int poa_ledger_prove(const struct poa_ledger *l, enum poa_state_table table, con
     const struct tree *t = &l->tree;
     uint8_t skey[32];
     uint16_t steps = 0;
-    uint32_t node = l->base_root;
+    uint32_t node = l->base_root.node;
     poa_state_key(table, key, key_n, skey);
     for (uint32_t at = node; !(at & LEAF_BIT); steps++)
         at = inner_at(t, at)->child[key_bit(skey, inner_at(t, at)->bit)];
@@ -282,7 +335,7 @@ int poa_ledger_prove(const struct poa_ledger *l, enum poa_state_table table, con
         const struct inner *n = inner_at(t, node);
         int side = key_bit(skey, n->bit);
         poa_write_u8(out, n->bit);
-        poa_write(out, poa_tree_hash(t, n->child[!side]), 32);
+        poa_write(out, n->hash[!side], 32);
         node = n->child[side];
     }
     if (node != NIL && memcmp(leaf_at(t, node)->key, skey, 32)) {

@@ -51,18 +51,21 @@ int poa_overlay_open(struct poa_ledger *l, struct overlay *parent, uint32_t limi
                           .used = true,
                           .depth = depth,
                           .parent = parent,
-                          .root = parent ? parent->root : l->base_root};
+                          .root = *state_root(l, parent)};
     l->overlays++;
     if (row == l->row_top)
         l->row_top++;
-    while (buckets < changes && buckets < 4096) /* the latter fill half a chunk */
+    while (buckets < changes && buckets < OV_SEGMENTS * OV_SEGMENT_BUCKETS)
         buckets *= 2;
-    o->bucket = poa_overlay_bytes(l, o, buckets * sizeof *o->bucket);
-    if (!o->bucket) {
-        poa_overlay_close(l, o);
-        return POA_E_FULL;
+    uint32_t each = buckets < OV_SEGMENT_BUCKETS ? buckets : OV_SEGMENT_BUCKETS;
+    for (uint32_t i = 0; i * OV_SEGMENT_BUCKETS < buckets; i++) {
+        o->bucket[i] = poa_overlay_bytes(l, o, each * sizeof *o->bucket[i]);
+        if (!o->bucket[i]) {
+            poa_overlay_close(l, o);
+            return POA_E_FULL;
+        }
+        memset(o->bucket[i], 0, each * sizeof *o->bucket[i]);
     }
-    memset(o->bucket, 0, buckets * sizeof *o->bucket);
     o->bucket_mask = buckets - 1;
     *out = o;
     return POA_OK;
@@ -95,9 +98,15 @@ void poa_overlay_close(struct poa_ledger *l, struct overlay *o)
 
 /* --- reading ------------------------------------------------------------------------ */
 
+static struct ov_entry **bucket_of(const struct overlay *o, const uint8_t key[32])
+{
+    uint32_t i = poa_le32(key + 8) & o->bucket_mask;
+    return &o->bucket[i / OV_SEGMENT_BUCKETS][i % OV_SEGMENT_BUCKETS];
+}
+
 static struct ov_entry *find_own(const struct overlay *o, const uint8_t key[32])
 {
-    struct ov_entry *e = o->bucket[poa_le32(key + 8) & o->bucket_mask];
+    struct ov_entry *e = *bucket_of(o, key);
     while (e && memcmp(e->key, key, 32))
         e = e->next;
     return e;
@@ -173,8 +182,7 @@ void poa_ledger_global(const struct poa_ledger *l, poa_state_id s, struct poa_st
 
 void poa_ledger_root(const struct poa_ledger *l, poa_state_id s, uint8_t out32[32])
 {
-    const struct overlay *o = poa_state_overlay(l, s);
-    memcpy(out32, poa_tree_hash(&l->tree, o ? o->root : l->base_root), 32);
+    memcpy(out32, state_root(l, poa_state_overlay(l, s))->hash, 32);
 }
 
 const uint8_t *poa_ledger_chain(const struct poa_ledger *l)
@@ -201,7 +209,7 @@ static struct ov_entry *make_entry(struct poa_ledger *l, struct overlay *o, cons
     if (raw_n)
         memcpy(e->raw, raw, raw_n);
     e->existed = poa_state_get(l, o->parent, key, &ignored);
-    struct ov_entry **bucket = &o->bucket[poa_le32(key + 8) & o->bucket_mask];
+    struct ov_entry **bucket = bucket_of(o, key);
     e->next = *bucket;
     *bucket = e;
     e->prev_made = o->last_made;
@@ -288,7 +296,7 @@ int poa_overlay_seal(struct poa_ledger *l, struct overlay *o)
         granules += entry_granules(e->raw_n, e->value_n);
         created += !e->existed;
         if (!e->existed) {
-            uint32_t leaf = poa_tree_find(&l->tree, o->root, e->key);
+            uint32_t leaf = poa_tree_find(&l->tree, o->root.node, e->key);
             if (leaf != NIL) {
                 const struct leaf *near = pool_at(&l->tree.leaf, leaf & ~LEAF_BIT);
                 c->diverge = (uint16_t)poa_key_diff(near->key, e->key);
@@ -298,7 +306,8 @@ int poa_overlay_seal(struct poa_ledger *l, struct overlay *o)
     if (!poa_base_has_room(&l->base, l->pending_count + created, l->pending_granules + granules))
         return POA_E_FULL;
     poa_changes_sort(l->change, l->change_scratch, n);
-    uint32_t root = poa_tree_update(&op, o->root, l->change, n);
+    struct subtree root;
+    poa_tree_update(&op, &o->root, l->change, n, &root);
     if (op.full)
         return POA_E_FULL;
     o->root = root;
