@@ -216,7 +216,9 @@ static void on_follow(struct poa_node *n, const struct poa_p2p_message *m)
             .deadline_us = poa_clock_monotonic_us(n->clock) + NODE_FOLLOW_WAIT_MS * 1000u,
             .max_bytes = r.max_bytes < NODE_BUNDLE_BYTES ? r.max_bytes : NODE_BUNDLE_BYTES};
         pthread_mutex_lock(&n->status_mutex);
-        if (n->serve->waiting < WAITING_MAX) {
+        if (n->serve->stop) {
+            rc = POA_E_CLOSED;
+        } else if (n->serve->waiting < WAITING_MAX) {
             a->next = n->serve->first;
             n->serve->first = a;
             n->serve->waiting++;
