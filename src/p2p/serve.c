@@ -226,8 +226,9 @@ static int enter_session(struct poa_p2p *p, struct session *s)
 {
     int rc = POA_OK;
     pthread_mutex_lock(&p->lock);
-    if (s->peer != NULL && s->peer->removed)
-        rc = POA_E_PEER_UNKNOWN;
+    /* The list may have changed since we looked: the dialer tries again. */
+    if (s->peer != NULL ? s->peer->removed : peer_of(p, s->x25519) != NULL)
+        rc = POA_E_AGAIN;
     else if (find_session(p, s->id) != NULL || !make_room(p, s->x25519, s->peer == NULL))
         rc = POA_E_FULL;
     else if (tsearch(s, &p->sessions, compare) == NULL)
