@@ -251,6 +251,9 @@ DOC_PAGES := wire errors rpc cli
 docs: $(O)/poa-doc ## write the reference pages anew from the program's tables
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p >docs/$$p.md || exit 1; done
 
+docs-charts: $(O)/poa ## draw the charts of the documents anew
+	@tools/witness-chart.sh $(O)/poa >docs/witness-bound.svg
+
 docs-check: $(O)/poa-doc
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p | diff -u docs/$$p.md - || \
 	    { echo "docs/$$p.md is not what the tables say: run make docs"; exit 1; }; done
@@ -308,7 +311,7 @@ help: ## this list
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
 .PHONY: all programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov format format-check \
-    check-includes check-layers check-freestanding docs docs-check devnet install uninstall clean help
+    check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.
 .SECONDARY:
