@@ -201,7 +201,7 @@ void node_follow_behind(struct node_follow *f, uint64_t height)
     pthread_mutex_unlock(&f->mutex);
 }
 
-int node_follow_start(struct poa_node *n)
+int node_follow_new(struct poa_node *n)
 {
     struct node_follow *f = calloc(1, sizeof *f);
     if (!f)
@@ -215,7 +215,12 @@ int node_follow_start(struct poa_node *n)
     pthread_cond_init(&f->cond, &attr);
     pthread_condattr_destroy(&attr);
     n->follow = f;
-    int rc = node_thread(&f->thread, NODE_SMALL_STACK, follow_thread, f);
+    return POA_OK;
+}
+
+int node_follow_start(struct node_follow *f)
+{
+    int rc = node_thread(&f->thread, "follow", NODE_SMALL_STACK, follow_thread, f);
     f->runs = !rc;
     return rc;
 }

@@ -274,6 +274,8 @@ int node_io_start(const struct node_io_config *config, struct node_io **out)
     if (pthread_create(&io->thread, &attr, io_thread, io))
         rc = POA_E_NO_MEMORY;
     pthread_attr_destroy(&attr);
+    if (!rc)
+        (void)pthread_setname_np(io->thread, "io");
     if (rc) {
         poa_store_batch_free(io->group);
         free(io);

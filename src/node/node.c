@@ -25,13 +25,15 @@ struct poa_now node_now(const struct poa_node *n)
                             .wall_ms = poa_clock_wall_ms(n->clock)};
 }
 
-int node_thread(pthread_t *thread, size_t stack, void *(*run)(void *), void *arg)
+int node_thread(pthread_t *thread, const char *name, size_t stack, void *(*run)(void *), void *arg)
 {
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, stack);
     int rc = pthread_create(thread, &attr, run, arg) ? POA_E_NO_MEMORY : POA_OK;
     pthread_attr_destroy(&attr);
+    if (!rc)
+        (void)pthread_setname_np(*thread, name);
     return rc;
 }
 
@@ -229,6 +231,8 @@ static int open_threads(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = node_serve_new(n);
     if (!rc)
+        rc = node_follow_new(n);
+    if (!rc)
         rc = node_io_start(&io, &n->io);
     if (!rc)
         rc = node_workers_new(n->chain, n->config.workers ? n->config.workers : cores(), CHECKS_MAX,
@@ -283,12 +287,12 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (rc)
         return rc;
     n->checkpoint_us = poa_clock_monotonic_us(n->clock);
-    rc = node_thread(&n->core_thread, NODE_CORE_STACK, node_core_thread, n);
+    rc = node_thread(&n->core_thread, "core", NODE_CORE_STACK, node_core_thread, n);
     n->core_runs = !rc;
     if (!rc)
         rc = node_serve_start(n);
     if (!rc)
-        rc = node_follow_start(n);
+        rc = node_follow_start(n->follow);
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
     rc = node_edge_start(n, why);

@@ -142,7 +142,7 @@ void node_status_get(struct poa_node *n, struct node_status *out);
 /* Waits until block HEIGHT can be read from the store, TIMEOUT_MS at most. */
 bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms);
 struct poa_now node_now(const struct poa_node *n);
-int node_thread(pthread_t *thread, size_t stack, void *(*run)(void *), void *arg);
+int node_thread(pthread_t *thread, const char *name, size_t stack, void *(*run)(void *), void *arg);
 
 /* --- effects.c: core thread ---------------------------------------------------------- */
 
@@ -250,7 +250,8 @@ int node_pick_server(struct poa_node *n, int avoid);
 /* --- follow.c ------------------------------------------------------------------------------------
  */
 
-int node_follow_start(struct poa_node *n);
+int node_follow_new(struct poa_node *n);
+int node_follow_start(struct node_follow *f);
 void node_follow_stop(struct node_follow *f);
 void node_follow_free(struct node_follow *f);
 /* Others are at HEIGHT: follow until we are. */

@@ -337,7 +337,7 @@ int node_serve_new(struct poa_node *n)
 
 int node_serve_start(struct poa_node *n)
 {
-    int rc = node_thread(&n->serve->thread, NODE_SMALL_STACK, serve_thread, n->serve);
+    int rc = node_thread(&n->serve->thread, "serve", NODE_SMALL_STACK, serve_thread, n->serve);
     n->serve->runs = !rc;
     return rc;
 }

@@ -92,7 +92,7 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
         threads = THREADS_MAX;
     while (w->ring && w->threads < threads &&
            pthread_create(&w->thread[w->threads], &attr, worker, w) == 0)
-        w->threads++;
+        (void)pthread_setname_np(w->thread[w->threads++], "worker");
     pthread_attr_destroy(&attr);
     if (!w->ring || !w->threads) {
         node_workers_free(w);
