@@ -359,6 +359,36 @@ Test(state, executing_never_allocates)
     }
 }
 
+/* Overlays that were applied or dropped give everything back: a state that does
+ * not grow takes no more memory, whatever happens on it. */
+Test(state, memory_comes_back)
+{
+    size_t calls = 0;
+    struct random r = {77};
+    for (uint64_t h = 0; h < 3000; h++) {
+        poa_state_id s[3];
+        body_reset(&b);
+        for (uint64_t n = 0; n < 3; n++) {
+            struct ops o = {.n = 0};
+            uint8_t to[32] = {1};
+            to[1] = (uint8_t)random_below(&r, 200);
+            op_transfer(&o, to, 1);
+            body_tx(&b, &c, 1, 3 * h + n, 10, &o);
+        }
+        for (uint32_t i = 0; i < 3; i++) /* forks that nobody wanted, one on the other */
+            s[i] = child(i == 2 ? s[1] : POA_STATE_BASE, h + 1 + (i == 2), 20 * h + 10 + i,
+                         i == 2 ? NULL : &b);
+        poa_ledger_drop(c.l, s[2]);
+        poa_ledger_drop(c.l, s[1]);
+        cr_assert_eq(poa_ledger_apply(c.l, s[0]), POA_OK);
+        if (h % 50 == 0)
+            poa_ledger_checkpointed(c.l);
+        if (h == 1000)
+            calls = c.memory.calls;
+    }
+    cr_assert_eq(c.memory.calls, calls);
+}
+
 Test(state, every_allocation_may_fail)
 {
     struct counting memory;
