@@ -62,7 +62,7 @@ for doc in README.md CONTRIBUTING.md docs/*.md; do
             dir=$work/${doc//\//_}
             mkdir -p "$dir/build"
             ln -sfn "$POA_BIN" "$dir/build/release"
-            if ! log=$(cd "$dir" && bash -euo pipefail -c "trap 'kill \$(jobs -p) 2>/dev/null; wait' EXIT; $block" 2>&1 </dev/null); then
+            if ! log=$(cd "$dir" && bash -euo pipefail -c "trap 'kill \$(jobs -p) 2>/dev/null || :; wait' EXIT; $block" 2>&1 </dev/null); then
                 complain "$doc:$first: this block failed:"
                 printf '%s\n' "$block" "--- its output:" "$log"
             fi
