@@ -151,10 +151,11 @@ planted-build: $(PLANTED)
 
 # C helpers of the end-to-end scripts: tests/e2e/X.c is $POA_BIN/tests/e2e/X.
 E2E_HELPERS := $(patsubst tests/e2e/%.c,$(O)/tests/e2e/%,$(wildcard tests/e2e/*.c))
-$(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,base) $(O)/tests/.command
+E2E_MODULES := ledger witness session vrf base
+$(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,$(E2E_MODULES)) $(O)/tests/.command
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -iquote src/base -o $@ $< $(call link,base)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(foreach d,$(E2E_MODULES),-iquote src/$(d)) -o $@ $< $(call link,$(E2E_MODULES))
 e2e-build: programs $(E2E_HELPERS)
 
 # --- fuzzing -----------------------------------------------------------------

@@ -1,0 +1,72 @@
+#!/bin/bash
+# Over RPC: what breaks a rule is refused with its own error, or, when only the
+# state can tell, skipped with it; and leaves the state as it was. No device
+# registers without its manufacturer.
+set -eu
+poa=$POA_BIN/poa
+dir=$POA_TMP/net
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+"$poa" devnet --ledgers 4 --trusted 1 --devices 1 --data-dir "$dir" --json >net.json 2>net.err &
+devnet=$!
+trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
+for _ in $(seq 300); do
+    url=$("$poa" devnet status --data-dir "$dir" --json 2>/dev/null | jq -r '.processes[0].rpc // empty') || true
+    [ -n "$url" ] && curl -sf "$url/readyz" >/dev/null && break
+    sleep 0.1
+done
+export POA_RPC=$url POA_KEYS=$dir/keys
+call() { # METHOD PARAMS
+    curl -s -d "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"$1\",\"params\":$2}" "$url"
+}
+
+# A first one, so that there is a used nonce.
+"$poa" send bob 1 --from alice >/dev/null || fail "no good transfer: $(cat net.err)"
+account() { "$poa" balance alice --json; }
+registry() { call poa_devices_list '[]' | jq -c '[.result.total, (.result.items | map(.device))]'; }
+before=$(account)
+devices=$(registry)
+"$POA_BIN/tests/e2e/forge" "$POA_KEYS" "$dir/genesis.poa" "$(jq -r .nonce <<<"$before")" >cases
+[ "$(wc -l <cases)" -ge 27 ] || fail "too few cases: $(wc -l <cases)"
+
+n=0
+while read -r want name hex; do
+    [ "$want" != OK ] || break
+    answer=$(call poa_tx_send "[\"$hex\"]")
+    got=$(jq -r '.error.data.name // empty' <<<"$answer")
+    if [ -z "$got" ]; then # accepted: its fate is in a block
+        id=$(jq -r .result.id <<<"$answer")
+        for _ in $(seq 100); do
+            got=$(call poa_tx_get "[\"$id\"]" | jq -r 'select(.result.state == "final") | .result.result')
+            [ -z "$got" ] || break
+            sleep 0.05
+        done
+    fi
+    [ "$got" = "$want" ] || fail "$name: $got instead of $want: $answer"
+    [ "$(jq -r '.error.code // -32000' <<<"$answer")" = -32000 ] || fail "$name: $answer"
+    n=$((n + 1))
+done <cases
+[ "$(account)" = "$before" ] || fail "alice had $before and has $(account)"
+[ "$(registry)" = "$devices" ] || fail "devices were $devices and are $(registry)"
+
+# What is no hex, or no parameter at all, is a mistake of JSON-RPC.
+for params in '["zz"]' '["0"]' '[7]' '{}' '{"tx":"00","more":1}'; do
+    [ "$(call poa_tx_send "$params" | jq .error.code)" = -32602 ] || fail "$params"
+done
+
+# The same key can still send, with the nonce that nobody used.
+hex=$(awk '$1 == "OK" { print $3 }' cases)
+id=$(call poa_tx_send "[\"$hex\"]" | jq -r .result.id)
+for _ in $(seq 100); do
+    [ "$("$poa" tx "$id" --json 2>/dev/null | jq -r .result)" != OK ] || break
+    sleep 0.05
+done
+[ "$("$poa" tx "$id" --json | jq -r .result)" = OK ] || fail "the good one: $("$poa" tx "$id" --json)"
+got=$(call poa_tx_send "[\"$hex\"]" | jq -r .error.data.name)
+[[ $got =~ ^TX_(DUPLICATE|NONCE_USED)$ ]] || fail "sent twice: $got"
+"$poa" devnet down --data-dir "$dir" >/dev/null
+wait $devnet || fail "devnet: exit code $?: $(cat net.err)"
+tail -n 1 net.json | jq -e .supply_conserved >/dev/null || fail "supply: $(cat net.json)"
+echo "$n cases"
