@@ -178,8 +178,7 @@ static bool forged(int e)
            e == POA_E_KEY || e == POA_E_PROOF;
 }
 
-static void remember_final(struct poa_device *d, const struct poa_header *h, const uint8_t hash[32],
-                           bool direct)
+static void remember_final(struct poa_device *d, const struct poa_header *h, const uint8_t hash[32])
 {
     memcpy(d->fin.hash, hash, 32);
     memcpy(d->fin.parent, h->parent, 32);
@@ -188,7 +187,6 @@ static void remember_final(struct poa_device *d, const struct poa_header *h, con
     d->fin.height = h->height;
     d->fin.time_ms = h->time_ms;
     d->fin.kind = h->kind;
-    d->fin.direct = direct;
     d->proven = true;
 }
 
@@ -205,7 +203,7 @@ static int on_final(struct poa_device *d, const struct poa_edge_final *m)
     if (h.kind != POA_BLOCK_FILLER)
         e = note_top(d, &h, hash, m->header);
     if (!e)
-        remember_final(d, &h, hash, true);
+        remember_final(d, &h, hash);
     return e;
 }
 
@@ -221,7 +219,7 @@ static int on_link(struct poa_device *d, const struct poa_edge_link *m)
         d->proven = false;
         return alarm(d, POA_E_BLOCK_PARENT, m->header);
     }
-    remember_final(d, &h, hash, false);
+    remember_final(d, &h, hash);
     return POA_OK;
 }
 
@@ -605,7 +603,7 @@ static int on_answer(struct poa_device *d, const struct poa_edge_answer *m)
     struct poa_device_event ev = event_of(POA_DEVICE_ANSWER, -(int)m->code);
     ev.ref = m->ref;
     if (!m->code) {
-        if (!d->proven || !d->fin.direct || d->fin.kind == POA_BLOCK_FILLER)
+        if (!d->proven || d->fin.kind == POA_BLOCK_FILLER)
             ev.code = POA_E_EPOCH; /* certified by a committee that we do not have */
         else if (wall_ms(d) > d->fin.time_ms + POA_DEVICE_ANSWER_AGE_MS)
             ev.code = POA_E_TIMEOUT;

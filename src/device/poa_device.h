@@ -159,7 +159,6 @@ struct poa_device {
         uint8_t hash[32], parent[32], state[32], next_committee[32];
         uint64_t height, time_ms;
         uint8_t kind;
-        bool direct; /* by its own certificate */
     } fin;
 
     struct {

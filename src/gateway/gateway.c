@@ -168,6 +168,25 @@ void poa_gateway_result(struct poa_gateway *g, uint64_t token, int code)
     post(g, p);
 }
 
+void poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
+                        const struct poa_gateway_answer *a)
+{
+    static const struct poa_gateway_answer none;
+    if (code)
+        a = &none;
+    struct post *p = post_new(POST_PROVED, a->value.n + a->proof.n + a->block.header.n +
+                                               a->block.links.n + a->block.cert.n);
+    if (!p)
+        return;
+    uint8_t *at = p->bytes;
+    p->token = token;
+    p->code = code;
+    p->answer.value = keep(&at, a->value);
+    p->answer.proof = keep(&at, a->proof);
+    p->answer.block = keep_proof(&at, &a->block);
+    post(g, p);
+}
+
 static void drain(struct poa_gateway *g, uint32_t retry_ms)
 {
     g->draining = true;
@@ -201,6 +220,10 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
             break;
         case POST_RESULT:
             serve_result(g, p->token, p->code);
+            free(p);
+            break;
+        case POST_PROVED:
+            serve_proved(g, p->token, p->code, &p->answer);
             free(p);
             break;
         case POST_STOP:

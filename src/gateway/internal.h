@@ -46,6 +46,7 @@ struct conn {
     uint8_t state; /* enum conn_state */
     uint8_t status;
     bool throttled;
+    bool asking; /* a query waits for its proof */
     uint16_t frame_max;
     uint8_t key[32]; /* X25519 until HELLO, then the Ed25519 device key */
     struct poa_session session;
@@ -62,6 +63,7 @@ enum token_kind {
     TOKEN_TICKET,
     TOKEN_SEAL,
     TOKEN_TX,
+    TOKEN_QUERY,
     TOKEN_ANCHOR,
 };
 
@@ -111,6 +113,7 @@ enum post_kind {
     POST_EPOCH,
     POST_SLOT,
     POST_RESULT,
+    POST_PROVED,
     POST_STOP,
 };
 
@@ -120,6 +123,7 @@ struct post {
     struct poa_gateway_epoch epoch;
     uint64_t slot, token;
     struct poa_gateway_proof proof;
+    struct poa_gateway_answer answer;
     size_t seats_n;
     uint8_t (*seats)[32];
     int code;
@@ -214,6 +218,8 @@ struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32]
 /* One message; an error closes the connection. */
 POA_MUST_USE int serve_message(struct conn *c, uint8_t type, struct poa_slice in);
 void serve_result(struct poa_gateway *g, uint64_t token, int code);
+void serve_proved(struct poa_gateway *g, uint64_t token, int code,
+                  const struct poa_gateway_answer *a);
 /* Registry entry of the device on C: true when status or index changed. */
 bool serve_status(struct conn *c);
 bool serve_welcome(struct conn *c);
@@ -226,6 +232,8 @@ void token_free(struct poa_gateway *g, uint64_t token);
 /* tasks.c */
 void tasks_epoch(struct poa_gateway *g, struct post *p); /* takes P over */
 void tasks_slot(struct poa_gateway *g, struct post *p);  /* the same */
+/* FINAL and LINKs that make BLOCK's header the proven one. */
+bool tasks_proof(struct conn *c, const struct poa_gateway_proof *block);
 /* To one device: what it missed. */
 void tasks_catch_up(struct conn *c);
 /* The hand-over after the epoch whose committee the device has. */

@@ -46,12 +46,11 @@ struct poa_gateway_backend {
      * is known; POA_E_NOT_FOUND. OUT has room for 4096 bytes. */
     int (*state_get)(void *ctx, enum poa_state_table table, struct poa_slice key,
                      struct poa_writer *out);
-    /* The same with a proof against HEADER's state root, and HEADER's own
-     * certificate; empty VALUE: proven absent. Room: 4096, POA_PROOF_BYTES_MAX,
-     * POA_HEADER_BYTES, POA_CERT_BYTES_MAX. POA_E_AGAIN: no such header yet. */
-    int (*state_prove)(void *ctx, enum poa_state_table table, struct poa_slice key,
-                       struct poa_writer *value, struct poa_writer *proof,
-                       struct poa_writer *header, struct poa_writer *cert);
+    /* Starts a proof of the same entry. The root that certifies it comes with
+     * the next block, so the answer follows by poa_gateway_proved with TOKEN,
+     * from any thread (also from within the call). Another code than POA_OK:
+     * no answer follows. */
+    int (*prove)(void *ctx, uint64_t token, enum poa_state_table table, struct poa_slice key);
     /* Hand-over of an earlier epoch: closing block of EPOCH with its proof, and
      * the encoded committee of EPOCH + 1. Room: POA_HEADER_BYTES, LINKS_MAX
      * headers, POA_CERT_BYTES_MAX, POA_COMMITTEE_BYTES_MAX. POA_E_NOT_FOUND. */
@@ -138,6 +137,14 @@ void poa_gateway_slot(struct poa_gateway *g, uint64_t slot, const struct poa_gat
                       const uint8_t (*seats)[32], size_t seats_n);
 /* Fate of a submission: POA_OK or an error. Unknown tokens are ignored. */
 void poa_gateway_result(struct poa_gateway *g, uint64_t token, int code);
+/* What a proof came to: BLOCK's header has the state root that PROOF leads to;
+ * empty VALUE: proven absent. A is not read when CODE is an error. */
+struct poa_gateway_answer {
+    struct poa_slice value, proof;
+    struct poa_gateway_proof block;
+};
+void poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
+                        const struct poa_gateway_answer *a);
 
 /* --- what it counts ----------------------------------------------------------------- */
 

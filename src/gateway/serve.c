@@ -54,6 +54,13 @@ static struct token *token_find(struct poa_gateway *g, uint64_t token)
                : NULL;
 }
 
+/* Its connection, when it is still the same one. */
+static struct conn *token_conn(const struct poa_gateway *g, const struct token *t)
+{
+    struct conn *c = t->conn < g->high ? g->conn[t->conn] : NULL;
+    return c && c->serial == t->serial ? c : NULL;
+}
+
 void token_free(struct poa_gateway *g, uint64_t token)
 {
     struct token *t = token_find(g, token);
@@ -84,6 +91,12 @@ static void send_tx_result(struct conn *c, uint32_t ref, int code)
     CONN_SEND(c, TX_RESULT, edge_tx_result, &m);
 }
 
+static void send_refusal(struct conn *c, uint32_t ref, int code)
+{
+    struct poa_edge_answer a = {ref, gateway_code(code), poa_slice(NULL, 0), poa_slice(NULL, 0)};
+    CONN_SEND(c, ANSWER, edge_answer, &a);
+}
+
 void serve_result(struct poa_gateway *g, uint64_t token, int code)
 {
     struct token *found = token_find(g, token);
@@ -95,8 +108,8 @@ void serve_result(struct poa_gateway *g, uint64_t token, int code)
         anchor_result(g, token, code);
         return;
     }
-    struct conn *c = t.conn < g->high ? g->conn[t.conn] : NULL;
-    if (!c || c->serial != t.serial)
+    struct conn *c = token_conn(g, &t);
+    if (!c)
         return;
     switch ((enum token_kind)t.kind) {
     case TOKEN_TICKET:
@@ -107,6 +120,10 @@ void serve_result(struct poa_gateway *g, uint64_t token, int code)
         break;
     case TOKEN_TX:
         send_tx_result(c, (uint32_t)t.a, code);
+        break;
+    case TOKEN_QUERY: /* a result instead of a proof: refused */
+        c->asking = false;
+        send_refusal(c, (uint32_t)t.a, code ? code : POA_E_INVALID);
         break;
     case TOKEN_ANCHOR:
     case TOKEN_FREE:
@@ -299,32 +316,47 @@ static int on_query(struct conn *c, struct poa_slice in)
     struct poa_gateway *g = c->g;
     const struct poa_gateway_backend *b = &g->config.backend;
     struct poa_edge_query m;
+    uint64_t token = 0;
     int e = poa_edge_query_decode(in, &m);
     if (e)
         return e;
-    uint8_t proof_bytes[POA_PROOF_BYTES_MAX], header_bytes[POA_HEADER_BYTES];
-    uint8_t cert_bytes[POA_CERT_BYTES_MAX];
-    struct poa_writer value = poa_writer_over(g->state, sizeof g->state);
-    struct poa_writer proof = poa_writer_over(proof_bytes, sizeof proof_bytes);
-    struct poa_writer header = poa_writer_over(header_bytes, sizeof header_bytes);
-    struct poa_writer cert = poa_writer_over(cert_bytes, sizeof cert_bytes);
-    int code = b->state_prove(b->ctx, (enum poa_state_table)m.table, m.key, &value, &proof, &header,
-                              &cert);
-    /* What does not fit the device's buffer is not sent at all. */
-    size_t frame = POA_EDGE_OVERHEAD + 16 + value.n + proof.n;
-    if (!code && (frame > c->frame_max || POA_EDGE_OVERHEAD + 8 + header.n + cert.n > c->frame_max))
-        code = POA_E_TOO_LONG;
-    struct poa_edge_final f = {poa_written(&header), poa_written(&cert)};
-    struct poa_edge_answer a = {m.ref, gateway_code(code), poa_slice(NULL, 0), poa_slice(NULL, 0)};
-    STAT_ADD(g, queries, 1);
+    int code = c->asking ? POA_E_AGAIN : token_new(g, c, TOKEN_QUERY, m.ref, 0, &token);
     if (!code) {
-        a.value = poa_written(&value);
-        a.proof = poa_written(&proof);
-        if (!CONN_SEND(c, FINAL, edge_final, &f))
+        STAT_ADD(g, queries, 1);
+        c->asking = true;
+        code = b->prove(b->ctx, token, (enum poa_state_table)m.table, m.key);
+        if (!code)
             return POA_OK;
+        c->asking = false;
+        token_free(g, token);
     }
-    CONN_SEND(c, ANSWER, edge_answer, &a);
+    send_refusal(c, m.ref, code);
     return POA_OK;
+}
+
+void serve_proved(struct poa_gateway *g, uint64_t token, int code,
+                  const struct poa_gateway_answer *a)
+{
+    struct token *t = token_find(g, token);
+    if (!t || t->kind != TOKEN_QUERY)
+        return;
+    uint32_t ref = (uint32_t)t->a;
+    struct conn *c = token_conn(g, t);
+    token_free(g, token);
+    if (!c)
+        return;
+    c->asking = false;
+    /* What does not fit the device's buffer is not sent at all. */
+    if (!code && (POA_EDGE_OVERHEAD + 16 + a->value.n + a->proof.n > c->frame_max ||
+                  POA_EDGE_OVERHEAD + 8 + a->block.header.n + a->block.cert.n > c->frame_max))
+        code = POA_E_TOO_LONG;
+    if (code) {
+        send_refusal(c, ref, code);
+        return;
+    }
+    struct poa_edge_answer m = {ref, 0, a->value, a->proof};
+    if (tasks_proof(c, &a->block))
+        CONN_SEND(c, ANSWER, edge_answer, &m);
 }
 
 int serve_message(struct conn *c, uint8_t type, struct poa_slice in)

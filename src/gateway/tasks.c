@@ -9,8 +9,7 @@ static struct poa_slice link_at(struct poa_slice links, size_t i)
     return poa_slice(links.p + i * POA_HEADER_BYTES, POA_HEADER_BYTES);
 }
 
-/* FINAL and LINKs that make BLOCK's header the proven one. */
-static bool send_proof(struct conn *c, const struct poa_gateway_proof *block)
+bool tasks_proof(struct conn *c, const struct poa_gateway_proof *block)
 {
     size_t links = block->links.n / POA_HEADER_BYTES;
     struct poa_edge_final top = {links ? link_at(block->links, 0) : block->header, block->cert};
@@ -30,7 +29,7 @@ static bool hand_over_current(struct conn *c)
 {
     struct poa_gateway *g = c->g;
     bool known = c->epoch != POA_EPOCH_NONE;
-    if (known && !send_proof(c, &g->closing))
+    if (known && !tasks_proof(c, &g->closing))
         return false;
     if (!conn_send_raw(c, POA_EDGE_COMMITTEE, g->committee))
         return false;
@@ -74,7 +73,7 @@ void tasks_handover(struct conn *c, uint32_t epoch)
     }
     struct poa_gateway_proof proof = {poa_written(&header), poa_written(&links),
                                       poa_written(&cert)};
-    if (send_proof(c, &proof) && conn_send_raw(c, POA_EDGE_COMMITTEE, poa_written(&committee)))
+    if (tasks_proof(c, &proof) && conn_send_raw(c, POA_EDGE_COMMITTEE, poa_written(&committee)))
         c->epoch = epoch + 1;
     if (c->epoch == g->epoch.epoch)
         tasks_catch_up(c);
@@ -115,7 +114,7 @@ static bool send_task(struct conn *c, const struct task *t)
 {
     struct poa_edge_task m = {t->slot, t->block.header, t->block.cert};
     if (t->block.links.n) {
-        if (!send_proof(c, &t->block))
+        if (!tasks_proof(c, &t->block))
             return false;
         m.cert = poa_slice(NULL, 0);
     }

@@ -8,9 +8,9 @@
 /* Headers kept to link a block to a later certificate; slots that wait for one. */
 #define RING    128u
 #define PENDING 16u
-/* A proof against a certified header has to wait for the next block. */
-#define PROVE_WAIT_MS 1500
-#define DAY_MS        UINT64_C(86400000)
+/* Proofs that wait for the block whose header certifies them. */
+#define PROOFS 256u
+#define DAY_MS UINT64_C(86400000)
 
 struct sealed {
     uint64_t slot, height;
@@ -18,8 +18,19 @@ struct sealed {
     uint8_t seat[POA_SLOT_SEATS_MAX][32];
 };
 
-/* Core thread only. */
+/* An answer without its header yet. */
+struct proof {
+    struct proof *next;
+    uint64_t token, height; /* of the header to come */
+    size_t value_n, proof_n;
+    uint8_t bytes[]; /* value, proof */
+};
+
+/* Core thread only, but for what the mutex guards. */
 struct node_edge {
+    pthread_mutex_t mutex;
+    struct proof *proofs;
+    uint32_t proofs_n;
     struct poa_gateway *gateway;
     uint64_t first, last; /* heights in the ring; 0: empty */
     uint8_t header[RING][POA_HEADER_BYTES];
@@ -108,6 +119,53 @@ static size_t add_fillers(struct poa_slice fillers, uint32_t count, uint8_t *lin
     return count;
 }
 
+/* Why the block at HEIGHT is final by the certificate of C, with FILLERS links
+ * of the latter in place. False: its header is too far back. */
+static bool prove_final(struct node_edge *e, const struct poa_commit *c, size_t fillers,
+                        uint64_t height, struct poa_gateway_proof *out)
+{
+    size_t links = fillers;
+    if (height < e->first || height > c->header->height ||
+        c->header->height - height > POA_GATEWAY_LINKS_MAX - fillers)
+        return false;
+    for (uint64_t h = c->header->height; h > height; h--)
+        memcpy(e->links + links++ * POA_HEADER_BYTES, e->header[h % RING], POA_HEADER_BYTES);
+    *out =
+        (struct poa_gateway_proof){.header = poa_slice(e->header[height % RING], POA_HEADER_BYTES),
+                                   .links = poa_slice(e->links, links * POA_HEADER_BYTES),
+                                   .cert = c->cert};
+    return true;
+}
+
+/* Sends the answers whose header is final now. */
+static void answer(struct poa_node *n, const struct poa_commit *c, size_t fillers)
+{
+    struct node_edge *e = n->edge;
+    struct proof *ready = NULL, **at;
+    pthread_mutex_lock(&e->mutex);
+    for (at = &e->proofs; *at;) {
+        struct proof *p = *at;
+        if (p->height > c->header->height) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        p->next = ready;
+        ready = p;
+        e->proofs_n--;
+    }
+    pthread_mutex_unlock(&e->mutex);
+    while (ready) {
+        struct proof *p = ready;
+        struct poa_gateway_answer a = {.value = poa_slice(p->bytes, p->value_n),
+                                       .proof = poa_slice(p->bytes + p->value_n, p->proof_n)};
+        int rc = prove_final(e, c, fillers, p->height, &a.block) ? POA_OK : POA_E_AGAIN;
+        poa_gateway_proved(n->gateway, p->token, rc, &a);
+        ready = p->next;
+        free(p);
+    }
+}
+
 void node_edge_commit(struct poa_node *n, const struct poa_commit *c)
 {
     struct node_edge *e = n->edge;
@@ -118,23 +176,17 @@ void node_edge_commit(struct poa_node *n, const struct poa_commit *c)
     if (!c->cert.n)
         return;
     size_t fillers = add_fillers(c->fillers, c->fillers_n, e->links, POA_GATEWAY_LINKS_MAX);
+    if (fillers > POA_GATEWAY_LINKS_MAX)
+        return;
     for (uint32_t i = 0; i < e->pending_n; i++) {
         const struct sealed *s = &e->pending[i];
-        size_t links = fillers;
-        if (s->height < e->first)
-            continue;
-        for (uint64_t h = c->header->height; h > s->height && links < POA_GATEWAY_LINKS_MAX; h--)
-            memcpy(e->links + links++ * POA_HEADER_BYTES, e->header[h % RING], POA_HEADER_BYTES);
-        if (links - fillers < c->header->height - s->height || links > POA_GATEWAY_LINKS_MAX)
-            continue;
-        struct poa_gateway_proof proof = {
-            .header = poa_slice(e->header[s->height % RING], POA_HEADER_BYTES),
-            .links = poa_slice(e->links, links * POA_HEADER_BYTES),
-            .cert = c->cert};
-        poa_gateway_slot(n->gateway, s->slot, &proof, (const uint8_t(*)[32])s->seat, s->seats);
+        struct poa_gateway_proof proof;
+        if (prove_final(e, c, fillers, s->height, &proof))
+            poa_gateway_slot(n->gateway, s->slot, &proof, (const uint8_t(*)[32])s->seat, s->seats);
     }
     e->pending_n = 0;
-    if (c->header->kind == POA_BLOCK_CLOSING && fillers <= POA_GATEWAY_LINKS_MAX) {
+    answer(n, c, fillers);
+    if (c->header->kind == POA_BLOCK_CLOSING) {
         struct poa_gateway_proof closing = {.header = c->header_bytes,
                                             .links =
                                                 poa_slice(e->links, fillers * POA_HEADER_BYTES),
@@ -161,36 +213,50 @@ static int state_get(void *ctx, enum poa_state_table table, struct poa_slice key
     return rc ? rc : out->overflow ? POA_E_BUFFER : POA_OK;
 }
 
-/* Header h+1 carries the state after block h: the proof is taken now, and the
- * header that certifies it is the next one. */
-static int state_prove(void *ctx, enum poa_state_table table, struct poa_slice key,
-                       struct poa_writer *value, struct poa_writer *proof,
-                       struct poa_writer *header, struct poa_writer *cert)
+/* Header h+1 carries the state after block h: the proof is taken now, and its
+ * answer leaves when that header is final. */
+static int prove(void *ctx, uint64_t token, enum poa_state_table table, struct poa_slice key)
 {
     struct poa_node *n = ctx;
+    struct node_edge *e = n->edge;
     struct poa_st_global g;
-    struct poa_slice bytes;
+    struct poa_slice value = {NULL, 0};
+    uint8_t buffer[POA_PROOF_BYTES_MAX];
+    struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
+    struct proof *p = NULL;
+    /* Held over both, so that the commit of the block that it waits for, if it
+     * is not in this state yet, finds it in the list. */
+    pthread_mutex_lock(&e->mutex);
+    int rc = e->proofs_n < PROOFS ? POA_OK : POA_E_FULL;
     pthread_rwlock_rdlock(&n->state_lock);
-    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
-    int rc = poa_ledger_get(n->ledger, POA_STATE_BASE, table, key.p, key.n, &bytes);
+    if (!rc) {
+        poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+        rc = poa_ledger_get(n->ledger, POA_STATE_BASE, table, key.p, key.n, &value);
+        if (rc == POA_E_NOT_FOUND) {
+            value = poa_slice(NULL, 0);
+            rc = POA_OK;
+        }
+    }
     if (!rc)
-        poa_write(value, bytes.p, bytes.n);
-    if (!rc || rc == POA_E_NOT_FOUND)
-        rc = poa_ledger_prove(n->ledger, table, key.p, key.n, proof);
+        rc = poa_ledger_prove(n->ledger, table, key.p, key.n, &w);
+    if (!rc) {
+        p = malloc(sizeof *p + value.n + w.n);
+        rc = p ? POA_OK : POA_E_NO_MEMORY;
+    }
+    if (!rc) {
+        *p = (struct proof){.next = e->proofs,
+                            .token = token,
+                            .height = g.height + 1,
+                            .value_n = value.n,
+                            .proof_n = w.n};
+        if (value.n)
+            memcpy(p->bytes, value.p, value.n);
+        memcpy(p->bytes + value.n, buffer, w.n);
+        e->proofs = p;
+        e->proofs_n++;
+    }
     pthread_rwlock_unlock(&n->state_lock);
-    if (rc)
-        return rc;
-    struct poa_store_value v;
-    struct poa_stored_block blk;
-    if (!node_wait_stored(n, g.height + 1, PROVE_WAIT_MS) ||
-        poa_store_get_block(n->store, g.height + 1, &v, &blk))
-        return POA_E_AGAIN;
-    /* Only a header with a certificate of its own will do. */
-    if (!blk.cert.n || blk.fillers_n)
-        rc = POA_E_AGAIN;
-    poa_write(header, blk.header.p, blk.header.n);
-    poa_write(cert, blk.cert.p, blk.cert.n);
-    poa_store_value_free(&v);
+    pthread_mutex_unlock(&e->mutex);
     return rc;
 }
 
@@ -331,7 +397,7 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
                                    .limits = poa_gateway_limits_default,
                                    .backend = {.ctx = n,
                                                .state_get = state_get,
-                                               .state_prove = state_prove,
+                                               .prove = prove,
                                                .handover = handover,
                                                .submit_ticket = submit_ticket,
                                                .submit_seal = submit_seal,
@@ -345,6 +411,7 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
     n->edge = calloc(1, sizeof *n->edge);
     if (!n->edge)
         return poa_because(why, POA_E_NO_MEMORY, "out of memory");
+    pthread_mutex_init(&n->edge->mutex, NULL);
     int rc = poa_config_address(n->config.gateway, host, sizeof host, &c.port, why);
     c.anchor_key_type = POA_KEY_ED25519;
     memcpy(c.anchor_secret32, n->seed, 32);
@@ -397,5 +464,13 @@ void node_edge_stop(struct poa_node *n)
 void node_edge_free(struct poa_node *n)
 {
     poa_gateway_free(n->gateway);
+    if (!n->edge)
+        return;
+    while (n->edge->proofs) {
+        struct proof *next = n->edge->proofs->next;
+        free(n->edge->proofs);
+        n->edge->proofs = next;
+    }
+    pthread_mutex_destroy(&n->edge->mutex);
     free(n->edge);
 }

@@ -49,7 +49,7 @@ struct fake {
     struct blob blob[BLOBS_MAX];
     atomic_size_t blobs, syncs;
     struct submitted submit[SUBMITS_MAX];
-    atomic_size_t submits;
+    atomic_size_t submits, proofs;
     atomic_int refuse;   /* code that submissions get at once */
     atomic_int result;   /* code that they get later */
     atomic_bool lose_tx; /* transactions never become final */
@@ -147,21 +147,32 @@ static inline struct block fake_block(const struct fake *f, uint32_t epoch, uint
     return b;
 }
 
-static inline int fake_state_prove(void *ctx, enum poa_state_table t, struct poa_slice key,
-                                   struct poa_writer *value, struct poa_writer *proof,
-                                   struct poa_writer *header, struct poa_writer *cert)
+static inline int fake_prove(void *ctx, uint64_t token, enum poa_state_table t,
+                             struct poa_slice key)
 {
     struct fake *f = ctx;
-    int e = fake_state_get(ctx, t, key, value);
+    uint8_t bytes[512];
+    struct poa_writer value = poa_writer_over(bytes, sizeof bytes);
+    int e = fake_state_get(ctx, t, key, &value);
+    if (f->refuse)
+        return f->refuse;
     if (e && e != POA_E_NOT_FOUND)
         return e;
     struct block b = fake_block(f, 3, fake_slot(f));
-    fake_root(t, key, poa_written(value), b.h.state);
+    fake_root(t, key, poa_written(&value), b.h.state);
     block_encode(&b);
     block_certify(&f->w, &b, ALL);
-    poa_write(proof, "path", 4);
-    poa_write(header, b.header, sizeof b.header);
-    poa_write(cert, b.cert, b.cert_n);
+    struct block child = block_child(&f->w, &b, POA_BLOCK_NORMAL);
+    struct poa_gateway_answer a = {
+        .value = poa_written(&value),
+        .proof = poa_slice("path", 4),
+        .block = {block_header(&b), poa_slice(NULL, 0), block_cert(&b)},
+    };
+    /* Every other header is final through its child. */
+    if (f->proofs++ % 2)
+        a.block =
+            (struct poa_gateway_proof){block_header(&b), block_header(&child), block_cert(&child)};
+    poa_gateway_proved(f->g, token, f->result, &a);
     return POA_OK;
 }
 
@@ -351,8 +362,8 @@ static inline struct poa_gateway_config fake_config(struct fake *f)
         .host = "127.0.0.1",
         .genesis = &f->genesis,
         .limits = poa_gateway_limits_default,
-        .backend = {f, fake_state_get, fake_state_prove, fake_handover, fake_ticket, fake_seal,
-                    fake_tx, fake_blob_put, fake_blob_sync, fake_blob_get},
+        .backend = {f, fake_state_get, fake_prove, fake_handover, fake_ticket, fake_seal, fake_tx,
+                    fake_blob_put, fake_blob_sync, fake_blob_get},
         .anchor_key_type = POA_KEY_BIP340,
         .anchor_ms = 100,
     };

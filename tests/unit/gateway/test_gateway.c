@@ -249,10 +249,25 @@ Test(gateway, answers_are_proven)
     fake_start(&f);
     client_make(&a, &f, DEVICE_A);
     client_ready(&a);
-    cr_assert_eq(poa_device_query(&a.d, 5, POA_STATE_ACCOUNT, poa_slice(f.account, 32)), POA_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        a.events = 0;
+        cr_assert_eq(poa_device_query(&a.d, i, POA_STATE_ACCOUNT, poa_slice(f.account, 32)),
+                     POA_OK);
+        EXPECT_UNTIL(&a, client_told(&a, POA_DEVICE_ANSWER));
+        cr_assert_eq(client_told(&a, POA_DEVICE_ANSWER)->code, POA_OK);
+        cr_assert_gt(client_told(&a, POA_DEVICE_ANSWER)->value.n, 0);
+    }
+    cr_assert_eq(poa_device_query(&a.d, 2, POA_STATE_ACCOUNT, poa_slice(f.w.chain, 32)), POA_OK);
+    a.events = 0;
     EXPECT_UNTIL(&a, client_told(&a, POA_DEVICE_ANSWER));
     cr_assert_eq(client_told(&a, POA_DEVICE_ANSWER)->code, POA_OK);
-    cr_assert_gt(client_told(&a, POA_DEVICE_ANSWER)->value.n, 0);
+    cr_assert_eq(client_told(&a, POA_DEVICE_ANSWER)->value.n, 0, "proven absent");
+    f.result = POA_E_AGAIN;
+    cr_assert_eq(poa_device_query(&a.d, 3, POA_STATE_ACCOUNT, poa_slice(f.account, 32)), POA_OK);
+    EXPECT_UNTIL(&a, client_told(&a, POA_DEVICE_ANSWER)->code == POA_E_AGAIN);
+    f.refuse = POA_E_INVALID;
+    cr_assert_eq(poa_device_query(&a.d, 4, POA_STATE_ACCOUNT, poa_slice(f.account, 32)), POA_OK);
+    EXPECT_UNTIL(&a, client_told(&a, POA_DEVICE_ANSWER)->code == POA_E_INVALID);
     client_close(&a);
     fake_stop(&f);
 }
