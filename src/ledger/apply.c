@@ -1,5 +1,5 @@
 /* Transactions on state: all or nothing. */
-#include "internal.h"
+#include "ledger.h"
 
 uint64_t poa_fee_min(const struct poa_genesis *g, size_t size_bytes)
 {

@@ -3,7 +3,7 @@
  * The table doubles when it is two thirds full. The entries then move over
  * some thousand at a time, in reserve, so that no step waits for millions:
  * meanwhile both tables are asked, the old one only from slot `moved` on. */
-#include "internal.h"
+#include "ledger.h"
 
 #define FIRST_SLOTS 4096u
 #define MOVE_SLOTS  32768u

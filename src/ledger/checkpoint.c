@@ -1,5 +1,5 @@
 /* Checkpoints of the base, restoring from them, and the audit of the supply. */
-#include "internal.h"
+#include "ledger.h"
 
 int poa_ledger_changes(struct poa_ledger *l, int (*visit)(void *ctx, const struct poa_entry *e),
                        void *ctx)

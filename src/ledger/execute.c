@@ -1,6 +1,6 @@
 /* A block on its parent's state: header rules, slots, seals, transactions,
  * beacon, epochs, in the order of docs/ledger.md. */
-#include "internal.h"
+#include "ledger.h"
 
 /* --- reading and writing while a block executes ------------------------------------ */
 

@@ -1,5 +1,5 @@
 /* The genesis record: its rules, and the state that it describes. */
-#include "internal.h"
+#include "ledger.h"
 
 void poa_genesis_chain_id(struct poa_slice encoded, uint8_t out32[32])
 {

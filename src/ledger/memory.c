@@ -1,6 +1,6 @@
 /* Memory of the ledger: everything is taken here, from the driver's allocator,
  * and only between steps. */
-#include "internal.h"
+#include "ledger.h"
 
 void *poa_mem_new(const struct poa_alloc *a, size_t bytes)
 {

@@ -4,7 +4,7 @@
  * across senders, first come, first served. Rows and bytes are taken from
  * arrays that are made once: adding allocates nothing, and a full pool says
  * so instead of pushing somebody else out. */
-#include "internal.h"
+#include "ledger.h"
 
 #define BLOCK_BYTES 128u
 /* A transaction that left for a batch and is in no block after this long is

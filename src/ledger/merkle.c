@@ -1,11 +1,11 @@
-/* The state tree. See internal.h for its shape, proof.c for its hashes.
+/* The state tree. See ledger.h for its shape, proof.c for its hashes.
  *
  * A block's changes are merged in one pass over the sorted batch, so that each
  * inner node on their paths is made and hashed once, however many of them pass
  * it. For keys that the tree has, no comparison is needed on the way: their
  * bits lead to their leaf. A new key is first looked up, which gives the bit in
  * which it leaves the tree. */
-#include "internal.h"
+#include "ledger.h"
 
 unsigned poa_key_diff(const uint8_t a[32], const uint8_t b[32])
 {

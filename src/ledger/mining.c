@@ -6,7 +6,7 @@
  *
  * Slots with a sealing block form a list (SLOT.next) from `oldest` over
  * `unsettled` to `slot`, so that settlement and pruning never search. */
-#include "internal.h"
+#include "ledger.h"
 
 #define SEAT_BYTES 48u
 

@@ -17,7 +17,7 @@
  * Freestanding C99. */
 #include <string.h>
 
-#include "internal.h"
+#include "ledger.h"
 
 void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, uint8_t out32[32])
 {

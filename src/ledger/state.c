@@ -5,7 +5,7 @@
  *
  * An overlay owns its entries and the tree nodes that it made; applying it
  * moves the entries into the base and frees the nodes that it replaced. */
-#include "internal.h"
+#include "ledger.h"
 
 void poa_ledger_write_begin(struct poa_ledger *l)
 {

@@ -1,5 +1,5 @@
 /* Transactions and batches: what can be judged from their bytes alone. */
-#include "internal.h"
+#include "ledger.h"
 
 const struct poa_record *poa_op_record_of(uint16_t kind)
 {

@@ -1,6 +1,6 @@
 /* What the files of this module share. Not for outsiders. */
-#ifndef POA_LEDGER_INTERNAL_H
-#define POA_LEDGER_INTERNAL_H
+#ifndef LEDGER_H
+#define LEDGER_H
 
 #include <string.h>
 
