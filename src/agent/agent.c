@@ -21,7 +21,8 @@
 /* A pack that is stored but has no receipt for so long is sent again. */
 #define RECEIPT_MS 300000
 /* After the gateway said "later". */
-#define LATER_MS 2000
+#define LATER_MS     2000
+#define ASK_AGAIN_MS 500
 /* Rows taken in one turn when there is no interval. */
 #define BURST    64
 #define DIAL_MS  10000
@@ -39,10 +40,12 @@ struct agent {
     struct agent_link link;
     int fd;
     bool dialing, was_ready, ended, fatal;
+    bool asked, answered;
     uint64_t dial_ms, dialed_ms; /* next; started */
     uint64_t bye_ms;             /* told to return after this */
     bool bye;
     uint64_t sample_ms, flush_ms, later_ms;
+    uint64_t ask_ms;
     uint64_t first_seq; /* of this run's packs */
     uint8_t rx[RX_BYTES], tx[TX_BYTES];
 };
@@ -91,6 +94,38 @@ static const char *status_text(uint8_t status)
     return status == POA_EDGE_ACTIVE      ? "active"
            : status == POA_EDGE_SUSPENDED ? "suspended"
                                           : "not registered yet";
+}
+
+/* --- a question ------------------------------------------------------------------ */
+
+static int check_proof(const uint8_t root32[32], uint8_t table, struct poa_slice key,
+                       struct poa_slice value, struct poa_slice proof)
+{
+    return poa_proof_check(root32, (enum poa_state_table)table, key.p, key.n, value, proof);
+}
+
+static void on_answer(struct agent *a, const struct poa_device_event *e)
+{
+    const struct agent_question *q = a->config->question;
+    a->asked = false;
+    if (e->code) {
+        /* Not yet, or a header of an epoch that is being handed over. */
+        POA_LOG_DEBUG("device", "no answer yet: %s", poa_error_text(e->code));
+        a->ask_ms = now_of(a).mono_ms + ASK_AGAIN_MS;
+        return;
+    }
+    q->answer(q->ctx, e->value, e->height, e->time_ms);
+    a->answered = true;
+}
+
+static void ask(struct agent *a, uint64_t now)
+{
+    const struct agent_question *q = a->config->question;
+    const struct poa_device *d = &a->device;
+    if (!q || a->asked || a->answered || now < a->ask_ms || d->state != POA_DEVICE_READY ||
+        !d->have_ahead || !d->have_trust || d->committee.epoch < d->ahead.epoch)
+        return;
+    a->asked = !poa_device_query(&a->device, 1, q->table, q->key);
 }
 
 static void on_event(void *ctx, const struct poa_device_event *e)
@@ -157,8 +192,10 @@ static void on_event(void *ctx, const struct poa_device_event *e)
         POA_LOG_INFO("device", "the gateway closes: %s",
                      e->code ? poa_error_text(e->code) : "it stops");
         break;
-    case POA_DEVICE_TX_RESULT:
     case POA_DEVICE_ANSWER:
+        on_answer(a, e);
+        break;
+    case POA_DEVICE_TX_RESULT:
         break;
     }
 }
@@ -284,7 +321,7 @@ static void hang_up(struct agent *a, enum agent_down why)
     if (a->fd >= 0)
         close(a->fd);
     a->fd = -1;
-    a->dialing = a->was_ready = a->bye = false;
+    a->dialing = a->was_ready = a->bye = a->asked = false;
     a->dial_ms = now_of(a).mono_ms + wait;
     forget_sent(a);
 }
@@ -489,6 +526,7 @@ static int turn(struct agent *a, uint64_t end_ms)
             a->was_ready = true;
             agent_link_up(&a->link);
         }
+        ask(a, now);
         send_packs(a, now);
         flush_out(a);
     }
@@ -517,7 +555,7 @@ static bool finished(const struct agent *a, uint64_t end_ms)
 {
     if (a->config->stop && *a->config->stop)
         return true;
-    if (now_of(a).mono_ms >= end_ms)
+    if (now_of(a).mono_ms >= end_ms || a->answered)
         return true;
     return a->config->once && (!a->source || a->ended) && !agent_keep_count(a->keep) &&
            !(a->source && agent_source_open_readings(a->source));
@@ -549,6 +587,7 @@ static int open_all(struct agent *a, struct poa_why *why)
         .chain32 = c->chain32,
         .trust_first = !c->genesis.n,
         .trust_ms = c->trust_ms,
+        .proof_check = check_proof,
         .event = on_event,
         .ctx = a,
     };
@@ -588,6 +627,7 @@ int agent_run(const struct agent_config *config, struct agent_summary *out, stru
     a->sum.packs = a->keep ? agent_keep_next_seq(a->keep) - a->first_seq : 0;
     a->sum.waiting = a->keep ? agent_keep_count(a->keep) : 0;
     a->sum.vrf = a->device.counts[POA_DEVICE_COUNT_VRF];
+    a->sum.answered = a->answered;
     *out = a->sum;
     if (!e)
         POA_LOG_INFO("device", "sealed %llu slots, %llu packs, %llu receipts, %llu packs wait",

@@ -30,6 +30,7 @@
     X("queue", 'q', "PACKS", "packs kept while there is no gateway (default 256)")                 \
     X("for", 'f', "DURATION", "stop after 30s, 5m, 2h")                                            \
     X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
+    X("check", 'C', "KEY", "ask, with proof, who the device with this key is, and stop")           \
     X("json", 'j', NULL, "print a summary in JSON at the end")                                     \
     X("log-level", 'l', "LEVEL", "error, warn, info, debug (default info)")                        \
     X("help", 'h', NULL, "this")
@@ -101,8 +102,51 @@ struct options {
     struct agent_gateway gateway[AGENT_GATEWAYS_MAX];
     uint8_t chain[32];
     bool json;
+    uint8_t peer[32];
+    struct agent_question question;
     struct agent_config agent;
+    int exit_code;
 };
+
+/* Exit codes of --check beside 0, active, and 1, an error. */
+#define EXIT_UNKNOWN   3
+#define EXIT_SUSPENDED 4
+
+static void on_peer(void *ctx, struct poa_slice value, uint64_t height, uint64_t time_ms)
+{
+    struct options *o = ctx;
+    struct poa_st_device d;
+    char key[65], owner[POA_ADDRESS_TEXT_BYTES], payout[POA_ADDRESS_TEXT_BYTES];
+    poa_hex(o->peer, 32, key);
+    bool known = value.n && !poa_st_device_decode(value, &d);
+    if (!known)
+        memset(&d, 0, sizeof d);
+    poa_address_to_text(d.owner, owner);
+    poa_address_to_text(d.payout, payout);
+    o->exit_code = !known ? EXIT_UNKNOWN : d.status ? EXIT_SUSPENDED : 0;
+    const char *status = !known ? "unknown" : d.status ? "suspended" : "active";
+    if (!o->json) {
+        printf("device %s is %s", key, status);
+        if (known)
+            printf(": maker %" PRIu32 ", region %u, owner %s, sealed %" PRIu64 " of %" PRIu64,
+                   d.maker, d.region, owner, d.sealed, d.assigned);
+        printf("; proven at height %" PRIu64 "\n", height);
+        return;
+    }
+    json_t *v = json_pack("{s:s, s:s, s:I, s:I}", "device", key, "status", status, "height",
+                          (json_int_t)height, "time_ms", (json_int_t)time_ms);
+    if (known && v)
+        json_object_update_new(v, json_pack("{s:I, s:I, s:I, s:s, s:s, s:I, s:I}", "index",
+                                            (json_int_t)d.index, "maker", (json_int_t)d.maker,
+                                            "region", (json_int_t)d.region, "owner", owner,
+                                            "payout", payout, "sealed", (json_int_t)d.sealed,
+                                            "assigned", (json_int_t)d.assigned));
+    char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
+    if (text)
+        puts(text);
+    free(text);
+    json_decref(v);
+}
 
 static int bad(struct poa_why *why, const char *option, const char *value)
 {
@@ -173,6 +217,14 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
             break;
         case 'o':
             a->once = true;
+            break;
+        case 'C':
+            if (strlen(optarg) != 64 || poa_unhex(optarg, o->peer, 32))
+                return bad(why, "check", optarg);
+            o->question =
+                (struct agent_question){POA_STATE_DEVICE, poa_slice(o->peer, 32), on_peer, o};
+            a->question = &o->question;
+            a->source = NULL;
             break;
         case 'j':
             o->json = true;
@@ -282,7 +334,11 @@ int main(int argc, char **argv)
     poa_wipe(o.agent.seed32, 32);
     free(genesis);
     free(state);
-    if (o.json)
+    if (e)
+        return fail(why.text);
+    if (o.agent.question && !sum.answered)
+        return fail("no answer: is the gateway there?");
+    if (o.json && !o.agent.question)
         print_summary(&sum);
-    return e ? fail(why.text) : 0;
+    return o.exit_code;
 }

@@ -150,6 +150,15 @@ struct agent_gateway {
 POA_MUST_USE int agent_gateways_parse(const char *text, struct agent_gateway *list, size_t *n,
                                       struct poa_why *why);
 
+/* Asks for one entry of the state, proven, and ends the run. */
+struct agent_question {
+    uint8_t table;
+    struct poa_slice key;
+    /* VALUE empty: proven absent. Borrowed until it returns. */
+    void (*answer)(void *ctx, struct poa_slice value, uint64_t height, uint64_t time_ms);
+    void *ctx;
+};
+
 struct agent_config {
     uint8_t seed32[32], key32[32];
     const char *state_path;
@@ -164,6 +173,7 @@ struct agent_config {
     uint64_t trust_ms;
     uint64_t for_ms; /* 0: until stopped */
     bool once;       /* until the source has ended and every pack has its receipt */
+    const struct agent_question *question; /* or NULL */
     const struct poa_clock *clock;
     atomic_int *stop; /* set from a signal handler or another thread */
 };
@@ -173,6 +183,7 @@ struct agent_summary {
     uint64_t readings, packs, receipts, packs_refused, waiting;
     uint64_t earned, balance;
     uint32_t vrf;
+    bool answered;
 };
 /* Runs until stopped. Errors: what makes it pointless to go on; WHY. */
 POA_MUST_USE int agent_run(const struct agent_config *config, struct agent_summary *out,
