@@ -684,11 +684,20 @@ uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32])
     return c->n ? home_rank(c, sender32, 0) : 0;
 }
 
+/* The first transaction after a pause does not wait for company; those that
+ * follow within batch_flush_us share the next batch. */
+static void flush_soon(struct poa_core *c)
+{
+    uint64_t next = c->flushed_us + c->limits.batch_flush_us;
+    if (c->flush_us == NO_DEADLINE)
+        c->flush_us = next > c->now.us ? next : c->now.us;
+}
+
 static int pool_add(struct poa_core *c, const struct poa_tx_view *tx)
 {
     int e = poa_mempool_add(c->mempool, c->ledger, POA_STATE_BASE, c->now.wall_ms, tx);
-    if (!e && c->flush_us == NO_DEADLINE)
-        c->flush_us = c->now.us + c->limits.batch_flush_us;
+    if (!e)
+        flush_soon(c);
     if (!e)
         c->pool_bytes += tx->raw.n + SLICE_BYTES;
     return e;
@@ -984,6 +993,7 @@ static bool batch_make(struct poa_core *c, const struct poa_list *txs)
 static void flush(struct poa_core *c)
 {
     c->flush_us = NO_DEADLINE;
+    c->flushed_us = c->now.us;
     c->pool_bytes = 0;
     if (!voter(c))
         return;
@@ -1066,8 +1076,8 @@ void core_batches_tick(struct poa_core *c)
     if (c->settle_more) {
         /* Settling may have freed transactions that waited for others. */
         c->settle_more = false;
-        if (c->flush_us == NO_DEADLINE && poa_mempool_count(c->mempool))
-            c->flush_us = c->now.us + c->limits.batch_flush_us;
+        if (poa_mempool_count(c->mempool))
+            flush_soon(c);
     }
     if (c->now.us < c->batch_tick_us)
         return;

@@ -301,7 +301,7 @@ struct poa_core {
     uint64_t author_listed[2][POA_COMMITTEE_MAX];             /* highest number in a final block */
     uint64_t batch_number;
     uint32_t own_pending;
-    uint64_t flush_us, batch_tick_us;
+    uint64_t flush_us, flushed_us, batch_tick_us;
     uint64_t mark;
     struct poa_mempool *mempool;
     struct routed *routed;
