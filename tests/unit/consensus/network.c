@@ -125,8 +125,8 @@ Test(consensus, one_dead_of_four_does_not_triple_the_latency)
     uint64_t healthy = median_latency(s);
     poa_sim_kill(s, 3);
     uint64_t wounded = median_latency(s);
-    cr_log_info("healthy %lu us, wounded %lu us", (unsigned long)healthy, (unsigned long)wounded);
-    cr_expect(lt(u64, wounded, 3 * healthy));
+    cr_expect(lt(u64, wounded, 3 * healthy), "healthy %lu us, wounded %lu us",
+              (unsigned long)healthy, (unsigned long)wounded);
     cr_expect(gt(u64, status(s, 0).views_nullified, 0));
     finish(s);
 }
