@@ -376,6 +376,55 @@ static void run(uint64_t seed, int steps)
     chain_close(&c);
 }
 
+/* A block of transactions does to every account what one block for each of
+ * them does. */
+Test(chain_prop, a_block_is_its_transactions)
+{
+    static struct body all, single;
+    const char *one = getenv("POA_SEED");
+    uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : 40;
+    for (uint64_t seed = first; seed <= last; seed++) {
+        struct setup s = setup_default();
+        uint64_t nonce[USERS] = {0};
+        uint8_t hash[2][32];
+        fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        rnd.s = seed * 0x9e3779b97f4a7c15u + 1;
+        chain_open(&c, &s);
+        body_reset(&all);
+        for (int i = 0; i < 30; i++)
+            random_tx(&all, POA_STATE_BASE, nonce);
+        for (int split = 0; split < 2; split++) {
+            if (split) {
+                chain_close(&c);
+                chain_open(&c, &s);
+            }
+            for (uint32_t i = 0; i < (split ? all.txs : 1); i++) {
+                body_reset(&single);
+                single.tx[0] = all.tx[i];
+                single.txs = 1;
+                block_add(&c, split ? &single : &all, 100 + i);
+                if (split)
+                    cr_assert_eq(single.result[0].code, all.result[i].code);
+            }
+            struct poa_hash_state h;
+            poa_hash_init(&h, POA_DOMAIN_SIM);
+            for (uint32_t i = 0; i < USERS + 500; i++) {
+                struct poa_st_account a = {.balance = 0};
+                uint8_t address[32] = {0};
+                poa_put_le64(address, i - USERS);
+                poa_hash(POA_DOMAIN_SIM, address, 8, address);
+                int e = poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_ACCOUNT,
+                                        i < USERS ? c.address[i] : address, 32, &a);
+                cr_assert(e == POA_OK || e == POA_E_NOT_FOUND);
+                poa_hash_update(&h, &a, sizeof a);
+            }
+            poa_hash_final(&h, hash[split]);
+        }
+        cr_assert_arr_eq(hash[0], hash[1], 32);
+        chain_close(&c);
+    }
+}
+
 Test(chain_prop, replicas_agree_and_supply_is_conserved)
 {
     const char *one = getenv("POA_SEED"), *many = getenv("POA_SEEDS");
