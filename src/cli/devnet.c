@@ -271,7 +271,7 @@ static void print_welcome(const struct devnet *d, FILE *to)
     snprintf(path, sizeof path, "%s/keys", d->dir);
     fprintf(
         to,
-        "%u ledger servers, %u trusted nodes and %u devices run; RPC is at "
+        "%u ledger servers, %u trusted nodes and %u devices are running; RPC is at "
         "http://127.0.0.1:%u\n\nTry in another shell:\n"
         "  %s/poa status%s\n"
         "  %s/poa send bob 1000 --from alice --keys %s%s\n"
@@ -292,6 +292,7 @@ struct run {
     uint64_t start_ms;
     uint64_t rss_idle;
     uint64_t shown_ms, shown_txs, printed_ms;
+    double finality_ms; /* last measured */
     uint64_t height_at_start;
 };
 
@@ -310,7 +311,6 @@ static void show(struct run *r)
     all_latencies(r->d, &r->latency);
     /* Of the last second: the difference of two looks. A restarted node forgets. */
     struct poa_histogram *last = calloc(1, sizeof *last);
-    double finality_ms = 0;
     if (last != NULL && r->latency.count > r->before.count) {
         for (size_t i = 0; i < POA_HISTOGRAM_BUCKETS; i++)
             if (r->latency.bucket[i] > r->before.bucket[i]) {
@@ -318,7 +318,7 @@ static void show(struct run *r)
                 last->count += last->bucket[i];
             }
         last->max_us = r->latency.max_us;
-        finality_ms = (double)poa_histogram_quantile(last, 0.5) / 1000;
+        r->finality_ms = (double)poa_histogram_quantile(last, 0.5) / 1000;
     }
     free(last);
     r->before = r->latency;
@@ -331,8 +331,8 @@ static void show(struct run *r)
         return;
     r->printed_ms = now;
     char finality[32] = "-";
-    if (finality_ms > 0)
-        snprintf(finality, sizeof finality, "%.1f ms", finality_ms);
+    if (r->finality_ms > 0)
+        snprintf(finality, sizeof finality, "%.1f ms", r->finality_ms);
     fprintf(stderr,
             "%sheight %" PRIu64 "  slot %" PRIu64 "  epoch %" PRIu64
             "  finality %s  %.0f tx/s  %u of %u devices sealing  %zu of %zu nodes%s",
