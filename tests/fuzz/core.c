@@ -162,7 +162,7 @@ static struct {
 static uint8_t recent[16][32]; /* header hashes of proposals that passed by */
 static unsigned recents;
 
-static void step(unsigned i, const struct poa_event *e);
+static bool step(unsigned i, const struct poa_event *e); /* false: enough for one input */
 
 static void drop(unsigned i)
 {
@@ -241,26 +241,24 @@ static void checked_free(struct checked *k)
 
 static void tx_event(unsigned i, uint16_t peer, struct poa_slice list)
 {
-    static struct poa_tx_view views[TXS_MAX];
-    static int codes[TXS_MAX];
+    struct poa_tx_view *views = calloc(TXS_MAX, sizeof *views);
+    int codes[TXS_MAX];
     struct poa_txs txs;
     struct poa_raw_tx raw;
     uint32_t n = 0;
-    if (poa_txs_decode(list, &txs))
-        return;
-    struct poa_list_iter it = poa_list_begin(&txs.txs);
-    while (n < TXS_MAX && poa_raw_tx_next(&it, &raw))
-        if (!poa_tx_check(w.chain, raw.tx, &views[n]))
-            n++;
+    FUZZ_CHECK(views != NULL);
+    if (!poa_txs_decode(list, &txs)) {
+        struct poa_list_iter it = poa_list_begin(&txs.txs);
+        while (n < TXS_MAX && poa_raw_tx_next(&it, &raw))
+            if (!poa_tx_check(w.chain, raw.tx, &views[n]))
+                codes[n++] = 1;
+    }
     const struct poa_event e = {
         .kind = POA_EVENT_TX, .peer = peer, .tx = views, .txs = n, .codes = codes};
-    if (!n)
-        return;
-    for (uint32_t k = 0; k < n; k++)
-        codes[k] = 1;
-    step(i, &e);
-    for (uint32_t k = 0; k < n; k++)
-        FUZZ_CHECK(codes[k] <= 0 || w.node[i].halted);
+    if (n && step(i, &e))
+        for (uint32_t k = 0; k < n; k++)
+            FUZZ_CHECK(codes[k] <= 0 || w.node[i].halted); /* each has its answer */
+    free(views);
 }
 
 static void commit(struct node *n, const struct poa_commit *c)
@@ -296,14 +294,14 @@ struct todo {
     size_t n;
 };
 
-static void step(unsigned i, const struct poa_event *event)
+static bool step(unsigned i, const struct poa_event *event)
 {
     struct node *n = &w.node[i];
     struct poa_effects out;
     struct todo todo[64];
     unsigned todos = 0;
-    if (!n->core || w.steps++ > STEPS)
-        return;
+    if (w.steps++ > STEPS)
+        return false;
     FUZZ_CHECK(!poa_core_reserve(n->core));
     memory.in_step = true;
     int e = poa_core_step(n->core, event, w.now, &out);
@@ -381,6 +379,7 @@ static void step(unsigned i, const struct poa_event *event)
         }
         free(todo[k].bytes);
     }
+    return true;
 }
 
 static void durable(unsigned i)
