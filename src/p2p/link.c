@@ -419,12 +419,14 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
         age_ms = (now_us - peer->up_since_us) / 1000;
     pthread_mutex_unlock(&p->lock);
     pthread_mutex_lock(&peer->lane_lock);
-    bool old = poa_session_needs_rekey(&peer->lane, age_ms);
+    bool old = poa_session_needs_rekey(&peer->lane, age_ms) || age_ms >= p->config.session_renew_ms;
     pthread_mutex_unlock(&peer->lane_lock);
 
     pthread_mutex_lock(&p->lock);
     bool req_here = nng_pipe_id(peer->req_pipe) > 0, push_here = nng_pipe_id(peer->push_pipe) > 0;
     bool banned = peer->banned_until_us > now_us;
+    if (peer->up)
+        next_us = peer->up_since_us + (uint64_t)p->config.session_renew_ms * 1000;
     if (!req_here) {
         redial_req = now_us - peer->req_dial_us >= REDIAL_DEAD_US && now_us > peer->req_dial_us;
         if (redial_req)
@@ -450,7 +452,7 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
         abort_push = true;
         next_us = sooner(next_us, now_us + 20000);
     }
-    if (req_here && !banned && !peer->shaking && (!peer->up || old)) {
+    if (req_here && !banned && !peer->shaking && (!peer->up || old)) { /* or renew it */
         if (now_us >= peer->shake_next_us) {
             begin = true;
             peer->shaking = true;

@@ -172,6 +172,8 @@ struct peer {
     uint8_t x25519[32];
     char name[24]; /* for the log */
     unsigned flags;
+    bool have_from;
+    uint8_t from[16]; /* where it last proved itself from, or its address */
     bool removed;
     _Atomic unsigned users; /* threads that use its sockets: they stay open */
     bool dialed;            /* has an address: the sockets below are open */
@@ -251,7 +253,9 @@ struct session {
 struct pipe {
     uint32_t id; /* key in p->pipes */
     bool pull;
-    bool known; /* a session's frame came over it */
+    bool listed;      /* it comes from the address of a node on the list */
+    bool known;       /* a session's frame came over it */
+    uint8_t from[16]; /* IPv6, or IPv4 mapped */
     uint64_t session;
     uint64_t since_us; /* connected, or lost its session */
     unsigned strikes;
@@ -305,8 +309,10 @@ struct poa_p2p {
     void *pipes; /* tsearch tree */
     struct pipe *pipe_list;
     unsigned pipes_n;
-    unsigned unknown_n[2]; /* not known yet; of REP, of PULL */
-    struct bucket hellos;
+    /* What strangers do must not keep out the nodes on the list: these are
+     * counted apart for addresses of theirs ([1]) and for others ([0]). */
+    unsigned unknown_n[2][2]; /* pipes not known yet: [pull][listed] */
+    struct bucket hellos[2];
     struct poa_p2p_totals totals;
     struct poa_log_limit limit[MESH_REASONS];
 };
@@ -351,8 +357,10 @@ void mesh_request_close(struct peer *peer);
 void mesh_pipe_event(nng_pipe pipe, nng_pipe_ev ev, void *p);
 void mesh_pull_event(nng_pipe pipe, nng_pipe_ev ev, void *p);
 struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id); /* with p->lock */
-/* Marks pipe ID as carrying session SESSION. With p->lock. */
-void mesh_pipe_known(struct poa_p2p *p, uint32_t id, uint64_t session);
+/* Marks pipe ID as carrying S. With p->lock. */
+void mesh_pipe_known(struct poa_p2p *p, uint32_t id, const struct session *s);
+/* The IP address in URL, when it is one. */
+bool mesh_url_ip(const char *url, uint8_t ip[16]);
 /* Counts a fault of whoever sent over PIPE, and closes it unless it may be
  * innocent (an unknown session, a few times). Takes p->lock. */
 void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum mesh_reason reason,

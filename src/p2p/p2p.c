@@ -131,6 +131,7 @@ int poa_p2p_peer_set(struct poa_p2p *p, const uint8_t key32[32], const char *add
     p->peer[at] = peer;
     memcpy(peer->req_url, url, sizeof url);
     memcpy(peer->push_url, push_url, sizeof push_url);
+    peer->have_from = address != NULL && mesh_url_ip(url, peer->from);
     mesh_sessions_end(p, NULL, x); /* what it had as a stranger */
     mesh_peer_hold(peer);
     atomic_fetch_add(&peer->users, 1);
@@ -307,6 +308,8 @@ static void set_defaults(struct poa_p2p_config *c)
         c->waiting_max = 4096;
     if (c->strangers_max == 0)
         c->strangers_max = 32;
+    if (c->session_renew_ms == 0 || c->session_renew_ms > POA_SESSION_AGE_RENEW_MS)
+        c->session_renew_ms = (uint32_t)POA_SESSION_AGE_RENEW_MS;
     if (c->stranger_requests_per_s == 0)
         c->stranger_requests_per_s = 50;
 }

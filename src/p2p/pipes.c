@@ -1,14 +1,14 @@
 /* Connections to us. NNG has no limits of its own, so every pipe is counted:
  * one that shows no session soon is closed, and so is one that sends garbage. */
+#include <arpa/inet.h>
 #include <search.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mesh.h"
 
 #define PIPES_MAX       512
-#define UNKNOWN_MAX     32      /* without a session, per port; each may hold one message */
+#define UNKNOWN_MAX     32 /* without a session, per port and class; each may hold one message */
 #define UNKNOWN_US      5000000 /* time to show a session */
 #define STRIKES_MAX     8       /* soft faults: unknown session, replay, rate */
 #define HELLOS_PER_S    200     /* all together; each costs 4 scalar multiplications */
@@ -30,16 +30,43 @@ struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id)
     return node == NULL ? NULL : *node;
 }
 
-/* With p->lock. False: no room, refuse it. */
-static bool admit(struct poa_p2p *p, uint32_t id, bool pull)
+/* The address that PIPE comes from; IPv4 mapped into IPv6. */
+static void remote(nng_pipe pipe, uint8_t from[16])
 {
-    if (p->pipes_n >= PIPES_MAX || p->unknown_n[pull] >= 2 * UNKNOWN_MAX)
+    nng_sockaddr a;
+    memset(from, 0, 16);
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &a) != 0)
+        return;
+    if (a.s_family == NNG_AF_INET) {
+        from[10] = from[11] = 0xff;
+        memcpy(from + 12, &a.s_in.sa_addr, 4);
+    } else if (a.s_family == NNG_AF_INET6) {
+        memcpy(from, a.s_in6.sa_addr, 16);
+    }
+}
+
+/* With p->lock. */
+static bool is_listed(const struct poa_p2p *p, const uint8_t from[16])
+{
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        if (p->peer[i] != NULL && p->peer[i]->have_from && memcmp(p->peer[i]->from, from, 16) == 0)
+            return true;
+    return false;
+}
+
+/* With p->lock. False: no room, refuse it. */
+static bool admit(struct poa_p2p *p, uint32_t id, bool pull, const uint8_t from[16])
+{
+    bool listed = is_listed(p, from);
+    if (p->pipes_n >= PIPES_MAX || p->unknown_n[pull][listed] >= 2 * UNKNOWN_MAX)
         return false;
     struct pipe *pipe = calloc(1, sizeof *pipe);
     if (pipe == NULL)
         return false;
     pipe->id = id;
     pipe->pull = pull;
+    pipe->listed = listed;
+    memcpy(pipe->from, from, 16);
     pipe->since_us = mesh_now_us();
     if (tsearch(pipe, &p->pipes, compare) == NULL) {
         free(pipe);
@@ -48,8 +75,8 @@ static bool admit(struct poa_p2p *p, uint32_t id, bool pull)
     pipe->next = p->pipe_list;
     p->pipe_list = pipe;
     p->pipes_n++;
-    p->unknown_n[pull]++;
-    if (p->unknown_n[pull] > UNKNOWN_MAX)
+    p->unknown_n[pull][listed]++;
+    if (p->unknown_n[pull][listed] > UNKNOWN_MAX)
         mesh_wake(p); /* which closes the oldest of them */
     return true;
 }
@@ -57,10 +84,13 @@ static bool admit(struct poa_p2p *p, uint32_t id, bool pull)
 static void event(struct poa_p2p *p, nng_pipe pipe, nng_pipe_ev ev, bool pull)
 {
     uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    uint8_t from[16];
     bool refuse = false;
+    if (ev == NNG_PIPE_EV_ADD_PRE)
+        remote(pipe, from);
     pthread_mutex_lock(&p->lock);
     if (ev == NNG_PIPE_EV_ADD_PRE) {
-        refuse = atomic_load(&p->closing) || !admit(p, id, pull);
+        refuse = atomic_load(&p->closing) || !admit(p, id, pull, from);
         if (refuse)
             p->totals.pipes_closed++;
     } else {
@@ -73,7 +103,7 @@ static void event(struct poa_p2p *p, nng_pipe pipe, nng_pipe_ev ev, bool pull)
             *at = gone->next;
             p->pipes_n--;
             if (!gone->known)
-                p->unknown_n[gone->pull]--;
+                p->unknown_n[gone->pull][gone->listed]--;
             free(gone);
             mesh_wake(p); /* requests of a pipe that is gone need no answer */
         }
@@ -93,17 +123,21 @@ void mesh_pull_event(nng_pipe pipe, nng_pipe_ev ev, void *p)
     event(p, pipe, ev, true);
 }
 
-void mesh_pipe_known(struct poa_p2p *p, uint32_t id, uint64_t session)
+void mesh_pipe_known(struct poa_p2p *p, uint32_t id, const struct session *s)
 {
     struct pipe *pipe = mesh_pipe_find(p, id);
     if (pipe == NULL)
         return;
     if (!pipe->known) {
         pipe->known = true;
-        p->unknown_n[pipe->pull]--;
+        p->unknown_n[pipe->pull][pipe->listed]--;
     }
-    pipe->session = session;
+    pipe->session = s->id;
     pipe->strikes = 0;
+    if (s->peer != NULL) {
+        memcpy(s->peer->from, pipe->from, 16);
+        s->peer->have_from = true;
+    }
 }
 
 bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id)
@@ -112,39 +146,32 @@ bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id)
     pthread_mutex_lock(&p->lock);
     struct pipe *pipe = mesh_pipe_find(p, id);
     bool ok = pipe != NULL && mesh_take(&pipe->hellos, now_us, PIPE_HELLOS, PIPE_HELLOS_MAX) &&
-              mesh_take(&p->hellos, now_us, HELLOS_PER_S, HELLOS_BURST);
+              mesh_take(&p->hellos[pipe->listed], now_us, HELLOS_PER_S, HELLOS_BURST);
     if (!ok)
         p->totals.handshakes_refused++;
     pthread_mutex_unlock(&p->lock);
     return ok;
 }
 
-static void describe(nng_pipe pipe, char text[64])
+static void describe(const uint8_t from[16], char text[INET6_ADDRSTRLEN])
 {
-    nng_sockaddr a;
-    snprintf(text, 64, "?");
-    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &a) != 0)
-        return;
-    const uint8_t *b;
-    if (a.s_family == NNG_AF_INET) {
-        b = (const uint8_t *)&a.s_in.sa_addr;
-        snprintf(text, 64, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
-    } else if (a.s_family == NNG_AF_INET6) {
-        b = a.s_in6.sa_addr;
-        size_t n = 0;
-        for (int i = 0; i < 16; i += 2)
-            n += (size_t)snprintf(text + n, 64 - n, i == 0 ? "%x" : ":%x", b[i] << 8 | b[i + 1]);
-    }
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    bool v4 = memcmp(from, mapped, sizeof mapped) == 0;
+    if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? from + 12 : from, text, INET6_ADDRSTRLEN) == NULL)
+        text[0] = 0;
 }
 
 void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum mesh_reason reason,
                      int error)
 {
     bool soft = error == POA_E_SESSION_UNKNOWN || error == POA_E_REPLAY || error == POA_E_RATE;
-    char from[64];
+    char from[INET6_ADDRSTRLEN];
+    uint8_t ip[16] = {0};
     pthread_mutex_lock(&p->lock);
     struct pipe *entry = mesh_pipe_find(p, (uint32_t)nng_pipe_id(pipe));
     bool close = !soft || entry == NULL || entry->pull || ++entry->strikes >= STRIKES_MAX;
+    if (entry != NULL)
+        memcpy(ip, entry->from, sizeof ip);
     p->totals.frames_refused++;
     if (close)
         p->totals.pipes_closed++;
@@ -153,7 +180,7 @@ void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum m
         peer->stats.last_error = error;
     }
     pthread_mutex_unlock(&p->lock);
-    describe(pipe, from);
+    describe(ip, from);
     poa_log_limited(peer != NULL ? &peer->limit[reason] : &p->limit[reason], MESH_LOG_MS,
                     soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s",
                     peer != NULL ? peer->name : "unknown node", from, poa_error_text(error),
@@ -166,16 +193,15 @@ uint64_t mesh_pipes_work(struct poa_p2p *p, uint64_t now_us)
 {
     uint64_t next_us = UINT64_MAX;
     nng_pipe victim[CLOSE_MAX];
-    unsigned n = 0, excess[2];
+    unsigned n = 0, seen[2][2] = {{0}};
     pthread_mutex_lock(&p->lock);
-    /* The list is newest first: in each port, those after the first UNKNOWN_MAX
-     * without a session are too many. */
-    excess[0] = excess[1] = 0;
+    /* The list is newest first: of each port and class, those after the first
+     * UNKNOWN_MAX without a session are too many. */
     for (struct pipe *pipe = p->pipe_list; pipe != NULL; pipe = pipe->next) {
         if (pipe->known)
             continue;
         bool late = now_us > pipe->since_us && now_us - pipe->since_us >= UNKNOWN_US;
-        if (late || ++excess[pipe->pull] > UNKNOWN_MAX) {
+        if (late || ++seen[pipe->pull][pipe->listed] > UNKNOWN_MAX) {
             if (n < CLOSE_MAX)
                 victim[n++] = (nng_pipe){.id = pipe->id};
         } else if (pipe->since_us + UNKNOWN_US < next_us) {

@@ -82,6 +82,7 @@ struct poa_p2p_config {
     uint32_t waiting_max;                       /* requests that wait for the owner's answer: 64 */
     uint32_t strangers_max;                     /* sessions of strangers: 32 */
     uint32_t stranger_requests_per_s;           /* each: 50 */
+    uint32_t session_renew_ms;                  /* a new handshake after so long: 1 hour */
     bool no_strangers;
 
     void *ctx;

@@ -54,7 +54,7 @@ static void pipe_unknown(struct poa_p2p *p, uint32_t id, uint64_t session, bool 
         return;
     pipe->known = false;
     pipe->since_us = cut ? 0 : mesh_now_us(); /* 0: long ago, so the worker closes it now */
-    p->unknown_n[pipe->pull]++;
+    p->unknown_n[pipe->pull][pipe->listed]++;
 }
 
 /* With p->lock: S leaves the tables. CUT: its connections are closed too, so
@@ -371,7 +371,7 @@ static void account(struct poa_p2p *p, struct session *s, uint32_t pipe, bool pu
         promote(p, s, now_us);
     if (*mine != pipe && !s->dropped) {
         *mine = pipe;
-        mesh_pipe_known(p, pipe, s->id);
+        mesh_pipe_known(p, pipe, s);
     }
     if (s->peer != NULL) {
         s->peer->stats.frames_in++;

@@ -1,4 +1,5 @@
 /* Addresses: "host:port" to NNG's URLs. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,4 +70,23 @@ int mesh_urls(const char *address, const char *push, char url[MESH_URL_MAX],
     write_url(url, &a);
     write_url(push_url, &b);
     return POA_OK;
+}
+
+bool mesh_url_ip(const char *url, uint8_t ip[16])
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const char *host = url + strlen("tcp://");
+    size_t n = (size_t)(strrchr(url, ':') - host);
+    char text[POA_P2P_ADDRESS_MAX];
+    if (n >= sizeof text)
+        return false;
+    memcpy(text, host, n);
+    text[n] = 0;
+    memcpy(ip, mapped, sizeof mapped);
+    if (inet_pton(AF_INET, text, ip + 12) == 1)
+        return true;
+    if (text[0] != '[')
+        return false;
+    text[n - 1] = 0;
+    return inet_pton(AF_INET6, text + 1, ip) == 1;
 }

@@ -190,17 +190,41 @@ int raw_listen(uint16_t *port)
     return fd;
 }
 
-int raw_connect(uint16_t port)
+int raw_connect_from(uint16_t port, const char *source_ip)
 {
     struct sockaddr_in a = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in source = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     cr_assert(fd >= 0);
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
+    cr_assert_eq(inet_pton(AF_INET, source_ip, &source.sin_addr), 1);
+    if (bind(fd, (struct sockaddr *)&source, sizeof source) != 0 ||
+        connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
         close(fd);
         return -1;
     }
     return fd;
+}
+
+int raw_connect(uint16_t port)
+{
+    return raw_connect_from(port, "127.0.0.1");
+}
+
+bool raw_receive(int fd, void *bytes, size_t n)
+{
+    uint8_t *p = bytes;
+    while (n > 0) {
+        struct pollfd f = {.fd = fd, .events = POLLIN};
+        if (poll(&f, 1, WAIT_MS) <= 0)
+            return false;
+        ssize_t k = recv(fd, p, n, 0);
+        if (k <= 0)
+            return false;
+        p += k;
+        n -= (size_t)k;
+    }
+    return true;
 }
 
 bool raw_send(int fd, const void *bytes, size_t n)

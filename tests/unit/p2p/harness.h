@@ -89,7 +89,9 @@ void proxy_close(struct proxy *x);
 
 /* Raw TCP. */
 int raw_connect(uint16_t port);
+int raw_connect_from(uint16_t port, const char *source_ip);
 bool raw_send(int fd, const void *bytes, size_t n);
+bool raw_receive(int fd, void *bytes, size_t n); /* exactly N */
 /* The 8 bytes that SP peers exchange; PROTOCOL 0x30 REQ, 0x50 PUSH. */
 void raw_preamble(int fd, uint8_t protocol);
 /* True when the other side closes within WAIT_MS. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "poa_session.h"
 
 /* A pair of nodes that talk while a test does its worst to B. */
 struct pair {
@@ -293,6 +294,205 @@ Test(hostile, slow_peer)
     node_close(a);
     node_close(b);
     proxy_close(push);
+}
+
+/* --- a listed node that went bad: it holds a key, and speaks for itself ----- */
+
+struct evil {
+    uint8_t key[32], sk[32], pk[32];
+    uint8_t server_pk[32];
+    int req, push;
+    struct poa_session lane, push_lane;
+};
+
+static bool sp_receive(int fd, uint8_t *bytes, size_t cap, size_t *n)
+{
+    uint8_t head[12];
+    if (!raw_receive(fd, head, sizeof head) || head[10] != 0)
+        return false;
+    *n = ((size_t)head[6] << 8 | head[7]) - 4;
+    return *n <= cap && raw_receive(fd, bytes, *n);
+}
+
+/* Connects and shakes hands; what B answered, as kind byte. */
+static int evil_shake(struct evil *e, const struct node *b, const uint8_t claim[32])
+{
+    static const uint8_t seed[32] = {66, 66};
+    uint8_t hello[2 + 32] = {1, 0}, out[256], in[256], payload[16], ephemeral[32];
+    uint8_t prologue[10 + 32] = "poa mesh 1";
+    size_t n;
+    memset(e, 0, sizeof *e);
+    poa_ed25519_public(seed, e->key);
+    poa_ed25519_seed_to_x25519(seed, e->sk);
+    cr_assert_eq(poa_ed25519_pk_to_x25519(b->key, e->server_pk), POA_OK);
+    memcpy(prologue + 10, chain_a, 32);
+    memcpy(hello + 2, claim != NULL ? claim : e->key, 32);
+    poa_random(ephemeral, sizeof ephemeral);
+    struct poa_noise noise_;
+    struct poa_noise_config c = {.pattern = &poa_noise_ik,
+                                 .hash = POA_NOISE_BLAKE2B,
+                                 .initiator = true,
+                                 .prologue = poa_slice(prologue, sizeof prologue),
+                                 .static_sk32 = e->sk,
+                                 .remote_pk32 = e->server_pk,
+                                 .ephemeral32 = ephemeral};
+    cr_assert_eq(poa_noise_init(&noise_, &c), POA_OK);
+    struct poa_writer w = poa_writer_over(out, sizeof out), r = poa_writer_over(payload, 16);
+    poa_write_u8(&w, 1);
+    cr_assert_eq(poa_noise_write(&noise_, poa_slice(hello, sizeof hello), &w), POA_OK);
+    e->req = raw_connect(poa_p2p_port(b->p));
+    e->push = raw_connect(poa_p2p_push_port(b->p));
+    uint8_t preamble[8];
+    raw_preamble(e->req, 0x30);
+    raw_preamble(e->push, 0x50);
+    cr_assert(raw_receive(e->req, preamble, 8) && raw_receive(e->push, preamble, 8));
+    sp_send(e->req, true, out, w.n);
+    if (!sp_receive(e->req, in, sizeof in, &n))
+        return -1;
+    if (in[0] != 1)
+        return in[0];
+    cr_assert_eq(poa_noise_read(&noise_, poa_slice(in + 1, n - 1), &r), POA_OK);
+    struct poa_session s;
+    cr_assert_eq(poa_session_start(&s, &noise_, POA_SESSION_STRICT), POA_OK);
+    cr_assert_eq(poa_session_lane(&e->lane, &s, 0, POA_SESSION_WINDOWED), POA_OK);
+    cr_assert_eq(poa_session_lane(&e->push_lane, &s, 1, POA_SESSION_STRICT), POA_OK);
+    return 1;
+}
+
+static bool evil_send(struct evil *e, bool req, const void *plain, size_t n)
+{
+    uint8_t out[512] = {2};
+    struct poa_writer w = poa_writer_over(out + 1, sizeof out - 1);
+    cr_assert_eq(poa_session_seal(req ? &e->lane : &e->push_lane, poa_slice(plain, n), &w), 0);
+    return sp_send(req ? e->req : e->push, req, out, 1 + w.n);
+}
+
+static void evil_close(struct evil *e)
+{
+    close(e->req);
+    close(e->push);
+}
+
+Test(hostile, listed_node_sends_garbage)
+{
+    static const struct {
+        const char *what;
+        size_t n;
+        uint8_t plain[16];
+    } bad[] = {
+        {"half an item", 3, {7, 0, 5}},
+        {"longer than it is", 8, {7, 0, 200, 0, 0, 0, 1, 2}},
+        {"longer than anything", 8, {7, 0, 255, 255, 255, 255, 1, 2}},
+        {"good, then half", 10, {7, 0, 1, 0, 0, 0, 'x', 7, 0, 5}},
+        {"a reserved type", 7, {0, 0xff, 1, 0, 0, 0, 'x'}},
+    };
+    struct pair x = pair_open(NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        for (int req = 0; req < 2; req++) {
+            struct evil e;
+            int index;
+            uint8_t key[32];
+            static const uint8_t seed[32] = {66, 66};
+            poa_ed25519_public(seed, key);
+            cr_assert_eq(poa_p2p_peer_set(x.b->p, key, NULL, NULL, POA_P2P_MESH, &index), POA_OK);
+            cr_assert_eq(evil_shake(&e, x.b, NULL), 1);
+            size_t before = x.b->got_n;
+            cr_assert(evil_send(&e, false, "\7\0\2\0\0\0ok", 8));
+            UNTIL(x.b->got_n == before + 1); /* so far it behaves */
+            cr_assert(!node_stats(x.b, index).banned);
+            cr_assert(evil_send(&e, req == 1, bad[i].plain, bad[i].n));
+            if (req == 1 && i == 4) { /* a request of a reserved type is just refused */
+                uint8_t in[256];
+                size_t n;
+                cr_assert(sp_receive(e.req, in, sizeof in, &n) && in[0] == 2);
+            } else {
+                UNTIL(node_stats(x.b, index).banned);
+                cr_assert(raw_closed(req == 1 ? e.req : e.push), "%s", bad[i].what);
+                struct evil again;
+                cr_assert_neq(evil_shake(&again, x.b, NULL), 1, "banned");
+                evil_close(&again);
+            }
+            cr_assert_eq(x.b->got_n, before + 1, "%s was delivered in part", bad[i].what);
+            evil_close(&e);
+            cr_assert_eq(poa_p2p_peer_remove(x.b->p, index), POA_OK);
+        }
+    }
+    pair_close(&x);
+}
+
+/* Counters: a frame twice, an old one, one far ahead, another lane's. */
+Test(hostile, counters)
+{
+    struct pair x = pair_open(NULL);
+    struct evil e;
+    int index;
+    uint8_t key[32], f[2][128] = {{2}, {2}}, in[256];
+    static const uint8_t seed[32] = {66, 66};
+    size_t n[2], got;
+    poa_ed25519_public(seed, key);
+    cr_assert_eq(poa_p2p_peer_set(x.b->p, key, NULL, NULL, POA_P2P_MESH, &index), POA_OK);
+    cr_assert_eq(evil_shake(&e, x.b, NULL), 1);
+    for (int i = 0; i < 2; i++) {
+        struct poa_writer w = poa_writer_over(f[i] + 1, sizeof f[i] - 1);
+        cr_assert_eq(poa_session_seal(&e.lane, poa_slice("\7\0\2\0\0\0ok", 8), &w), 0);
+        n[i] = 1 + w.n;
+    }
+    size_t before = node_count(x.b, 7);
+    sp_send(e.req, true, f[1], n[1]); /* overtaken: fine in the request lane */
+    cr_assert(sp_receive(e.req, in, sizeof in, &got) && in[0] == 2);
+    sp_send(e.req, true, f[0], n[0]);
+    cr_assert(sp_receive(e.req, in, sizeof in, &got) && in[0] == 2);
+    sp_send(e.req, true, f[0], n[0]); /* twice: refused in the clear */
+    cr_assert(sp_receive(e.req, in, sizeof in, &got) && in[0] == 3);
+    cr_assert_eq(-(in[1] | in[2] << 8), POA_E_REPLAY);
+    cr_assert_eq(node_count(x.b, 7), before + 2);
+    f[0][9] ^= 0x40; /* another counter */
+    sp_send(e.req, true, f[0], n[0]);
+    cr_assert(raw_closed(e.req));
+    sp_send(e.push, false, f[1], n[1]); /* a request on the push port */
+    cr_assert(raw_closed(e.push));
+    cr_assert_eq(node_count(x.b, 7), before + 2);
+    cr_assert(!node_stats(x.b, index).banned, "anybody on the path can do that");
+    evil_close(&e);
+    pair_close(&x);
+}
+
+/* A good handshake with somebody else's name in it. */
+Test(hostile, borrowed_name)
+{
+    struct pair x = pair_open(NULL);
+    struct evil e;
+    cr_assert_eq(evil_shake(&e, x.b, x.a->key), -1);
+    evil_close(&e);
+    pair_close(&x);
+}
+
+/* Strangers from elsewhere who do their worst do not keep a listed node out. */
+Test(hostile, flood_from_elsewhere)
+{
+    struct pair x = pair_open(NULL);
+    uint8_t hello[147] = {1};
+    int silent[100];
+    for (int i = 0; i < 100; i++) {
+        silent[i] = raw_connect_from(poa_p2p_port(x.b->p), "127.0.0.2");
+        cr_assert(silent[i] >= 0);
+        raw_preamble(silent[i], 0x30);
+    }
+    for (int i = 0; i < 400; i++) { /* more than the rate of strangers allows */
+        int fd = raw_connect_from(poa_p2p_port(x.b->p), "127.0.0.2");
+        if (fd < 0)
+            continue;
+        raw_preamble(fd, 0x30);
+        sp_send(fd, true, hello, sizeof hello);
+        close(fd);
+    }
+    node_stop(x.a);
+    node_reopen(x.a, NULL);
+    x.ab = node_knows(x.a, x.b, true, POA_P2P_MESH);
+    pair_works(&x);
+    for (int i = 0; i < 100; i++)
+        close(silent[i]);
+    pair_close(&x);
 }
 
 /* Many handshakes from one connection are slowed down, not served. */

@@ -559,6 +559,47 @@ Test(p2p, ban)
     node_close(b);
 }
 
+/* New sessions while pushes and requests are under way: nothing is lost. */
+Test(p2p, renewal)
+{
+    struct poa_p2p_config often = {.session_renew_ms = 50};
+    struct node *a = node_open(1, &often), *b = node_open(2, NULL);
+    int ab = node_knows(a, b, true, POA_P2P_MESH), ba = node_knows(b, a, false, POA_P2P_MESH);
+    static struct answer r[400];
+    uint32_t sent = 0;
+    int asked = 0;
+    UNTIL(node_up(a, ab) && node_stats(b, ba).inbound);
+    while (node_stats(a, ab).handshakes < 8 && sent < 4000) {
+        cr_assert_eq(poa_p2p_push(a->p, ab, 1, 4, poa_slice(&sent, sizeof sent)), POA_OK);
+        sent++;
+        if (sent % 10 == 0 && asked < 400) {
+            cr_assert_eq(
+                poa_p2p_request(a->p, ab, 50, poa_slice("?", 1), 10000, on_answer, &r[asked]),
+                POA_OK);
+            asked++;
+        }
+        sleep_ms(1);
+    }
+    cr_assert_geq(node_stats(a, ab).handshakes, 8);
+    for (int i = 0; i < asked; i++) {
+        UNTIL(r[i].calls == 1);
+        cr_assert_eq(r[i].error, POA_OK, "%s", poa_error_name(r[i].error));
+    }
+    UNTIL(node_count(b, 4) == sent);
+    uint32_t next = 0;
+    for (size_t i = 0; i < b->got_n; i++) {
+        struct got g = node_at(b, i);
+        uint32_t value;
+        memcpy(&value, g.head, sizeof value);
+        if (g.type == 4)
+            cr_assert_eq(value, next++);
+    }
+    cr_assert_eq(atomic_load(&a->downs), 0);
+    cr_assert_eq(node_stats(b, ba).refused_frames, 0);
+    node_close(a);
+    node_close(b);
+}
+
 /* Callers from several threads, peers that come and go. */
 struct worker {
     struct node *n;
