@@ -36,8 +36,11 @@ static struct block *block_slot(struct poa_core *c)
     struct block *worst = NULL;
     for (uint32_t i = 0; i < BLOCKS; i++) {
         struct block *b = &c->block[i];
-        if (!b->used)
+        if (!b->used) {
+            if (i >= c->block_top)
+                c->block_top = i + 1;
             return b;
+        }
         if (!b->final && !b->own_state && b->h.view > c->view &&
             (!worst || b->h.view > worst->h.view))
             worst = b;
@@ -81,7 +84,7 @@ static void blocks_sweep(struct poa_core *c, const struct block *keep)
 {
     struct block *dead[BLOCKS];
     uint32_t n = 0;
-    for (uint32_t i = 0; i < BLOCKS; i++) {
+    for (uint32_t i = 0; i < c->block_top; i++) {
         struct block *b = &c->block[i];
         if (!b->used || b == keep)
             continue;
@@ -271,7 +274,7 @@ void core_path_mark(struct poa_core *c, const struct block *b)
 void core_blocks_mark(struct poa_core *c)
 {
     c->mark++;
-    for (uint32_t i = 0; i < BLOCKS; i++) {
+    for (uint32_t i = 0; i < c->block_top; i++) {
         const struct block *b = &c->block[i];
         if (!b->used || b->final)
             continue;

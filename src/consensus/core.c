@@ -482,13 +482,14 @@ void poa_core_status(const struct poa_core *c, struct poa_core_status *out)
     out->members = c->n;
     out->quorum = c->q;
     out->notarized_height = c->height;
-    for (uint32_t i = 0; i < BLOCKS; i++) {
-        const struct block *b = &c->block[i];
-        const struct slot *s = b->used && !b->final ? &c->ring[b->h.view % RING] : NULL;
-        if (s && s->view == b->h.view && s->cert[POA_VOTE_NOTARIZE].have &&
-            hash_eq(s->cert[POA_VOTE_NOTARIZE].hash, b->hash) &&
-            b->h.height > out->notarized_height)
+    for (uint64_t v = c->view - 1; v > c->tip_view; v--) {
+        const struct slot *slot = &c->ring[v % RING];
+        if (slot->view != v || !slot->cert[POA_VOTE_NOTARIZE].have)
+            continue;
+        const struct block *b = core_block_find(c, slot->cert[POA_VOTE_NOTARIZE].hash);
+        if (b && b->h.height > out->notarized_height)
             out->notarized_height = b->h.height;
+        break;
     }
     out->views_nullified = c->nullified;
     out->views_notarized = c->notarized;

@@ -250,6 +250,7 @@ struct poa_core {
     /* Views: simplex.c */
     uint64_t view;
     struct slot *ring;
+    uint64_t pruned; /* slots below are empty */
     struct vote_table *table;
     struct vote_cell *cell; /* TABLES * 3 * POA_COMMITTEE_MAX */
     uint64_t final_view;    /* highest verified finalization, committed or not */
@@ -275,6 +276,7 @@ struct poa_core {
 
     /* Blocks: chain.c */
     struct block *block; /* BLOCKS */
+    uint32_t block_top;  /* all beyond are unused */
     struct block *bucket[BLOCK_BUCKETS];
     struct arena arena;
     bool exec_ready;

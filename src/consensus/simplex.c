@@ -87,6 +87,7 @@ void core_slots_reset(struct poa_core *c)
             slot_clear(c, &c->ring[i]);
     for (uint32_t i = 0; i < TABLES; i++)
         c->table[i].view = 0;
+    c->pruned = 0;
     c->relays = 0;
     memset(c->heard, 0, sizeof c->heard);
     memset(c->peer_view, 0, sizeof c->peer_view);
@@ -95,9 +96,11 @@ void core_slots_reset(struct poa_core *c)
 /* The slot of the tip stays: its certificate justifies the next proposal. */
 void core_slots_prune(struct poa_core *c, uint64_t below)
 {
-    for (uint32_t i = 0; i < RING; i++)
-        if (c->ring[i].view && c->ring[i].view < below)
-            slot_clear(c, &c->ring[i]);
+    uint64_t from = below > c->pruned + RING ? below - RING : c->pruned;
+    for (uint64_t v = from; v < below; v++)
+        if (c->ring[v % RING].view && c->ring[v % RING].view < below)
+            slot_clear(c, &c->ring[v % RING]);
+    c->pruned = below;
 }
 
 /* Vote cells of VIEW, or NULL when newer views use the table. */

@@ -67,15 +67,16 @@ void disk_synced(struct poa_sim *s, struct node *n, size_t ops)
             forget = op->seq;
         }
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < ops; i++) {
+    size_t kept = forget ? 0 : d->synced;
+    for (size_t i = kept; i < ops; i++) {
         struct disk_op op = d->op[i];
         if (op.kind == OP_RECORD && op.seq >= forget)
             d->op[kept++] = op;
         else
             op_free(&op);
     }
-    memmove(d->op + kept, d->op + ops, (d->ops - ops) * sizeof *d->op);
+    if (kept != ops)
+        memmove(d->op + kept, d->op + ops, (d->ops - ops) * sizeof *d->op);
     d->ops -= ops - kept;
     d->synced = kept;
     d->syncing = 0;
