@@ -848,9 +848,11 @@ int poa_device_poll(struct poa_device *d, struct poa_device_time now, uint64_t *
         run(d);
         uint64_t wall = wall_ms(d);
         uint64_t due = run_tickets(d);
+        /* A gateway whose numbers leave nothing sensible to wait for must not
+         * keep us awake. */
         if (due <= wall)
-            wait = 0;
-        else if (due - wall < wait)
+            due = wall + TICKET_RETRY_MS;
+        if (due - wall < wait)
             wait = due - wall;
         if (now.mono_ms - d->spoke_ms >= d->ping_ms) {
             struct poa_edge_ping m = {++d->nonce};

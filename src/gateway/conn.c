@@ -31,13 +31,23 @@ struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32]
 
 /* --- life --------------------------------------------------------------------- */
 
-void conn_accept(struct poa_gateway *g, int fd)
+/* One address must not take all places of those who still have to say who they
+ * are. */
+static bool crowded(const struct poa_gateway *g, uint64_t address)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->strangers; i++)
+        n += g->stranger[i]->address == address;
+    return n >= g->config.limits.per_address;
+}
+
+void conn_accept(struct poa_gateway *g, int fd, uint64_t address)
 {
     const struct poa_gateway_limits *l = &g->config.limits;
     uint32_t index = g->free_n ? g->free_conn[g->free_n - 1] : g->high;
     struct conn *c = NULL;
     int on = 1;
-    if (index < l->connections && g->strangers < l->strangers)
+    if (index < l->connections && g->strangers < l->strangers && !crowded(g, address))
         c = calloc(1, sizeof *c);
     if (!c) {
         STAT_ADD(g, refused, 1);
@@ -61,15 +71,19 @@ void conn_accept(struct poa_gateway *g, int fd)
     event_assign(&c->wr, g->base, fd, EV_WRITE, on_writable, c);
     event_add(&c->rd, NULL);
     g->conn[index] = c;
-    g->strangers++;
+    c->address = address;
+    g->stranger[g->strangers++] = c;
     STAT_ADD(g, connections, 1);
 }
 
-/* A stranger became a device, or is gone. */
-static void leave_strangers(struct conn *c)
+void conn_known(struct conn *c)
 {
-    if (c->state == CONN_SILENT || c->state == CONN_KEYED)
-        c->g->strangers--;
+    struct poa_gateway *g = c->g;
+    for (uint32_t i = 0; i < g->strangers; i++)
+        if (g->stranger[i] == c) {
+            g->stranger[i] = g->stranger[--g->strangers];
+            return;
+        }
 }
 
 /* Takes C out of what GREETED means. */
@@ -90,7 +104,7 @@ void conn_close(struct conn *c)
     struct poa_gateway *g = c->g;
     if (c->state == CONN_DEAD)
         return;
-    leave_strangers(c);
+    conn_known(c);
     leave_devices(c);
     if (c->throttled)
         g->throttled--;
@@ -248,7 +262,7 @@ void conn_bye(struct conn *c, int code, uint32_t retry_ms)
         return;
     if (c->state == CONN_KEYED)
         STAT_ADD(c->g, handshakes_failed, 1);
-    leave_strangers(c);
+    conn_known(c);
     leave_devices(c);
     c->state = CONN_LEAVING;
     c->heard_ms = gateway_now_ms(c->g);

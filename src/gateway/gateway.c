@@ -19,6 +19,7 @@
 const struct poa_gateway_limits poa_gateway_limits_default = {
     .connections = 16384,
     .strangers = 512,
+    .per_address = 256,
     .unregistered = 256,
     .handshakes_per_s = 1000,
     .frames_per_s = 50,
@@ -53,6 +54,19 @@ static void refill_handshakes(struct poa_gateway *g)
     g->handshakes_ms = now;
 }
 
+/* Hosts of one IPv6 network are as easily had as ports of one host. */
+static uint64_t address_of(const struct sockaddr_storage *a)
+{
+    uint64_t v = 0;
+    if (a->ss_family == AF_INET6) {
+        memcpy(&v, ((const struct sockaddr_in6 *)a)->sin6_addr.s6_addr, sizeof v);
+    } else {
+        uint32_t v4 = ((const struct sockaddr_in *)a)->sin_addr.s_addr;
+        memcpy(&v, &v4, sizeof v4);
+    }
+    return v;
+}
+
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     struct poa_gateway *g = arg;
@@ -65,7 +79,9 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
             listen_on(g, false);
             return;
         }
-        int s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+        socklen_t from_n = sizeof from;
+        int s = accept4(fd, (struct sockaddr *)&from, &from_n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (s < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 POA_LOG_LIMITED(10000, POA_LOG_WARN, "gateway", "cannot accept: %s",
@@ -78,7 +94,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
         }
         g->handshakes_left -= 1;
         STAT_ADD(g, accepted, 1);
-        conn_accept(g, s);
+        conn_accept(g, s, address_of(&from));
     }
 }
 
@@ -374,9 +390,10 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
                     struct poa_why *why)
 {
     const struct poa_gateway_limits *l = &config->limits;
-    if (!l->connections || !l->strangers || !l->handshakes_per_s || !l->frames_per_s ||
-        l->bytes_per_s < POA_EDGE_UP_MAX || l->send_queue_bytes < POA_EDGE_DOWN_MAX ||
-        !l->ping_ms || l->frames_per_s > INT32_MAX / 4 || l->bytes_per_s > INT32_MAX / 4)
+    if (!l->connections || !l->strangers || !l->per_address || !l->handshakes_per_s ||
+        !l->frames_per_s || l->bytes_per_s < POA_EDGE_UP_MAX ||
+        l->send_queue_bytes < POA_EDGE_DOWN_MAX || !l->ping_ms || l->frames_per_s > INT32_MAX / 4 ||
+        l->bytes_per_s > INT32_MAX / 4)
         return poa_because(why, POA_E_CONFIG, "gateway limits are out of range");
     struct poa_gateway *g = calloc(1, sizeof *g);
     if (!g)
@@ -392,7 +409,8 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
     poa_x25519_public(g->x_sk, g->x_pk);
     g->conn = calloc(l->connections, sizeof(struct conn *));
     g->free_conn = calloc(l->connections, sizeof *g->free_conn);
-    int e = g->conn && g->free_conn ? POA_OK : POA_E_NO_MEMORY;
+    g->stranger = calloc(l->strangers, sizeof(struct conn *));
+    int e = g->conn && g->free_conn && g->stranger ? POA_OK : POA_E_NO_MEMORY;
     if (!e)
         e = encode_params(g);
     if (!e)
@@ -462,6 +480,7 @@ void poa_gateway_free(struct poa_gateway *g)
         close(g->listen_fd);
     free(g->conn);
     free(g->free_conn);
+    free(g->stranger);
     free(g->token);
     pthread_mutex_destroy(&g->mutex);
     poa_wipe(g, sizeof *g);

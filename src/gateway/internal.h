@@ -42,6 +42,7 @@ struct conn {
     uint32_t in_n;
     uint32_t index; /* in g->conn */
     uint64_t serial;
+    uint64_t address; /* where it comes from */
     int fd;
     uint8_t state; /* enum conn_state */
     uint8_t status;
@@ -155,6 +156,7 @@ struct poa_gateway {
     void *by_key;          /* tsearch tree of greeted connections */
     struct conn *dead;
     uint64_t serial;
+    struct conn **stranger; /* those not greeted yet, in no order */
     uint32_t strangers, unregistered, throttled;
     double handshakes_left;
     uint64_t handshakes_ms;
@@ -201,7 +203,9 @@ static inline uint16_t gateway_code(int e)
 }
 
 /* conn.c */
-void conn_accept(struct poa_gateway *g, int fd);
+void conn_accept(struct poa_gateway *g, int fd, uint64_t address);
+/* C is no stranger any more. */
+void conn_known(struct conn *c);
 void conn_close(struct conn *c); /* at once; C stays valid until conn_bury */
 void conn_bury(struct poa_gateway *g);
 void conn_resume(struct conn *c); /* a throttled one, when its rate allows */

@@ -78,6 +78,7 @@ struct poa_gateway_backend {
 struct poa_gateway_limits {
     uint32_t connections;      /* at the same time */
     uint32_t strangers;        /* of these: not greeted yet */
+    uint32_t per_address;      /* of these: from one address (IPv6: one /64) */
     uint32_t unregistered;     /* of these: devices that the ledger does not know */
     uint32_t handshakes_per_s; /* of all: bounds the CPU that strangers can cost */
     uint32_t frames_per_s;     /* of one device; above, it is read more slowly */
@@ -87,7 +88,7 @@ struct poa_gateway_limits {
     uint32_t ping_ms;          /* devices say something this often; 3 times: dropped */
     uint32_t packs_waiting;    /* stored and not anchored yet, of all devices */
 };
-/* 16384, 512, 256, 1000, 50, 65536, 131072, 5000, 30000, 65536. */
+/* 16384, 512, 256, 256, 1000, 50, 65536, 131072, 5000, 30000, 65536. */
 extern const struct poa_gateway_limits poa_gateway_limits_default;
 
 struct poa_gateway_config {

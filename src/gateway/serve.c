@@ -219,7 +219,7 @@ static int on_hello(struct conn *c, struct poa_slice in)
         conn_bye(old, POA_E_EXISTS, GATEWAY_RETRY_MS);
     if (!tsearch(c, &g->by_key, compare_keys))
         return POA_E_NO_MEMORY;
-    g->strangers--;
+    conn_known(c);
     c->state = CONN_GREETED;
     g->unregistered += c->status == POA_EDGE_UNREGISTERED;
     c->frame_max = m.frame_max;

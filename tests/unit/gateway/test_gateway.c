@@ -499,6 +499,35 @@ Test(gateway, connections_are_capped)
     fake_stop(&f);
 }
 
+Test(gateway, one_address_does_not_take_all_places)
+{
+    struct poa_gateway_config config = fake_config(&f);
+    int fd[4];
+    config.limits.per_address = 2;
+    fake_open(&f, &config);
+    for (int i = 0; i < 4; i++)
+        fd[i] = client_socket(&f);
+    cr_assert(closed_by_gateway(fd[2]));
+    cr_assert(closed_by_gateway(fd[3]));
+    cr_assert_eq(fake_stats(&f).refused, 2);
+    /* Somebody else is served meanwhile: all of 127/8 is this host. */
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(poa_gateway_port(f.g)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint8_t entropy[32] = {1};
+    client_make(&a, &f, DEVICE_A);
+    a.fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(a.fd, (struct sockaddr *)&from, sizeof from), 0);
+    cr_assert_eq(connect(a.fd, (struct sockaddr *)&to, sizeof to), 0);
+    cr_assert_eq(poa_device_connect(&a.d, client_now(), f.w.gateway_key, entropy), POA_OK);
+    EXPECT_UNTIL(&a, a.d.state == POA_DEVICE_READY);
+    client_close(&a);
+    for (int i = 0; i < 4; i++)
+        close(fd[i]);
+    fake_stop(&f);
+}
+
 Test(gateway, unknown_devices_are_capped)
 {
     struct poa_gateway_config config = fake_config(&f);
