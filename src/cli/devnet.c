@@ -450,23 +450,22 @@ static int report(struct run *r)
         wrong = "no device earned anything";
 
     if (r->c->json) {
-        char *line = json_dumps(
-            json_pack(
-                "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:b, s:I, "
-                "s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}",
-                "healthy", (int)(wrong == NULL), "wrong", wrong != NULL ? wrong : "",
-                "finalized_height", (json_int_t)view.height, "committed_txs", (json_int_t)committed,
-                "offered_txs", (json_int_t)s.offered, "rejected_txs", (json_int_t)s.rejected,
-                "failed_txs", (json_int_t)s.failed, "rerouted_txs", (json_int_t)s.rerouted,
-                "anchors", (json_int_t)view.anchors, "devices_rewarded",
-                (json_int_t)r->devices.rewarded, "finality_ms_p50", p50, "finality_ms_p99", p99,
-                "first_block_ms", (json_int_t)first_block, "rss_idle_bytes",
-                (json_int_t)r->rss_idle, "agreement", (int)agreement, "agreement_height",
-                (json_int_t)height, "agreement_hash", hash, "supply_conserved", (int)supply,
-                "ledgers", (json_int_t)d->ledgers, "trusted", (json_int_t)d->trusted, "devices",
-                (json_int_t)d->devices, "restarts", (json_int_t)restarts, "duration_ms",
-                (json_int_t)ran_ms, "rpc", url),
-            JSON_COMPACT | JSON_REAL_PRECISION(6));
+        json_t *v = json_pack(
+            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:b, s:I, "
+            "s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}",
+            "healthy", (int)(wrong == NULL), "wrong", wrong != NULL ? wrong : "",
+            "finalized_height", (json_int_t)view.height, "committed_txs", (json_int_t)committed,
+            "offered_txs", (json_int_t)s.offered, "rejected_txs", (json_int_t)s.rejected,
+            "failed_txs", (json_int_t)s.failed, "rerouted_txs", (json_int_t)s.rerouted, "anchors",
+            (json_int_t)view.anchors, "devices_rewarded", (json_int_t)r->devices.rewarded,
+            "finality_ms_p50", p50, "finality_ms_p99", p99, "first_block_ms",
+            (json_int_t)first_block, "rss_idle_bytes", (json_int_t)r->rss_idle, "agreement",
+            (int)agreement, "agreement_height", (json_int_t)height, "agreement_hash", hash,
+            "supply_conserved", (int)supply, "ledgers", (json_int_t)d->ledgers, "trusted",
+            (json_int_t)d->trusted, "devices", (json_int_t)d->devices, "restarts",
+            (json_int_t)restarts, "duration_ms", (json_int_t)ran_ms, "rpc", url);
+        char *line = v != NULL ? json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+        json_decref(v);
         if (line == NULL)
             return cli_fail("out of memory");
         puts(line);
