@@ -93,7 +93,7 @@ static inline void fuzz_put_chunk(struct poa_writer *w, struct poa_slice s)
  * read past its end. Free it. */
 static inline uint8_t *fuzz_copy(const void *p, size_t n)
 {
-    uint8_t *copy = malloc(n ? n : 1);
+    uint8_t *copy = calloc(1, n ? n : 1);
     FUZZ_CHECK(copy != NULL);
     if (n)
         memcpy(copy, p, n);
