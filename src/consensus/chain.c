@@ -30,10 +30,38 @@ static void block_drop(struct poa_core *c, struct block *b)
     memset(b, 0, sizeof *b);
 }
 
-/* Room for one more: the furthest uncertified header goes first. */
+static bool certified(struct poa_core *c, const struct block *b)
+{
+    const struct slot *s = core_slot_get(c, b->h.view);
+    return s &&
+           ((s->cert[POA_VOTE_NOTARIZE].have &&
+             hash_eq(s->cert[POA_VOTE_NOTARIZE].hash, b->hash)) ||
+            (s->cert[POA_VOTE_FINALIZE].have && hash_eq(s->cert[POA_VOTE_FINALIZE].hash, b->hash)));
+}
+
+/* Nothing stands on a block that was not certified in its view. Should it be
+ * certified late, it is executed again. */
+void core_overlays_evict(struct poa_core *c)
+{
+    if (c->view < c->tip_view + 16)
+        return;
+    for (uint32_t i = 0; i < c->block_top; i++) {
+        struct block *b = &c->block[i];
+        if (!b->used || b->final || !b->own_state || b->h.view + 4 > c->view || certified(c, b))
+            continue;
+        poa_ledger_drop(c->ledger, b->state);
+        b->own_state = false;
+        b->exec = EXEC_NONE;
+        core_give_later(c, b->tx);
+        b->tx = NULL;
+    }
+}
+
+/* Room for one more: the furthest header ahead of us goes first, then the
+ * oldest that was not certified; both can be fetched again. */
 static struct block *block_slot(struct poa_core *c)
 {
-    struct block *worst = NULL;
+    struct block *worst = NULL, *oldest = NULL;
     for (uint32_t i = 0; i < BLOCKS; i++) {
         struct block *b = &c->block[i];
         if (!b->used) {
@@ -44,7 +72,12 @@ static struct block *block_slot(struct poa_core *c)
         if (!b->final && !b->own_state && b->h.view > c->view &&
             (!worst || b->h.view > worst->h.view))
             worst = b;
+        if (!b->final && !b->own_state && b->h.view < c->view && !certified(c, b) &&
+            (!oldest || b->h.view < oldest->h.view))
+            oldest = b;
     }
+    if (!worst)
+        worst = oldest;
     if (worst)
         block_drop(c, worst);
     return worst;
@@ -327,7 +360,7 @@ static int rules(struct poa_core *c, const struct block *b, const struct parent 
         return POA_E_BLOCK_INVALID;
     if (h->kind != POA_BLOCK_NORMAL && !hash_eq(h->body, c->empty_body))
         return POA_E_BLOCK_INVALID;
-    if (!hash_eq(h->state, p->root) && c->mutant != POA_MUTANT_UNCHECKED_ROOT)
+    if (!hash_eq(h->state, p->root))
         return POA_E_STATE_ROOT;
     if (h->kind == POA_BLOCK_CLOSING && next_committee_hash(c, p->state, next))
         return POA_E_BLOCK_INVALID;
@@ -723,7 +756,7 @@ int core_restore_proposal(struct poa_core *c, struct poa_slice bytes, bool own, 
 /* The highest notarized view below ours, with nullifications after it. */
 static bool parent_choose(struct poa_core *c, struct parent *p, uint8_t hash[32], uint64_t *view)
 {
-    for (uint64_t v = c->view - 1; v > c->tip_view; v--) {
+    for (uint64_t v = c->view - 1; v > c->tip_view && c->mutant != POA_MUTANT_STALE_PARENT; v--) {
         const struct slot *s = core_slot_get(c, v);
         const struct cert_at *n = s && s->cert[POA_VOTE_NOTARIZE].have ? &s->cert[POA_VOTE_NOTARIZE]
                                   : s && s->cert[POA_VOTE_FINALIZE].have

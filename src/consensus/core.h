@@ -13,7 +13,7 @@
 #define RING          2048u
 #define AHEAD         64u  /* votes are taken up to this many views ahead */
 #define TABLES        256u /* views around the frontier that have vote tables */
-#define BLOCKS        512u
+#define BLOCKS        1024u
 #define BLOCK_BUCKETS 1024u
 #define RECENT_BLOCKS 64u /* finalized blocks kept for peers that ask */
 #define DEPTH_MAX     POA_OVERLAYS_MAX
@@ -441,6 +441,8 @@ int core_on_bundle(struct poa_core *c, const struct poa_event *e);
 void core_want_block(struct poa_core *c, const uint8_t hash[32], uint16_t hint);
 void core_wants_tick(struct poa_core *c);
 uint64_t core_wants_deadline(const struct poa_core *c);
+/* Gives up states of blocks that were not certified in their view. */
+void core_overlays_evict(struct poa_core *c);
 void core_blocks_reset(struct poa_core *c); /* drops everything that is not final */
 struct poa_slice core_proposal_encode(struct poa_core *c, const struct block *b,
                                       const struct poa_list *just);

@@ -278,9 +278,11 @@ struct poa_core_config {
     X(IGNORE_LATE_NOTAR, "ignore-late-notar", "ignores a notarization after its own nullify")      \
     X(NO_STANDSTILL, "no-standstill", "never re-sends votes")                                      \
     X(NO_FETCH, "no-fetch", "never asks for what it lacks")                                        \
-    X(NULL_JUMP, "no-nullify", "never nullifies a view")                                           \
+    X(NO_NULLIFY, "no-nullify", "never nullifies a view")                                          \
     X(FORGET_VOTES, "forget-votes", "restarts without its votes")                                  \
-    X(UNCHECKED_ROOT, "unchecked-root", "votes for any state root")
+    X(STALE_PARENT, "stale-parent", "proposes on the last final block, whatever came after")       \
+    X(COMMIT_EARLY, "commit-on-notarize", "takes a notarization for finality")                     \
+    X(UNCHECKED_VOTES, "unchecked-votes", "counts votes without looking at who signed")
 
 enum poa_mutant {
     POA_MUTANT_NONE,

@@ -167,7 +167,7 @@ static void cast(struct poa_core *c, struct slot *s, int kind, const uint8_t has
 static void nullify(struct poa_core *c, uint64_t view)
 {
     struct slot *s = core_slot_open(c, view);
-    if (!voter(c) || !s || s->nulled || c->mutant == POA_MUTANT_NULL_JUMP)
+    if (!voter(c) || !s || s->nulled || c->mutant == POA_MUTANT_NO_NULLIFY)
         return;
     if (s->finaled && c->mutant != POA_MUTANT_NULL_AFTER_FINAL)
         return;
@@ -287,8 +287,8 @@ static int cert_install(struct poa_core *c, const struct poa_cert *cert, struct 
     at->bytes = copy;
     at->n = (uint32_t)bytes.n;
     memcpy(at->hash, cert->hash, 32);
-    if (!c->restoring)
-        seq = core_persist(c, POA_WAL_CERT, bytes);
+    if (!c->restoring && c->self >= 0)
+        seq = core_persist(c, POA_WAL_CERT, poa_slice(copy, bytes.n));
     if (!s->seq)
         s->seq = seq;
     relay_add(c, cert->view, cert->kind);
@@ -297,6 +297,15 @@ static int cert_install(struct poa_core *c, const struct poa_cert *cert, struct 
         memcpy(c->final_hash, cert->hash, 32);
     } else if (cert->kind == POA_VOTE_NOTARIZE) {
         c->notarized++;
+        if (c->mutant == POA_MUTANT_COMMIT_EARLY && cert->view > c->final_view) {
+            struct poa_cert final = *cert;
+            uint8_t *forged = core_out_take(c, bytes.n);
+            if (forged && core_slot_open(c, cert->view)) {
+                memcpy(forged, bytes.p, bytes.n);
+                forged[0] = final.kind = POA_VOTE_FINALIZE;
+                return cert_install(c, &final, poa_slice(forged, bytes.n), 0);
+            }
+        }
     } else if (cert->kind == POA_VOTE_NULLIFY) {
         c->nullified++;
     }
@@ -415,7 +424,8 @@ int core_on_vote(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
             core_behind(c, c->height + 1);
         return POA_E_EPOCH;
     }
-    if (v.voter >= c->n || v.voter != peer)
+    bool unchecked = c->mutant == POA_MUTANT_UNCHECKED_VOTES;
+    if (v.voter >= c->n || (v.voter != peer && !unchecked))
         return POA_E_NOT_MEMBER;
     if (v.kind == POA_VOTE_NULLIFY && !hash_eq(v.hash, core_zero32))
         return POA_E_NOT_CANONICAL;
@@ -439,7 +449,7 @@ int core_on_vote(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     if (!mine->have && s->cert[v.kind].have && hash_eq(s->cert[v.kind].hash, v.hash) &&
         v.kind == POA_VOTE_NOTARIZE)
         return POA_E_DUPLICATE; /* decided; a conflicting vote would still be looked at */
-    if ((int32_t)peer != c->self) {
+    if ((int32_t)peer != c->self && !unchecked) {
         e = poa_vote_check(c->suite, c->chain, &c->committee, &v);
         if (e)
             return e;
@@ -551,6 +561,8 @@ int core_on_get_certs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
         return e;
     if (peer >= c->n || (int32_t)peer == c->self || get.from > get.to)
         return POA_E_RANGE;
+    if (c->mutant == POA_MUTANT_NO_RELAY)
+        return POA_OK;
     if (get.epoch != c->epoch || get.from <= c->tip_view)
         core_help(c, peer);
     if (get.epoch != c->epoch)
@@ -601,6 +613,8 @@ void core_resend(struct poa_core *c)
             continue;
         if (s->voted)
             vote_send(c, s, POA_VOTE_NOTARIZE);
+        if (c->mutant == POA_MUTANT_NULL_AFTER_FINAL && s->finaled)
+            nullify(c, v);
         if (s->nulled)
             vote_send(c, s, POA_VOTE_NULLIFY);
         if (s->finaled)
@@ -659,6 +673,7 @@ static void advance(struct poa_core *c)
     c->entered_us = c->now.us;
     c->skip_fired = false;
     c->retry_us = NO_DEADLINE;
+    core_overlays_evict(c);
     core_batches_count(c);
     skip_arm(c);
 }
@@ -752,7 +767,7 @@ void core_final_advance(struct poa_core *c)
         low = core_batches_checking_seq(c, low);
     if (low < c->forgotten + 1024)
         return;
-    if (c->epoch_logged && c->epoch_seq < low)
+    if (c->has_key && !c->abstain && c->epoch_seq < low)
         core_epoch_log(c);
     struct poa_effect *e = core_effect_add(c, POA_EFFECT_FORGET, false);
     if (e) {

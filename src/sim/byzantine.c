@@ -143,6 +143,13 @@ void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct messa
         if (below(&s->random, 2))
             network(s, n->id, to, m);
         return;
+    case BYZ_GAP:
+        network(s, n->id, to, m);
+        return;
+    case BYZ_SLEEPER:
+        if (s->now < s->config.gst_us && below(&s->random, 2))
+            network(s, n->id, to, m);
+        return;
     case BYZ_LATE:
         network_at(s, to, m, s->now + below(&s->random, 3000 * (uint64_t)s->config.timeout_ms + 1));
         return;

@@ -26,7 +26,7 @@
 #define POA_SIM_MUTANTS(X)                                                                         \
     X(SEND_EARLY, "send-before-persist", "messages leave before their record is durable")          \
     X(LOSE_LOG, "lose-log", "a restarted node finds its log empty and does not notice")            \
-    X(FORK_STATE, "fork-state", "one node executes transactions in another order")
+    X(FORGET_EARLY, "forget-early", "log records are deleted before the commits are durable")
 
 enum poa_sim_mutant {
     POA_SIM_MUTANT_NONE,

@@ -80,6 +80,7 @@ struct disk {
     size_t ops, cap;
     size_t synced;        /* of op */
     size_t syncing;       /* 0: no fsync under way */
+    size_t gone;          /* deleted while one is under way */
     struct stored *block; /* durable, by height from 1 */
     uint64_t height, block_cap;
 };
@@ -95,6 +96,8 @@ enum byzantine_kind {
     BYZ_FORGE,    /* others' votes, broken certificates, garbage */
     BYZ_REPLAY,   /* old messages again */
     BYZ_WITHHOLD, /* neither certificates nor answers */
+    BYZ_GAP,      /* proposes on the last final block, whatever came after */
+    BYZ_SLEEPER,  /* half of everything, then nothing once the network is well */
     BYZ_KINDS
 };
 
@@ -246,6 +249,7 @@ void trace(struct poa_sim *s, const struct node *n, const char *format, ...)
 /* disk.c */
 void disk_append(struct poa_sim *s, struct node *n, struct disk_op op);
 void disk_synced(struct poa_sim *s, struct node *n, size_t ops);
+void disk_forget(struct node *n, uint64_t seq);
 void disk_crash(struct poa_sim *s, struct node *n);
 void disk_free(struct disk *d);
 int node_open(struct poa_sim *s, struct node *n); /* new core, blocks and log fed to it */
