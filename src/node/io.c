@@ -209,7 +209,7 @@ static void run_round(struct node_io *io, struct job *list)
     }
     for (struct job *j = list; j; j = j->next)
         if (j->waiter)
-            j->waiter->rc = rc;
+            j->waiter->rc = rc ? POA_E_STORE : POA_OK;
     if (!rc && r.has_seq && r.durable)
         io->config.durable(io->config.ctx, r.seq);
     if (!rc && r.height)

@@ -105,6 +105,7 @@ int main(int argc, char **argv)
     sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write over a limit fails, and we say so */
     if (poa_crypto_init() || poa_crypto_selftest(&broken)) {
         fprintf(stderr, "poad: cryptographic self-test failed: %s; update libsodium\n", broken);
         return 1;

@@ -330,7 +330,7 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
     char *message = NULL;
     leveldb_write(s->db, sync ? s->sync : s->lazy, wb, &message);
     if (message) {
-        int rc = store_error(s, SPACE_META, "writing the log; last in", message);
+        int rc = store_error(s, SPACE_RECORD, "writing the", message);
         atomic_store(&s->failed, rc);
         return rc;
     }

@@ -106,6 +106,22 @@ wait_for 30 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq 
     fail "abstains for ever: $(status 3)"
 same_hash "$h" 0 3
 
+echo "# a disk that is full halts the node, with a reason; the others go on"
+stop 3
+rc=0
+(
+    ulimit -f 320
+    exec "$poad" --config "$net/3.conf" 2>&1 | cat >"$POA_TMP/full"
+    exit "${PIPESTATUS[0]}"
+) || rc=$?
+[ $rc -eq 1 ] || fail "exit code $rc with a full disk: $(cat "$POA_TMP/full")"
+grep -Eq "^poad: cannot (open|write to) $net/data-3.*File too large" "$POA_TMP/full" ||
+    fail "no reason: $(cat "$POA_TMP/full")"
+h=$(height 0)
+wait_for 10 above 0 $((h + 5)) || fail "the others stopped"
+start 3
+wait_for 20 above 3 "$h" || fail "does not come back with space: $(height 3)"
+
 echo "# everything stops and goes on"
 h=$(height 0)
 for i in 4 0 1 2 3; do stop $i; done

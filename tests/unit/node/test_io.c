@@ -1,0 +1,190 @@
+/* The I/O thread: nothing leaves before what it waits for is on disk, in order. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "io.h"
+#include "support.h"
+
+#define SENDS 200
+
+struct seen {
+    struct poa_store *store;
+    uint32_t sent[SENDS];
+    uint32_t early; /* sends before their record could be read */
+    _Atomic uint32_t n;
+    _Atomic uint64_t durable, stored;
+    _Atomic int failed;
+    char why[256];
+};
+
+struct find {
+    uint64_t seq;
+    bool there;
+};
+
+static int look(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes)
+{
+    struct find *f = ctx;
+    (void)type;
+    (void)bytes;
+    f->there |= seq == f->seq;
+    return POA_OK;
+}
+
+static void on_send(void *ctx, const struct node_send *to, struct poa_slice bytes)
+{
+    struct seen *s = ctx;
+    uint32_t number = poa_le32(bytes.p);
+    struct find f = {.seq = number};
+    cr_assert_eq(to->type, 7);
+    cr_assert_eq(poa_store_each_record(s->store, look, &f), POA_OK);
+    s->early += !f.there;
+    s->sent[s->n] = number;
+    s->n++;
+}
+
+static void on_durable(void *ctx, uint64_t seq)
+{
+    ((struct seen *)ctx)->durable = seq;
+}
+
+static void on_stored(void *ctx, uint64_t height)
+{
+    ((struct seen *)ctx)->stored = height;
+}
+
+static void on_failed(void *ctx, int error, const char *why)
+{
+    struct seen *s = ctx;
+    snprintf(s->why, sizeof s->why, "%s", why);
+    s->failed = error;
+}
+
+static struct node_io *start(struct seen *s, size_t bytes_max)
+{
+    struct node_io *io = NULL;
+    struct node_io_config c = {.store = s->store,
+                               .bytes_max = bytes_max,
+                               .ctx = s,
+                               .send = on_send,
+                               .durable = on_durable,
+                               .stored = on_stored,
+                               .failed = on_failed};
+    cr_assert_eq(node_io_start(&c, &io), POA_OK);
+    return io;
+}
+
+static struct node_commit *commit_of(uint64_t height)
+{
+    struct node_commit *c = calloc(1, sizeof *c);
+    c->block.height = height;
+    c->block.header = poa_slice("header", 6);
+    c->block.body = poa_slice("body", 4);
+    c->bytes = sizeof *c;
+    return c;
+}
+
+Test(io, sends_follow_their_records_in_order)
+{
+    static struct seen s;
+    s.store = test_store_new();
+    struct node_io *io = start(&s, 4096); /* small: the producer has to wait at times */
+    struct node_send to = {.type = 7, .others = true};
+    for (uint32_t i = 1; i <= SENDS; i++) {
+        uint8_t le[64] = {0};
+        poa_put_le32(le, i);
+        cr_assert_eq(node_io_record(io, i, 2, poa_slice(le, sizeof le)), POA_OK);
+        cr_assert_eq(node_io_send(io, &to, poa_slice(le, 4)), POA_OK);
+        if (i % 50 == 0)
+            cr_assert_eq(node_io_commit(io, commit_of(i / 50)), POA_OK);
+    }
+    cr_assert_eq(node_io_sync(io), POA_OK);
+    cr_assert_eq(s.n, SENDS);
+    cr_assert_eq(s.early, 0);
+    for (uint32_t i = 0; i < SENDS; i++)
+        cr_assert_eq(s.sent[i], i + 1);
+    struct node_io_stats st;
+    node_io_stop(io);
+    cr_assert_eq(s.durable, SENDS);
+    cr_assert_eq(s.stored, SENDS / 50);
+    cr_assert_eq(s.failed, 0);
+    (void)st;
+    test_store_remove(s.store);
+}
+
+Test(io, one_fsync_for_what_waits_together)
+{
+    static struct seen s;
+    s.store = test_store_new();
+    struct node_io *io = start(&s, 1 << 20);
+    struct node_io_stats st;
+    uint8_t bytes[32] = {0};
+    for (uint32_t i = 1; i <= 2000; i++)
+        cr_assert_eq(node_io_record(io, i, 2, poa_slice(bytes, sizeof bytes)), POA_OK);
+    cr_assert_eq(node_io_sync(io), POA_OK);
+    node_io_stats(io, &st);
+    cr_assert_lt(st.rounds, 1000, "%u fsyncs", (unsigned)st.rounds);
+    cr_assert_eq(st.queued_bytes, 0);
+    node_io_stop(io);
+    test_store_remove(s.store);
+}
+
+static int count_state(void *ctx, const uint8_t key[32], struct poa_slice value)
+{
+    (void)key;
+    cr_assert_eq(value.n, 5);
+    ++*(int *)ctx;
+    return POA_OK;
+}
+
+Test(io, checkpoint_holds_entries_and_height)
+{
+    static struct seen s;
+    s.store = test_store_new();
+    struct node_io *io = start(&s, 1 << 20);
+    struct node_checkpoint c = {.at = {.height = 9, .root = {3}}, .entries = malloc(3 * 41)};
+    for (uint8_t i = 0; i < 3; i++) {
+        uint8_t *p = c.entries + c.n;
+        memset(p, 0, 41);
+        p[0] = i;
+        poa_put_le32(p + 32, 5);
+        c.n += 41;
+    }
+    cr_assert_eq(node_io_checkpoint(io, &c), POA_OK);
+    node_io_stop(io);
+    poa_store_close(s.store);
+    s.store = test_store_open();
+    struct poa_stored_checkpoint got;
+    int n = 0;
+    cr_assert_eq(poa_store_get_checkpoint(s.store, &got), POA_OK);
+    cr_assert(got.height == 9 && got.root[0] == 3);
+    cr_assert_eq(poa_store_each_state(s.store, count_state, &n), POA_OK);
+    cr_assert_eq(n, 3);
+    test_store_remove(s.store);
+}
+
+/* A block whose batch is not there cannot be stored: nothing is sent after it. */
+Test(io, a_failed_write_is_the_end)
+{
+    static struct seen s;
+    s.store = test_store_new();
+    struct node_io *io = start(&s, 1 << 20);
+    static const uint8_t digest[1][32] = {{5}};
+    struct node_commit *bad = commit_of(1);
+    bad->block.batch = digest;
+    bad->block.batches = 1;
+    uint8_t le[4];
+    struct node_send to = {.type = 7, .others = true};
+    poa_put_le32(le, 1);
+    cr_assert_eq(node_io_commit(io, bad), POA_OK);
+    cr_assert_eq(node_io_record(io, 1, 2, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_send(io, &to, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_sync(io), POA_E_STORE);
+    cr_assert_eq(node_io_send(io, &to, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_sync(io), POA_E_STORE);
+    node_io_stop(io);
+    cr_assert_eq(s.failed, POA_E_NOT_FOUND);
+    cr_assert_eq(s.n, 0);
+    cr_assert_eq(s.durable, 0);
+    test_store_remove(s.store);
+}
