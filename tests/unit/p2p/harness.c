@@ -116,6 +116,14 @@ int node_knows(struct node *a, const struct node *b, bool dial, unsigned flags)
     return index;
 }
 
+size_t node_total(struct node *n)
+{
+    pthread_mutex_lock(&n->lock);
+    size_t total = n->got_n;
+    pthread_mutex_unlock(&n->lock);
+    return total;
+}
+
 size_t node_count(struct node *n, uint16_t type)
 {
     size_t count = 0;

@@ -58,6 +58,7 @@ void node_stop(struct node *n); /* closes the mesh, keeps the rest */
 void node_close(struct node *n);
 /* A knows B, with its address when DIAL. */
 int node_knows(struct node *a, const struct node *b, bool dial, unsigned flags);
+size_t node_total(struct node *n);
 size_t node_count(struct node *n, uint16_t type);
 bool node_find(struct node *n, uint16_t type, struct got *out);
 struct got node_at(struct node *n, size_t i);

@@ -74,7 +74,7 @@ static bool sp_send(int fd, bool req, const void *bytes, size_t n)
 Test(hostile, garbage_on_both_ports)
 {
     struct pair x = pair_open(NULL);
-    size_t before = x.b->got_n;
+    size_t before = node_total(x.b);
     for (int round = 0; round < 60; round++) {
         bool req = round % 2 == 0;
         int fd = raw_connect(req ? poa_p2p_port(x.b->p) : poa_p2p_push_port(x.b->p));
@@ -95,7 +95,7 @@ Test(hostile, garbage_on_both_ports)
             cr_assert(raw_closed(fd), "round %d", round);
         close(fd);
     }
-    cr_assert_eq(x.b->got_n, before);
+    cr_assert_eq(node_total(x.b), before);
     cr_assert(totals(x.b).frames_refused + totals(x.b).handshakes_refused > 0);
     pair_works(&x);
     pair_close(&x);
@@ -170,7 +170,7 @@ Test(hostile, replay)
                      POA_OK);
         UNTIL(r.calls == 1 && node_count(b, 7) == (size_t)i + 1);
     }
-    size_t before = b->got_n, n[2];
+    size_t before = node_total(b), n[2];
     uint8_t *bytes[2] = {proxy_sent(req, 0, &n[0]), proxy_sent(push, 0, &n[1])};
     cr_assert(bytes[0] != NULL && bytes[1] != NULL);
     for (int round = 0; round < 2; round++) {
@@ -182,7 +182,7 @@ Test(hostile, replay)
             UNTIL(totals(b).frames_refused > refused);
             close(fd);
         }
-        cr_assert_eq(b->got_n, before, "a replayed message was delivered");
+        cr_assert_eq(node_total(b), before, "a replayed message was delivered");
         if (round == 0) { /* to a node that forgot the session */
             node_stop(b);
             node_reopen(b, NULL);
@@ -396,9 +396,9 @@ Test(hostile, listed_node_sends_garbage)
             poa_ed25519_public(seed, key);
             cr_assert_eq(poa_p2p_peer_set(x.b->p, key, NULL, NULL, POA_P2P_MESH, &index), POA_OK);
             cr_assert_eq(evil_shake(&e, x.b, NULL), 1);
-            size_t before = x.b->got_n;
+            size_t before = node_total(x.b);
             cr_assert(evil_send(&e, false, "\7\0\2\0\0\0ok", 8));
-            UNTIL(x.b->got_n == before + 1); /* so far it behaves */
+            UNTIL(node_total(x.b) == before + 1); /* so far it behaves */
             cr_assert(!node_stats(x.b, index).banned);
             cr_assert(evil_send(&e, req == 1, bad[i].plain, bad[i].n));
             if (req == 1 && i == 4) { /* a request of a reserved type is just refused */
@@ -412,7 +412,7 @@ Test(hostile, listed_node_sends_garbage)
                 cr_assert_neq(evil_shake(&again, x.b, NULL), 1, "banned");
                 evil_close(&again);
             }
-            cr_assert_eq(x.b->got_n, before + 1, "%s was delivered in part", bad[i].what);
+            cr_assert_eq(node_total(x.b), before + 1, "%s was delivered in part", bad[i].what);
             evil_close(&e);
             cr_assert_eq(poa_p2p_peer_remove(x.b->p, index), POA_OK);
         }

@@ -73,7 +73,7 @@ Test(p2p, four_nodes_broadcast_in_order)
         UNTIL(node_count(n[i], 4) == (N - 1) * EACH);
     for (int i = 0; i < N; i++) {
         uint32_t next[POA_P2P_PEERS_MAX] = {0};
-        for (size_t k = 0; k < n[i]->got_n; k++) {
+        for (size_t k = 0; k < node_total(n[i]); k++) {
             struct got g = node_at(n[i], k);
             uint32_t value;
             memcpy(&value, g.head, sizeof value);
@@ -587,7 +587,7 @@ Test(p2p, renewal)
     }
     UNTIL(node_count(b, 4) == sent);
     uint32_t next = 0;
-    for (size_t i = 0; i < b->got_n; i++) {
+    for (size_t i = 0; i < node_total(b); i++) {
         struct got g = node_at(b, i);
         uint32_t value;
         memcpy(&value, g.head, sizeof value);
