@@ -1,0 +1,127 @@
+#!/bin/bash
+# A device of our own on a running devnet: the plug is pulled again and again,
+# gateways die, impostors answer; no slot is sealed twice, no reading is lost.
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+device=$POA_BIN/poa-device
+devnet= agent=
+trap 'kill -KILL $agent $devnet 2>/dev/null || true' EXIT
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$dir"/*/log "$POA_TMP"/agent*.log >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
+public() { "$poa" keys show "$1" --json | jq -r .public; }
+
+"$poa" devnet --ledgers 4 --trusted 2 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
+    2>"$POA_TMP/net.err" &
+devnet=$!
+export POA_KEYS=$dir/keys
+wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 6 and all(.ready)'" ||
+    fail "not ready: $(cat "$POA_TMP/net.err")"
+# Its own process rests; ours takes its key, and a state file of its own.
+stopped=$(process device-02 pid)
+kill -STOP "$stopped"
+g0=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
+g1=$(public trusted-1)@127.0.0.1:$(process trusted-1 gateway)
+start() { # SECONDS GATEWAYS ARGUMENTS...: in place of this shell
+    local seconds=$1 gateways=$2
+    shift 2
+    exec "$device" --key "$POA_KEYS/device-02.json" --genesis "$dir/genesis.poa" --gateway "$gateways" \
+        --log-level debug --for "${seconds}s" "$@"
+}
+run() {
+    (start "$@")
+}
+
+echo "# the plug is pulled"
+rows=4000
+{
+    echo "timestamp,power,voltage"
+    awk -v n=$rows 'BEGIN { for (i = 0; i < n; i++)
+        printf "2020-01-01T%02d:%02d:%02d,%d,230.%d\n", i / 3600, i / 60 % 60, i % 60, i, i % 10 }'
+} >"$POA_TMP/meter.csv"
+csv=(--source "csv:$POA_TMP/meter.csv" --interval 0.002 --pack-every 0.2 --state "$POA_TMP/state")
+for i in $(seq 12); do
+    start 60 "$g0,$g1" "${csv[@]}" 2>>"$POA_TMP/agent.log" &
+    agent=$!
+    sleep "0.$((RANDOM % 7 + 2))"
+    kill -KILL $agent
+    wait $agent 2>/dev/null || true
+done
+run 60 "$g0,$g1" --source "csv:$POA_TMP/meter.csv" --interval 0 --pack-every 0.2 \
+    --state "$POA_TMP/state" --once --json >last.json 2>>"$POA_TMP/agent.log" ||
+    fail "the last run: $(tail -n 1 "$POA_TMP/agent.log")"
+jq -e '.packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
+    fail "packs are left: $(cat last.json)"
+sealed() { grep -o "sealed slot [0-9]*" "$POA_TMP/agent.log"; }
+[ "$(sealed | wc -l)" -ge 5 ] || fail "it sealed next to nothing: $(sealed | wc -l)"
+[ -z "$(sealed | sort | uniq -d)" ] || fail "sealed twice: $(sealed | sort | uniq -d)"
+
+echo "# a gateway dies"
+start 60 "$g0,$g1" --source none --state "$POA_TMP/state" 2>"$POA_TMP/agent2.log" &
+agent=$!
+connected() { [ "$(grep -c "connected; this device is active" "$POA_TMP/agent2.log")" -ge "$1" ]; }
+wait_for 20 connected 1 || fail "not connected"
+kill -KILL "$(process trusted-0 pid)"
+wait_for 20 connected 2 || fail "it did not go to the other gateway"
+before=$(grep -c "sealed slot" "$POA_TMP/agent2.log" || true)
+wait_for 30 sh -c "[ \$(grep -c 'sealed slot' $POA_TMP/agent2.log) -gt $((before + 2)) ]" ||
+    fail "it stopped sealing"
+! run 5 "$g1" --source none --state "$POA_TMP/state" 2>err || fail "one state file, two processes"
+grep -q "another poa-device uses" err || fail "no reason: $(cat err)"
+kill -TERM $agent
+wait $agent || fail "exit code $? after SIGTERM"
+[ -z "$(grep -ho "sealed slot [0-9]*" "$POA_TMP"/agent*.log | sort | uniq -d)" ] || fail "sealed twice"
+
+echo "# an impostor"
+wrong=$(public ledger-0)@${g1#*@}
+run 2 "$wrong" --source none --state "$POA_TMP/state" --json >impostor.json 2>err || fail "$(cat err)"
+jq -e '.sealed == 0' impostor.json >/dev/null || fail "sealed for an impostor"
+! grep -q "connected" err || fail "it talked to an impostor"
+
+echo "# who is who"
+ask() { run 20 "$g1" --state "$POA_TMP/asker" "$@"; }
+ask --check "$(public device-00)" --json >peer.json 2>err || fail "check: $(cat err)"
+jq -e '.status == "active" and .height > 0 and .maker > 0' peer.json >/dev/null || fail "$(cat peer.json)"
+code=0
+ask --check "$(public alice)" >unknown 2>err || code=$?
+[ $code -eq 3 ] || fail "an unknown device gave exit code $code"
+
+echo "# what is wrong is said in one line"
+says() { # WORDS ARGUMENTS...
+    local words=$1 code=0
+    shift
+    "$device" "$@" >out 2>err || code=$?
+    [ $code -eq 1 ] && [ "$(grep -vc ' INFO \| WARN ' err)" -eq 1 ] && grep -q "$words" err ||
+        fail "exit code $code and $(cat err) for $*"
+}
+key=$POA_KEYS/device-02.json
+says "key is missing" --gateway "$g1"
+says "gateway is missing" --key "$key"
+says "KEY@HOST:PORT" --key "$key" --gateway 127.0.0.1:1
+says "unknown option" --tea
+says "needs a value" --key
+says "cannot be" --key "$key" --gateway "$g1" --for never
+says "Ed25519" --key "$POA_KEYS/alice.json" --gateway "$g1" --state "$POA_TMP/x"
+says "another chain" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --chain "$(printf '%064d' 7)"
+says "another device" --key "$POA_KEYS/device-01.json" --gateway "$g1" --state "$POA_TMP/state"
+says "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --source csv:/etc/passwd
+"$device" --help | grep -q -- "--gateway" || fail "help"
+
+kill -CONT "$stopped"
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+wait $devnet || fail "the devnet: exit code $?: $(tail -n 1 "$POA_TMP/net.json")"
+tail -n 1 "$POA_TMP/net.json" | jq -e '.agreement and .supply_conserved and .anchors > 0' >/dev/null ||
+    fail "$(tail -n 1 "$POA_TMP/net.json")"
+echo ok
