@@ -129,7 +129,7 @@ $$(eval $$(call stamp_rules,$(O)/tests/$(2)/$(1)/.command,$$($(1)_$(2)_TEST_OBJ)
 $(O)/tests/$(2)/$(1)/%.o: tests/$(2)/$(1)/%.c $(O)/tests/.command $(O)/tests/$(2)/$(1)/.command
 	@mkdir -p $$(@D)
 	$$(call say,CC)
-	$$(Q)$$(CC) $$(CFLAGS_TEST) $$(foreach d,$$(call test_modules,$(1)),-iquote src/$$(d)) -iquote tests/runner -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC) $$(CFLAGS_TEST) $$(foreach d,$$(call test_modules,$(1)),-iquote src/$$(d)) -iquote tests/runner -iquote tests/shared -MMD -MP -c $$< -o $$@
 $(O)/tests/$(2)_$(1): $$($(1)_$(2)_TEST_OBJ) $$(RUNNER_OBJ) $$(call archives,$$(call test_modules,$(1))) $(O)/tests/.command $(O)/tests/$(2)/$(1)/.command
 	$$(call say,LINK)
 	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$($(1)_$(2)_TEST_OBJ) $$(RUNNER_OBJ) $$(call link,$$(call test_modules,$(1))) -lcriterion
@@ -248,7 +248,7 @@ cov: ## unit tests with line coverage per module
 # --- the house ---------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')
 
-DOC_PAGES := wire errors rpc cli
+DOC_PAGES := wire errors rpc cli config
 docs: $(O)/poa-doc ## write the reference pages anew from the program's tables
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p >docs/$$p.md || exit 1; done
 

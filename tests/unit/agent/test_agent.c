@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "../gateway/fake.h"
+#include "edge_node.h"
 #include "poa_agent.h"
 
 #define DEVICE_A 100

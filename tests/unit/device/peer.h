@@ -2,7 +2,7 @@
 #ifndef DEVICE_PEER_H
 #define DEVICE_PEER_H
 
-#include "world.h"
+#include "edge_world.h"
 
 #define EVENTS_MAX 64
 #define MAIL_MAX   32

@@ -1,5 +1,5 @@
 /* Packs, their tree, and SenML. */
-#include "world.h"
+#include "edge_world.h"
 
 static struct world w;
 

@@ -2,7 +2,7 @@
  * the other. */
 #include <stdatomic.h>
 
-#include "fake.h"
+#include "edge_node.h"
 
 static struct fake f;
 static struct client a, b;

@@ -1,7 +1,7 @@
 /* A small chain in memory for the tests of the device edge: committees that
  * sign, headers by slot, hand-overs. Deterministic. */
-#ifndef DEVICE_WORLD_H
-#define DEVICE_WORLD_H
+#ifndef EDGE_WORLD_H
+#define EDGE_WORLD_H
 
 #include <criterion/criterion.h>
 #include <string.h>

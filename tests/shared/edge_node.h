@@ -1,6 +1,6 @@
 /* A gateway on loopback over a node in memory, and devices that dial it. */
-#ifndef GATEWAY_FAKE_H
-#define GATEWAY_FAKE_H
+#ifndef EDGE_NODE_H
+#define EDGE_NODE_H
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../device/world.h"
+#include "edge_world.h"
 #include "poa_gateway.h"
 
 #define STATE_MAX   256
