@@ -83,10 +83,12 @@ void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64
  * keeps every cap. */
 
 enum { MAKER, REGION, PROVIDER, KINDS };
-/* A search that has not ended after so many steps starts again in another
- * order; after ORDERS of them the caps rise. */
-#define ORDERS 8u
-#define STEPS  8192u
+/* Steps of the search in the first order, enough to go through all of a small
+ * pool. Where it fails, the mistake is often among the first choices, which going
+ * back reaches last: then short searches in other orders find more. */
+#define FIRST_STEPS 8192u
+#define OTHER_STEPS 64u
+#define ORDERS      128u
 
 struct search {
     struct poa_candidate *pool;
@@ -154,14 +156,17 @@ static void untake(struct search *s, struct poa_candidate *c)
     count(s, c, -1, 1);
 }
 
-/* Order K compares the scores from their word K on. */
-static bool before(const struct poa_candidate *a, const struct poa_candidate *b, uint32_t k)
+/* In the first order the hash of seed and key, in each other one the hash of the
+ * score in the one before. */
+static void score(struct poa_candidate *c, const uint8_t seed32[32], uint32_t order)
 {
-    int d = memcmp(a->score + 4 * k, b->score + 4 * k, 32 - 4 * k);
-    return (d ? d : memcmp(a->score, b->score, 32)) < 0;
+    if (order)
+        poa_hash(POA_DOMAIN_DRAW, c->score, 32, c->score);
+    else
+        poa_hash2(POA_DOMAIN_DRAW, seed32, 32, c->member.key, 32, c->score);
 }
 
-static void sort(struct search *s, uint32_t k)
+static void sort(struct search *s)
 {
     struct poa_candidate *p = s->pool;
     uint32_t gap = 1;
@@ -173,7 +178,7 @@ static void sort(struct search *s, uint32_t k)
         for (uint32_t i = gap; i < s->n; i++) {
             uint16_t x = p[i].order;
             uint32_t j = i;
-            for (; j >= gap && before(&p[x], &p[p[j - gap].order], k); j -= gap)
+            for (; j >= gap && memcmp(p[x].score, p[p[j - gap].order].score, 32) < 0; j -= gap)
                 p[j].order = p[j - gap].order;
             p[j].order = x;
         }
@@ -198,14 +203,14 @@ static void start(struct search *s, const struct poa_committee_rule *rule, uint3
 
 /* Depth first: each candidate in order is taken, else passed over. */
 enum outcome { FILLED, IMPOSSIBLE, GAVE_UP };
-static enum outcome fill(struct search *s)
+static enum outcome fill(struct search *s, uint32_t steps)
 {
-    uint32_t at = 0, steps = 0;
+    uint32_t at = 0;
     if (!may_fill(s))
         return IMPOSSIBLE;
     while (s->seated < s->size) {
         struct poa_candidate *c = &s->pool[s->pool[at].order];
-        if (++steps > STEPS + s->n)
+        if (!steps--)
             return GAVE_UP;
         bool taken = take(s, c);
         if (taken && may_fill(s)) {
@@ -259,15 +264,15 @@ uint32_t poa_committee_draw(const struct poa_committee_rule *rule, const uint8_t
             pool[i].seat = (uint16_t)(i + 1);
         return excess(rule, &s);
     }
-    for (size_t i = 0; i < n; i++)
-        poa_hash2(POA_DOMAIN_DRAW, seed32, 32, pool[i].member.key, 32, pool[i].score);
     /* A chain must not end because its pool became uniform: caps that cannot be
      * kept rise by one, all of them. With SIZE more none is left. */
     for (uint32_t slack = 0;; slack++)
         for (uint32_t k = 0; k < ORDERS; k++) {
+            for (size_t i = 0; i < n; i++)
+                score(&pool[i], seed32, k);
             start(&s, rule, slack);
-            sort(&s, k);
-            enum outcome o = fill(&s);
+            sort(&s);
+            enum outcome o = fill(&s, s.n + (k ? OTHER_STEPS : FIRST_STEPS));
             if (o == FILLED)
                 return slack;
             if (o == IMPOSSIBLE)
