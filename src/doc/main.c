@@ -7,6 +7,7 @@
 
 #include "poa_base.h"
 #include "poa_cli.h"
+#include "poa_config.h"
 #include "poa_consensus.h"
 #include "poa_edge.h"
 #include "poa_rpc_json.h"
@@ -241,17 +242,62 @@ static int cli(void)
     return 0;
 }
 
+static void default_TEXT(const char *v, uint64_t min, uint64_t max, const char *unit)
+{
+    (void)min;
+    (void)max;
+    printf("%s | %s%s%s", unit, *v ? "`" : "", v, *v ? "`" : "");
+}
+
+static void default_U32(uint64_t v, uint64_t min, uint64_t max, const char *unit)
+{
+    printf("%s, %llu to %llu | %llu", unit, (unsigned long long)min, (unsigned long long)max,
+           (unsigned long long)v);
+}
+
+static void default_FLAG(bool v, uint64_t min, uint64_t max, const char *unit)
+{
+    (void)min;
+    (void)max;
+    (void)unit;
+    printf("yes or no | %s", v ? "yes" : "no");
+}
+
+static int config(void)
+{
+    printf(
+        "# Configuration of poad\n\n"
+        "Printed by `poa-doc config` from `src/node/poa_config.h`; `poad --print-config` prints\n"
+        "a commented file with what is in force.\n\n"
+        "The file (`poad --config FILE`) has lines `key = value`; `#` starts a comment line. Each\n"
+        "key may stand once. Each is an option of the command line too, with `-` for `_`\n"
+        "(`--data-dir DIR`), and options win. What does not fit is refused with file, line and\n"
+        "the range that would.\n\n"
+        "| key | value | default | meaning |\n|---|---|---|---|\n");
+#define ROW(type, name, unit, min, max, def, help)                                                 \
+    printf("| `%s` | ", #name);                                                                    \
+    default_##type(def, min, max, unit);                                                           \
+    printf(" | %s |\n", help);
+    POA_CONFIG_KEYS(ROW)
+#undef ROW
+    printf("| `peer` | KEY@HOST:PORT | | another node, one line each, at most %d; without an "
+           "address the peer dials us |\n",
+           POA_CONFIG_PEERS_MAX);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*print)(void);
-    } topics[] = {{"wire", wire}, {"errors", errors}, {"rpc", rpc}, {"cli", cli}};
+    } topics[] = {
+        {"wire", wire}, {"errors", errors}, {"rpc", rpc}, {"cli", cli}, {"config", config}};
     for (size_t i = 0; argc == 2 && i < sizeof topics / sizeof *topics; i++)
         if (!strcmp(argv[1], topics[i].name))
             return topics[i].print() || fflush(stdout) ? 1 : 0;
     bool help = argc == 2 && !strcmp(argv[1], "--help");
-    fprintf(help ? stdout : stderr, "usage: poa-doc wire|errors|rpc|cli\n"
+    fprintf(help ? stdout : stderr, "usage: poa-doc wire|errors|rpc|cli|config\n"
                                     "Prints a page of the reference from the program's tables.\n");
     return help ? 0 : 1;
 }

@@ -30,7 +30,7 @@
     X(TEXT, passphrase_file, "path", 0, 500, "", "passphrase of the key file, when it has one")    \
     X(TEXT, name, "text", 0, 64, "", "name of this node in its answers; empty: the key's label")   \
     X(TEXT, listen, "host:port", 0, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
-    X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, metrics, explorer; or off")     \
+    X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, health and metrics; or off")    \
     X(FLAG, rpc_behind_tls_proxy, "", 0, 1, false,                                                 \
       "a proxy in front does TLS: allows rpc beyond loopback")                                     \
     X(U32, rpc_connections, "connections", 1, 10000, 1024, "HTTP connections at the same time")    \
