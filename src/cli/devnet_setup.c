@@ -266,7 +266,7 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->time_ms = poa_clock_wall_ms(poa_clock_system());
     g->slot_ms = DEVNET_SLOT_MS;
     g->block_min_ms = 10;
-    g->heartbeat_ms = 200;
+    g->heartbeat_ms = 150;
     g->timeout_ms = 300;
     g->timeout_max_ms = 4000;
     g->drift_ms = 500;
