@@ -5,8 +5,8 @@
 
 #include "mesh.h"
 
-#define RESERVE          8
-#define STRANGER_WAITING 4 /* per stranger */
+#define STRANGER_WAITING 4     /* per stranger */
+#define SEND_MS          30000 /* for an answer to be taken; then the connection is closed */
 
 uint64_t mesh_slot_token(const struct slot *slot)
 {
@@ -46,31 +46,95 @@ nng_msg *mesh_answer_msg(struct session *s, uint64_t request, int error, uint16_
     return m;
 }
 
+void mesh_slot_wait(struct slot *slot, struct session *s, uint64_t request)
+{
+    struct poa_p2p *p = slot->p;
+    slot->state = SLOT_WAITING;
+    slot->serial++;
+    slot->session = mesh_session_hold(s);
+    slot->request = request;
+    slot->since_us = mesh_now_us();
+    p->totals.waiting++;
+    s->waiting++;
+    if (s->peer != NULL)
+        s->peer->waiting++;
+    else
+        p->strangers_waiting++;
+}
+
+/* With p->lock: the request is over; its session for the caller to drop, or NULL. */
+static struct session *release(struct slot *slot)
+{
+    struct poa_p2p *p = slot->p;
+    struct session *s = slot->session;
+    slot->state = SLOT_BUSY;
+    slot->session = NULL;
+    if (s == NULL)
+        return NULL;
+    p->totals.waiting--;
+    s->waiting--;
+    if (s->peer != NULL)
+        s->peer->waiting--;
+    else
+        p->strangers_waiting--;
+    return s;
+}
+
 static void receive(struct slot *slot)
 {
     nng_ctx_recv(slot->ctx, slot->recv_aio);
+}
+
+/* Ends what the slot did and receives again. */
+static void over(struct slot *slot)
+{
+    struct poa_p2p *p = slot->p;
+    pthread_mutex_lock(&p->lock);
+    struct session *s = release(slot);
+    pthread_mutex_unlock(&p->lock);
+    if (s != NULL)
+        mesh_session_drop(s);
+    if (!atomic_load(&p->closing))
+        receive(slot);
 }
 
 /* Sends M, or, when it is NULL, forgets the request. */
 static void reply(struct slot *slot, nng_msg *m)
 {
     if (m == NULL) {
-        receive(slot);
+        over(slot);
         return;
     }
     nng_aio_set_msg(slot->send_aio, m);
     nng_ctx_send(slot->ctx, slot->send_aio);
 }
 
+/* Whoever leaves immediate answers untaken would hold one context after another. */
+static void reply_at_once(struct slot *slot, nng_msg *m)
+{
+    if (m != NULL && !mesh_pipe_reply(slot->p, slot->pipe, false)) {
+        nng_msg_free(m);
+        m = NULL;
+        nng_pipe_close((nng_pipe){.id = slot->pipe});
+    }
+    slot->immediate = m != NULL;
+    reply(slot, m);
+}
+
 static void send_cb(void *arg)
 {
     struct slot *slot = arg;
-    if (nng_aio_result(slot->send_aio) != 0) {
+    int rv = nng_aio_result(slot->send_aio);
+    if (rv != 0) {
         nng_msg_free(nng_aio_get_msg(slot->send_aio));
         nng_aio_set_msg(slot->send_aio, NULL);
     }
-    if (!atomic_load(&slot->p->closing))
-        receive(slot);
+    if (slot->immediate)
+        (void)mesh_pipe_reply(slot->p, slot->pipe, true);
+    slot->immediate = false;
+    if (rv == NNG_ETIMEDOUT)
+        nng_pipe_close((nng_pipe){.id = slot->pipe});
+    over(slot);
 }
 
 static void recv_cb(void *arg)
@@ -90,30 +154,22 @@ static void recv_cb(void *arg)
     }
     nng_msg *m = nng_aio_get_msg(slot->recv_aio);
     nng_aio_set_msg(slot->recv_aio, NULL);
+    slot->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(m));
     bool waiting = false;
     nng_msg *answer = mesh_serve(slot, m, &waiting);
     /* A slot that waits belongs to whoever answers, who may have done so. */
     if (!waiting)
-        reply(slot, answer);
+        reply_at_once(slot, answer);
 }
 
 /* Takes SLOT from the owner: its session (held) or NULL when the token is over.
- * With p->lock. */
+ * The request is counted until its answer is sent. With p->lock. */
 static struct session *claim(struct slot *slot)
 {
-    struct poa_p2p *p = slot->p;
-    struct session *s = slot->session;
-    if (slot->state != SLOT_WAITING || atomic_load(&p->closing))
+    if (slot->state != SLOT_WAITING || atomic_load(&slot->p->closing))
         return NULL;
-    slot->state = SLOT_BUSY;
-    slot->session = NULL;
-    p->totals.waiting--;
-    s->waiting--;
-    if (s->peer != NULL)
-        s->peer->waiting--;
-    else
-        p->strangers_waiting--;
-    return s;
+    slot->state = SLOT_SENDING;
+    return mesh_session_hold(slot->session);
 }
 
 static int answer(struct poa_p2p *p, uint64_t token, int error, uint16_t type,
@@ -195,7 +251,7 @@ uint64_t mesh_slots_work(struct poa_p2p *p, uint64_t now_us)
 
 int mesh_slots_open(struct poa_p2p *p)
 {
-    size_t n = p->config.waiting_max + RESERVE;
+    size_t n = p->config.waiting_max + MESH_RESERVE;
     p->slot = calloc(n, sizeof *p->slot);
     if (p->slot == NULL)
         return POA_E_NO_MEMORY;
@@ -209,6 +265,7 @@ int mesh_slots_open(struct poa_p2p *p)
         if ((rv = nng_aio_alloc(&slot->recv_aio, recv_cb, slot)) != 0 ||
             (rv = nng_aio_alloc(&slot->send_aio, send_cb, slot)) != 0)
             return mesh_error_of(rv);
+        nng_aio_set_timeout(slot->send_aio, SEND_MS);
     }
     for (size_t i = 0; i < n; i++)
         receive(&p->slot[i]);

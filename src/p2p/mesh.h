@@ -95,14 +95,18 @@ int mesh_error_from_wire(uint16_t code);
 int mesh_urls(const char *address, const char *push, char url[MESH_URL_MAX],
               char push_url[MESH_URL_MAX]);
 
+/* REP contexts beside those for requests that wait for the owner: for handshakes,
+ * pings and refusals. */
+#define MESH_RESERVE 40
+
 /* --- rates ------------------------------------------------------------------- */
 
 struct bucket {
     uint64_t last_us;
     uint64_t tokens_u; /* millionths */
 };
-/* Takes one token of RATE per second, at most BURST saved; false: none left. */
-bool mesh_take(struct bucket *b, uint64_t now_us, uint32_t rate, uint32_t burst);
+/* Takes COST tokens of RATE per second, at most BURST saved; false: too few left. */
+bool mesh_take(struct bucket *b, uint64_t now_us, uint32_t rate, uint32_t burst, uint32_t cost);
 
 /* --- log --------------------------------------------------------------------- */
 
@@ -259,6 +263,8 @@ struct pipe {
     uint64_t session;
     uint64_t since_us; /* connected, or lost its session */
     unsigned strikes;
+    unsigned replies; /* immediate answers that it has not taken yet */
+    uint64_t replies_since_us;
     struct bucket hellos;
     struct pipe *next; /* in p->pipe_list, newest first */
 };
@@ -266,6 +272,7 @@ struct pipe {
 enum slot_state {
     SLOT_BUSY,    /* receiving, or an NNG thread is at it */
     SLOT_WAITING, /* for the owner's answer */
+    SLOT_SENDING, /* the owner's answer */
 };
 
 /* One REP context. */
@@ -276,8 +283,9 @@ struct slot {
     enum slot_state state;
     uint32_t serial; /* part of the token */
     uint32_t pipe;
-    struct session *session;
-    uint64_t request; /* counter of the frame */
+    bool immediate;          /* sending what the owner did not see: counted in the pipe */
+    struct session *session; /* WAITING, SENDING: who asked, counted in it */
+    uint64_t request;        /* counter of the frame */
     uint64_t since_us;
 };
 
@@ -313,6 +321,7 @@ struct poa_p2p {
      * counted apart for addresses of theirs ([1]) and for others ([0]). */
     unsigned unknown_n[2][2]; /* pipes not known yet: [pull][listed] */
     struct bucket hellos[2];
+    unsigned replies; /* immediate answers on their way */
     struct poa_p2p_totals totals;
     struct poa_log_limit limit[MESH_REASONS];
 };
@@ -366,6 +375,8 @@ bool mesh_url_ip(const char *url, uint8_t ip[16]);
 void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum mesh_reason reason,
                      int error);
 bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id);
+/* One more immediate answer to pipe ID, or one less; false: it takes none. */
+bool mesh_pipe_reply(struct poa_p2p *p, uint32_t id, bool done);
 uint64_t mesh_pipes_work(struct poa_p2p *p, uint64_t now_us);
 void mesh_pipes_clear(struct poa_p2p *p);
 
@@ -374,6 +385,7 @@ void mesh_pull_cb(void *p);
 /* What REP received; frees M. The answer to send at once, or NULL: when WAITING,
  * the slot waits for the owner, else there is none. */
 nng_msg *mesh_serve(struct slot *slot, nng_msg *m, bool *waiting);
+struct session *mesh_session_hold(struct session *s);
 void mesh_session_drop(struct session *s);
 void mesh_sessions_end(struct poa_p2p *p, struct peer *peer, const uint8_t *x25519);
 uint64_t mesh_sessions_work(struct poa_p2p *p, uint64_t now_us);
@@ -386,6 +398,8 @@ void mesh_slots_close(struct poa_p2p *p);
 uint64_t mesh_slots_work(struct poa_p2p *p, uint64_t now_us);
 /* With p->lock: may one more request of S wait? */
 bool mesh_slot_room(struct poa_p2p *p, const struct session *s);
+/* With p->lock: SLOT waits, for the owner's answer to a request of S. */
+void mesh_slot_wait(struct slot *slot, struct session *s, uint64_t request);
 /* A sealed answer to frame REQUEST of S, or NULL. */
 nng_msg *mesh_answer_msg(struct session *s, uint64_t request, int error, uint16_t type,
                          struct poa_slice bytes);

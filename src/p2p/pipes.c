@@ -7,15 +7,21 @@
 
 #include "mesh.h"
 
-#define PIPES_MAX       512
-#define UNKNOWN_MAX     32 /* without a session, per port and class; each may hold one message */
+#define PIPES_MAX       768
 #define UNKNOWN_US      5000000 /* time to show a session */
 #define STRIKES_MAX     8       /* soft faults: unknown session, replay, rate */
-#define HELLOS_PER_S    200     /* all together; each costs 4 scalar multiplications */
+#define REPLIES_MAX     32      /* immediate answers on their way to one connection */
+#define REPLIES_STUCK   4       /* the same, when it takes none */
+#define STUCK_US        1000000
+#define HELLOS_PER_S    200 /* all together; each costs 4 scalar multiplications */
 #define HELLOS_BURST    200
 #define PIPE_HELLOS     4 /* per second and connection */
 #define PIPE_HELLOS_MAX 8
 #define CLOSE_MAX       64
+
+/* Connections without a session that are kept, by [pull][listed]. Each may hold
+ * one message in memory, and those on PULL are large. */
+static const unsigned unknown_max[2][2] = {{32, 64}, {4, 32}};
 
 static int compare(const void *a, const void *b)
 {
@@ -28,6 +34,34 @@ struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id)
     struct pipe key = {.id = id};
     struct pipe **node = tfind(&key, &p->pipes, compare);
     return node == NULL ? NULL : *node;
+}
+
+bool mesh_pipe_reply(struct poa_p2p *p, uint32_t id, bool done)
+{
+    uint64_t now_us = mesh_now_us();
+    bool ok = done;
+    pthread_mutex_lock(&p->lock);
+    struct pipe *pipe = mesh_pipe_find(p, id);
+    if (done) {
+        p->replies--;
+        if (pipe != NULL && pipe->replies > 0)
+            pipe->replies--;
+    } else if (pipe != NULL) {
+        if (pipe->replies == 0)
+            pipe->replies_since_us = now_us;
+        bool stuck = now_us - pipe->replies_since_us > STUCK_US;
+        /* The last few contexts are for connections that take what they get. */
+        bool scarce = p->replies >= MESH_RESERVE - 8;
+        ok = pipe->replies < (stuck ? REPLIES_STUCK : scarce ? 1 : REPLIES_MAX);
+        if (ok) {
+            pipe->replies++;
+            p->replies++;
+        } else {
+            p->totals.pipes_closed++;
+        }
+    }
+    pthread_mutex_unlock(&p->lock);
+    return ok;
 }
 
 /* The address that PIPE comes from; IPv4 mapped into IPv6. */
@@ -58,7 +92,7 @@ static bool is_listed(const struct poa_p2p *p, const uint8_t from[16])
 static bool admit(struct poa_p2p *p, uint32_t id, bool pull, const uint8_t from[16])
 {
     bool listed = is_listed(p, from);
-    if (p->pipes_n >= PIPES_MAX || p->unknown_n[pull][listed] >= 2 * UNKNOWN_MAX)
+    if (p->pipes_n >= PIPES_MAX || p->unknown_n[pull][listed] >= 2 * unknown_max[pull][listed])
         return false;
     struct pipe *pipe = calloc(1, sizeof *pipe);
     if (pipe == NULL)
@@ -76,7 +110,7 @@ static bool admit(struct poa_p2p *p, uint32_t id, bool pull, const uint8_t from[
     p->pipe_list = pipe;
     p->pipes_n++;
     p->unknown_n[pull][listed]++;
-    if (p->unknown_n[pull][listed] > UNKNOWN_MAX)
+    if (p->unknown_n[pull][listed] > unknown_max[pull][listed])
         mesh_wake(p); /* which closes the oldest of them */
     return true;
 }
@@ -145,8 +179,8 @@ bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id)
     uint64_t now_us = mesh_now_us();
     pthread_mutex_lock(&p->lock);
     struct pipe *pipe = mesh_pipe_find(p, id);
-    bool ok = pipe != NULL && mesh_take(&pipe->hellos, now_us, PIPE_HELLOS, PIPE_HELLOS_MAX) &&
-              mesh_take(&p->hellos[pipe->listed], now_us, HELLOS_PER_S, HELLOS_BURST);
+    bool ok = pipe != NULL && mesh_take(&pipe->hellos, now_us, PIPE_HELLOS, PIPE_HELLOS_MAX, 1) &&
+              mesh_take(&p->hellos[pipe->listed], now_us, HELLOS_PER_S, HELLOS_BURST, 1);
     if (!ok)
         p->totals.handshakes_refused++;
     pthread_mutex_unlock(&p->lock);
@@ -196,12 +230,12 @@ uint64_t mesh_pipes_work(struct poa_p2p *p, uint64_t now_us)
     unsigned n = 0, seen[2][2] = {{0}};
     pthread_mutex_lock(&p->lock);
     /* The list is newest first: of each port and class, those after the first
-     * UNKNOWN_MAX without a session are too many. */
+     * unknown_max without a session are too many. */
     for (struct pipe *pipe = p->pipe_list; pipe != NULL; pipe = pipe->next) {
         if (pipe->known)
             continue;
         bool late = now_us > pipe->since_us && now_us - pipe->since_us >= UNKNOWN_US;
-        if (late || ++seen[pipe->pull][pipe->listed] > UNKNOWN_MAX) {
+        if (late || ++seen[pipe->pull][pipe->listed] > unknown_max[pipe->pull][pipe->listed]) {
             if (n < CLOSE_MAX)
                 victim[n++] = (nng_pipe){.id = pipe->id};
         } else if (pipe->since_us + UNKNOWN_US < next_us) {

@@ -11,6 +11,7 @@
 #define UNCONFIRMED_US   10000000
 #define IDLE_PEER_US     ((uint64_t)2 * 3600 * 1000000)
 #define IDLE_STRANGER_US 120000000
+#define STRANGER_BYTES   16384 /* of a request that cost as much as a request */
 #define GARBAGE_BAN_MS   60000
 
 /* --- sessions -------------------------------------------------------------- */
@@ -29,7 +30,7 @@ static struct session *find_session(struct poa_p2p *p, uint64_t id)
     return node == NULL ? NULL : *node;
 }
 
-static struct session *session_hold(struct session *s)
+struct session *mesh_session_hold(struct session *s)
 {
     atomic_fetch_add(&s->refs, 1);
     return s;
@@ -235,7 +236,7 @@ static int enter_session(struct poa_p2p *p, struct session *s)
         rc = POA_E_NO_MEMORY;
     if (rc == POA_OK) {
         s->next = p->session_list;
-        p->session_list = session_hold(s);
+        p->session_list = mesh_session_hold(s);
         if (s->peer != NULL)
             s->peer->sessions++;
         else
@@ -350,13 +351,14 @@ static struct session *session_of(struct poa_p2p *p, struct poa_slice frame, int
         s = NULL;
     if (s != NULL && s->peer == NULL) {
         uint32_t rate = p->config.stranger_requests_per_s;
-        if (!mesh_take(&s->bucket, now_us, rate, rate * 2)) {
+        uint32_t cost = 1 + (uint32_t)(frame.n / STRANGER_BYTES);
+        if (!mesh_take(&s->bucket, now_us, rate, rate * 2, cost)) {
             *error = POA_E_RATE;
             s = NULL;
         }
     }
     if (s != NULL)
-        session_hold(s);
+        mesh_session_hold(s);
     pthread_mutex_unlock(&p->lock);
     return s;
 }
@@ -370,6 +372,7 @@ static void account(struct poa_p2p *p, struct session *s, uint32_t pipe, bool pu
     if (!s->promoted)
         promote(p, s, now_us);
     if (*mine != pipe && !s->dropped) {
+        pipe_unknown(p, *mine, s->id, false); /* a session has one connection per port */
         *mine = pipe;
         mesh_pipe_known(p, pipe, s);
     }
@@ -444,20 +447,8 @@ static nng_msg *serve_frame(struct slot *slot, nng_pipe pipe, struct poa_slice f
         refuse = POA_E_FULL;
     if (!ping && s->peer != NULL)
         s->peer->stats.messages_in++;
-    if (!ping && refuse == POA_OK) {
-        slot->state = SLOT_WAITING;
-        slot->serial++;
-        slot->pipe = (uint32_t)nng_pipe_id(pipe);
-        slot->session = session_hold(s);
-        slot->request = counter;
-        slot->since_us = mesh_now_us();
-        p->totals.waiting++;
-        s->waiting++;
-        if (s->peer != NULL)
-            s->peer->waiting++;
-        else
-            p->strangers_waiting++;
-    }
+    if (!ping && refuse == POA_OK)
+        mesh_slot_wait(slot, s, counter);
     uint64_t token = mesh_slot_token(slot);
     pthread_mutex_unlock(&p->lock);
     nng_msg *answer = NULL;

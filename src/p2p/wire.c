@@ -77,19 +77,22 @@ int mesh_error_from_wire(uint16_t code)
     return poa_error_class(error) == POA_CLASS_NONE ? POA_E_INVALID : error;
 }
 
-bool mesh_take(struct bucket *b, uint64_t now_us, uint32_t rate, uint32_t burst)
+bool mesh_take(struct bucket *b, uint64_t now_us, uint32_t rate, uint32_t burst, uint32_t cost)
 {
-    uint64_t full = (uint64_t)burst * 1000000;
-    /* New buckets start full. */
-    uint64_t passed = b->last_us == 0 ? UINT32_MAX : now_us - b->last_us;
+    uint64_t full = (uint64_t)burst * 1000000, want = (uint64_t)cost * 1000000;
+    uint64_t passed = now_us > b->last_us ? now_us - b->last_us : 0;
+    if (b->last_us == 0) { /* new ones are full */
+        b->tokens_u = full;
+        passed = 0;
+    }
     if (passed > UINT32_MAX)
         passed = UINT32_MAX;
     b->tokens_u += passed * rate;
     if (b->tokens_u > full)
         b->tokens_u = full;
     b->last_us = now_us;
-    if (b->tokens_u < 1000000)
+    if (b->tokens_u < want)
         return false;
-    b->tokens_u -= 1000000;
+    b->tokens_u -= want;
     return true;
 }

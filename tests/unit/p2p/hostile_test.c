@@ -457,6 +457,41 @@ Test(hostile, counters)
     pair_close(&x);
 }
 
+/* A node that asks and takes no answer holds its share of contexts and no more. */
+Test(hostile, answers_not_taken)
+{
+    struct pair x = pair_open(NULL);
+    struct evil e;
+    int index;
+    uint8_t key[32];
+    static const uint8_t seed[32] = {66, 66};
+    static uint8_t plain[6 + 1000000], out[1 + POA_SESSION_OVERHEAD + sizeof plain];
+    uint32_t n = sizeof plain - 6;
+    poa_ed25519_public(seed, key);
+    cr_assert_eq(poa_p2p_peer_set(x.b->p, key, NULL, NULL, POA_P2P_MESH, &index), POA_OK);
+    cr_assert_eq(evil_shake(&e, x.b, NULL), 1);
+    plain[0] = 50;
+    memcpy(plain + 2, &n, 4);
+    bool open = true;
+    for (int i = 0; i < 60 && open; i++) { /* B echoes a megabyte for each */
+        struct poa_writer w = poa_writer_over(out + 1, sizeof out - 1);
+        out[0] = 2;
+        cr_assert_eq(poa_session_seal(&e.lane, poa_slice(plain, sizeof plain), &w), 0);
+        open = sp_send(e.req, true, out, 1 + w.n);
+        cr_assert(totals(x.b).waiting <= 32);
+    }
+    for (int i = 0; i < 300 && open; i++) { /* and pings until B has enough of it */
+        open = evil_send(&e, true, "\0\377\0\0\0\0", 6);
+        if (i % 10 == 0)
+            sleep_ms(50);
+    }
+    cr_assert(!open, "the connection was cut");
+    pair_works(&x);
+    UNTIL(totals(x.b).waiting == 0);
+    evil_close(&e);
+    pair_close(&x);
+}
+
 /* A good handshake with somebody else's name in it. */
 Test(hostile, borrowed_name)
 {
