@@ -1,10 +1,7 @@
-/* Bundles: consecutive finalized blocks with their batches, and the
- * certificate of the last one. They travel in follow answers, and the core
- * replays its own store in the same form. */
+#include "poa_node_bundle.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "node.h"
 
 /* A run of blocks without a certificate is never longer than what one
  * finalization commits. */

@@ -1,4 +1,4 @@
-#include "io.h"
+#include "poa_node_io.h"
 
 #include <pthread.h>
 #include <semaphore.h>

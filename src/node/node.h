@@ -16,24 +16,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "io.h"
 #include "poa_config.h"
 #include "poa_consensus.h"
 #include "poa_gateway.h"
 #include "poa_keystore.h"
 #include "poa_log.h"
 #include "poa_node.h"
+#include "poa_node_bundle.h"
+#include "poa_node_io.h"
+#include "poa_node_queue.h"
+#include "poa_node_tracker.h"
+#include "poa_node_workers.h"
 #include "poa_p2p.h"
 #include "poa_rpc.h"
-#include "queue.h"
-#include "tracker.h"
-#include "workers.h"
 
 #define NODE "node"
 
-/* Bytes of one follow answer that we ask for, and that we give at most. */
-#define NODE_BUNDLE_BYTES   ((size_t)3 << 20)
-#define NODE_BUNDLE_BLOCKS  1024
 #define NODE_FOLLOW_WAIT_MS 5000 /* a server holds a follow request so long */
 #define NODE_REQUEST_MS     10000
 /* Threads of this module need little; the core's own frames are the largest. */
@@ -168,32 +166,6 @@ void node_risk_epoch(struct poa_node *n);
 
 int node_restore_ledger(struct poa_node *n, struct poa_why *why);
 int node_restore_core(struct poa_node *n, struct poa_why *why);
-
-/* --- bundle.c: consecutive blocks as one record -------------------------------------------- */
-
-/* Blocks after AFTER from the store, up to about MAX_BYTES, ending with a
- * certified one; *BYTES is malloc'ed, an encoded poa_blocks. NOT_FOUND. */
-int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint8_t **bytes,
-                     size_t *n, uint64_t *last);
-
-struct node_bundle {
-    struct node_event event;
-    struct poa_node *node;
-    uint8_t *bytes; /* owned */
-    size_t bytes_n;
-    struct poa_checked_batch *batch;
-    uint32_t batches;
-    uint64_t first, last;
-    struct node_check *check;
-    void (*done)(struct node_bundle *b, int code); /* after the last step; frees B */
-    void *ctx;
-};
-/* Takes BYTES over, also on error. The transactions wait in CHECK to be parsed. */
-int node_bundle_open(struct poa_node *node, uint8_t *bytes, size_t n, struct node_bundle **out);
-/* After the check: verdicts go to the batches. */
-void node_bundle_parsed(struct node_bundle *b);
-void node_bundle_free(struct node_bundle *b);
-struct poa_event node_bundle_event(const struct node_bundle *b);
 
 /* --- submit.c --------------------------------------------------------------------------------- */
 

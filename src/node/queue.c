@@ -1,4 +1,4 @@
-#include "queue.h"
+#include "poa_node_queue.h"
 
 #include <errno.h>
 #include <string.h>

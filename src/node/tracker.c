@@ -1,4 +1,4 @@
-#include "tracker.h"
+#include "poa_node_tracker.h"
 
 #include <pthread.h>
 #include <stdlib.h>

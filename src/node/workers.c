@@ -1,4 +1,4 @@
-#include "workers.h"
+#include "poa_node_workers.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Bundles: what is read from the store opens as the same blocks and batches. */
-#include "node.h"
+#include "poa_node_bundle.h"
 #include "support.h"
 
 static struct poa_store_batch *group;

@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "io.h"
+#include "poa_node_io.h"
 #include "support.h"
 
 #define SENDS 200

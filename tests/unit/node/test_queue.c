@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "poa_clock.h"
-#include "queue.h"
+#include "poa_node_queue.h"
 
 static const struct node_queue_limit limits[NODE_CLASSES] = {
     [NODE_CLASS_VOTE] = {2, 1000},

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tracker.h"
+#include "poa_node_tracker.h"
 
 static void id_of(uint32_t i, uint8_t id[32])
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "workers.h"
+#include "poa_node_workers.h"
 
 static const uint8_t chain[32] = {7};
 static sem_t finished;
