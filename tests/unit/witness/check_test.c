@@ -133,6 +133,30 @@ Test(check, cert_is_refused)
     cr_assert_eq(poa_cert_check(SUITE, chain_a, &m.c, &x), POA_E_SIGNATURE);
 }
 
+/* A quorum of good signatures, each over the same fields but for another use, or
+ * by the right members over another vote. */
+Test(check, cert_of_another_domain_epoch_or_kind_is_refused)
+{
+    struct poa_cert c = cert_make(&m, POA_VOTE_FINALIZE, 3, hash_a, 7, sigs);
+    uint8_t bytes[77], digest[3][32];
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    poa_write(&w, chain_a, 32);
+    poa_write_u8(&w, c.kind);
+    poa_write_u32(&w, c.epoch);
+    poa_write_u64(&w, c.view);
+    poa_write(&w, c.hash, 32);
+    poa_hash(POA_DOMAIN_SEAL, bytes, w.n, digest[0]);
+    poa_vote_digest(chain_a, c.kind, c.epoch + 1, c.view, c.hash, digest[1]);
+    poa_vote_digest(chain_a, POA_VOTE_NOTARIZE, c.epoch, c.view, c.hash, digest[2]);
+    for (unsigned k = 0; k < 3; k++) {
+        for (unsigned i = 0; i < 3; i++)
+            SUITE->sign(m.seed[i], m.key[i], digest[k], 32, sigs + 64 * i);
+        cr_assert_eq(poa_cert_check(SUITE, chain_a, &m.c, &c), POA_E_SIGNATURE, "digest %u", k);
+    }
+    c = cert_make(&m, POA_VOTE_FINALIZE, 3, hash_a, 7, sigs);
+    cr_assert_eq(poa_cert_check(SUITE, chain_a, &m.c, &c), POA_OK);
+}
+
 Test(check, one_signature_counts_once)
 {
     struct poa_cert c = cert_make(&m, POA_VOTE_FINALIZE, 3, hash_a, 7, sigs);
