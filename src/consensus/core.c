@@ -129,6 +129,8 @@ static void defaults(struct poa_core_limits *l)
         l->batch_flush_bytes = POA_BATCH_BYTES_MAX - 256;
     if (!l->batch_flush_us)
         l->batch_flush_us = 2000;
+    if (!l->log_records)
+        l->log_records = 1024;
     if (!l->arena_bytes)
         l->arena_bytes = (size_t)64 << 20;
 }

@@ -570,8 +570,10 @@ int core_on_get_certs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     if (!core_serve_allowed(c, peer, 64))
         return POA_E_RATE;
     uint64_t from = get.from > c->tip_view ? get.from : c->tip_view;
-    uint64_t to = get.to < from + 63 ? get.to : from + 63;
-    for (uint64_t v = from; v <= to; v++) {
+    /* Counted from FROM: the end of the range may be the last number there is. */
+    uint64_t more = get.to < from ? 0 : get.to - from < 64 ? get.to - from + 1 : 64;
+    uint64_t to = from + more - 1;
+    for (uint64_t v = from; v - from < more; v++) {
         struct slot *s = core_slot_get(c, v);
         for (int k = 0; s && k < 3; k++)
             if (s->cert[k].have)
@@ -765,7 +767,7 @@ void core_final_advance(struct poa_core *c)
     low = core_batches_oldest_seq(c, low);
     if (low >= c->forgotten + 1024)
         low = core_batches_checking_seq(c, low);
-    if (low < c->forgotten + 1024)
+    if (low < c->forgotten + c->limits.log_records)
         return;
     if (c->has_key && !c->abstain && c->epoch_seq < low)
         core_epoch_log(c);

@@ -104,6 +104,8 @@ static void forge(struct poa_sim *s, struct node *n, uint32_t to, struct message
     case 0: /* somebody else's vote */
         if (m->type == POA_MSG_VOTE && !poa_vote_decode(poa_slice(m->bytes, m->n), &v)) {
             v.voter = (uint16_t)(v.voter ? 0 : 1);
+            if (v.kind != POA_VOTE_NULLIFY && below(&s->random, 2))
+                v.hash[0] ^= 1;
             send_vote(s, n, to, &v);
         }
         break;

@@ -4,6 +4,7 @@
  *   2  one notarized header per view       7  a vote leaves after its record
  *   3  no view both final and nullified    9  heights are committed in order
  *   4  what is final was notarized        15  supply is conserved
+ *   5  a block stands on a certified parent, with every view between nullified
  *   8  a restarted node never contradicts what it said
  *  16  equal blocks give equal roots (seeds and committees are in the state)
  */
@@ -83,6 +84,15 @@ void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes)
         violation(s, n, "[%d] two headers %s in view %u.%llu", c.kind == POA_VOTE_NOTARIZE ? 2 : 1,
                   c.kind == POA_VOTE_NOTARIZE ? "notarized" : "final", c.epoch,
                   (unsigned long long)c.view);
+    /* Whoever helped to notarize it had the nullifications of the gap. */
+    const struct pair *at = pair_at(&s->proposed, poa_le64(c.hash));
+    for (uint64_t v = at->used ? poa_le64(at->hash + 8) + 1 : c.view;
+         c.kind == POA_VOTE_NOTARIZE && v < c.view; v++)
+        if (!pair_at(&s->cleared, view_key(c.epoch, v))->used)
+            violation(s, n,
+                      "[5] view %u.%llu is notarized on a parent before view %llu, which was "
+                      "not nullified",
+                      c.epoch, (unsigned long long)c.view, (unsigned long long)v);
     const struct pair *final = pair_at(&s->finalized, key);
     if (final->used && pair_at(&s->cleared, key)->used)
         violation(s, n, "[3] view %u.%llu is both final and nullified", c.epoch,

@@ -263,6 +263,7 @@ static int core_make(struct poa_sim *s, struct node *n)
                    .pending_batch_bytes = 8u << 20,
                    .pending_mining = 512,
                    .mempool = {.txs = 4096, .per_account = 64, .bytes = 2u << 20},
+                   .log_records = 24,
                    .arena_bytes = 16u << 20},
         .mutant = n->kind == HONEST    ? s->config.mutant
                   : n->kind == BYZ_GAP ? POA_MUTANT_STALE_PARENT

@@ -204,6 +204,7 @@ static void effect_send(struct poa_sim *s, struct node *n, const struct poa_effe
         if (!at->used) {
             at->used = true;
             poa_put_le64(at->hash, s->now);
+            poa_put_le64(at->hash + 8, h.parent_view);
             if (s->last_proposal_us && h.view > 4) {
                 s->period_sum += (double)(s->now - s->last_proposal_us);
                 s->period_n++;
