@@ -234,6 +234,31 @@ Test(state, every_bit_of_a_proof_counts)
                  POA_OK); /* the empty tree */
 }
 
+/* A root that no honest tree has: a bit asked twice, or out of order. */
+Test(state, proof_steps_ascend)
+{
+    static const uint8_t bits[][2] = {{3, 5}, {5, 3}, {5, 5}};
+    static const uint8_t table = POA_STATE_ACCOUNT;
+    uint8_t skey[32], claim[] = {1, 'x'}, other[32] = {4};
+    poa_hash2(POA_DOMAIN_STATE_KEY, &table, 1, c.address[1], 32, skey);
+    for (int k = 0; k < 3; k++) {
+        uint8_t proof[2 + 2 * 33] = {2, 0}, hash[32];
+        poa_hash2(POA_DOMAIN_STATE_LEAF, skey, 32, claim, sizeof claim, hash);
+        for (int i = 1; i >= 0; i--) {
+            uint8_t bit = bits[k][i], in[65] = {bit};
+            int side = skey[bit / 8] >> (7 - bit % 8) & 1;
+            proof[2 + 33 * i] = bit;
+            memcpy(proof + 2 + 33 * i + 1, other, 32);
+            memcpy(in + 1 + 32 * side, hash, 32);
+            memcpy(in + 1 + 32 * !side, other, 32);
+            poa_hash(POA_DOMAIN_STATE_NODE, in, sizeof in, hash);
+        }
+        cr_assert_eq(poa_proof_check(hash, POA_STATE_ACCOUNT, c.address[1], 32, poa_slice("x", 1),
+                                     poa_slice(proof, sizeof proof)),
+                     k ? POA_E_PROOF : POA_OK);
+    }
+}
+
 /* --- checkpoints ------------------------------------------------------------------------- */
 
 struct disk { /* a store: entries by key, the last put counts */
