@@ -857,7 +857,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case 3: {
             uint16_t type = fuzz_u8(&in);
             uint16_t from = op & 16 ? POA_PEER_OTHER : fuzz_u8(&in) % w.members;
-            inject(from, op >> 5 & 1 ? 0 : fuzz_u8(&in) % w.cores, type, fuzz_chunk(&in));
+            unsigned to = op >> 5 & 1 ? 0 : fuzz_u8(&in) % w.cores;
+            inject(from, to, type, fuzz_chunk(&in));
             break;
         }
         case 4:
@@ -951,4 +952,12 @@ void fuzz_seeds(void)
         snprintf(name, sizeof name, "zeros-%s", types[i].name);
         fuzz_seed(name, ops, 8 + 120);
     }
+    /* Views up to the last number there is. */
+    uint8_t certs[40];
+    struct poa_writer o = poa_writer_over(certs, sizeof certs);
+    poa_write(&o, (const uint8_t[]){0, 3, POA_MSG_GET_CERTS, BYZANTINE, 0, 20, 0}, 7);
+    poa_write_u32(&o, 0);
+    poa_write_u64(&o, UINT64_MAX - 63);
+    poa_write_u64(&o, UINT64_MAX);
+    fuzz_seed("get-certs-to-the-end", certs, o.n);
 }

@@ -71,8 +71,9 @@ static void senml(struct fuzz_in *in)
         before = w.n;
         int e;
         if (kind & 1) {
-            e = poa_senml_add(&s, name, unit[0] ? unit : NULL, base + fuzz_u32(in),
-                              (int64_t)fuzz_u64(in), fuzz_u8(in) % 24);
+            uint64_t at = base + fuzz_u32(in);
+            int64_t value = (int64_t)fuzz_u64(in);
+            e = poa_senml_add(&s, name, unit[0] ? unit : NULL, at, value, fuzz_u8(in) % 24);
         } else {
             text = fuzz_slice(in, fuzz_u8(in) % sizeof number);
             e = poa_senml_add_text(&s, name, unit[0] ? unit : NULL, base + fuzz_u32(in),

@@ -119,7 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     case CHANGED: {
         uint8_t tx[512], id[32];
-        size_t n = fuzz_transfer(chain(), 1, fuzz_u8(&in), 1u + fuzz_u8(&in), tx, sizeof tx, id);
+        uint8_t nonce = fuzz_u8(&in), amount = fuzz_u8(&in);
+        size_t n = fuzz_transfer(chain(), 1, nonce, 1u + amount, tx, sizeof tx, id);
         uint16_t at = fuzz_u16(&in);
         uint8_t change = fuzz_u8(&in), cut = fuzz_u8(&in);
         tx[at % n] ^= change;

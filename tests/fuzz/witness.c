@@ -78,7 +78,8 @@ static void check_evidence(struct poa_slice bytes)
 
 static void check_lottery(struct fuzz_in *in)
 {
-    struct poa_lottery l = {fuzz_u32(in), fuzz_u32(in), fuzz_u32(in)};
+    uint32_t eligible = fuzz_u32(in), seats = fuzz_u32(in), slots = fuzz_u32(in);
+    struct poa_lottery l = {.eligible = eligible, .seats_per_slot = seats, .window_slots = slots};
     struct poa_seat seat[POA_DRAWS_MAX];
     uint8_t beta[64], seed[32];
     uint32_t index;
