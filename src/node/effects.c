@@ -6,6 +6,8 @@
 
 /* Housekeeping: checkpoints by time, pruning, forgiving of faults. */
 #define HOUSE_US 1000000u
+/* Peers are asked for their height, for people who look. */
+#define HEIGHTS_US 5000000u
 
 static unsigned priority_of(uint16_t type)
 {
@@ -320,8 +322,34 @@ void node_publish(struct poa_node *n)
 
 /* --- peers ---------------------------------------------------------------------------------- */
 
+static bool is_witness(struct poa_node *n, const uint8_t key[32])
+{
+    struct poa_slice value;
+    return poa_ledger_get(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &value) == POA_OK;
+}
+
+unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32])
+{
+    return is_witness(n, n->key) && is_witness(n, key32) ? POA_P2P_MESH : 0;
+}
+
+/* Governance may have admitted somebody since the last epoch. */
+static void renew_flags(struct poa_node *n)
+{
+    for (int i = 0; n->p2p && i < POA_P2P_PEERS_MAX; i++) {
+        int at = -1;
+        struct node_peer *p = &n->peer[i];
+        unsigned flags = p->known ? node_peer_flags(n, p->key) : 0;
+        if (!p->known || flags == p->flags)
+            continue;
+        if (!poa_p2p_peer_set(n->p2p, p->key, p->address[0] ? p->address : NULL, NULL, flags, &at))
+            p->flags = flags;
+    }
+}
+
 void node_map_peers(struct poa_node *n)
 {
+    renew_flags(n);
     const struct poa_committee *c = poa_core_committee(n->core);
     struct poa_list_iter it = poa_list_begin(&c->members);
     struct poa_member m;
@@ -355,6 +383,10 @@ static void house(struct poa_node *n, uint64_t now_us)
     if (s.height >= n->checkpoint_height + n->config.checkpoint_blocks ||
         now_us - n->checkpoint_us >= n->config.checkpoint_s * UINT64_C(1000000))
         node_checkpoint(n);
+    if (now_us >= n->heights_us) {
+        n->heights_us = now_us + HEIGHTS_US;
+        node_ask_heights(n);
+    }
     pthread_mutex_lock(&n->peers_mutex);
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
         n->peer[i].faults -= (n->peer[i].faults + 59) / 60;

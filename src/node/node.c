@@ -147,12 +147,6 @@ static int open_store(struct poa_node *n, struct poa_why *why)
     return poa_store_open(&c, &n->store, why);
 }
 
-static bool is_witness(struct poa_node *n, const uint8_t key[32])
-{
-    struct poa_slice value;
-    return poa_ledger_get(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &value) == POA_OK;
-}
-
 static int open_mesh(struct poa_node *n, struct poa_why *why)
 {
     const struct poa_config *k = &n->config;
@@ -169,13 +163,12 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
         return poa_because(why, rc, "listen: %s or the port after it is in use", k->listen);
     if (rc)
         return poa_because(why, rc, "listen: cannot use %s: %s", k->listen, poa_error_text(rc));
-    bool self = is_witness(n, n->key);
     for (uint32_t i = 0; i < k->peers; i++) {
         const struct poa_config_peer *p = &k->peer[i];
         int at = -1;
         if (memcmp(p->key, n->key, 32) == 0)
             continue;
-        unsigned flags = self && is_witness(n, p->key) ? POA_P2P_MESH : 0;
+        unsigned flags = node_peer_flags(n, p->key);
         /* The callbacks know a peer from here on. */
         pthread_mutex_lock(&n->peers_mutex);
         rc = poa_p2p_peer_set(n->p2p, p->key, p->address[0] ? p->address : NULL, NULL, flags, &at);
@@ -183,6 +176,7 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
             memcpy(n->peer[at].key, p->key, 32);
             memcpy(n->peer[at].address, p->address, sizeof n->peer[at].address);
             n->peer[at].known = true;
+            n->peer[at].flags = flags;
         }
         pthread_mutex_unlock(&n->peers_mutex);
         if (rc)

@@ -53,6 +53,7 @@ struct node_peer {
     uint8_t key[32];
     char address[128];
     bool known, up;
+    unsigned flags;  /* enum poa_p2p_flag, as p2p has them */
     bool member;     /* in the committee of the current epoch */
     uint64_t height; /* last heard of */
     uint32_t faults; /* of its, this minute */
@@ -110,7 +111,7 @@ struct poa_node {
     bool replaying;          /* blocks that the store has are stepped through again */
     uint64_t replay_stored;  /* highest of them */
     uint64_t checkpoint_height, checkpoint_us;
-    uint64_t house_us;
+    uint64_t house_us, heights_us;
     uint64_t sealed_slot;
     uint64_t steps;
 
@@ -151,8 +152,13 @@ void node_checkpoint(struct poa_node *n);
 void *node_core_thread(void *node);
 /* I/O thread: what waited may leave. */
 void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes);
-/* Which mesh peers the committee's members are. */
+/* Which mesh peers the committee's members are, and who may push. */
 void node_map_peers(struct poa_node *n);
+/* What p2p is told of a peer: witnesses push to one another. Core thread, or
+ * before it runs. */
+unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);
+/* Asks every connected peer for its height. */
+void node_ask_heights(struct poa_node *n);
 
 /* --- risk.c -------------------------------------------------------------------------------- */
 

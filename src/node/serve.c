@@ -186,6 +186,39 @@ static void on_status(struct poa_node *n, const struct poa_p2p_message *m)
     answer(n, m->token, POA_MSG_ANS_STATUS, &poa_peer_status_record, &r, 128);
 }
 
+struct height_asker {
+    struct poa_node *node;
+    int peer;
+};
+
+static void height_came(void *ctx, int error, uint16_t type, struct poa_slice bytes)
+{
+    struct height_asker *a = ctx;
+    struct poa_peer_status r;
+    if (!error && type == POA_MSG_ANS_STATUS && !poa_peer_status_decode(bytes, &r)) {
+        pthread_mutex_lock(&a->node->peers_mutex);
+        a->node->peer[a->peer].height = r.height;
+        pthread_mutex_unlock(&a->node->peers_mutex);
+    }
+    free(a);
+}
+
+void node_ask_heights(struct poa_node *n)
+{
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
+        pthread_mutex_lock(&n->peers_mutex);
+        bool up = n->peer[i].known && n->peer[i].up;
+        pthread_mutex_unlock(&n->peers_mutex);
+        struct height_asker *a = up ? malloc(sizeof *a) : NULL;
+        if (!a)
+            continue;
+        *a = (struct height_asker){n, i};
+        if (poa_p2p_request(n->p2p, i, POA_MSG_REQ_STATUS, poa_slice(NULL, 0), NODE_REQUEST_MS,
+                            height_came, a))
+            free(a);
+    }
+}
+
 /* --- follow requests --------------------------------------------------------------------- */
 
 struct asker {
