@@ -13,8 +13,9 @@ status=0
 allow=$(sed -n 's/^\([^!# ][^ ]*\).*/\1/p' "$list" | paste -sd '|')
 deny=$(sed -n 's/^!\([^ ]*\).*/\1/p' "$list" | paste -sd '|')
 
-# In the order FILE[:MEMBER], symbol.
-needed=$(nm --undefined-only --print-file-name "$@") || exit 2
+# In the order FILE[:MEMBER], symbol. With several archives nm also names each
+# on a line of its own.
+needed=$(nm --undefined-only --print-file-name "$@" | awk 'NF > 1'; exit "${PIPESTATUS[0]}") || exit 2
 defined=$(nm --defined-only --extern-only --no-sort "$@" | awk 'NF == 3 { print $3 }' | sort -u) || exit 2
 [ -n "$defined" ] || { echo "tools/check-symbols.sh: no symbols in: $*" >&2; exit 2; }
 
