@@ -375,6 +375,7 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
 }
 
 static void routed_batched(struct poa_core *c, const struct batch *b);
+static void reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs);
 
 int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in)
 {
@@ -396,8 +397,11 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
         return POA_E_BATCH_INVALID;
     }
     const uint8_t *author_pk;
-    if (!author_key(c, b->epoch, b->author, &author_pk)) {
-        batch_drop(c, b); /* the epoch changed meanwhile */
+    if (!author_key(c, b->epoch, b->author, &author_pk) || (c->self < 0 && !c->restoring)) {
+        /* The epoch changed while the worker looked at it. */
+        if (b->own)
+            reroute(c, in->tx, in->txs);
+        batch_drop(c, b);
         struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
         e->token = in->token;
         return POA_E_EPOCH;
@@ -1021,16 +1025,23 @@ static void flush(struct poa_core *c)
     c->flush_us = c->now.us;
 }
 
+/* The transactions of B, which will not be listed, look for a home again. */
+static void reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs)
+{
+    struct routed *r;
+    for (uint32_t i = 0; i < txs; i++)
+        if (route_add(c, &tx[i], true, &r) == POA_OK)
+            r->sent_us = 0; /* due at once */
+}
+
 /* An own batch ran out of time unlisted: its transactions get a new one. */
 static void batch_renew(struct poa_core *c, const struct batch *b)
 {
     size_t cap = b->bytes.n;
-    uint8_t *buffer = core_out_take(c, cap);
+    uint8_t *buffer = voter(c) ? core_out_take(c, cap) : NULL;
     struct poa_writer w = poa_writer_over(buffer, cap);
     uint32_t n = 0;
-    if (!buffer || !voter(c))
-        return;
-    for (uint32_t i = 0; i < b->txs; i++) {
+    for (uint32_t i = 0; buffer && i < b->txs; i++) {
         struct poa_st_account a;
         if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[i].tx.sender, 32,
                             &a))
@@ -1041,8 +1052,8 @@ static void batch_renew(struct poa_core *c, const struct batch *b)
         n++;
     }
     struct poa_list txs = {.bytes = poa_written(&w), .count = n};
-    if (n)
-        (void)batch_make(c, &txs);
+    if (!buffer || (n && !batch_make(c, &txs)))
+        reroute(c, b->tx, b->txs);
 }
 
 static void batch_ask(struct poa_core *c, struct batch *b)
@@ -1135,7 +1146,7 @@ uint64_t core_batches_deadline(const struct poa_core *c)
 }
 
 /* We are no home any more: what we accepted goes to those who are. */
-static void homeless(struct poa_core *c)
+void core_homeless(struct poa_core *c)
 {
     struct routed *r;
     struct poa_tx_view v;
@@ -1144,8 +1155,8 @@ static void homeless(struct poa_core *c)
         struct batch *b = &c->batch[i];
         if (!b->used || b->state != BATCH_VALID)
             continue;
-        for (uint32_t k = 0; b->own && k < b->txs; k++)
-            (void)route_add(c, &b->tx[k], true, &r);
+        if (b->own)
+            reroute(c, b->tx, b->txs);
         batch_drop(c, b);
     }
     size_t cap = c->limits.batch_flush_bytes;
@@ -1192,7 +1203,7 @@ void core_batches_epoch(struct poa_core *c)
         c->home_skip[a] = false;
     }
     if (c->self < 0)
-        homeless(c);
+        core_homeless(c);
     /* Homes are others now, and indices mean other members. */
     for (struct routed *r = c->routed_head; r; r = r->newer) {
         c->parked_n -= r->parked;

@@ -353,6 +353,8 @@ static void restored(struct poa_core *c)
     if (c->now.wall_ms * 1000 > c->batch_number && c->abstain)
         c->batch_number = c->now.wall_ms * 1000;
     core_simplex_start(c);
+    if (c->self < 0)
+        core_homeless(c);
     core_progress(c);
     core_resend(c);
 }

@@ -473,6 +473,7 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
 void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_t height,
                         const struct poa_tx_result *tx, uint32_t txs);
 void core_batches_epoch(struct poa_core *c);
+void core_homeless(struct poa_core *c); /* no member (any more) */
 void core_batches_count(struct poa_core *c);
 void core_batches_tick(struct poa_core *c);
 uint64_t core_batches_deadline(const struct poa_core *c);

@@ -429,7 +429,8 @@ int core_on_vote(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
         return POA_E_NOT_MEMBER;
     if (v.kind == POA_VOTE_NULLIFY && !hash_eq(v.hash, core_zero32))
         return POA_E_NOT_CANONICAL;
-    core_heard_from(c, peer, v.view);
+    /* Who finalizes a view is past it. */
+    core_heard_from(c, peer, v.kind == POA_VOTE_FINALIZE ? v.view + 1 : v.view);
     if (v.view <= c->tip_view) {
         if (v.kind == POA_VOTE_NULLIFY || v.view + 4 < c->tip_view)
             core_help(c, peer);

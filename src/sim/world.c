@@ -166,6 +166,40 @@ static void send_now(struct poa_sim *s, struct node *n, const uint8_t to[16], ui
 
 static const char *const kind_name[] = {"notarize", "nullify", "finalize"};
 
+/* Blocks are called A, B, C, ... in the order in which they are first seen. */
+static const char *name_of(struct poa_sim *s, const uint8_t hash[32])
+{
+    static char text[4][8];
+    static int turn;
+    struct pair *at = pair_at(&s->names, poa_le64(hash));
+    char *out = text[turn++ % 4];
+    uint64_t i;
+    if (!at->used) {
+        at->used = true;
+        poa_put_le64(at->hash, s->named++);
+    }
+    i = poa_le64(at->hash);
+    if (i < 26)
+        snprintf(out, sizeof text[0], "%c", (char)('A' + (int)i));
+    else
+        snprintf(out, sizeof text[0], "%c%u", (char)('A' + (int)(i % 26)),
+                 (unsigned)(i / 26 % 10000));
+    return out;
+}
+
+static const char *message_name(uint16_t type)
+{
+    switch (type) {
+#define NAME_ROW(name, number, prio, record, text)                                                 \
+    case number:                                                                                   \
+        return #name;
+        POA_MESSAGES(NAME_ROW)
+#undef NAME_ROW
+    default:
+        return "?";
+    }
+}
+
 static void trace_message(struct poa_sim *s, struct node *n, const char *what, uint16_t type,
                           struct poa_slice bytes)
 {
@@ -173,21 +207,27 @@ static void trace_message(struct poa_sim *s, struct node *n, const char *what, u
     struct poa_cert c;
     struct poa_proposal p;
     struct poa_header h;
+    uint8_t hash[32];
     if (!s->config.trace)
         return;
-    if (type == POA_MSG_VOTE && !poa_vote_decode(bytes, &v))
-        trace(s, n, "%s %s view %llu.%llu %02x%02x", what, kind_name[v.kind],
-              (unsigned long long)v.epoch, (unsigned long long)v.view, v.hash[0], v.hash[1]);
-    else if (type == POA_MSG_CERT && !poa_cert_decode(bytes, &c))
-        trace(s, n, "%s certificate: %s view %llu.%llu %02x%02x", what, kind_name[c.kind],
-              (unsigned long long)c.epoch, (unsigned long long)c.view, c.hash[0], c.hash[1]);
-    else if (type == POA_MSG_PROPOSAL && !poa_proposal_decode(bytes, &p) &&
-             !poa_header_decode(p.header, &h))
-        trace(s, n, "%s proposal: view %llu.%llu height %llu on view %llu, %u certificates", what,
-              (unsigned long long)h.epoch, (unsigned long long)h.view, (unsigned long long)h.height,
-              (unsigned long long)h.parent_view, p.just.count);
-    else
-        trace(s, n, "%s message of type %u, %zu bytes", what, type, bytes.n);
+    if (type == POA_MSG_VOTE && !poa_vote_decode(bytes, &v)) {
+        trace(s, n, "%s vote: %s view %u.%llu%s%s", what, kind_name[v.kind], v.epoch,
+              (unsigned long long)v.view, v.kind == POA_VOTE_NULLIFY ? "" : ", block ",
+              v.kind == POA_VOTE_NULLIFY ? "" : name_of(s, v.hash));
+    } else if (type == POA_MSG_CERT && !poa_cert_decode(bytes, &c)) {
+        trace(s, n, "%s certificate: %s view %u.%llu%s%s, %u signatures", what, kind_name[c.kind],
+              c.epoch, (unsigned long long)c.view, c.kind == POA_VOTE_NULLIFY ? "" : ", block ",
+              c.kind == POA_VOTE_NULLIFY ? "" : name_of(s, c.hash), c.sigs.count);
+    } else if (type == POA_MSG_PROPOSAL && !poa_proposal_decode(bytes, &p) &&
+               !poa_header_decode(p.header, &h)) {
+        static const char *const kind[] = {"block", "closing block", "filler"};
+        poa_header_hash(&h, hash);
+        trace(s, n, "%s proposal: %s %s, height %llu, view %u.%llu on view %llu, %u certificates",
+              what, kind[h.kind], name_of(s, hash), (unsigned long long)h.height, h.epoch,
+              (unsigned long long)h.view, (unsigned long long)h.parent_view, p.just.count);
+    } else {
+        trace(s, n, "%s %s, %zu bytes", what, message_name(type), bytes.n);
+    }
 }
 
 static void effect_send(struct poa_sim *s, struct node *n, const struct poa_effect *e)
@@ -314,10 +354,9 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
             memcpy(op.bytes, e->commit->cert.p, e->commit->cert.n);
             op.n = e->commit->cert.n;
         }
-        trace(s, n, "commits height %llu view %u.%llu %02x%02x, %u batches, %u txs",
-              (unsigned long long)n->height, e->commit->header->epoch,
-              (unsigned long long)e->commit->header->view, e->commit->hash[0], e->commit->hash[1],
-              e->commit->batches, e->commit->txs);
+        trace(s, n, "commits block %s, height %llu, %u batches, %u transactions",
+              name_of(s, e->commit->hash), (unsigned long long)n->height, e->commit->batches,
+              e->commit->txs);
         disk_append(s, n, op);
         load_committed(s, n, e->commit);
         break;
@@ -679,6 +718,7 @@ void poa_sim_free(struct poa_sim *s)
     free(s->cleared.pair);
     free(s->finalized.pair);
     free(s->proposed.pair);
+    free(s->names.pair);
     free(s);
 }
 

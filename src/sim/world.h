@@ -227,6 +227,8 @@ struct poa_sim {
     struct sim_tx **tx;
     struct account *account;
     struct device *device;
+    struct pairs names; /* of blocks, in a trace */
+    uint64_t named;
     uint64_t healed_height;
     bool healed;
     struct pairs proposed; /* header hash -> time of its proposal (clean runs) */
