@@ -983,6 +983,8 @@ void core_try_commit(struct poa_core *c)
             if (!commit(c, b, n == 1 ? cert : poa_slice(NULL, 0), poa_slice(NULL, 0), 0))
                 return;
             core_final_advance(c);
+            if (n == 1)
+                core_log_trim(c);
             n--;
             continue;
         }
@@ -1006,6 +1008,7 @@ void core_try_commit(struct poa_core *c)
                 path[i]->final = true;
         hand_over(c, cert);
         core_final_advance(c);
+        core_log_trim(c);
         return;
     }
 }
@@ -1183,6 +1186,7 @@ int core_on_bundle(struct poa_core *c, const struct poa_event *ev)
             core_simplex_start(c);
         }
     }
+    core_log_trim(c);
     core_progress(c);
     return POA_OK;
 }

@@ -418,7 +418,8 @@ void core_heard_from(struct poa_core *c, uint16_t peer, uint64_t view);
 void core_behind(struct poa_core *c, uint64_t height);
 void core_help(struct poa_core *c, uint16_t peer);
 bool core_serve_allowed(struct poa_core *c, uint16_t peer, uint32_t cost);
-void core_final_advance(struct poa_core *c); /* a block was committed: timers, WAL */
+void core_final_advance(struct poa_core *c); /* a block was committed */
+void core_log_trim(struct poa_core *c);      /* ... with its certificate */
 bool core_ask_certs(struct poa_core *c, uint64_t from, uint64_t to);
 
 /* --- chain.c -------------------------------------------------------------------------------- */

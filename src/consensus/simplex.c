@@ -754,9 +754,16 @@ void core_final_advance(struct poa_core *c)
     c->finality_us = c->now.us;
     c->stand_k = 0;
     c->stand_us = c->now.us + heartbeat_us(c) + 2 * t0_us(c);
+    if (!c->restoring)
+        core_batches_count(c);
+}
+
+/* Called when the tip has its certificate in the store: a node that comes up
+ * throws away blocks above the last certificate, and then needs its votes. */
+void core_log_trim(struct poa_core *c)
+{
     if (c->restoring)
         return;
-    core_batches_count(c);
     /* What the log must still tell after a crash: everything of views that are
      * not final, batches that wait, and that this node may vote. */
     uint64_t low = c->seq + 1;
