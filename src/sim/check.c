@@ -235,11 +235,6 @@ struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct p
     if (b) {
         if (memcmp(b->root, c->root, 32))
             violation(s, n, "[16] another state root at height %llu", (unsigned long long)h);
-        if (!b->fillers.n && c->fillers.n) {
-            b->fillers.p = memcpy(malloc(c->fillers.n), c->fillers.p, c->fillers.n);
-            b->fillers.n = c->fillers.n;
-            b->fillers_n = c->fillers_n;
-        }
         return b;
     }
     size_t n_bytes = c->header_bytes.n + c->body.n + (size_t)32 * c->batches;
@@ -262,11 +257,6 @@ struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct p
     b->body = poa_slice(p, c->body.n);
     if (c->body.n)
         memcpy(p, c->body.p, c->body.n);
-    if (c->fillers.n) {
-        b->fillers.p = memcpy(malloc(c->fillers.n), c->fillers.p, c->fillers.n);
-        b->fillers.n = c->fillers.n;
-        b->fillers_n = c->fillers_n;
-    }
     if (s->block[h - 1] && n->kind == HONEST)
         violation(s, n, "[1] two final blocks at height %llu", (unsigned long long)h);
     b->next = s->block[h - 1];

@@ -5,7 +5,8 @@
 static void op_free(struct disk_op *op)
 {
     free(op->bytes);
-    op->bytes = NULL;
+    free(op->fillers);
+    op->bytes = op->fillers = NULL;
 }
 
 static void sync_start(struct poa_sim *s, struct node *n)
@@ -44,8 +45,13 @@ static void store_block(struct disk *d, struct disk_op *op)
         d->block = realloc(d->block, d->block_cap * sizeof *d->block);
         POA_ASSERT(d->block);
     }
-    d->block[h - 1] = (struct stored){.block = op->block, .cert = op->bytes, .cert_n = op->n};
-    op->bytes = NULL;
+    d->block[h - 1] = (struct stored){.block = op->block,
+                                      .cert = op->bytes,
+                                      .cert_n = op->n,
+                                      .fillers = op->fillers,
+                                      .fillers_bytes = op->fillers_bytes,
+                                      .fillers_n = op->fillers_n};
+    op->bytes = op->fillers = NULL;
     d->height = h;
 }
 
@@ -112,15 +118,17 @@ void disk_crash(struct poa_sim *s, struct node *n)
     d->syncing = 0;
     /* Blocks above the last certificate prove nothing: they are fetched again. */
     while (d->height && !d->block[d->height - 1].cert_n)
-        d->height--;
+        free(d->block[--d->height].fillers);
 }
 
 void disk_free(struct disk *d)
 {
     for (size_t i = 0; i < d->ops; i++)
         op_free(&d->op[i]);
-    for (uint64_t h = 0; h < d->height; h++)
+    for (uint64_t h = 0; h < d->height; h++) {
         free(d->block[h].cert);
+        free(d->block[h].fillers);
+    }
     free(d->op);
     free(d->block);
 }
@@ -137,7 +145,7 @@ void poa_sim_wipe_log(struct poa_sim *s, uint32_t node)
 
 static size_t block_bytes(struct poa_sim *s, const struct sim_block *b)
 {
-    size_t n = b->header.n + b->body.n + 16 + b->fillers.n;
+    size_t n = b->header.n + b->body.n + 16;
     for (uint32_t i = 0; i < b->batches; i++) {
         const struct sim_batch *x = batch_by_digest(s, b->batch[i]);
         n += x ? x->n + 8 : 0;
@@ -170,7 +178,7 @@ struct message *bundle_make(struct poa_sim *s, const struct node *n, uint64_t af
     size_t bytes = 0, upto = 0;
     for (uint64_t h = after + 1; h <= d->height && h <= after + 64; h++) {
         const struct stored *b = &d->block[h - 1];
-        bytes += block_bytes(s, b->block);
+        bytes += block_bytes(s, b->block) + b->fillers_bytes;
         if (b->cert_n) {
             last = h;
             upto = bytes;
@@ -188,10 +196,9 @@ struct message *bundle_make(struct poa_sim *s, const struct node *n, uint64_t af
     struct poa_writer l = poa_writer_over(list, upto), w = poa_writer_over(out, cap);
     for (uint64_t h = after + 1; h <= last; h++)
         block_write(s, &l, d->block[h - 1].block);
-    poa_write(&l, end->block->fillers.p, end->block->fillers.n);
+    poa_write(&l, end->fillers, end->fillers_bytes);
     struct poa_blocks bundle = {
-        .blocks = {.bytes = poa_written(&l),
-                   .count = (uint32_t)(last - after) + end->block->fillers_n},
+        .blocks = {.bytes = poa_written(&l), .count = (uint32_t)(last - after) + end->fillers_n},
         .cert = poa_slice(end->cert, end->cert_n)};
     POA_ASSERT(poa_blocks_encode(&w, &bundle) == POA_OK);
     struct message *m = message_new(n->id, POA_MSG_ANS_FOLLOW, poa_written(&w));

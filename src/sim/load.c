@@ -419,7 +419,6 @@ void load_free(struct poa_sim *s)
     for (uint64_t h = 0; h < s->blocks; h++)
         for (struct sim_block *b = s->block[h], *next; b; b = next) {
             next = b->next;
-            free((void *)(uintptr_t)b->fillers.p);
             free(b);
         }
     free(s->batch);

@@ -354,6 +354,13 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
             memcpy(op.bytes, e->commit->cert.p, e->commit->cert.n);
             op.n = e->commit->cert.n;
         }
+        if (e->commit->fillers.n) {
+            op.fillers = malloc(e->commit->fillers.n);
+            POA_ASSERT(op.fillers);
+            memcpy(op.fillers, e->commit->fillers.p, e->commit->fillers.n);
+            op.fillers_bytes = e->commit->fillers.n;
+            op.fillers_n = e->commit->fillers_n;
+        }
         trace(s, n, "commits block %s, height %llu, %u batches, %u transactions",
               name_of(s, e->commit->hash), (unsigned long long)n->height, e->commit->batches,
               e->commit->txs);

@@ -50,8 +50,8 @@ struct sim_block {
     uint64_t height;
     uint32_t epoch;
     uint8_t kind;
-    struct poa_slice header, body, fillers;
-    uint32_t fillers_n, batches;
+    struct poa_slice header, body;
+    uint32_t batches;
     uint8_t (*batch)[32];
     uint8_t data[];
 };
@@ -67,12 +67,16 @@ struct disk_op {
     uint8_t *bytes; /* RECORD: the record; COMMIT: the certificate */
     size_t n;
     struct sim_block *block;
+    uint8_t *fillers; /* COMMIT: what leads from the block to the certificate */
+    size_t fillers_bytes;
+    uint32_t fillers_n;
 };
 
 struct stored {
     struct sim_block *block;
-    uint8_t *cert;
-    size_t cert_n;
+    uint8_t *cert, *fillers;
+    size_t cert_n, fillers_bytes;
+    uint32_t fillers_n;
 };
 
 struct disk {
