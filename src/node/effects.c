@@ -50,6 +50,7 @@ static void drop_own(struct node_event *e)
 
 void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes)
 {
+    POA_LOG_TRACE(NODE, "out: type %u, %zu bytes%s", to->type, bytes.n, to->own ? ", own" : "");
     if (to->others && n->p2p) {
         int rc = poa_p2p_broadcast(n->p2p, to->set, priority_of(to->type), to->type, bytes);
         if (rc)
@@ -236,6 +237,8 @@ static int do_effect(struct poa_node *n, const struct poa_effect *f)
 {
     switch (f->kind) {
     case POA_EFFECT_PERSIST:
+        POA_LOG_TRACE(NODE, "persist: type %u, %zu bytes, number %llu", f->type, f->bytes.n,
+                      (unsigned long long)f->seq);
         if (f->type == POA_WAL_BATCH)
             return node_io_batch(n->io, f->seq, f->bytes);
         return node_io_record(n->io, f->seq, f->type, f->bytes);
@@ -404,6 +407,7 @@ void *node_core_thread(void *arg)
             break;
         if (w.has_persisted) {
             struct poa_event e = {.kind = POA_EVENT_PERSISTED, .seq = w.persisted};
+            POA_LOG_TRACE(NODE, "durable: number %llu", (unsigned long long)w.persisted);
             (void)node_step(n, &e);
         }
         if (w.event)

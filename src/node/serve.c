@@ -48,6 +48,7 @@ static void run_pushed(struct node_event *e, void *ctx)
                               .peer = member >= 0 ? (uint16_t)member : POA_PEER_OTHER,
                               .type = m->type,
                               .bytes = poa_slice(m->bytes, m->n)};
+    POA_LOG_TRACE(NODE, "in: type %u, %zu bytes, member %d", m->type, m->n, member);
     int rc = node_step(n, &event);
     if (rc)
         blame(n, m->peer, m->type, rc);
