@@ -183,57 +183,59 @@ static bool same_committee(const json_t *chain, const struct poa_committee *ours
     return true;
 }
 
-/* The committee hash in the block that closed the epoch before; false when it
- * cannot be had. */
-static bool closing_hash(const struct chain *chain, const struct epoch *e, uint8_t hash32[32])
+/* Header of block HEIGHT; NULL with WHY. */
+static json_t *header_at(struct poa_rpc_client *client, uint64_t height, struct poa_why *why)
 {
-    char height[24];
-    json_t *v;
-    snprintf(height, sizeof height, "%" PRIu64, e->first_height - 1);
-    if (cli_call(chain->c, "poa_block_get", json_pack("{s:s}", "height", height), &v) != POA_OK)
-        return false;
-    const json_t *h = json_object_get(v, "header");
-    bool ok = cli_number(h, "kind") == POA_BLOCK_CLOSING && hash_of(h, "next_committee", hash32);
+    char text[24];
+    json_t *v = NULL;
+    snprintf(text, sizeof text, "%" PRIu64, height);
+    if (poa_rpc_client_call(client, "poa_block_get", json_pack("{s:s}", "height", text), &v, why) !=
+        POA_OK)
+        return NULL;
+    json_t *header = json_incref(json_object_get(v, "header"));
     json_decref(v);
+    return header;
+}
+
+/* The committee hash in the block that closed the epoch before; false when this
+ * node does not keep that block. */
+static bool closing_hash(struct poa_rpc_client *client, const struct epoch *e, uint8_t hash32[32])
+{
+    struct poa_why why = {{0}};
+    json_t *h = header_at(client, e->first_height - 1, &why);
+    bool ok = h != NULL && cli_number(h, "kind") == POA_BLOCK_CLOSING &&
+              hash_of(h, "next_committee", hash32);
+    json_decref(h);
     return ok;
 }
 
 /* Seed of EPOCH from the seed before it and the beacon outputs of every block
  * between: what all of them together fixed, and nobody alone chose. */
-static int seed_from_blocks(const struct chain *chain, uint32_t epoch, const struct epoch *before,
-                            uint64_t end, uint8_t seed32[32])
+static int seed_from_blocks(const struct chain *chain, struct poa_rpc_client *client,
+                            uint32_t epoch, const struct epoch *before, uint64_t end,
+                            uint8_t seed32[32])
 {
-    struct poa_rpc_client *client = NULL;
     struct poa_why why = {{0}};
     uint8_t beacon[32], number[4];
+    int rc = 0;
     if (epoch == 0) {
         poa_hash(POA_DOMAIN_SEED, chain->id, 32, seed32);
         return 0;
     }
-    if (poa_rpc_client_new(cli_rpc_url(chain->c), 10000, &client, &why) != POA_OK)
-        return cli_fail("%s", why.text);
-    int rc = 0;
     memcpy(beacon, before->seed, 32);
     for (uint64_t height = before->first_height; rc == 0 && height < end; height++) {
-        char text[24];
-        json_t *v = NULL;
         uint8_t pi[80], beta[64];
-        snprintf(text, sizeof text, "%" PRIu64, height);
-        if (poa_rpc_client_call(client, "poa_block_get", json_pack("{s:s}", "height", text), &v,
-                                &why) != POA_OK) {
-            rc = cli_fail("block %s: %s", text, why.text);
-            break;
-        }
-        const json_t *h = json_object_get(v, "header");
+        json_t *h = header_at(client, height, &why);
         const char *hex = cli_text(h, "beacon");
-        if (strlen(hex) != 160 || poa_unhex(hex, pi, 80) != POA_OK ||
-            poa_vrf_proof_to_hash(POA_VRF_TAI, pi, beta) != POA_OK)
+        if (h == NULL)
+            rc = cli_fail("block %" PRIu64 ": %s", height, why.text);
+        else if (strlen(hex) != 160 || poa_unhex(hex, pi, 80) != POA_OK ||
+                 poa_vrf_proof_to_hash(POA_VRF_TAI, pi, beta) != POA_OK)
             rc = strange();
         else if (cli_number(h, "kind") == POA_BLOCK_NORMAL)
             poa_hash2(POA_DOMAIN_SEED, beacon, 32, beta, 64, beacon);
-        json_decref(v);
+        json_decref(h);
     }
-    poa_rpc_client_free(client);
     poa_put_le32(number, epoch);
     poa_hash2(POA_DOMAIN_SEED, beacon, 32, number, sizeof number, seed32);
     return rc;
@@ -305,6 +307,8 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
 {
     struct answer a = {.epoch = number};
     struct pool pool = {NULL, 0, 0};
+    struct poa_rpc_client *client = NULL;
+    struct poa_why why = {{0}};
     uint8_t hash[32];
     /* The seed is that of the epoch in which the draw was made, the cut the
      * registry's size one epoch before: keys came first, the seed after. */
@@ -319,9 +323,12 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
         rc = read_pool(chain, number, e[0].witnesses, e[2].witnesses, &pool);
     if (rc == 0)
         rc = draw(chain, number, e[1].seed, &pool, bytes, &a.committee, &a.relaxed);
+    if (rc == 0 && poa_rpc_client_new(cli_rpc_url(chain->c), 10000, &client, &why) != POA_OK)
+        rc = cli_fail("%s", why.text);
     if (rc == 0 && chain->c->option[CLI_SEED] != NULL) {
         uint8_t seed[32];
-        rc = seed_from_blocks(chain, number ? number - 1 : 0, &e[2], e[1].first_height, seed);
+        rc = seed_from_blocks(chain, client, number ? number - 1 : 0, &e[2], e[1].first_height,
+                              seed);
         a.has_seed = true;
         a.seed = memcmp(seed, e[1].seed, 32) == 0;
     }
@@ -329,10 +336,11 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
         poa_committee_hash(&a.committee, a.hash);
         poa_risk_of(&chain->genesis, &a.committee, a.relaxed, &a.risk);
         a.state = same_committee(e[0].committee, &a.committee) && e[0].relaxed == a.relaxed;
-        a.has_closing = number > 0 && closing_hash(chain, &e[0], hash);
+        a.has_closing = number > 0 && closing_hash(client, &e[0], hash);
         a.closing = a.has_closing && memcmp(hash, a.hash, 32) == 0;
         rc = print_answer(chain->c, &a);
     }
+    poa_rpc_client_free(client);
     free(pool.candidate);
     return rc;
 }
