@@ -651,6 +651,18 @@ static int header_decode(const struct poa_core *c, struct poa_slice bytes, struc
     return hash_eq(h->chain, c->chain) ? POA_OK : POA_E_CHAIN;
 }
 
+/* The pace of views counts from when the leader proposed, as its header says,
+ * so that transit and the disk are not waited for a second time; at most
+ * block_min earlier than now, whatever the header says. */
+static void paced_from(struct poa_core *c, uint64_t time_ms)
+{
+    uint64_t age = c->now.wall_ms > time_ms ? c->now.wall_ms - time_ms : 0;
+    if (age > c->genesis->block_min_ms)
+        age = c->genesis->block_min_ms;
+    age *= 1000;
+    c->prop_us = c->now.us > age ? c->now.us - age : 0;
+}
+
 int core_on_proposal(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
 {
     struct poa_proposal p;
@@ -714,7 +726,7 @@ int core_on_proposal(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     if (!s->prop) {
         s->prop = b;
         if (h.view >= c->view)
-            c->prop_us = c->now.us;
+            paced_from(c, h.time_ms);
     } else if (c->mutant == POA_MUTANT_VOTE_TWICE && !fetched) {
         s->prop = b;
         s->voted = false;
