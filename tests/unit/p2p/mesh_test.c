@@ -569,6 +569,7 @@ Test(p2p, renewal)
     uint32_t sent = 0;
     int asked = 0;
     UNTIL(node_up(a, ab) && node_stats(b, ba).inbound);
+    unsigned downs = atomic_load(&a->downs); /* it may have begun as a stranger */
     while (node_stats(a, ab).handshakes < 8 && sent < 4000) {
         cr_assert_eq(poa_p2p_push(a->p, ab, 1, 4, poa_slice(&sent, sizeof sent)), POA_OK);
         sent++;
@@ -594,7 +595,7 @@ Test(p2p, renewal)
         if (g.type == 4)
             cr_assert_eq(value, next++);
     }
-    cr_assert_eq(atomic_load(&a->downs), 0);
+    cr_assert_eq(atomic_load(&a->downs), downs);
     cr_assert_eq(node_stats(b, ba).refused_frames, 0);
     node_close(a);
     node_close(b);
