@@ -8,6 +8,8 @@
 #define HOUSE_US 1000000u
 /* Peers are asked for their height, for people who look. */
 #define HEIGHTS_US 5000000u
+/* Expired blobs go so many at a time (io.c), this often. */
+#define EXPIRE_US 60000000u
 
 static unsigned priority_of(uint16_t type)
 {
@@ -291,6 +293,7 @@ int node_step(struct poa_node *n, const struct poa_event *event)
     }
     int fate = poa_core_step(n->core, event, node_now(n), &effects);
     n->steps++;
+    node_io_cork(n->io);
     for (size_t i = 0; i < effects.n; i++) {
         rc = do_effect(n, &effects.effect[i]);
         if (rc) {
@@ -298,6 +301,7 @@ int node_step(struct poa_node *n, const struct poa_event *event)
             break;
         }
     }
+    node_io_uncork(n->io);
     if (effects.n)
         node_publish(n);
     return fate;
@@ -386,6 +390,11 @@ static void house(struct poa_node *n, uint64_t now_us)
     if (s.height >= n->checkpoint_height + n->config.checkpoint_blocks ||
         now_us - n->checkpoint_us >= n->config.checkpoint_s * UINT64_C(1000000))
         node_checkpoint(n);
+    if (now_us >= n->expire_us) {
+        n->expire_us = now_us + EXPIRE_US;
+        if (node_io_expire(n->io, poa_clock_wall_ms(n->clock)))
+            node_halt(n, "out of memory");
+    }
     if (now_us >= n->heights_us) {
         n->heights_us = now_us + HEIGHTS_US;
         node_ask_heights(n);

@@ -46,6 +46,10 @@ struct node_io {
     struct job *first, **last;
     size_t bytes;
     bool stop, failed;
+    /* The core thread's: jobs of the step in work. */
+    bool corked;
+    struct job *held, **held_last;
+    size_t held_bytes;
     struct node_io_stats stats;
 };
 
@@ -201,11 +205,17 @@ static void run_round(struct node_io *io, struct job *list)
         rc = put_job(&r, j);
     if (!rc && poa_store_batch_ops(io->group))
         rc = write_group(&r, r.durable);
-    for (struct job *j = list; j && !rc; j = j->next) {
-        if (j->kind != SEND)
-            continue;
-        io->config.send(io->config.ctx, &j->send, poa_slice(j->bytes, j->n));
-        sends++;
+    /* To others first: what goes to ourselves wakes the core thread. */
+    for (int own = 0; own <= 1 && !rc; own++) {
+        for (const struct job *j = list; j; j = j->next) {
+            struct node_send to = j->send;
+            if (j->kind != SEND || !(own ? to.own : to.others))
+                continue;
+            to.own = own;
+            to.others = !own;
+            io->config.send(io->config.ctx, &to, poa_slice(j->bytes, j->n));
+            sends++;
+        }
     }
     for (struct job *j = list; j; j = j->next)
         if (j->waiter)
@@ -260,6 +270,7 @@ int node_io_start(const struct node_io_config *config, struct node_io **out)
         return POA_E_NO_MEMORY;
     io->config = *config;
     io->last = &io->first;
+    io->held_last = &io->held;
     int rc = poa_store_batch_new(config->store, &io->group);
     if (rc) {
         free(io);
@@ -319,42 +330,74 @@ static struct job *job_new(enum kind kind, struct poa_slice bytes)
 
 /* Waits while the queue is over its bytes: the disk sets the pace. The caller
  * may be the core thread, which the I/O thread never waits for. */
-static void hand_over(struct node_io *io, struct job *j)
+static void hand_over_list(struct node_io *io, struct job *first, struct job **last, size_t cost)
 {
     pthread_mutex_lock(&io->mutex);
-    while (io->bytes && io->bytes + j->cost > io->config.bytes_max && !io->stop)
+    while (io->bytes && io->bytes + cost > io->config.bytes_max && !io->stop)
         pthread_cond_wait(&io->room, &io->mutex);
     bool idle = !io->first;
-    *io->last = j;
-    io->last = &j->next;
-    io->bytes += j->cost;
+    *io->last = first;
+    io->last = last;
+    io->bytes += cost;
     pthread_mutex_unlock(&io->mutex);
     if (idle)
         pthread_cond_signal(&io->work);
 }
 
+static void hand_over(struct node_io *io, struct job *j)
+{
+    hand_over_list(io, j, &j->next, j->cost);
+}
+
+/* From the core thread: what one step hands over goes together, and shares its
+ * fsync. */
+static void core_hands_over(struct node_io *io, struct job *j)
+{
+    if (!io->corked) {
+        hand_over(io, j);
+        return;
+    }
+    *io->held_last = j;
+    io->held_last = &j->next;
+    io->held_bytes += j->cost;
+}
+
+void node_io_cork(struct node_io *io)
+{
+    io->corked = true;
+}
+
+void node_io_uncork(struct node_io *io)
+{
+    io->corked = false;
+    if (!io->held)
+        return;
+    hand_over_list(io, io->held, io->held_last, io->held_bytes);
+    io->held = NULL;
+    io->held_last = &io->held;
+    io->held_bytes = 0;
+}
+
 static int hand_over_bytes(struct node_io *io, enum kind kind, uint64_t number, uint16_t type,
-                           const uint8_t *hash32, struct poa_slice bytes)
+                           struct poa_slice bytes)
 {
     struct job *j = job_new(kind, bytes);
     if (!j)
         return POA_E_NO_MEMORY;
     j->number = number;
     j->type = type;
-    if (hash32)
-        memcpy(j->hash, hash32, 32);
-    hand_over(io, j);
+    core_hands_over(io, j);
     return POA_OK;
 }
 
 int node_io_record(struct node_io *io, uint64_t seq, uint16_t type, struct poa_slice bytes)
 {
-    return hand_over_bytes(io, RECORD, seq, type, NULL, bytes);
+    return hand_over_bytes(io, RECORD, seq, type, bytes);
 }
 
 int node_io_batch(struct node_io *io, uint64_t seq, struct poa_slice bytes)
 {
-    return hand_over_bytes(io, BATCH, seq, 0, NULL, bytes);
+    return hand_over_bytes(io, BATCH, seq, 0, bytes);
 }
 
 int node_io_send(struct node_io *io, const struct node_send *to, struct poa_slice bytes)
@@ -363,7 +406,7 @@ int node_io_send(struct node_io *io, const struct node_send *to, struct poa_slic
     if (!j)
         return POA_E_NO_MEMORY;
     j->send = *to;
-    hand_over(io, j);
+    core_hands_over(io, j);
     return POA_OK;
 }
 
@@ -374,18 +417,18 @@ int node_io_meta(struct node_io *io, const char *name, struct poa_slice value)
         return POA_E_NO_MEMORY;
     POA_ASSERT(strlen(name) <= POA_STORE_NAME_MAX);
     strcpy(j->name, name);
-    hand_over(io, j);
+    core_hands_over(io, j);
     return POA_OK;
 }
 
 int node_io_forget(struct node_io *io, uint64_t seq)
 {
-    return hand_over_bytes(io, FORGET, seq, 0, NULL, poa_slice(NULL, 0));
+    return hand_over_bytes(io, FORGET, seq, 0, poa_slice(NULL, 0));
 }
 
 int node_io_prune(struct node_io *io, uint64_t height)
 {
-    return hand_over_bytes(io, PRUNE, height, 0, NULL, poa_slice(NULL, 0));
+    return hand_over_bytes(io, PRUNE, height, 0, poa_slice(NULL, 0));
 }
 
 int node_io_commit(struct node_io *io, struct node_commit *commit)
@@ -397,7 +440,7 @@ int node_io_commit(struct node_io *io, struct node_commit *commit)
     }
     j->commit = commit;
     j->cost += commit->bytes;
-    hand_over(io, j);
+    core_hands_over(io, j);
     return POA_OK;
 }
 
@@ -410,14 +453,21 @@ int node_io_checkpoint(struct node_io *io, const struct node_checkpoint *c)
     }
     j->checkpoint = *c;
     j->cost += c->n;
-    hand_over(io, j);
+    core_hands_over(io, j);
     return POA_OK;
 }
 
 int node_io_blob(struct node_io *io, uint8_t kind, const uint8_t hash32[32], uint64_t expires_ms,
                  struct poa_slice bytes)
 {
-    return hand_over_bytes(io, BLOB, expires_ms, kind, hash32, bytes);
+    struct job *j = job_new(BLOB, bytes);
+    if (!j)
+        return POA_E_NO_MEMORY;
+    j->number = expires_ms;
+    j->type = kind;
+    memcpy(j->hash, hash32, 32);
+    hand_over(io, j);
+    return POA_OK;
 }
 
 int node_io_sync(struct node_io *io)
@@ -437,7 +487,7 @@ int node_io_sync(struct node_io *io)
 
 int node_io_expire(struct node_io *io, uint64_t now_ms)
 {
-    return hand_over_bytes(io, EXPIRE, now_ms, 0, NULL, poa_slice(NULL, 0));
+    return hand_over_bytes(io, EXPIRE, now_ms, 0, poa_slice(NULL, 0));
 }
 
 void node_io_stats(struct node_io *io, struct node_io_stats *out)

@@ -111,7 +111,7 @@ struct poa_node {
     bool replaying;          /* blocks that the store has are stepped through again */
     uint64_t replay_stored;  /* highest of them */
     uint64_t checkpoint_height, checkpoint_us;
-    uint64_t house_us, heights_us;
+    uint64_t house_us, heights_us, expire_us;
     uint64_t sealed_slot;
     uint64_t steps;
 

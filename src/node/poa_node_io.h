@@ -52,7 +52,10 @@ POA_MUST_USE int node_io_start(const struct node_io_config *config, struct node_
 /* Writes what is queued, then stops. */
 void node_io_stop(struct node_io *io);
 
-/* From one thread. Bytes are copied; NO_MEMORY. */
+/* From one thread, the core's. Bytes are copied; NO_MEMORY. Between cork and
+ * uncork nothing starts: what one step hands over stays together. */
+void node_io_cork(struct node_io *io);
+void node_io_uncork(struct node_io *io);
 POA_MUST_USE int node_io_record(struct node_io *io, uint64_t seq, uint16_t type,
                                 struct poa_slice bytes);
 POA_MUST_USE int node_io_batch(struct node_io *io, uint64_t seq, struct poa_slice bytes);
@@ -61,6 +64,7 @@ POA_MUST_USE int node_io_send(struct node_io *io, const struct node_send *to,
 POA_MUST_USE int node_io_meta(struct node_io *io, const char *name, struct poa_slice value);
 POA_MUST_USE int node_io_forget(struct node_io *io, uint64_t seq);
 POA_MUST_USE int node_io_prune(struct node_io *io, uint64_t height);
+POA_MUST_USE int node_io_expire(struct node_io *io, uint64_t now_ms);
 /* Takes COMMIT or CHECKPOINT over, also on error. */
 POA_MUST_USE int node_io_commit(struct node_io *io, struct node_commit *commit);
 POA_MUST_USE int node_io_checkpoint(struct node_io *io, const struct node_checkpoint *c);
@@ -70,7 +74,6 @@ POA_MUST_USE int node_io_blob(struct node_io *io, uint8_t kind, const uint8_t ha
 /* Waits until everything handed over before is durable; not from the core
  * thread. STORE when writing failed. */
 POA_MUST_USE int node_io_sync(struct node_io *io);
-POA_MUST_USE int node_io_expire(struct node_io *io, uint64_t now_ms);
 
 struct node_io_stats {
     uint64_t rounds, sends;
