@@ -9,7 +9,7 @@
 
 #define SLICE_BYTES 5 /* a count of 4096 takes two bytes, a blob's length four at most */
 
-static uint64_t two_heartbeats(const struct poa_core *c)
+uint64_t core_two_heartbeats(const struct poa_core *c)
 {
     return (uint64_t)c->genesis->heartbeat_ms * 2000;
 }
@@ -113,7 +113,7 @@ static void token_release(struct poa_core *c, struct batch *b)
     b->bytes = poa_slice(NULL, 0);
 }
 
-static struct routed *routed_find(const struct poa_core *c, const uint8_t id[32])
+struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32])
 {
     struct routed *r = c->routed_bucket[hash_low(id) % ROUTED_BUCKETS];
     while (r && !hash_eq(r->id, id))
@@ -126,7 +126,7 @@ static void batch_drop(struct poa_core *c, struct batch *b)
     /* What it carried and was accepted here is on its way again. */
     for (uint32_t i = 0; b->state == BATCH_VALID && b->token_held && c->routed_n && i < b->txs;
          i++) {
-        struct routed *r = routed_find(c, b->tx[i].id);
+        struct routed *r = core_routed_find(c, b->tx[i].id);
         if (r) {
             r->batched = false;
             r->sent_us = 0;
@@ -203,7 +203,7 @@ bool core_batch_listable(const struct poa_core *c, const struct batch *b)
      * restart has no known predecessor. */
     if (b->older && b->older->restored && !b->restored)
         before = 0;
-    return !before || b->number == before + 1 || c->now.us >= b->since_us + two_heartbeats(c);
+    return !before || b->number == before + 1 || c->now.us >= b->since_us + core_two_heartbeats(c);
 }
 
 bool core_batch_waits(const struct poa_core *c)
@@ -288,8 +288,8 @@ static void count_holders(struct poa_core *c, struct batch *b)
 
 /* --- arrival ---------------------------------------------------------------------- */
 
-static void check_effect(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool trusted,
-                         uint16_t peer)
+void core_check_effect(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool trusted,
+                       uint16_t peer)
 {
     struct poa_effect *e = core_effect_add(c, POA_EFFECT_CHECK, true);
     e->type = type;
@@ -370,12 +370,9 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     batch_fill(b, &r);
     b->state = BATCH_CHECKING;
     b->since_us = c->now.us;
-    check_effect(c, POA_MSG_BATCH, bytes, false, peer);
+    core_check_effect(c, POA_MSG_BATCH, bytes, false, peer);
     return POA_OK;
 }
-
-static void routed_batched(struct poa_core *c, const struct batch *b);
-static void reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs);
 
 int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in)
 {
@@ -400,7 +397,7 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     if (!author_key(c, b->epoch, b->author, &author_pk) || (c->self < 0 && !c->restoring)) {
         /* The epoch changed while the worker looked at it. */
         if (b->own)
-            reroute(c, in->tx, in->txs);
+            core_reroute(c, in->tx, in->txs);
         batch_drop(c, b);
         struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
         e->token = in->token;
@@ -419,7 +416,7 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     if (b->seq <= c->durable || c->self < 0)
         b->durable = true;
     count_holders(c, b);
-    routed_batched(c, b);
+    core_routed_batched(c, b);
     int32_t by = author_bit(c, b);
     if (by >= 0) {
         c->home_us[by] = c->now.us;
@@ -520,7 +517,7 @@ int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq)
     b->restored = true;
     b->durable = true;
     b->seq = seq;
-    check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
+    core_check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
     return POA_OK;
 }
 
@@ -563,7 +560,7 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
 
 /* --- final --------------------------------------------------------------------------- */
 
-static void routed_drop(struct poa_core *c, struct routed *r)
+void core_routed_drop(struct poa_core *c, struct routed *r)
 {
     struct routed **at = &c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
     while (*at != r)
@@ -625,9 +622,9 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
     }
     if (c->routed_n)
         for (uint32_t i = 0; i < txs; i++) {
-            struct routed *r = routed_find(c, tx[i].id);
+            struct routed *r = core_routed_find(c, tx[i].id);
             if (r && poa_error_class(tx[i].code) != POA_CLASS_RETRY)
-                routed_drop(c, r);
+                core_routed_drop(c, r);
             else if (r)
                 r->batched = false;
         }
@@ -659,308 +656,6 @@ uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below)
     return below;
 }
 
-/* --- homes ------------------------------------------------------------------------------ */
-
-/* Rank 0 is the home; members that are silent or make no batches are passed
- * over. */
-static uint16_t home_rank(const struct poa_core *c, const uint8_t sender[32], uint32_t rank)
-{
-    uint8_t in[36], h[32];
-    memcpy(in, sender, 32);
-    poa_put_le32(in + 32, c->epoch);
-    poa_hash(POA_DOMAIN_HOME, in, sizeof in, h);
-    uint32_t first = (uint32_t)(poa_le64(h) % c->n);
-    if (c->self < 0)
-        return (uint16_t)((first + rank) % c->n);
-    for (uint32_t i = 0; i < c->n; i++) {
-        uint16_t m = (uint16_t)((first + i) % c->n);
-        if (core_silent(c, m) || c->home_skip[m])
-            continue;
-        if (!rank)
-            return m;
-        rank--;
-    }
-    return (uint16_t)((first + rank) % c->n);
-}
-
-uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32])
-{
-    return c->n ? home_rank(c, sender32, 0) : 0;
-}
-
-/* The first transaction after a pause does not wait for company; those that
- * follow within batch_flush_us share the next batch. */
-static void flush_soon(struct poa_core *c)
-{
-    uint64_t next = c->flushed_us + c->limits.batch_flush_us;
-    if (c->flush_us == NO_DEADLINE)
-        c->flush_us = next > c->now.us ? next : c->now.us;
-}
-
-static int pool_add(struct poa_core *c, const struct poa_tx_view *tx)
-{
-    int e = poa_mempool_add(c->mempool, c->ledger, POA_STATE_BASE, c->now.wall_ms, tx);
-    if (!e)
-        flush_soon(c);
-    if (!e)
-        c->pool_bytes += tx->raw.n + SLICE_BYTES;
-    return e;
-}
-
-/* CHECK: tell the caller at once what the base already rules out; a nonce that
- * is ahead may follow transactions that are under way. */
-static int route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
-                     struct routed **out)
-{
-    *out = NULL;
-    if (routed_find(c, tx->id))
-        return POA_E_TX_DUPLICATE;
-    int e = check ? poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, tx, 0, 0) : POA_OK;
-    if (e && poa_error_class(e) != POA_CLASS_RETRY)
-        return e;
-    if (!c->routed_free && c->routed_fresh < c->routed_cap)
-        c->routed_free = &c->routed[c->routed_fresh++];
-    struct routed *r = c->routed_free;
-    uint8_t *raw = r ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
-    if (!raw)
-        return POA_E_TX_POOL_FULL;
-    c->routed_free = r->next;
-    memset(r, 0, sizeof *r);
-    memcpy(raw, tx->raw.p, tx->raw.n);
-    memcpy(r->id, tx->id, 32);
-    memcpy(r->sender, tx->tx.sender, 32);
-    r->nonce = tx->tx.nonce;
-    r->valid_until = tx->tx.valid_until;
-    r->used = true;
-    r->raw = raw;
-    r->n = (uint32_t)tx->raw.n;
-    r->sent_us = r->since_us = c->now.us;
-    r->next = c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
-    c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS] = r;
-    r->older = c->routed_tail;
-    if (c->routed_tail)
-        c->routed_tail->newer = r;
-    else
-        c->routed_head = r;
-    c->routed_tail = r;
-    c->routed_n++;
-    *out = r;
-    return POA_OK;
-}
-
-/* Sends the routed transactions with GO set, one message per home. */
-static void route_send(struct poa_core *c)
-{
-    uint32_t homes = c->self < 0 ? 1 : c->n;
-    for (uint32_t home = 0; home < homes; home++) {
-        struct poa_writer w = {0};
-        uint32_t count = 0;
-        for (struct routed *r = c->go_head, **at = &c->go_head; r; r = *at) {
-            if (c->self >= 0 && r->home != home) {
-                at = &r->go;
-                continue;
-            }
-            if (!w.p) {
-                uint8_t *buffer = core_out_take(c, POA_BATCH_BYTES_MAX);
-                if (!buffer)
-                    break;
-                w = poa_writer_over(buffer, POA_BATCH_BYTES_MAX);
-            }
-            struct poa_raw_tx raw = {.tx = poa_slice(r->raw, r->n)};
-            if (count == 4096 || w.n + r->n + SLICE_BYTES > w.cap || poa_raw_tx_encode(&w, &raw))
-                break; /* the rest goes with the next round */
-            count++;
-            *at = r->go;
-            r->go = NULL;
-        }
-        if (!count)
-            continue;
-        struct poa_txs txs = {.txs = {.bytes = poa_written(&w), .count = count}};
-        struct poa_slice bytes = core_encode(c, &poa_txs_record, &txs);
-        if (!bytes.n)
-            continue;
-        if (c->self >= 0) {
-            core_send_to(c, POA_MSG_TX, bytes, (uint16_t)home, 0);
-            continue;
-        }
-        struct poa_effect *e = core_effect_add(c, POA_EFFECT_SUBMIT, false);
-        if (e) {
-            e->type = POA_MSG_REQ_SUBMIT;
-            e->bytes = bytes;
-        }
-    }
-    /* What did not fit is due again. */
-    for (struct routed *r = c->go_head; r;) {
-        struct routed *next = r->go;
-        r->go = NULL;
-        r->sent_us = c->now.us - two_heartbeats(c);
-        r = next;
-    }
-    c->go_head = NULL;
-}
-
-static void route_go(struct poa_core *c, struct routed *r)
-{
-    r->sent_us = c->now.us;
-    r->go = c->go_head;
-    c->go_head = r;
-}
-
-/* Gives parked transactions to the mempool as far as nonces allow. */
-static void parked_retry(struct poa_core *c)
-{
-    bool again = c->parked_n > 0;
-    for (int pass = 0; again && pass < 16; pass++) {
-        uint32_t looked = 0;
-        again = false;
-        for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next) {
-            struct poa_tx_view v;
-            next = r->newer;
-            if (!r->parked)
-                continue;
-            looked++;
-            int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
-            if (!e)
-                e = pool_add(c, &v);
-            if (e && poa_error_class(e) == POA_CLASS_RETRY)
-                continue;
-            again = again || !e;
-            routed_drop(c, r);
-        }
-    }
-}
-
-int core_on_tx(struct poa_core *c, const struct poa_event *e)
-{
-    int result = POA_OK;
-    bool retry = false;
-    struct routed *first = NULL, *last = NULL;
-    for (uint32_t i = 0; i < e->txs; i++) {
-        const struct poa_tx_view *tx = &e->tx[i];
-        int code;
-        /* What a member passed on ends here, whatever its idea of the home is. */
-        bool ours = c->self >= 0 && !c->abstain &&
-                    (e->peer < c->n || home_rank(c, tx->tx.sender, 0) == c->self);
-        if (ours) {
-            code = pool_add(c, tx);
-            /* Ahead of its predecessors: it waits here until they come. */
-            if (code == POA_E_TX_NONCE_GAP) {
-                struct routed *r;
-                code = route_add(c, tx, true, &r);
-                if (!code) {
-                    r->home = (uint16_t)c->self;
-                    r->parked = true;
-                    c->parked_n++;
-                }
-            } else if (!code && c->parked_n) {
-                retry = true;
-            }
-        } else {
-            struct routed *r;
-            code = route_add(c, tx, true, &r);
-            if (!code) {
-                r->home = c->self < 0 ? 0 : home_rank(c, r->sender, 0);
-                r->go = NULL;
-                if (last)
-                    last->go = r;
-                else
-                    first = r;
-                last = r;
-            }
-        }
-        if (e->codes)
-            e->codes[i] = code;
-        if (code)
-            result = code;
-    }
-    c->go_head = first;
-    if (first)
-        route_send(c);
-    if (retry)
-        parked_retry(c);
-    if (c->pool_bytes >= c->limits.batch_flush_bytes)
-        c->flush_us = c->now.us;
-    core_batches_tick(c);
-    return e->txs == 1 ? result : POA_OK;
-}
-
-/* Transactions from a member, not checked yet. */
-int core_on_raw_txs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
-{
-    struct poa_txs txs;
-    int e = poa_txs_decode(bytes, &txs);
-    if (e)
-        return e;
-    if (c->self < 0)
-        return POA_E_NOT_MEMBER;
-    check_effect(c, POA_MSG_TX, bytes, false, peer);
-    return POA_OK;
-}
-
-/* B carries some of the transactions that were sent to their homes. */
-static void routed_batched(struct poa_core *c, const struct batch *b)
-{
-    for (uint32_t i = 0; i < b->txs && c->routed_n; i++) {
-        struct routed *r = routed_find(c, b->tx[i].id);
-        if (r) {
-            r->batched = true;
-            r->sent_us = c->now.us;
-        }
-    }
-}
-
-/* Transactions that wait for their home longer than two heartbeats, in which it
- * made no batch at all, go to the next rank, together: nonces of one sender
- * need one home. A home that leaves out single senders is left behind by age. */
-static void route_tick(struct poa_core *c)
-{
-    uint32_t looked = 0;
-    for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next, looked++) {
-        next = r->newer;
-        uint64_t wait = r->batched ? (uint64_t)BATCH_TTL_MS * 1000 : two_heartbeats(c);
-        bool ours = c->self >= 0 && (int32_t)r->home == c->self;
-        bool dead = c->self >= 0 && !r->batched && !ours &&
-                    (core_silent(c, r->home) || c->home_skip[r->home]);
-        if (!dead && c->now.us < r->sent_us + wait)
-            continue;
-        struct poa_st_account a;
-        memset(&a, 0, sizeof a);
-        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, r->sender, 32, &a))
-            a.nonce = 0;
-        if ((r->valid_until && c->tip_time > r->valid_until) || a.nonce > r->nonce) {
-            routed_drop(c, r);
-            continue;
-        }
-        r->batched = false;
-        if (c->self >= 0 && !ours && c->now.us >= c->home_us[r->home] + wait)
-            c->home_skip[r->home] = true;
-        uint64_t age = (c->now.us - r->since_us) / (4 * two_heartbeats(c) + 1);
-        uint16_t home = c->self >= 0 ? home_rank(c, r->sender, (uint32_t)(age % c->n)) : 0;
-        if (c->self >= 0 && !c->abstain && home == c->self) {
-            struct poa_tx_view v;
-            int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
-            r->sent_us = c->now.us;
-            r->home = home;
-            if (!e)
-                e = pool_add(c, &v);
-            if (e == POA_OK || e == POA_E_TX_DUPLICATE) {
-                routed_drop(c, r); /* the mempool has it now */
-            } else if (!r->parked) {
-                r->parked = true;
-                c->parked_n++;
-            }
-            continue;
-        }
-        c->parked_n -= r->parked;
-        r->parked = false;
-        r->home = home;
-        route_go(c, r);
-    }
-    if (c->go_head)
-        route_send(c);
-    parked_retry(c);
-}
-
 /* --- packing ----------------------------------------------------------------------------- */
 
 /* Signs and publishes a batch of TXS. */
@@ -989,7 +684,7 @@ static bool batch_make(struct poa_core *c, const struct poa_list *txs)
     b->state = BATCH_CHECKING;
     b->seq = core_persist(c, POA_WAL_BATCH, bytes);
     b->send_us = c->now.us;
-    check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
+    core_check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
     core_send_all(c, POA_MSG_BATCH, bytes, false, b->seq);
     return true;
 }
@@ -1003,7 +698,7 @@ static void flush(struct poa_core *c)
         return;
     for (int i = 0; i < 4; i++) {
         if (c->own_pending >= OWN_BATCHES_MAX || c->batches_pending >= c->limits.pending_batches) {
-            c->flush_us = c->now.us + two_heartbeats(c) / 8;
+            c->flush_us = c->now.us + core_two_heartbeats(c) / 8;
             return;
         }
         size_t cap = c->limits.batch_flush_bytes;
@@ -1026,11 +721,11 @@ static void flush(struct poa_core *c)
 }
 
 /* The transactions of B, which will not be listed, look for a home again. */
-static void reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs)
+void core_reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs)
 {
     struct routed *r;
     for (uint32_t i = 0; i < txs; i++)
-        if (route_add(c, &tx[i], true, &r) == POA_OK)
+        if (core_route_add(c, &tx[i], true, &r) == POA_OK)
             r->sent_us = 0; /* due at once */
 }
 
@@ -1053,7 +748,7 @@ static void batch_renew(struct poa_core *c, const struct batch *b)
     }
     struct poa_list txs = {.bytes = poa_written(&w), .count = n};
     if (!buffer || (n && !batch_make(c, &txs)))
-        reroute(c, b->tx, b->txs);
+        core_reroute(c, b->tx, b->txs);
 }
 
 static void batch_ask(struct poa_core *c, struct batch *b)
@@ -1088,7 +783,7 @@ void core_batches_tick(struct poa_core *c)
         /* Settling may have freed transactions that waited for others. */
         c->settle_more = false;
         if (poa_mempool_count(c->mempool))
-            flush_soon(c);
+            core_flush_soon(c);
     }
     if (c->now.us < c->batch_tick_us)
         return;
@@ -1117,7 +812,7 @@ void core_batches_tick(struct poa_core *c)
                 if (b->own)
                     batch_renew(c, b);
                 batch_drop(c, b);
-            } else if (b->own && voter(c) && c->now.us >= b->send_us + two_heartbeats(c)) {
+            } else if (b->own && voter(c) && c->now.us >= b->send_us + core_two_heartbeats(c)) {
                 /* Whoever has not acknowledged it may have lost it. */
                 uint8_t to[16] = {0};
                 for (uint32_t m = 0; m < c->n; m++)
@@ -1133,7 +828,7 @@ void core_batches_tick(struct poa_core *c)
             break;
         }
     }
-    route_tick(c);
+    core_route_tick(c);
     listable_changed(c);
 }
 
@@ -1156,7 +851,7 @@ void core_homeless(struct poa_core *c)
         if (!b->used || b->state != BATCH_VALID)
             continue;
         if (b->own)
-            reroute(c, b->tx, b->txs);
+            core_reroute(c, b->tx, b->txs);
         batch_drop(c, b);
     }
     size_t cap = c->limits.batch_flush_bytes;
@@ -1168,7 +863,7 @@ void core_homeless(struct poa_core *c)
         struct poa_list_iter it = poa_list_begin(&list);
         while (poa_raw_tx_next(&it, &raw))
             if (poa_tx_parse(c->chain, raw.tx, &v) == POA_OK)
-                (void)route_add(c, &v, false, &r);
+                (void)core_route_add(c, &v, false, &r);
         if (!list.count)
             break;
     }
@@ -1208,7 +903,7 @@ void core_batches_epoch(struct poa_core *c)
     for (struct routed *r = c->routed_head; r; r = r->newer) {
         c->parked_n -= r->parked;
         r->parked = false;
-        r->home = c->self >= 0 ? home_rank(c, r->sender, 0) : 0;
+        r->home = c->self >= 0 ? core_home_rank(c, r->sender, 0) : 0;
         r->sent_us = 0;
     }
 }

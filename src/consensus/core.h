@@ -393,7 +393,8 @@ static inline uint32_t hash_low(const uint8_t h[32])
 }
 extern const uint8_t core_zero32[32];
 
-/* --- simplex.c ---------------------------------------------------------------------------- */
+/* --- simplex.c, answer.c
+ * ---------------------------------------------------------------------------- */
 
 struct slot *core_slot_get(struct poa_core *c, uint64_t view);  /* NULL: none yet */
 struct slot *core_slot_open(struct poa_core *c, uint64_t view); /* NULL: outside the ring */
@@ -413,6 +414,11 @@ void core_simplex_start(struct poa_core *c); /* after restore, and at a new epoc
 void core_resend(struct poa_core *c);
 uint16_t core_leader_of(const struct poa_core *c, uint64_t view);
 bool core_silent(const struct poa_core *c, uint16_t member);
+void core_vote_send(struct poa_core *c, const struct slot *s, int kind);
+void core_nullify(struct poa_core *c, uint64_t view);
+bool core_has_cert(struct poa_core *c, uint64_t view, int kind);
+uint64_t core_t0_us(const struct poa_core *c);
+uint64_t core_heartbeat_us(const struct poa_core *c);
 void core_batch_ready(struct poa_core *c); /* a batch may be listed from now on */
 void core_heard_from(struct poa_core *c, uint16_t peer, uint64_t view);
 void core_behind(struct poa_core *c, uint64_t height);
@@ -422,11 +428,35 @@ void core_final_advance(struct poa_core *c); /* a block was committed */
 void core_log_trim(struct poa_core *c);      /* ... with its certificate */
 bool core_ask_certs(struct poa_core *c, uint64_t from, uint64_t to);
 
-/* --- chain.c -------------------------------------------------------------------------------- */
+/* --- blocks.c, chain.c, propose.c, bundle.c --- */
 
 enum verdict { V_OK, V_WAIT, V_INVALID };
 
 struct block *core_block_find(const struct poa_core *c, const uint8_t hash[32]);
+/* Copies header and body; NULL: no room, or the body does not decode. */
+struct block *core_block_insert(struct poa_core *c, const uint8_t hash[32],
+                                const struct poa_header *h, struct poa_slice header,
+                                const uint8_t sig[64], struct poa_slice body);
+void core_block_drop(struct poa_core *c, struct block *b);
+/* Drops what the commit of KEEP leaves behind; NULL: all that is not final. */
+void core_blocks_sweep(struct poa_core *c, const struct block *keep);
+bool core_want_find(const struct poa_core *c, const uint8_t hash[32]);
+void core_want_done(struct poa_core *c, const uint8_t hash[32]);
+int core_header_decode(const struct poa_core *c, struct poa_slice bytes, struct poa_header *h);
+/* What a block on parent P must be, and the earliest time it may have. */
+uint8_t core_kind_after(const struct poa_core *c, const struct parent *p, uint64_t view);
+uint64_t core_min_time(const struct poa_core *c, const struct parent *p);
+int core_next_committee_hash(struct poa_core *c, poa_state_id state, uint8_t out32[32]);
+/* What a block owes its parent, whoever looks and whenever. */
+int core_block_rules(struct poa_core *c, const struct block *b, const struct parent *p);
+/* Runs B on its executed parent; c->gather holds its TXS transactions. */
+enum verdict core_block_run(struct poa_core *c, struct block *b, const struct parent *p,
+                            uint32_t txs);
+/* Makes executed B, child of the tip, the tip; false: not in this step. */
+bool core_block_commit(struct poa_core *c, struct block *b, struct poa_slice cert,
+                       struct poa_slice fillers, uint32_t fillers_n);
+/* CERT finalizes the closing block, which is the tip, or a filler on it. */
+void core_hand_over(struct poa_core *c, struct poa_slice cert);
 int core_on_proposal(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
 int core_on_get_block(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
 int core_restore_proposal(struct poa_core *c, struct poa_slice bytes, bool own, uint64_t seq);
@@ -453,9 +483,29 @@ void core_path_mark(struct poa_core *c, const struct block *b);
 /* The same for every block that is not final. */
 void core_blocks_mark(struct poa_core *c);
 
-/* --- batches.c ------------------------------------------------------------------------------- */
+/* --- batches.c, homes.c --- */
 
 int core_batches_new(struct poa_core *c);
+uint64_t core_two_heartbeats(const struct poa_core *c);
+struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32]);
+void core_routed_drop(struct poa_core *c, struct routed *r);
+/* B carries some of the transactions that were sent to their homes. */
+void core_routed_batched(struct poa_core *c, const struct batch *b);
+/* Keeps TX until it is final. CHECK: tell the caller at once what the base
+ * already rules out. */
+int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
+                   struct routed **out);
+/* Transactions of a batch that will not be listed look for a home again. */
+void core_reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs);
+void core_route_tick(struct poa_core *c);
+void core_parked_retry(struct poa_core *c);
+int core_pool_add(struct poa_core *c, const struct poa_tx_view *tx);
+void core_flush_soon(struct poa_core *c); /* transactions wait for a batch */
+void core_check_effect(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool trusted,
+                       uint16_t peer);
+/* Rank 0 is the home; members that are silent or make no batches are passed
+ * over. */
+uint16_t core_home_rank(const struct poa_core *c, const uint8_t sender[32], uint32_t rank);
 void core_batches_free(struct poa_core *c);
 int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
 int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *b);

@@ -9,7 +9,7 @@
  */
 #include "core.h"
 
-static uint64_t t0_us(const struct poa_core *c)
+uint64_t core_t0_us(const struct poa_core *c)
 {
     return (uint64_t)c->genesis->timeout_ms * 1000;
 }
@@ -17,10 +17,10 @@ static uint64_t t0_us(const struct poa_core *c)
 static uint64_t cap_us(const struct poa_core *c)
 {
     uint64_t cap = (uint64_t)c->genesis->timeout_max_ms * 1000;
-    return cap > t0_us(c) ? cap : t0_us(c);
+    return cap > core_t0_us(c) ? cap : core_t0_us(c);
 }
 
-static uint64_t heartbeat_us(const struct poa_core *c)
+uint64_t core_heartbeat_us(const struct poa_core *c)
 {
     return (uint64_t)c->genesis->heartbeat_ms * 1000;
 }
@@ -118,7 +118,7 @@ static struct vote_cell *cells(struct poa_core *c, uint64_t view)
     return cell;
 }
 
-static bool has_cert(struct poa_core *c, uint64_t view, int kind)
+bool core_has_cert(struct poa_core *c, uint64_t view, int kind)
 {
     struct slot *s = core_slot_get(c, view);
     return s && s->cert[kind].have;
@@ -126,13 +126,13 @@ static bool has_cert(struct poa_core *c, uint64_t view, int kind)
 
 static bool cleared(struct poa_core *c, uint64_t view)
 {
-    return view <= c->final_view || has_cert(c, view, POA_VOTE_NOTARIZE) ||
-           has_cert(c, view, POA_VOTE_NULLIFY);
+    return view <= c->final_view || core_has_cert(c, view, POA_VOTE_NOTARIZE) ||
+           core_has_cert(c, view, POA_VOTE_NULLIFY);
 }
 
 /* --- casting ------------------------------------------------------------------- */
 
-static void vote_send(struct poa_core *c, const struct slot *s, int kind)
+void core_vote_send(struct poa_core *c, const struct slot *s, int kind)
 {
     struct poa_vote v = {
         .kind = (uint8_t)kind, .epoch = c->epoch, .view = s->view, .voter = (uint16_t)c->self};
@@ -161,10 +161,10 @@ static void cast(struct poa_core *c, struct slot *s, int kind, const uint8_t has
     if (!s->seq)
         s->seq = seq;
     s->vote_seq[kind] = seq;
-    vote_send(c, s, kind);
+    core_vote_send(c, s, kind);
 }
 
-static void nullify(struct poa_core *c, uint64_t view)
+void core_nullify(struct poa_core *c, uint64_t view)
 {
     struct slot *s = core_slot_open(c, view);
     if (!voter(c) || !s || s->nulled || c->mutant == POA_MUTANT_NO_NULLIFY)
@@ -206,7 +206,7 @@ static void relay_add(struct poa_core *c, uint64_t view, int kind)
         memmove(c->relay, c->relay + 1, (RELAYS - 1) * sizeof c->relay[0]);
         c->relays--;
     }
-    s->cert[kind].relay_us = c->now.us + t0_us(c) / 4;
+    s->cert[kind].relay_us = c->now.us + core_t0_us(c) / 4;
     c->relay[c->relays++] = (struct relay){.view = view, .kind = (uint8_t)kind};
 }
 
@@ -488,159 +488,15 @@ int core_on_vote(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     return POA_OK;
 }
 
-/* --- asking and answering -------------------------------------------------------------- */
-
-void core_behind(struct poa_core *c, uint64_t height)
-{
-    if (c->restoring || c->now.us < c->behind_us)
-        return;
-    c->behind_us = c->now.us + t0_us(c);
-    struct poa_effect *e = core_effect_add(c, POA_EFFECT_BEHIND, false);
-    if (e)
-        e->height = height;
-}
-
-bool core_serve_allowed(struct poa_core *c, uint16_t peer, uint32_t cost)
-{
-    if (peer >= c->n)
-        return false;
-    if (c->now.us >= c->serve_us) {
-        memset(c->served, 0, sizeof c->served);
-        c->serve_us = c->now.us + t0_us(c);
-    }
-    if (c->served[peer] > 512)
-        return false;
-    c->served[peer] += cost;
-    return true;
-}
-
-/* PEER is behind our tip: one finalization clears everything for it. */
-void core_help(struct poa_core *c, uint16_t peer)
-{
-    if (peer >= c->n || (int32_t)peer == c->self || c->restoring ||
-        c->now.us < c->helped_us[peer] || c->mutant == POA_MUTANT_NO_RELAY)
-        return;
-    c->helped_us[peer] = c->now.us + t0_us(c);
-    if (has_cert(c, c->tip_view, POA_VOTE_FINALIZE)) {
-        const struct cert_at *at = &core_slot_get(c, c->tip_view)->cert[POA_VOTE_FINALIZE];
-        core_send_to(c, POA_MSG_CERT, poa_slice(at->bytes, at->n), peer, 0);
-    }
-    if (c->prev_cert)
-        core_send_to(c, POA_MSG_CERT, poa_slice(c->prev_cert, c->prev_cert_n), peer, 0);
-}
-
-/* The N-th other member in turn, for requests. */
-static uint16_t member_in_turn(struct poa_core *c)
-{
-    c->turn = (c->turn + 1) % c->n;
-    if ((int32_t)c->turn == c->self)
-        c->turn = (c->turn + 1) % c->n;
-    return (uint16_t)c->turn;
-}
-
-bool core_ask_certs(struct poa_core *c, uint64_t from, uint64_t to)
-{
-    if (c->now.us < c->certs_us || c->n < 2 || c->self < 0 || c->restoring ||
-        c->mutant == POA_MUTANT_NO_FETCH)
-        return false;
-    c->certs_us = c->now.us + t0_us(c) / 2;
-    struct poa_get_certs get = {.epoch = c->epoch, .from = from, .to = to};
-    struct poa_slice bytes = core_encode(c, &poa_get_certs_record, &get);
-    if (!bytes.n)
-        return false;
-    core_send_to(c, POA_MSG_GET_CERTS, bytes, member_in_turn(c), 0);
-    if (c->n > 2)
-        core_send_to(c, POA_MSG_GET_CERTS, bytes, member_in_turn(c), 0);
-    return true;
-}
-
-int core_on_get_certs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
-{
-    struct poa_get_certs get;
-    int e = poa_get_certs_decode(bytes, &get);
-    if (e)
-        return e;
-    if (peer >= c->n || (int32_t)peer == c->self || get.from > get.to)
-        return POA_E_RANGE;
-    if (c->mutant == POA_MUTANT_NO_RELAY)
-        return POA_OK;
-    if (get.epoch != c->epoch || get.from <= c->tip_view)
-        core_help(c, peer);
-    if (get.epoch != c->epoch)
-        return get.epoch < c->epoch ? POA_OK : POA_E_EPOCH;
-    if (!core_serve_allowed(c, peer, 64))
-        return POA_E_RATE;
-    uint64_t from = get.from > c->tip_view ? get.from : c->tip_view;
-    /* Counted from FROM: the end of the range may be the last number there is. */
-    uint64_t more = get.to < from ? 0 : get.to - from < 64 ? get.to - from + 1 : 64;
-    uint64_t to = from + more - 1;
-    for (uint64_t v = from; v - from < more; v++) {
-        struct slot *s = core_slot_get(c, v);
-        for (int k = 0; s && k < 3; k++)
-            if (s->cert[k].have)
-                core_send_to(c, POA_MSG_CERT, poa_slice(s->cert[k].bytes, s->cert[k].n), peer, 0);
-    }
-    if (c->final_view > to && has_cert(c, c->final_view, POA_VOTE_FINALIZE)) {
-        const struct cert_at *at = &core_slot_get(c, c->final_view)->cert[POA_VOTE_FINALIZE];
-        core_send_to(c, POA_MSG_CERT, poa_slice(at->bytes, at->n), peer, 0);
-    }
-    return POA_OK;
-}
-
-/* Nothing was finalized for a while: everybody says again what may be missing.
- * Messages are lost for good when a connection dies, so the protocol itself
- * must repeat them. */
-void core_resend(struct poa_core *c)
-{
-    if (c->self < 0)
-        return;
-    bool certs = c->mutant != POA_MUTANT_NO_RELAY;
-    uint64_t from = c->view > STANDSTILL_VIEWS ? c->view - STANDSTILL_VIEWS : 1;
-    if (from <= c->tip_view)
-        from = c->tip_view + 1;
-    uint64_t top = c->final_view > c->tip_view ? c->final_view : c->tip_view;
-    if (certs && has_cert(c, top, POA_VOTE_FINALIZE)) {
-        const struct cert_at *at = &core_slot_get(c, top)->cert[POA_VOTE_FINALIZE];
-        core_send_all(c, POA_MSG_CERT, poa_slice(at->bytes, at->n), false, 0);
-    } else if (certs && c->prev_cert && !c->tip_view) {
-        core_send_all(c, POA_MSG_CERT, poa_slice(c->prev_cert, c->prev_cert_n), false, 0);
-    }
-    for (uint64_t v = from; v <= c->view; v++) {
-        struct slot *s = core_slot_get(c, v);
-        if (!s)
-            continue;
-        for (int k = 0; certs && k < 2; k++)
-            if (s->cert[k].have)
-                core_send_all(c, POA_MSG_CERT, poa_slice(s->cert[k].bytes, s->cert[k].n), false, 0);
-        if (!voter(c) || c->mutant == POA_MUTANT_NO_STANDSTILL)
-            continue;
-        if (s->voted)
-            vote_send(c, s, POA_VOTE_NOTARIZE);
-        if (c->mutant == POA_MUTANT_NULL_AFTER_FINAL && s->finaled)
-            nullify(c, v);
-        if (s->nulled)
-            vote_send(c, s, POA_VOTE_NULLIFY);
-        if (s->finaled)
-            vote_send(c, s, POA_VOTE_FINALIZE);
-    }
-    struct slot *s = core_slot_get(c, c->view);
-    if (voter(c) && s && s->proposed && s->prop) {
-        struct poa_list just = core_just_build(c, s->prop);
-        struct poa_slice bytes = core_proposal_encode(c, s->prop, &just);
-        if (bytes.n)
-            core_send_all(c, POA_MSG_PROPOSAL, bytes, false, s->prop_seq);
-    }
-}
-
 /* --- progress ------------------------------------------------------------------------------ */
 
 static void skip_arm(struct poa_core *c)
 {
     uint64_t gap = c->view - (c->final_view < c->view ? c->final_view : c->view);
-    uint64_t t = grown(c, t0_us(c), gap > 3 ? gap - 3 : 0);
+    uint64_t t = grown(c, core_t0_us(c), gap > 3 ? gap - 3 : 0);
     uint64_t from = c->entered_us;
     uint64_t pace = c->prop_us + (uint64_t)c->genesis->block_min_ms * 1000;
-    uint64_t idle = c->prop_us + heartbeat_us(c);
+    uint64_t idle = c->prop_us + core_heartbeat_us(c);
     if (pace > from)
         from = pace;
     if (!core_batch_waits(c) && idle > from)
@@ -657,7 +513,7 @@ void core_batch_ready(struct poa_core *c)
     if (c->restoring || c->self < 0 || c->skip_fired)
         return;
     uint64_t gap = c->view - (c->final_view < c->view ? c->final_view : c->view);
-    uint64_t t = grown(c, t0_us(c), gap > 3 ? gap - 3 : 0);
+    uint64_t t = grown(c, core_t0_us(c), gap > 3 ? gap - 3 : 0);
     uint64_t from = c->prop_us + (uint64_t)c->genesis->block_min_ms * 1000;
     if (from < c->now.us)
         from = c->now.us;
@@ -716,7 +572,7 @@ static void try_notar(struct poa_core *c)
     case V_WAIT:
         return;
     case V_INVALID:
-        nullify(c, c->view);
+        core_nullify(c, c->view);
         return;
     }
     s->voted = true;
@@ -753,7 +609,7 @@ void core_final_advance(struct poa_core *c)
         c->final_view = c->tip_view;
     c->finality_us = c->now.us;
     c->stand_k = 0;
-    c->stand_us = c->now.us + heartbeat_us(c) + 2 * t0_us(c);
+    c->stand_us = c->now.us + core_heartbeat_us(c) + 2 * core_t0_us(c);
     if (!c->restoring)
         core_batches_count(c);
 }
@@ -797,7 +653,7 @@ void core_simplex_start(struct poa_core *c)
     c->finality_us = c->now.us;
     c->skip_fired = false;
     c->stand_k = 0;
-    c->stand_us = c->now.us + heartbeat_us(c) + 2 * t0_us(c);
+    c->stand_us = c->now.us + core_heartbeat_us(c) + 2 * core_t0_us(c);
     c->retry_us = NO_DEADLINE;
     c->certs_us = 0;
     for (uint32_t i = 0; i < POA_COMMITTEE_MAX; i++)
@@ -812,7 +668,7 @@ void core_simplex_tick(struct poa_core *c)
         return;
     if (!c->skip_fired && c->now.us >= c->skip_us) {
         c->skip_fired = true;
-        nullify(c, c->view);
+        core_nullify(c, c->view);
     }
     relay_tick(c);
     core_wants_tick(c);
@@ -821,7 +677,7 @@ void core_simplex_tick(struct poa_core *c)
         if (c->stand_k)
             core_behind(c, c->height + 1); /* the others may have a committee without us */
         c->stand_k++;
-        c->stand_us = c->now.us + grown(c, heartbeat_us(c) + 2 * t0_us(c), c->stand_k);
+        c->stand_us = c->now.us + grown(c, core_heartbeat_us(c) + 2 * core_t0_us(c), c->stand_k);
     }
     /* The proof of our next turn is made ahead of it, off the critical path. */
     if (voter(c) && c->beacon_view <= c->view && core_leader_of(c, c->view + 1) == c->self) {
@@ -841,8 +697,8 @@ static uint64_t propose_due(const struct poa_core *c)
     if (!voter(c) || core_leader_of(c, c->view) != c->self || (s->view == c->view && s->proposed))
         return NO_DEADLINE;
     uint64_t due = c->prop_us + (uint64_t)c->genesis->block_min_ms * 1000;
-    if (!core_batch_waits(c) && c->prop_us + heartbeat_us(c) > due)
-        due = c->prop_us + heartbeat_us(c);
+    if (!core_batch_waits(c) && c->prop_us + core_heartbeat_us(c) > due)
+        due = c->prop_us + core_heartbeat_us(c);
     return due > c->now.us ? due : NO_DEADLINE;
 }
 
