@@ -17,7 +17,7 @@ static struct {
  * committee points into the struct: a copy may only be put back in place. */
 static struct poa_device device;
 static struct poa_session gateway;
-static uint8_t rx[8192], tx[4096];
+static uint8_t rx[POA_DEVICE_RX_MIN], tx[4096];
 static struct {
     uint8_t mark[POA_EDGE_MARK_BYTES], trust[POA_DEVICE_TRUST_MAX];
     size_t mark_n, trust_n;

@@ -19,6 +19,14 @@
 #define FRAME       2
 #define REFUSE      3
 
+/* NNG 1.5.2 itself loses an answer whose asker goes away at the wrong moment:
+ * the send succeeds, and nobody frees the message. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libnng\n";
+}
+
 static const uint8_t chain[32] = {1, 2, 3};
 
 static struct {
