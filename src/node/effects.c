@@ -293,6 +293,9 @@ int node_step(struct poa_node *n, const struct poa_event *event)
     }
     int fate = poa_core_step(n->core, event, node_now(n), &effects);
     n->steps++;
+    if (!effects.n)
+        return fate;
+    node_map(n);
     node_io_cork(n->io);
     for (size_t i = 0; i < effects.n; i++) {
         rc = do_effect(n, &effects.effect[i]);
@@ -302,8 +305,7 @@ int node_step(struct poa_node *n, const struct poa_event *event)
         }
     }
     node_io_uncork(n->io);
-    if (effects.n)
-        node_publish(n);
+    node_publish(n);
     return fate;
 }
 
@@ -311,13 +313,6 @@ void node_publish(struct poa_node *n)
 {
     struct poa_core_status core;
     poa_core_status(n->core, &core);
-    n->self = core.member;
-    if (!n->mapped || core.epoch != n->mapped_epoch) {
-        n->mapped = true;
-        n->mapped_epoch = core.epoch;
-        node_map_peers(n);
-        node_risk_epoch(n);
-    }
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
     pthread_mutex_lock(&n->status_mutex);
@@ -354,7 +349,7 @@ static void renew_flags(struct poa_node *n)
     }
 }
 
-void node_map_peers(struct poa_node *n)
+static void map_peers(struct poa_node *n)
 {
     renew_flags(n);
     const struct poa_committee *c = poa_core_committee(n->core);
@@ -377,6 +372,19 @@ void node_map_peers(struct poa_node *n)
         n->peer[at].member = true;
     }
     pthread_mutex_unlock(&n->peers_mutex);
+}
+
+void node_map(struct poa_node *n)
+{
+    struct poa_core_status core;
+    poa_core_status(n->core, &core);
+    n->self = core.member;
+    if (n->mapped && core.epoch == n->mapped_epoch)
+        return;
+    n->mapped = true;
+    n->mapped_epoch = core.epoch;
+    map_peers(n);
+    node_risk_epoch(n);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------

@@ -152,8 +152,10 @@ void node_checkpoint(struct poa_node *n);
 void *node_core_thread(void *node);
 /* I/O thread: what waited may leave. */
 void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes);
-/* Which mesh peers the committee's members are, and who may push. */
-void node_map_peers(struct poa_node *n);
+/* Which mesh peers the committee's members are, and who may push: before the
+ * effects of a step that began an epoch, because they name members of the new
+ * committee. */
+void node_map(struct poa_node *n);
 /* What p2p is told of a peer: witnesses push to one another. Core thread, or
  * before it runs. */
 unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);

@@ -252,6 +252,7 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
     poa_store_value_free(&tip);
     if (rc)
         return poa_because(why, rc, "cannot set up the core: %s", poa_error_text(rc));
+    node_map(n);
     rc = replay(n, why);
     if (rc)
         return rc;
