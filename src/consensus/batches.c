@@ -72,6 +72,8 @@ static void author_unlink(struct poa_core *c, struct batch *b)
         c->author_tail[e][b->author] = b->older;
     b->older = b->newer = NULL;
     b->linked = false;
+    c->author_n[e][b->author]--;
+    c->author_bytes[e][b->author] -= b->bytes.n;
     c->batches_pending--;
     if (b->own)
         c->own_pending--;
@@ -95,6 +97,8 @@ static void author_link(struct poa_core *c, struct batch *b)
     else
         c->author_tail[e][b->author] = b;
     b->linked = true;
+    c->author_n[e][b->author]++;
+    c->author_bytes[e][b->author] += b->bytes.n;
     c->batches_pending++;
     if (b->own)
         c->own_pending++;
@@ -138,6 +142,7 @@ static void batch_drop(struct poa_core *c, struct batch *b)
     *at = b->next;
     author_unlink(c, b);
     token_release(c, b);
+    c->batches_done -= b->state == BATCH_FINAL;
     memset(b, 0, sizeof *b);
     b->next = c->batch_free;
     c->batch_free = b;
@@ -326,6 +331,19 @@ static void batch_fill(struct batch *b, const struct poa_batch *r)
     b->expires_ms = r->expires_ms;
 }
 
+/* Authors share the room, so that f of them cannot take it all; who was caught
+ * lying gets none. */
+static bool room_for(const struct poa_core *c, const struct poa_batch *r, size_t bytes)
+{
+    uint32_t e = r->epoch & 1, parts = c->n > 3 ? c->f + 2u : 1u;
+    if (r->expires_ms < c->tip_time || (r->epoch == c->epoch && c->convicted[r->author]))
+        return false;
+    return c->author_n[e][r->author] < c->limits.pending_batches / parts &&
+           c->author_bytes[e][r->author] + bytes <= c->limits.pending_batch_bytes / parts &&
+           c->batches_pending < c->limits.pending_batches &&
+           c->batch_bytes + bytes <= c->limits.pending_batch_bytes;
+}
+
 /* Tells who lists, once it is so, that we hold B durably. With f+1 = 2 the
  * author's copy and the leader's own suffice: only the author needs to know. */
 static void acknowledge(struct poa_core *c, const struct batch *b)
@@ -360,8 +378,7 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     if (e)
         return e;
     bool asked = b && b->state == BATCH_WANTED;
-    if (!asked && (r.expires_ms < c->tip_time || c->batches_pending >= c->limits.pending_batches ||
-                   c->batch_bytes + bytes.n > c->limits.pending_batch_bytes))
+    if (!asked && !room_for(c, &r, bytes.n))
         return POA_E_FULL;
     if (!b)
         b = batch_add(c, digest);
@@ -385,6 +402,8 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     if (in->code) {
         b->state = BATCH_INVALID;
         b->queue = NULL;
+        if (b->epoch == c->epoch)
+            c->convicted[b->author] = 1;
         const uint8_t *key;
         if (author_key(c, b->epoch, b->author, &key) && in->code != POA_E_NO_MEMORY)
             core_accuse(c, POA_EVIDENCE_BATCH, key, in->bytes, poa_slice(NULL, 0));
@@ -598,6 +617,7 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
         if (b->linked && b->number > c->author_listed[b->epoch & 1][b->author])
             c->author_listed[b->epoch & 1][b->author] = b->number;
         author_unlink(c, b);
+        c->batches_done++;
         b->state = BATCH_FINAL;
         b->height = height;
         b->queue = NULL;
@@ -790,7 +810,7 @@ void core_batches_tick(struct poa_core *c)
     uint64_t step = (uint64_t)c->genesis->timeout_ms * 500;
     c->batch_tick_us = c->now.us + step;
     core_blocks_mark(c);
-    for (uint32_t i = 0; i < c->batch_fresh; i++) {
+    for (uint32_t i = 0; i < c->batch_fresh && c->batches_used > c->batches_done; i++) {
         struct batch *b = &c->batch[i];
         if (!b->used)
             continue;
@@ -822,8 +842,11 @@ void core_batches_tick(struct poa_core *c)
                 core_send_mask(c, POA_MSG_BATCH, b->bytes, to, b->seq);
             }
             break;
-        case BATCH_CHECKING:
         case BATCH_INVALID:
+            if (c->now.us > b->since_us + (uint64_t)BATCH_TTL_MS * 1000 && b->mark != c->mark)
+                batch_drop(c, b);
+            break;
+        case BATCH_CHECKING:
         case BATCH_FINAL:
             break;
         }
@@ -835,7 +858,7 @@ void core_batches_tick(struct poa_core *c)
 uint64_t core_batches_deadline(const struct poa_core *c)
 {
     uint64_t d = c->restoring ? NO_DEADLINE : c->flush_us;
-    if (!c->restoring && (c->batches_used > 0 || c->routed_n) && c->batch_tick_us < d)
+    if (!c->restoring && (c->batches_used > c->batches_done || c->routed_n) && c->batch_tick_us < d)
         d = c->batch_tick_us;
     return d;
 }

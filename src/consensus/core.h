@@ -295,12 +295,14 @@ struct poa_core {
     struct batch *batch;
     struct batch **batch_bucket;
     uint32_t batch_cap, batch_fresh, batch_buckets, batches_used, batches_pending;
-    uint32_t listable;
+    uint32_t listable, batches_done; /* done: FINAL ones among the used */
     size_t batch_bytes;
     struct batch *batch_free;
     struct batch *author_head[2][POA_COMMITTEE_MAX], *author_tail[2][POA_COMMITTEE_MAX];
     struct batch *release_head, *release_next, *release_tail; /* FINAL, oldest first */
     uint64_t author_listed[2][POA_COMMITTEE_MAX];             /* highest number in a final block */
+    uint32_t author_n[2][POA_COMMITTEE_MAX];                  /* batches linked, and their bytes */
+    size_t author_bytes[2][POA_COMMITTEE_MAX];
     uint64_t batch_number;
     uint32_t own_pending;
     uint64_t flush_us, flushed_us, batch_tick_us;

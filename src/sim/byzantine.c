@@ -95,12 +95,34 @@ static void equivocate(struct poa_sim *s, struct node *n, uint32_t to, struct me
     }
 }
 
+/* A signed batch that no honest author makes: its only transaction is junk. */
+static void junk_batch(struct poa_sim *s, const struct node *n, uint32_t to)
+{
+    uint8_t list[16], bytes[256], digest[32], signed_digest[32];
+    struct poa_writer l = poa_writer_over(list, sizeof list);
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    struct poa_raw_tx raw = {.tx = poa_slice("junk", 4)};
+    if (n->member[n->id] < 0 || poa_raw_tx_encode(&l, &raw))
+        return;
+    struct poa_batch b = {.epoch = n->epoch,
+                          .author = (uint16_t)n->member[n->id],
+                          .seq = sim_random(&s->random) >> 20,
+                          .expires_ms = s->genesis_ms + s->now / 1000 + 60000,
+                          .txs = {.bytes = poa_written(&l), .count = 1}};
+    if (poa_batch_encode(&w, &b))
+        return;
+    poa_batch_digest(poa_written(&w), digest);
+    poa_batch_sig_digest(s->chain, digest, signed_digest);
+    s->suite->sign(n->seed, n->key, signed_digest, 32, bytes + w.n - 64);
+    pass(s, n, to, POA_MSG_BATCH, poa_written(&w));
+}
+
 static void forge(struct poa_sim *s, struct node *n, uint32_t to, struct message *m)
 {
     struct poa_vote v;
     uint8_t garbage[64];
     network(s, n->id, to, m);
-    switch (below(&s->random, 5)) {
+    switch (below(&s->random, 6)) {
     case 0: /* somebody else's vote */
         if (m->type == POA_MSG_VOTE && !poa_vote_decode(poa_slice(m->bytes, m->n), &v)) {
             v.voter = (uint16_t)(v.voter ? 0 : 1);
@@ -121,6 +143,10 @@ static void forge(struct poa_sim *s, struct node *n, uint32_t to, struct message
         for (size_t i = 0; i < sizeof garbage; i++)
             garbage[i] = (uint8_t)sim_random(&s->random);
         pass(s, n, to, (uint16_t)below(&s->random, 12), poa_slice(garbage, sizeof garbage));
+        break;
+    case 4:
+        if (below(&s->random, 30) == 0)
+            junk_batch(s, n, to);
         break;
     case 3: /* cut short */
         if (m->n > 1)
