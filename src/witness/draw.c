@@ -89,6 +89,7 @@ enum { MAKER, REGION, PROVIDER, KINDS };
 #define FIRST_STEPS 8192u
 #define OTHER_STEPS 64u
 #define ORDERS      128u
+#define LATE_ORDERS 16u /* once the caps had to rise: a draw must end */
 
 struct search {
     struct poa_candidate *pool;
@@ -267,7 +268,7 @@ uint32_t poa_committee_draw(const struct poa_committee_rule *rule, const uint8_t
     /* A chain must not end because its pool became uniform: caps that cannot be
      * kept rise by one, all of them. With SIZE more none is left. */
     for (uint32_t slack = 0;; slack++)
-        for (uint32_t k = 0; k < ORDERS; k++) {
+        for (uint32_t k = 0; k < (slack ? LATE_ORDERS : ORDERS); k++) {
             for (size_t i = 0; i < n; i++)
                 score(&pool[i], seed32, k);
             start(&s, rule, slack);
