@@ -247,7 +247,7 @@ void core_batches_count(struct poa_core *c)
     }
     core_path_mark(c, top);
     for (uint32_t e = 0; e < 2; e++)
-        for (uint32_t a = 0; a < POA_COMMITTEE_MAX && !n && c->batches_pending; a++) {
+        for (uint32_t a = 0; a < authors(c) && !n && c->batches_pending; a++) {
             const struct batch *b = c->author_head[e][a];
             while (b && (b->mark == c->mark || has_run(c, b)))
                 b = b->newer;
@@ -463,7 +463,7 @@ static void listable_changed(struct poa_core *c)
 void core_batches_durable(struct poa_core *c)
 {
     for (uint32_t e = 0; e < 2; e++)
-        for (uint32_t a = 0; a < POA_COMMITTEE_MAX && c->batches_pending; a++)
+        for (uint32_t a = 0; a < authors(c) && c->batches_pending; a++)
             for (struct batch *b = c->author_tail[e][a]; b; b = b->older) {
                 if (!b->durable && b->seq <= c->durable)
                     b->durable = true;
@@ -547,22 +547,22 @@ int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq)
 uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writer *w)
 {
     struct batch *at[2 * POA_COMMITTEE_MAX];
-    uint32_t n = 0, txs = 0, authors = 0;
+    uint32_t n = 0, txs = 0, heads = 0;
     size_t bytes = 0;
     for (uint32_t e = 0; e < 2; e++) {
         uint32_t parity = (c->epoch + 1 + e) & 1; /* the old epoch's come first */
-        for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++)
+        for (uint32_t a = 0; a < authors(c); a++)
             if (c->author_head[parity][a])
-                at[authors++] = c->author_head[parity][a];
+                at[heads++] = c->author_head[parity][a];
     }
-    while (authors) {
-        for (uint32_t i = 0; i < authors;) {
+    while (heads) {
+        for (uint32_t i = 0; i < heads;) {
             struct batch *b = at[i];
             while (b && (b->mark == c->mark || b->expires_ms < time_ms || has_run(c, b)))
                 b = b->newer;
             if (!b || !core_batch_listable(c, b) || n == 256 || b->txs > BLOCK_TXS - txs ||
                 b->bytes.n > POA_BLOCK_TX_BYTES_MAX - bytes) {
-                at[i] = at[--authors];
+                at[i] = at[--heads];
                 continue;
             }
             poa_write(w, b->digest, 32);
@@ -657,7 +657,7 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
 uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below)
 {
     for (uint32_t e = 0; e < 2; e++)
-        for (uint32_t a = 0; a < POA_COMMITTEE_MAX && c->batches_pending; a++)
+        for (uint32_t a = 0; a < authors(c) && c->batches_pending; a++)
             for (const struct batch *b = c->author_head[e][a]; b; b = b->newer)
                 if (b->seq && b->seq < below)
                     below = b->seq;

@@ -39,6 +39,14 @@ static bool certified(struct poa_core *c, const struct block *b)
             (s->cert[POA_VOTE_FINALIZE].have && hash_eq(s->cert[POA_VOTE_FINALIZE].hash, b->hash)));
 }
 
+static bool has_child(const struct poa_core *c, const struct block *b)
+{
+    for (uint32_t i = 0; i < c->block_top; i++)
+        if (c->block[i].used && c->block[i].own_state && hash_eq(c->block[i].h.parent, b->hash))
+            return true;
+    return false;
+}
+
 /* Nothing stands on a block that was not certified in its view. Should it be
  * certified late, it is executed again. */
 void core_overlays_evict(struct poa_core *c)
@@ -47,7 +55,8 @@ void core_overlays_evict(struct poa_core *c)
         return;
     for (uint32_t i = 0; i < c->block_top; i++) {
         struct block *b = &c->block[i];
-        if (!b->used || b->final || !b->own_state || b->h.view + 4 > c->view || certified(c, b))
+        if (!b->used || b->final || !b->own_state || b->h.view + 4 > c->view || certified(c, b) ||
+            has_child(c, b))
             continue;
         poa_ledger_drop(c->ledger, b->state);
         b->own_state = false;

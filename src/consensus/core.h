@@ -346,6 +346,12 @@ struct poa_core {
 #define COMMITS       32u /* per step; fewer than RECENT_BLOCKS */
 #define GARBAGE       8192u
 
+/* Authors whose batches may be here: of this epoch and the one before. */
+static inline uint32_t authors(const struct poa_core *c)
+{
+    return c->n > c->prev_n ? c->n : c->prev_n;
+}
+
 static inline bool voter(const struct poa_core *c)
 {
     return c->self >= 0 && !c->abstain && !c->restoring && !c->halted;

@@ -416,8 +416,17 @@ int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e)
     uint32_t life = n->life;
     POA_ASSERT(poa_core_reserve(n->core) == POA_OK);
     int code = poa_core_step(n->core, e, node_now(s, n), &effects);
-    for (size_t i = 0; i < effects.n && n->life == life; i++)
+    for (size_t i = 0; i < effects.n && n->life == life; i++) {
         effect(s, n, &effects.effect[i]);
+        if (n->kind == HONEST && n->restored && s->now < s->config.gst_us &&
+            chance(&s->random, s->config.crash_ppm / 1000)) {
+            /* Between two effects of one step. */
+            poa_sim_kill(s, n->id);
+            event_push(s, (struct event){.at = s->now + between(&s->random, 20000, 400000),
+                                         .kind = EV_START,
+                                         .node = n->id});
+        }
+    }
     if (n->up && n->life == life)
         arm(s, n);
     return code;
