@@ -52,7 +52,7 @@ for i in 0 1 2 3 4; do
         echo "genesis = $net/genesis.$([ $i = 1 ] && echo json || echo poa)"
         echo "key = $net/key-$i.json"
         echo "role = $role"
-        echo "listen = 127.0.0.1:$((base + 2 * i))"
+        [ $i = 4 ] && echo "listen = off" || echo "listen = 127.0.0.1:$((base + 2 * i))"
         echo "rpc = 127.0.0.1:$(rpc_port $i)"
         echo "ready_file = $net/ready-$i"
         echo "checkpoint_s = 3"
