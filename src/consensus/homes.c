@@ -19,7 +19,7 @@ uint16_t core_home_rank(const struct poa_core *c, const uint8_t sender[32], uint
         return (uint16_t)((first + rank) % c->n);
     for (uint32_t i = 0; i < c->n; i++) {
         uint16_t m = (uint16_t)((first + i) % c->n);
-        if (core_silent(c, m) || c->home_skip[m])
+        if (core_silent(c, m) || c->home_skip[m] || ((int32_t)m == c->self && c->abstain))
             continue;
         if (!rank)
             return m;

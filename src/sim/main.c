@@ -246,6 +246,8 @@ int main(int argc, char **argv)
     last = begin;
     for (uint64_t seed = o.from; seed <= o.to; seed++) {
         (void)run_seed(&o, seed, &t);
+        if (seed % 64 == 0)
+            malloc_trim(0);
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec > last.tv_sec + 4) {
             fprintf(stderr, "seed %llu of %llu..%llu, %llu bad\n", (unsigned long long)seed,
