@@ -1,7 +1,7 @@
 #!/bin/bash
 # Keeps what fuzzing found: of the inputs in $BUILD/fuzz/corpus/TARGET, those
 # that reach what the stored ones do not, smallest first.
-# usage: tests/fuzz/keep.sh BYTES TARGET...    at most BYTES more per target
+# usage: tests/fuzz/keep.sh BYTES TARGET...    at most BYTES and 100 files more per target
 set -eu
 cd "$(dirname "$0")/../.."
 budget=$1
@@ -18,7 +18,7 @@ for t in "$@"; do
     while read -r size file; do
         [ -e "$stored/${file##*/}" ] && continue
         left=$((left - size))
-        [ $left -ge 0 ] || break
+        [ $left -ge 0 ] && [ $n -lt 100 ] || break
         cp "$file" "$stored/"
         n=$((n + 1))
     done < <(find "$merged" -type f -printf '%s %p\n' | sort -n)
