@@ -559,6 +559,8 @@ void poa_sim_start(struct poa_sim *s, uint32_t node)
         n->up = false;
         return;
     }
+    if (!n->up)
+        return; /* crashed in its first step */
     n->behind = false;
     follow(s, n);
 }
