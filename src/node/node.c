@@ -338,8 +338,8 @@ void poa_node_wake(struct poa_node *n)
 }
 
 /* Whoever is called back must outlive whoever calls: askers first, then the
- * core, then what it writes and sends, then the mesh and the workers, whose
- * last results are dropped with the queue. */
+ * core, then what it writes and sends, the workers, and the mesh. What they left
+ * in the queue is dropped last, when there is nobody to answer any more. */
 void poa_node_stop(struct poa_node *n)
 {
     if (n->rpc)
@@ -352,8 +352,10 @@ void poa_node_stop(struct poa_node *n)
     if (n->core_runs)
         pthread_join(n->core_thread, NULL);
     node_io_stop(n->io);
+    node_workers_stop(n->workers);
     if (n->p2p)
         poa_p2p_close(n->p2p);
+    n->p2p = NULL;
     node_workers_free(n->workers);
     node_queue_destroy(&n->queue);
     node_edge_free(n);

@@ -27,8 +27,10 @@ struct node_check {
 struct node_workers;
 POA_MUST_USE int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_max,
                                   struct node_workers **out);
-/* Waits for what runs; what waits ends with DONE and code CLOSED. */
-void node_workers_free(struct node_workers *w);
+/* Waits for what runs; what waits ends with DONE and code CLOSED; from then on
+ * checks are refused. */
+void node_workers_stop(struct node_workers *w);
+void node_workers_free(struct node_workers *w); /* stops it too */
 /* FULL: too much waits; DONE is not called. */
 POA_MUST_USE int node_workers_check(struct node_workers *w, struct node_check *c);
 unsigned node_workers_threads(const struct node_workers *w);

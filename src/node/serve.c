@@ -109,6 +109,8 @@ static void on_push(struct poa_node *n, const struct poa_p2p_message *m)
 static void answer(struct poa_node *n, uint64_t token, uint16_t type, const struct poa_record *rec,
                    const void *r, size_t cap)
 {
+    if (!n->p2p)
+        return; /* the node stops */
     uint8_t *p = malloc(cap);
     struct poa_writer w = poa_writer_over(p, cap);
     int rc = p ? poa_record_encode(rec, &w, r) : POA_E_NO_MEMORY;
@@ -124,10 +126,8 @@ static void answer_codes(struct poa_node *n, uint64_t token, uint16_t type, cons
                          uint32_t count)
 {
     uint8_t *list = malloc(2 * (size_t)count + 1);
-    if (!list) {
-        (void)!poa_p2p_refuse(n->p2p, token, POA_E_NO_MEMORY);
-        return;
-    }
+    if (!list)
+        return; /* the asker's time runs out */
     struct poa_writer w = poa_writer_over(list, 2 * (size_t)count);
     for (uint32_t i = 0; i < count; i++)
         poa_write_u16(&w, (uint16_t)-codes[i]);

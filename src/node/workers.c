@@ -102,7 +102,7 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
     return POA_OK;
 }
 
-void node_workers_free(struct node_workers *w)
+void node_workers_stop(struct node_workers *w)
 {
     if (!w)
         return;
@@ -112,6 +112,16 @@ void node_workers_free(struct node_workers *w)
     pthread_mutex_unlock(&w->mutex);
     for (unsigned i = 0; i < w->threads; i++)
         pthread_join(w->thread[i], NULL);
+    pthread_mutex_lock(&w->mutex);
+    w->threads = 0;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+void node_workers_free(struct node_workers *w)
+{
+    if (!w)
+        return;
+    node_workers_stop(w);
     pthread_cond_destroy(&w->cond);
     pthread_mutex_destroy(&w->mutex);
     free(w->ring);
@@ -123,11 +133,11 @@ int node_workers_check(struct node_workers *w, struct node_check *c)
     uint32_t helpers = (c->n + PIECE - 1) / PIECE;
     if (!helpers)
         helpers = 1;
+    pthread_mutex_lock(&w->mutex);
     if (helpers > w->threads)
         helpers = w->threads;
     atomic_store(&c->next, 0);
     atomic_store(&c->left, c->n + helpers);
-    pthread_mutex_lock(&w->mutex);
     bool fits = !w->stop && w->n + helpers <= w->cap;
     for (uint32_t i = 0; fits && i < helpers; i++)
         w->ring[(w->head + w->n++) % w->cap] = c;
