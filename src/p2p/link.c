@@ -14,6 +14,7 @@
 #define SHAKE_DELAY_MAX 2000
 #define SETTLED_US      1000000 /* a link that lived this long starts without delay */
 #define REDIAL_DEAD_US  3000000 /* an attempt to connect is given up after this */
+#define REOPEN_US       50000   /* before a connection that did not live long is dialed anew */
 #define REDIAL_MIN_MS   10
 
 int mesh_error_of(int nng_error)
@@ -78,18 +79,34 @@ static void req_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 static void push_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 {
     struct peer *peer = arg;
+    bool gone = false, refuse = false;
     pthread_mutex_lock(&peer->p->lock);
-    if (ev == NNG_PIPE_EV_ADD_POST) {
+    if (ev == NNG_PIPE_EV_ADD_PRE) {
+        /* It would be linked to the one that was freed. */
+        refuse = peer->push_dead || peer->removed;
+    } else if (ev == NNG_PIPE_EV_ADD_POST) {
         peer->push_pipe = pipe;
+        peer->push_since_us = mesh_now_us();
         peer->greet = true;
         mesh_wake(peer->p);
     } else if (nng_pipe_id(peer->push_pipe) == nng_pipe_id(pipe)) {
+        uint64_t now_us = mesh_now_us();
+        gone = true;
         peer->push_pipe = (nng_pipe)NNG_PIPE_INITIALIZER;
-        peer->push_dial_us = mesh_now_us();
+        peer->push_dead = true;
+        peer->push_reopen_us =
+            now_us - peer->push_since_us >= SETTLED_US ? now_us : now_us + REOPEN_US;
         if (peer->pushes_taken)
             mesh_link_lost(peer, POA_E_CLOSED);
+        mesh_wake(peer->p);
     }
     pthread_mutex_unlock(&peer->p->lock);
+    if (refuse)
+        nng_pipe_close(pipe);
+    if (gone) { /* NNG frees the connection when we return */
+        pthread_mutex_lock(&peer->push_call);
+        pthread_mutex_unlock(&peer->push_call);
+    }
 }
 
 /* --- handshake ------------------------------------------------------------- */
@@ -305,6 +322,8 @@ static int open_push(struct peer *peer)
         return rv;
     rv = common_options(peer->push, 64); /* nothing comes back on it */
     if (rv == 0)
+        rv = nng_pipe_notify(peer->push, NNG_PIPE_EV_ADD_PRE, push_event, peer);
+    if (rv == 0)
         rv = nng_pipe_notify(peer->push, NNG_PIPE_EV_ADD_POST, push_event, peer);
     if (rv == 0)
         rv = nng_pipe_notify(peer->push, NNG_PIPE_EV_REM_POST, push_event, peer);
@@ -324,11 +343,8 @@ static void close_sockets(struct peer *peer, bool push)
     nng_pipe_notify(peer->req, NNG_PIPE_EV_REM_POST, NULL, NULL);
     nng_ctx_close(peer->shake_ctx);
     nng_close(peer->req);
-    if (push) {
-        nng_pipe_notify(peer->push, NNG_PIPE_EV_ADD_POST, NULL, NULL);
-        nng_pipe_notify(peer->push, NNG_PIPE_EV_REM_POST, NULL, NULL);
-        nng_close(peer->push);
-    }
+    if (push)
+        nng_close(peer->push); /* push_event refuses what still comes */
 }
 
 int mesh_link_open(struct peer *peer)
@@ -399,6 +415,21 @@ static void redial(nng_socket socket, const char *url, nng_dialer *dialer)
         *dialer = (nng_dialer)NNG_DIALER_INITIALIZER;
 }
 
+/* Its connection is gone and no send is under way: nobody uses the socket. */
+static void replace_push(struct peer *peer)
+{
+    struct poa_p2p *p = peer->p;
+    nng_close(peer->push); /* push_event refuses what still comes */
+    int rv = open_push(peer);
+    pthread_mutex_lock(&p->lock);
+    peer->push_dead = rv != 0;
+    peer->push_dial_us = mesh_now_us();
+    peer->push_reopen_us = peer->push_dial_us + REOPEN_US;
+    pthread_mutex_unlock(&p->lock);
+    if (rv == 0 && dial(peer->push, peer->push_url, &peer->push_dialer) != 0)
+        peer->push_dialer = (nng_dialer)NNG_DIALER_INITIALIZER; /* redialed later */
+}
+
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -409,7 +440,8 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
     struct poa_p2p *p = peer->p;
     uint64_t next_us = UINT64_MAX, age_ms = 0;
     bool redial_req = false, redial_push = false, begin = false, abort_shake = false;
-    bool abort_push = false, ping = false, report = false, up = false, kick = false;
+    bool abort_push = false, replace = false, ping = false, report = false, up = false,
+         kick = false;
     nng_pipe kill_req = NNG_PIPE_INITIALIZER, kill_push = NNG_PIPE_INITIALIZER;
 
     if (!peer->dialed)
@@ -433,7 +465,10 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
             peer->req_dial_us = now_us;
         next_us = sooner(next_us, peer->req_dial_us + REDIAL_DEAD_US);
     }
-    if (!push_here && pushes(peer)) {
+    if (peer->push_dead) {
+        replace = !peer->sending && now_us >= peer->push_reopen_us;
+        next_us = sooner(next_us, now_us > peer->push_reopen_us ? now_us : peer->push_reopen_us);
+    } else if (!push_here && pushes(peer)) {
         redial_push = now_us - peer->push_dial_us >= REDIAL_DEAD_US && now_us > peer->push_dial_us;
         if (redial_push)
             peer->push_dial_us = now_us;
@@ -484,6 +519,8 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
 
     if (redial_req)
         redial(peer->req, peer->req_url, &peer->req_dialer);
+    if (replace)
+        replace_push(peer);
     if (redial_push)
         redial(peer->push, peer->push_url, &peer->push_dialer);
     if (nng_pipe_id(kill_req) > 0)

@@ -14,7 +14,8 @@
  * Locks: p->lock guards everything that has no other owner named. No NNG call,
  * no cryptography and no callback happens under it. session->lock and
  * peer->lane_lock are leaves: they guard the Noise counters of the requests and
- * answers, and are held while one frame is sealed or opened.
+ * answers, and are held while one frame is sealed or opened. peer->push_call is
+ * held around the send call of pushes, and p->lock may be taken inside it.
  */
 #ifndef POA_P2P_MESH_H
 #define POA_P2P_MESH_H
@@ -219,6 +220,13 @@ struct peer {
 
     /* Pushes. While SENDING, the sender owns push_lane and flight. */
     struct queue queue[POA_P2P_PRIORITIES];
+    /* NNG 1.5.2 may keep a PUSH connection that closed in its list of ready ones,
+     * and then frees it. So no send call overlaps the end of a connection (that is
+     * what push_call is for), and a socket that lost its connection is not used
+     * any more: the worker replaces it. */
+    pthread_mutex_t push_call;
+    bool push_dead;
+    uint64_t push_since_us, push_reopen_us;
     bool sending;
     bool greet;      /* an empty frame is due: it tells the peer who the connection is */
     bool lane_fresh; /* push_lane_next replaces push_lane */

@@ -31,6 +31,7 @@ void mesh_peer_drop(struct peer *peer)
     poa_session_wipe(&peer->push_lane);
     poa_session_wipe(&peer->push_lane_next);
     pthread_mutex_destroy(&peer->lane_lock);
+    pthread_mutex_destroy(&peer->push_call);
     free(peer);
 }
 
@@ -68,6 +69,7 @@ static struct peer *peer_new(struct poa_p2p *p, const uint8_t key32[32], const u
     snprintf(peer->name, sizeof peer->name, "node %s", hex);
     peer->flags = flags;
     pthread_mutex_init(&peer->lane_lock, NULL);
+    pthread_mutex_init(&peer->push_call, NULL);
     mesh_push_init(peer);
     return peer;
 }

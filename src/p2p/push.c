@@ -295,8 +295,19 @@ void mesh_push_kick(struct peer *peer, bool from_owner)
         land(peer, false, 0);
         return;
     }
-    nng_aio_set_msg(peer->push_aio, m);
-    nng_send_aio(peer->push, peer->push_aio);
+    pthread_mutex_lock(&peer->push_call);
+    pthread_mutex_lock(&p->lock);
+    bool connected = nng_pipe_id(peer->push_pipe) > 0;
+    pthread_mutex_unlock(&p->lock);
+    if (connected) {
+        nng_aio_set_msg(peer->push_aio, m);
+        nng_send_aio(peer->push, peer->push_aio);
+    }
+    pthread_mutex_unlock(&peer->push_call);
+    if (!connected) {
+        nng_msg_free(m);
+        land(peer, false, 0);
+    }
 }
 
 void mesh_push_cb(void *arg)
