@@ -127,6 +127,9 @@ int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint
     return rc;
 }
 
+/* No transaction with one operation, one key and one signature is shorter. */
+#define TX_BYTES_MIN 128
+
 /* --- opening -------------------------------------------------------------------------- */
 
 /* Counts batches and transactions of a decoded bundle, or fills B with them. */
@@ -143,6 +146,10 @@ static int walk(const struct poa_blocks *r, struct node_bundle *b, uint32_t *bat
             int rc = poa_batch_decode(raw.batch, &batch);
             if (rc)
                 return rc;
+            /* A view per transaction is allocated: a bundle of empty ones would
+             * cost fifty times what it takes to send. */
+            if (batch.txs.count > batch.txs.bytes.n / TX_BYTES_MIN)
+                return POA_E_BATCH_INVALID;
             if (b) {
                 struct poa_checked_batch *c = &b->batch[*batches];
                 c->bytes = raw.batch;

@@ -1,6 +1,7 @@
 /* Everything about configuration comes from POA_CONFIG_KEYS. */
 #include "poa_config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -261,8 +262,8 @@ int poa_config_address(const char *text, char *host, size_t host_n, uint16_t *po
     } else if (n && memchr(text, ':', n)) {
         n = 0; /* an IPv6 address without brackets is ambiguous */
     }
-    if (!colon || !n || n >= host_n || !colon[1] || *end || v > 65535 || colon[1] == '-' ||
-        colon[1] == '+')
+    if (!colon || !n || n >= host_n || !isdigit((unsigned char)colon[1]) || *end || v > 65535 ||
+        strcspn(text, " \t") < n)
         return poa_because(why, POA_E_CONFIG, "\"%s\" is not HOST:PORT", text);
     memcpy(host, text, n);
     host[n] = 0;

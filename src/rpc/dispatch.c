@@ -14,6 +14,7 @@ struct exchange {
     void (*reply)(void *ctx, const char *text, size_t n);
     void *reply_ctx;
     json_t *answers; /* a batch's, in the order of completion */
+    size_t bytes;    /* that they take, about */
     json_t *answer;  /* a single call's */
     size_t open;
     bool batch;
@@ -77,14 +78,6 @@ static void exchange_close(struct exchange *x)
     exchange_free(x);
 }
 
-static void exchange_answer(struct exchange *x, json_t *answer)
-{
-    if (x->batch)
-        (void)json_array_append_new(x->answers, answer);
-    else
-        x->answer = answer;
-}
-
 static const char *code_text(enum poa_rpc_code code)
 {
     switch (code) {
@@ -110,6 +103,27 @@ static json_t *error_answer(int code, const char *message, json_t *data, json_t 
     json_t *error = json_pack("{s:i, s:s, s:o*}", "code", code, "message", message, "data", data);
     return json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "error", error, "id",
                      id != NULL ? id : json_null());
+}
+
+/* A batch is answered as a whole, so what its answers take together is bounded:
+ * past that, calls of it get an error instead. */
+static void exchange_answer(struct exchange *x, json_t *answer)
+{
+    if (!x->batch) {
+        x->answer = answer;
+        return;
+    }
+    size_t bytes = json_dumpb(answer, NULL, 0, JSON_COMPACT);
+    if (bytes > POA_RPC_ANSWERS_MAX - x->bytes) {
+        json_t *small = error_answer(POA_RPC_APPLICATION, code_text(POA_RPC_APPLICATION),
+                                     json_string("the answers of this batch are too long together"),
+                                     json_object_get(answer, "id"));
+        json_decref(answer);
+        answer = small;
+        bytes = 0;
+    }
+    x->bytes += bytes;
+    (void)json_array_append_new(x->answers, answer);
 }
 
 /* --- calls --------------------------------------------------------------------------- */

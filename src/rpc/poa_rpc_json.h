@@ -14,9 +14,10 @@
 
 /* --- methods -------------------------------------------------------------------- */
 
-#define POA_RPC_PARAMS_MAX 8
-#define POA_RPC_BATCH_MAX  1000 /* calls in one request */
-#define POA_RPC_DEPTH_MAX  32   /* nesting of a request */
+#define POA_RPC_PARAMS_MAX  8
+#define POA_RPC_BATCH_MAX   1000               /* calls in one request */
+#define POA_RPC_ANSWERS_MAX ((size_t)16 << 20) /* bytes of their answers together */
+#define POA_RPC_DEPTH_MAX   32                 /* nesting of a request */
 
 /* JSON-RPC error codes; application errors carry their own number in data. */
 enum poa_rpc_code {

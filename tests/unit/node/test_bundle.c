@@ -5,15 +5,18 @@
 static struct poa_store_batch *group;
 static struct poa_store *store;
 
-/* A batch with TXS transactions of a few bytes; its digest. */
+/* Transactions here are texts, as long as the shortest real ones are. */
+#define TX_BYTES 160
+
+/* A batch with TXS transactions; its digest. */
 static void put_batch(uint32_t number, uint32_t txs, uint8_t digest[32])
 {
     uint8_t list[1024], bytes[2048];
     struct poa_writer w = poa_writer_over(list, sizeof list);
     for (uint32_t i = 0; i < txs; i++) {
-        char text[32];
+        char text[TX_BYTES] = {0};
         snprintf(text, sizeof text, "tx %u of batch %u", i, number);
-        struct poa_raw_tx tx = {.tx = poa_slice(text, strlen(text))};
+        struct poa_raw_tx tx = {.tx = poa_slice(text, sizeof text)};
         cr_assert_eq(poa_raw_tx_encode(&w, &tx), POA_OK);
     }
     struct poa_batch b = {.seq = number, .txs = {.bytes = poa_written(&w), .count = txs}};
@@ -140,7 +143,9 @@ Test(bundle, opens_with_its_transactions_in_order)
                           "tx 0 of batch 11", "tx 1 of batch 11", "tx 2 of batch 11",
                           "tx 0 of batch 20", "tx 1 of batch 20", "tx 2 of batch 20"};
     for (uint32_t i = 0; i < 9; i++)
-        cr_assert(poa_slice_equal(b->check->raw[i], poa_slice(want[i], strlen(want[i]))), "%u", i);
+        cr_assert(b->check->raw[i].n == TX_BYTES &&
+                      strcmp((const char *)b->check->raw[i].p, want[i]) == 0,
+                  "%u", i);
     for (uint32_t i = 0; i < 3; i++) {
         uint8_t digest[32];
         poa_batch_digest(b->batch[i].bytes, digest);
@@ -161,4 +166,30 @@ Test(bundle, refuses_what_is_none)
     uint8_t *junk = malloc(5);
     memset(junk, 0xff, 5);
     cr_assert_neq(node_bundle_open(NULL, junk, 5, &b), POA_OK);
+}
+
+/* A view is allocated per transaction: what claims thousands in a few bytes each
+ * is refused before that. */
+Test(bundle, refuses_transactions_too_short_to_be_any)
+{
+    uint8_t list[4096] = {0}, bytes[8192], block[16384], *copy = malloc(32768);
+    struct poa_raw_tx tx = {.tx = poa_slice("", 0)};
+    struct poa_writer w = poa_writer_over(list, sizeof list);
+    for (int i = 0; i < 512; i++)
+        cr_assert_eq(poa_raw_tx_encode(&w, &tx), POA_OK);
+    struct poa_batch b = {.txs = {.bytes = poa_written(&w), .count = 512}};
+    struct poa_writer o = poa_writer_over(bytes, sizeof bytes);
+    cr_assert_eq(poa_batch_encode(&o, &b), POA_OK);
+    struct poa_raw_batch raw = {.batch = poa_written(&o)};
+    uint8_t raws[8192 + 8];
+    struct poa_writer rw = poa_writer_over(raws, sizeof raws);
+    cr_assert_eq(poa_raw_batch_encode(&rw, &raw), POA_OK);
+    struct poa_block blk = {.batches = {.bytes = poa_written(&rw), .count = 1}};
+    struct poa_writer bw = poa_writer_over(block, sizeof block);
+    cr_assert_eq(poa_block_encode(&bw, &blk), POA_OK);
+    struct poa_blocks r = {.blocks = {.bytes = poa_written(&bw), .count = 1}};
+    struct poa_writer all = poa_writer_over(copy, 32768);
+    cr_assert_eq(poa_blocks_encode(&all, &r), POA_OK);
+    struct node_bundle *out = NULL;
+    cr_assert_eq(node_bundle_open(NULL, copy, all.n, &out), POA_E_BATCH_INVALID);
 }

@@ -157,7 +157,8 @@ Test(config, addresses)
     cr_assert_eq(port, 7640);
     cr_assert_eq(poa_config_address("localhost:0", host, sizeof host, &port, &why), POA_OK);
     cr_assert_eq(port, 0);
-    const char *bad[] = {"", ":", "host:", ":80", "host:80x", "host:+80", "host:-1", "a:b:80"};
+    const char *bad[] = {"",        ":",      "host:",  ":80",      "host:80x", "host:+80",
+                         "host:-1", "a:b:80", "a b:80", " host:80", "host: 80"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_assert_eq(poa_config_address(bad[i], host, sizeof host, &port, &why), POA_E_CONFIG, "%s",
                      bad[i]);

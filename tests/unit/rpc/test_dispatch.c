@@ -255,6 +255,35 @@ Test(dispatch, batch_limit)
     free(text);
 }
 
+/* Each answer repeats a megabyte: those past the limit are errors, with their ids. */
+Test(dispatch, batch_answers_are_bounded)
+{
+    const size_t one = 1 << 20;
+    const int calls = 20;
+    char *text = malloc((one + 128) * (size_t)calls), *p = text;
+    *p++ = '[';
+    for (int i = 0; i < calls; i++) {
+        p += sprintf(
+            p, "%s{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"bytes\",\"params\":[\"00\",true,\"",
+            i ? "," : "", i);
+        memset(p, 'x', one);
+        p += one;
+        p += sprintf(p, "\"]}");
+    }
+    *p++ = ']';
+    struct reply r = ask_bytes(text, (size_t)(p - text), NULL);
+    cr_assert_eq(json_array_size(r.value), (size_t)calls);
+    int refused_calls = 0;
+    for (int i = 0; i < calls; i++) {
+        const json_t *a = json_array_get(r.value, (size_t)i);
+        cr_expect_eq(json_integer_value(json_object_get(a, "id")), i);
+        refused_calls += json_object_get(a, "error") != NULL;
+    }
+    cr_expect_eq(refused_calls, calls - 15);
+    json_decref(r.value);
+    free(text);
+}
+
 /* --- parameters and errors ------------------------------------------------------------------ */
 
 Test(dispatch, parameters_are_checked)
