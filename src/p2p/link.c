@@ -14,7 +14,9 @@
 #define SHAKE_DELAY_MAX 2000
 #define SETTLED_US      1000000 /* a link that lived this long starts without delay */
 #define REDIAL_DEAD_US  3000000 /* an attempt to connect is given up after this */
-#define REOPEN_US       50000   /* before a connection that did not live long is dialed anew */
+#define REOPEN_MS       50      /* before a PUSH connection that did not live long is dialed anew */
+#define REOPEN_MAX_MS   5000    /* doubled up to this */
+#define LIVED_US        10000000
 #define REDIAL_MIN_MS   10
 
 int mesh_error_of(int nng_error)
@@ -94,8 +96,13 @@ static void push_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
         gone = true;
         peer->push_pipe = (nng_pipe)NNG_PIPE_INITIALIZER;
         peer->push_dead = true;
-        peer->push_reopen_us =
-            now_us - peer->push_since_us >= SETTLED_US ? now_us : now_us + REOPEN_US;
+        if (now_us - peer->push_since_us >= LIVED_US)
+            peer->push_delay_ms = 0;
+        else if (peer->push_delay_ms == 0)
+            peer->push_delay_ms = REOPEN_MS;
+        else if (peer->push_delay_ms < REOPEN_MAX_MS)
+            peer->push_delay_ms *= 2;
+        peer->push_reopen_us = now_us + (uint64_t)peer->push_delay_ms * 1000;
         if (peer->pushes_taken)
             mesh_link_lost(peer, POA_E_CLOSED);
         mesh_wake(peer->p);
@@ -285,11 +292,11 @@ static int dial(nng_socket socket, const char *url, nng_dialer *dialer)
     return rv;
 }
 
-static int common_options(nng_socket s, size_t receive_max)
+static int common_options(nng_socket s, size_t receive_max, nng_duration redial_min_ms)
 {
     int rv = nng_socket_set_size(s, NNG_OPT_RECVMAXSZ, receive_max);
     if (rv == 0)
-        rv = nng_socket_set_ms(s, NNG_OPT_RECONNMINT, REDIAL_MIN_MS);
+        rv = nng_socket_set_ms(s, NNG_OPT_RECONNMINT, redial_min_ms);
     if (rv == 0)
         rv = nng_socket_set_ms(s, NNG_OPT_RECONNMAXT, POA_P2P_REDIAL_MS);
     return rv;
@@ -300,7 +307,7 @@ static int open_req(struct peer *peer)
     int rv = nng_req0_open(&peer->req);
     if (rv != 0)
         return rv;
-    rv = common_options(peer->req, peer->p->config.message_max_bytes + 256);
+    rv = common_options(peer->req, peer->p->config.message_max_bytes + 256, REDIAL_MIN_MS);
     /* A repeated request would be a replayed frame. */
     if (rv == 0)
         rv = nng_socket_set_ms(peer->req, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
@@ -320,7 +327,7 @@ static int open_push(struct peer *peer)
     int rv = nng_push0_open(&peer->push);
     if (rv != 0)
         return rv;
-    rv = common_options(peer->push, 64); /* nothing comes back on it */
+    rv = common_options(peer->push, 64, POA_P2P_REDIAL_MS); /* nothing comes back on it */
     if (rv == 0)
         rv = nng_pipe_notify(peer->push, NNG_PIPE_EV_ADD_PRE, push_event, peer);
     if (rv == 0)
@@ -344,19 +351,18 @@ static void close_sockets(struct peer *peer, bool push)
     nng_ctx_close(peer->shake_ctx);
     nng_close(peer->req);
     if (push)
-        nng_close(peer->push); /* push_event refuses what still comes */
+        nng_close(peer->push);
 }
 
 int mesh_link_open(struct peer *peer)
 {
     uint64_t now_us = mesh_now_us();
-    bool push_open = false;
     int rv = open_req(peer);
     if (rv != 0)
         return mesh_error_of(rv);
     if (pushes(peer)) {
         rv = open_push(peer);
-        push_open = rv == 0;
+        peer->push_open = rv == 0;
     }
     if (rv == 0)
         rv = nng_aio_alloc(&peer->shake_aio, shake_cb, peer);
@@ -368,7 +374,7 @@ int mesh_link_open(struct peer *peer)
     if (rv == 0 && pushes(peer))
         rv = dial(peer->push, peer->push_url, &peer->push_dialer);
     if (rv != 0) {
-        close_sockets(peer, push_open);
+        close_sockets(peer, peer->push_open);
         nng_aio_free(peer->shake_aio);
         nng_aio_free(peer->push_aio);
         return mesh_error_of(rv);
@@ -399,7 +405,7 @@ void mesh_link_close(struct peer *peer)
     mesh_request_close(peer);
     nng_aio_free(peer->shake_aio);
     nng_aio_free(peer->push_aio);
-    close_sockets(peer, pushes(peer));
+    close_sockets(peer, peer->push_open);
     pthread_mutex_lock(&p->lock);
     mesh_push_clear(peer);
     pthread_mutex_unlock(&p->lock);
@@ -415,16 +421,27 @@ static void redial(nng_socket socket, const char *url, nng_dialer *dialer)
         *dialer = (nng_dialer)NNG_DIALER_INITIALIZER;
 }
 
-/* Its connection is gone and no send is under way: nobody uses the socket. */
-static void replace_push(struct peer *peer)
+/* Its connection is gone and no send is under way: nobody uses the socket. It is
+ * closed at once, before its dialer gets far: NNG 1.5.2 loses a few kilobytes
+ * when that is agreeing on a connection. */
+static void close_push(struct peer *peer)
 {
     struct poa_p2p *p = peer->p;
     nng_close(peer->push); /* push_event refuses what still comes */
+    pthread_mutex_lock(&p->lock);
+    peer->push_open = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void reopen_push(struct peer *peer)
+{
+    struct poa_p2p *p = peer->p;
     int rv = open_push(peer);
     pthread_mutex_lock(&p->lock);
+    peer->push_open = rv == 0;
     peer->push_dead = rv != 0;
     peer->push_dial_us = mesh_now_us();
-    peer->push_reopen_us = peer->push_dial_us + REOPEN_US;
+    peer->push_reopen_us = peer->push_dial_us + (uint64_t)REOPEN_MS * 1000;
     pthread_mutex_unlock(&p->lock);
     if (rv == 0 && dial(peer->push, peer->push_url, &peer->push_dialer) != 0)
         peer->push_dialer = (nng_dialer)NNG_DIALER_INITIALIZER; /* redialed later */
@@ -440,8 +457,8 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
     struct poa_p2p *p = peer->p;
     uint64_t next_us = UINT64_MAX, age_ms = 0;
     bool redial_req = false, redial_push = false, begin = false, abort_shake = false;
-    bool abort_push = false, replace = false, ping = false, report = false, up = false,
-         kick = false;
+    bool abort_push = false, close_dead = false, reopen = false, ping = false, report = false,
+         up = false, kick = false;
     nng_pipe kill_req = NNG_PIPE_INITIALIZER, kill_push = NNG_PIPE_INITIALIZER;
 
     if (!peer->dialed)
@@ -466,8 +483,9 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
         next_us = sooner(next_us, peer->req_dial_us + REDIAL_DEAD_US);
     }
     if (peer->push_dead) {
-        replace = !peer->sending && now_us >= peer->push_reopen_us;
-        next_us = sooner(next_us, now_us > peer->push_reopen_us ? now_us : peer->push_reopen_us);
+        close_dead = peer->push_open && !peer->sending;
+        reopen = (close_dead || !peer->push_open) && now_us >= peer->push_reopen_us;
+        next_us = sooner(next_us, peer->push_reopen_us);
     } else if (!push_here && pushes(peer)) {
         redial_push = now_us - peer->push_dial_us >= REDIAL_DEAD_US && now_us > peer->push_dial_us;
         if (redial_push)
@@ -519,8 +537,10 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
 
     if (redial_req)
         redial(peer->req, peer->req_url, &peer->req_dialer);
-    if (replace)
-        replace_push(peer);
+    if (close_dead)
+        close_push(peer);
+    if (reopen)
+        reopen_push(peer);
     if (redial_push)
         redial(peer->push, peer->push_url, &peer->push_dialer);
     if (nng_pipe_id(kill_req) > 0)

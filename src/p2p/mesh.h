@@ -225,8 +225,9 @@ struct peer {
      * what push_call is for), and a socket that lost its connection is not used
      * any more: the worker replaces it. */
     pthread_mutex_t push_call;
-    bool push_dead;
+    bool push_open, push_dead;
     uint64_t push_since_us, push_reopen_us;
+    uint32_t push_delay_ms;
     bool sending;
     bool greet;      /* an empty frame is due: it tells the peer who the connection is */
     bool lane_fresh; /* push_lane_next replaces push_lane */
