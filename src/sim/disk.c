@@ -20,7 +20,7 @@ static void sync_start(struct poa_sim *s, struct node *n)
                                  .kind = EV_FSYNC,
                                  .node = n->id,
                                  .life = n->life,
-                                 .value = d->ops + d->gone});
+                                 .value = d->ops});
 }
 
 void disk_append(struct poa_sim *s, struct node *n, struct disk_op op)
@@ -61,8 +61,6 @@ void disk_synced(struct poa_sim *s, struct node *n, size_t ops)
 {
     struct disk *d = &n->disk;
     uint64_t forget = 0;
-    ops -= d->gone;
-    d->gone = 0;
     for (size_t i = d->synced; i < ops; i++) {
         struct disk_op *op = &d->op[i];
         if (op->kind == OP_RECORD) {
@@ -89,20 +87,6 @@ void disk_synced(struct poa_sim *s, struct node *n, size_t ops)
     d->synced = kept;
     d->syncing = 0;
     sync_start(s, n);
-}
-
-/* Deletes what was synced of records below SEQ. */
-void disk_forget(struct node *n, uint64_t seq)
-{
-    struct disk *d = &n->disk;
-    size_t gone = 0;
-    while (gone < d->synced && d->op[gone].seq < seq)
-        op_free(&d->op[gone++]);
-    memmove(d->op, d->op + gone, (d->ops - gone) * sizeof *d->op);
-    d->ops -= gone;
-    d->synced -= gone;
-    d->syncing -= d->syncing ? gone : 0;
-    d->gone += gone;
 }
 
 /* What was not synced is lost, but for some of its oldest part. */

@@ -25,8 +25,7 @@
 /* Mutants of the driver; those of the core are POA_MUTANTS. */
 #define POA_SIM_MUTANTS(X)                                                                         \
     X(SEND_EARLY, "send-before-persist", "messages leave before their record is durable")          \
-    X(LOSE_LOG, "lose-log", "a restarted node finds its log empty and does not notice")            \
-    X(FORGET_EARLY, "forget-early", "log records are deleted before the commits are durable")
+    X(LOSE_LOG, "lose-log", "a restarted node finds its log empty and does not notice")
 
 enum poa_sim_mutant {
     POA_SIM_MUTANT_NONE,

@@ -374,10 +374,7 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
         break; /* batches are shared and live to the end */
     case POA_EFFECT_FORGET:
         op.kind = OP_FORGET;
-        if (s->config.sim_mutant == POA_SIM_MUTANT_FORGET_EARLY)
-            disk_forget(n, e->seq);
-        else
-            disk_append(s, n, op);
+        disk_append(s, n, op);
         break;
     case POA_EFFECT_BEHIND:
         trace(s, n, "is behind: others are at height %llu or beyond",

@@ -84,7 +84,6 @@ struct disk {
     size_t ops, cap;
     size_t synced;        /* of op */
     size_t syncing;       /* 0: no fsync under way */
-    size_t gone;          /* deleted while one is under way */
     struct stored *block; /* durable, by height from 1 */
     uint64_t height, block_cap;
 };
@@ -255,7 +254,6 @@ void trace(struct poa_sim *s, const struct node *n, const char *format, ...)
 /* disk.c */
 void disk_append(struct poa_sim *s, struct node *n, struct disk_op op);
 void disk_synced(struct poa_sim *s, struct node *n, size_t ops);
-void disk_forget(struct node *n, uint64_t seq);
 void disk_crash(struct poa_sim *s, struct node *n);
 void disk_free(struct disk *d);
 int node_open(struct poa_sim *s, struct node *n); /* new core, blocks and log fed to it */
