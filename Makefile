@@ -245,6 +245,16 @@ cov: ## unit tests with line coverage per module
 	@$(MAKE) --no-print-directory PROFILE=cov unit
 	@tools/coverage.sh $(BUILD)/cov
 
+model: ## model checking of the consensus rules with spin (docs/model)
+	@tools/install-packages.sh build model
+	@BUILD='$(abspath $(BUILD))' CC='$(CC)' docs/model/run.sh $(MODEL)
+
+SOAK_SECONDS ?= 600
+soak: ## seven witnesses under load, killed and cut off at random (SOAK_SECONDS)
+	@tools/install-packages.sh build test
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs
+	@POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/soak.sh
+
 # --- the house ---------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')
 
@@ -311,7 +321,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov format format-check \
+.PHONY: all programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model soak format format-check \
     check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

@@ -2,6 +2,7 @@
 # Runs spin over the models: every configuration below exhaustively, and every
 # mutant until it is caught. One line each, `N passed, N failed` as the last.
 # usage: docs/model/run.sh [NAME...]   only configurations and mutants so named
+# MODEL_DEEP=1 adds stuck-2x2, MODEL_MEMORY_MB (7500) is what a search may take.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 work=${BUILD:-$here/../../build}/model
@@ -47,6 +48,7 @@ model() { # NAME MODEL FLAGS...
     local name=$1 states seconds
     shift
     wanted "$name" || return 0
+    echo "      $name: searching"
     search "$@"
     states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' out)
     seconds=$(sed -n 's/^pan: elapsed time \(.*\) seconds/\1/p' out)
@@ -64,7 +66,7 @@ mutant() { # NAME ERROR MODEL FLAGS...
     report $? "mutant $name caught"
 }
 
-# Cheap ones first; safety-3x2 is three views with two values each.
+# NAME-VxX: V views, X values that a leader may propose in each.
 model safety-1x2-n7 safety -DVIEWS=1 -DVALUES=2 -DHONEST=5 -DFAULTY=2
 model safety-2x1-n7 safety -DVIEWS=2 -DVALUES=1 -DHONEST=5 -DFAULTY=2
 model safety-2x2 safety -DVIEWS=2 -DVALUES=2
@@ -75,6 +77,8 @@ model stuck-2x1 stuck -DVIEWS=2 -DVALUES=1
 model stuck-2x1-bodies stuck -DVIEWS=2 -DVALUES=1 -DBODIES
 model live-2x1 stuck -DVIEWS=2 -DVALUES=1 -DLAST_HONEST
 model live-2x1-bodies stuck -DVIEWS=2 -DVALUES=1 -DLAST_HONEST -DBODIES
+model safety-3x2 safety -DVIEWS=3 -DVALUES=2
+[ -z "${MODEL_DEEP:-}" ] || model stuck-2x2 stuck -DVIEWS=2 -DVALUES=2
 
 broken='assertion violated'
 mutant vote-twice "$broken" safety
