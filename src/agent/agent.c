@@ -26,7 +26,7 @@
 /* Rows taken in one turn when there is no interval. */
 #define BURST    64
 #define DIAL_MS  10000
-#define RX_BYTES (POA_DEVICE_RX_MIN + 1024)
+#define RX_BYTES POA_EDGE_DOWN_MAX
 #define TX_BYTES 16384
 #define TURN_MS  1000 /* longest sleep: signals and the end of the run */
 
@@ -327,7 +327,7 @@ static void hang_up(struct agent *a, enum agent_down why)
 }
 
 /* Opens the socket; the handshake follows when it is connected. */
-static void dial(struct agent *a)
+static void dial(struct agent *a, uint64_t now)
 {
     const struct agent_gateway *g = &a->config->gateway[a->link.next];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -350,7 +350,7 @@ static void dial(struct agent *a)
     }
     (void)setsockopt(a->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     a->dialing = true;
-    a->dialed_ms = now_of(a).mono_ms;
+    a->dialed_ms = now;
 }
 
 static void dialed(struct agent *a)
@@ -513,7 +513,7 @@ static int turn(struct agent *a, uint64_t end_ms)
     if (e)
         return e;
     if (a->fd < 0 && now >= a->dial_ms)
-        dial(a);
+        dial(a, now);
     if (a->dialing && now - a->dialed_ms >= DIAL_MS)
         hang_up(a, AGENT_DOWN_FAILED);
     if (a->fd >= 0 && !a->dialing) {

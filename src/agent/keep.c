@@ -24,7 +24,7 @@
 #define TRUST_ROOM  8192u
 #define PLACES_AT   28672u
 #define PLACE_BYTES 4608u
-#define PAYLOAD_MAX 5500u
+#define PAYLOAD_MAX 5600u
 
 #define KEEP_HEAD_TABLE(F)                                                                         \
     F(U64, magic, 0, _, "KEEP_MAGIC")                                                              \
@@ -39,7 +39,7 @@ POA_RECORD_DECLARE(keep_head, KEEP_HEAD_TABLE)
     F(U64, seq, 0, _, "grows with each write")                                                     \
     F(U8, done, 1, _, "ring: the pack needs no place any more")                                    \
     F(U64, cursor, 0, _, "ring: position of the source after the pack")                            \
-    F(BLOB, payload, 5500, _, "the record itself")
+    F(BLOB, payload, 5600, _, "the record itself")
 POA_RECORD_DECLARE(keep_cell, KEEP_CELL_TABLE)
 #define CELL_HEAD 51u /* bytes of a cell around its payload */
 
@@ -49,6 +49,10 @@ POA_RECORD_DEFINE(keep_head, KEEP_HEAD_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(keep_cell, k, n, m, s, d)
 POA_RECORD_DEFINE(keep_cell, KEEP_CELL_TABLE)
 #undef F
+
+_Static_assert(POA_DEVICE_TRUST_MAX <= PAYLOAD_MAX, "the trust record fits");
+_Static_assert(POA_DEVICE_TRUST_MAX + CELL_HEAD <= TRUST_ROOM, "and its place");
+_Static_assert(POA_PACK_BYTES_MAX + CELL_HEAD <= PLACE_BYTES, "as does a pack");
 
 struct twin {
     uint64_t seq; /* of the newer one; 0: none */

@@ -30,9 +30,14 @@
 
 #include "poa_edge.h"
 
-/* Largest committee: 42 bytes each. */
+/* Largest committee: 42 bytes each in the struct, 64 in the receive buffer. A
+ * firmware that meets a larger one says POA_E_LIMIT. */
 #ifndef POA_DEVICE_COMMITTEE_MAX
+#if __STDC_HOSTED__
+#define POA_DEVICE_COMMITTEE_MAX POA_COMMITTEE_MAX
+#else
 #define POA_DEVICE_COMMITTEE_MAX 31
+#endif
 #endif
 /* Receive buffer for the largest message about such a committee (a task). */
 #define POA_DEVICE_RX_MIN                                                                          \

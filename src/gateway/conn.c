@@ -149,21 +149,27 @@ static void conn_fail(struct conn *c, int e)
     conn_close(c);
 }
 
+/* NOW may have been taken before SINCE, earlier in the same turn. */
+static bool passed(uint64_t now, uint64_t since, uint64_t ms)
+{
+    return now > since && now - since >= ms;
+}
+
 void conn_expire(struct conn *c, uint64_t now)
 {
     const struct poa_gateway_limits *l = &c->g->config.limits;
     switch ((enum conn_state)c->state) {
     case CONN_SILENT:
     case CONN_KEYED:
-        if (now - c->opened_ms >= l->handshake_ms)
+        if (passed(now, c->opened_ms, l->handshake_ms))
             conn_fail(c, POA_E_TIMEOUT);
         break;
     case CONN_GREETED:
-        if (now - c->heard_ms >= 3 * (uint64_t)l->ping_ms)
+        if (passed(now, c->heard_ms, 3 * (uint64_t)l->ping_ms))
             conn_fail(c, POA_E_TIMEOUT);
         break;
     case CONN_LEAVING:
-        if (now - c->heard_ms >= l->handshake_ms)
+        if (passed(now, c->heard_ms, l->handshake_ms))
             conn_close(c);
         break;
     case CONN_DEAD:

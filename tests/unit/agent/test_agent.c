@@ -139,6 +139,15 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* Looks every ten milliseconds; fails when patience ends. */
+#define AWAIT(condition)                                                                           \
+    do {                                                                                           \
+        int left_ = PATIENCE_MS / 10;                                                              \
+        while (!(condition) && left_-- > 0)                                                        \
+            usleep(10000);                                                                         \
+        cr_assert(condition, "waited for " #condition);                                            \
+    } while (0)
+
 static void prepare(struct runner *r)
 {
     memset(r, 0, sizeof *r);
@@ -304,8 +313,7 @@ Test(agent, live_readings_and_a_seal)
     r.config.source = "procfs";
     r.config.interval_ms = 20;
     launch(&r);
-    while (fake_stats(&f).receipts < 3)
-        usleep(10000);
+    AWAIT(fake_stats(&f).receipts >= 3);
     /* A task, as soon as the lottery gives it a slot. */
     for (uint64_t slot = fake_slot(&f);; slot--) {
         struct poa_edge_epoch e = world_epoch(3, 16, 10);
@@ -320,8 +328,7 @@ Test(agent, live_readings_and_a_seal)
         poa_gateway_slot(f.g, slot, &proof, (const uint8_t(*)[32])r.config.key32, 1);
         break;
     }
-    while (!fake_stats(&f).seals)
-        usleep(10000);
+    AWAIT(fake_stats(&f).seals);
     finish(&r);
     cr_assert_eq(r.sum.sealed, 1);
     cr_assert_eq(r.sum.connects, 1);
@@ -345,11 +352,9 @@ Test(agent, it_goes_to_another_gateway)
     snprintf(r.gateway[1].port, sizeof r.gateway[1].port, "%u", poa_gateway_port(second.g));
     r.config.gateways = 2;
     launch(&r);
-    while (!fake_stats(&f).devices)
-        usleep(10000);
+    AWAIT(fake_stats(&f).devices);
     poa_gateway_stop(f.g, 1000);
-    while (!fake_stats(&second).devices)
-        usleep(10000);
+    AWAIT(fake_stats(&second).devices);
     finish(&r);
     cr_assert_geq(r.sum.connects, 2);
     fake_stop(&f);

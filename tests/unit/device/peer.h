@@ -17,7 +17,7 @@ struct bench {
     struct world w;
     struct poa_device d;
     struct poa_device_config config;
-    uint8_t rx[8192], tx[8192];
+    uint8_t rx[POA_DEVICE_RX_MIN], tx[8192];
     struct poa_device_time now;
     uint64_t wait_ms;
 
