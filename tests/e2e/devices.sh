@@ -21,6 +21,15 @@ wait_for() { # SECONDS COMMAND...
     done
 }
 process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
+# A pid of 0, of a process that is not there, would mean our own process group.
+pid_of() {
+    local pid
+    wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '.processes[] | select(.name == \"$1\") | .pid > 0'" ||
+        fail "$1 does not run"
+    pid=$(process "$1" pid)
+    [ "$pid" -gt 0 ] || fail "$1 has pid $pid"
+    echo "$pid"
+}
 public() { "$poa" keys show "$1" --json | jq -r .public; }
 
 "$poa" devnet --ledgers 4 --trusted 2 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
@@ -30,7 +39,7 @@ export POA_KEYS=$dir/keys
 wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 6 and all(.ready)'" ||
     fail "not ready: $(cat "$POA_TMP/net.err")"
 # Its own process rests; ours takes its key, and a state file of its own.
-stopped=$(process device-02 pid)
+stopped=$(pid_of device-02)
 kill -STOP "$stopped"
 g0=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
 g1=$(public trusted-1)@127.0.0.1:$(process trusted-1 gateway)
@@ -73,7 +82,7 @@ start 60 "$g0,$g1" --source none --state "$POA_TMP/state" 2>"$POA_TMP/agent2.log
 agent=$!
 connected() { [ "$(grep -c "connected; this device is active" "$POA_TMP/agent2.log")" -ge "$1" ]; }
 wait_for 20 connected 1 || fail "not connected"
-kill -KILL "$(process trusted-0 pid)"
+kill -KILL "$(pid_of trusted-0)"
 wait_for 20 connected 2 || fail "it did not go to the other gateway"
 before=$(grep -c "sealed slot" "$POA_TMP/agent2.log" || true)
 wait_for 30 sh -c "[ \$(grep -c 'sealed slot' $POA_TMP/agent2.log) -gt $((before + 2)) ]" ||
