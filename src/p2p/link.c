@@ -15,8 +15,7 @@
 #define SETTLED_US      1000000 /* a link that lived this long starts without delay */
 #define REDIAL_DEAD_US  3000000 /* an attempt to connect is given up after this */
 #define REOPEN_MS       50      /* before a PUSH connection that did not live long is dialed anew */
-#define REOPEN_MAX_MS   5000    /* doubled up to this */
-#define LIVED_US        10000000
+#define REOPEN_MAX_MS   1000    /* doubled up to this */
 #define REDIAL_MIN_MS   10
 
 int mesh_error_of(int nng_error)
@@ -96,7 +95,7 @@ static void push_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
         gone = true;
         peer->push_pipe = (nng_pipe)NNG_PIPE_INITIALIZER;
         peer->push_dead = true;
-        if (now_us - peer->push_since_us >= LIVED_US)
+        if (now_us - peer->push_since_us >= SETTLED_US)
             peer->push_delay_ms = 0;
         else if (peer->push_delay_ms == 0)
             peer->push_delay_ms = REOPEN_MS;
