@@ -301,6 +301,12 @@ int poa_core_init_record(const uint8_t chain32[32], const uint8_t key32[32], str
 
 /* --- the step ---------------------------------------------------------------------------- */
 
+static bool forgets(const struct poa_core *c, uint8_t kind)
+{
+    return c->mutant == POA_MUTANT_FORGET_VOTES ||
+           (c->mutant == POA_MUTANT_FORGET_NULLIFY && kind == POA_VOTE_NULLIFY);
+}
+
 static int restore(struct poa_core *c, const struct poa_event *e)
 {
     struct poa_vote v;
@@ -323,7 +329,7 @@ static int restore(struct poa_core *c, const struct poa_event *e)
         return err;
     case POA_WAL_VOTE:
         err = poa_vote_decode(e->bytes, &v);
-        if (!err && c->mutant != POA_MUTANT_FORGET_VOTES)
+        if (!err && !forgets(c, v.kind))
             core_restore_vote(c, &v, e->seq);
         return err;
     case POA_WAL_PROPOSAL:
