@@ -2,21 +2,25 @@
 # Runs spin over the models: every configuration below exhaustively, and every
 # mutant until it is caught. One line each, `N passed, N failed` as the last.
 # usage: docs/model/run.sh [NAME...]   only configurations and mutants so named
+#        docs/model/run.sh --list      their names
 # MODEL_DEEP=1 adds stuck-2x2, MODEL_MEMORY_MB (7500) is what a search may take.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
+list=
+[ "${1:-}" != --list ] || { list=1; shift; MODEL_DEEP=1; }
 work=${BUILD:-$here/../../build}/model
 memory_mb=${MODEL_MEMORY_MB:-7500}
-mkdir -p "$work" && cd "$work" || exit 2
-command -v spin >/dev/null || { echo "spin is not installed" >&2; exit 2; }
+[ -n "$list" ] || { mkdir -p "$work" && cd "$work"; } || exit 2
+[ -n "$list" ] || command -v spin >/dev/null || { echo "spin is not installed" >&2; exit 2; }
 only=("$@")
 passed=0
 failed=0
 
-wanted() {
+wanted() { # KIND NAME
+    [ -z "$list" ] || { echo "$1 $2"; return 1; }
     [ ${#only[@]} -eq 0 ] && return 0
     local n
-    for n in "${only[@]}"; do [ "$n" != "$1" ] || return 0; done
+    for n in "${only[@]}"; do [ "$n" != "$2" ] || return 0; done
     return 1
 }
 
@@ -47,7 +51,7 @@ report() { # 0|1 TEXT
 model() { # NAME MODEL FLAGS...
     local name=$1 states seconds
     shift
-    wanted "$name" || return 0
+    wanted model "$name" || return 0
     echo "      $name: searching"
     search "$@"
     states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' out)
@@ -60,7 +64,7 @@ model() { # NAME MODEL FLAGS...
 mutant() { # NAME ERROR MODEL FLAGS...
     local name=$1 error=$2 macro=${1^^}
     shift 2
-    wanted "$name" || return 0
+    wanted mutant "$name" || return 0
     search "$@" "-DMUTANT_${macro//-/_}"
     grep -q "^pan:1: $error" out
     report $? "mutant $name caught"
@@ -98,5 +102,6 @@ mutant ignore-late-notar "$stuck" stuck
 mutant no-nullify "$stuck" stuck
 mutant no-fetch "$stuck" stuck -DLAST_HONEST -DBODIES
 
+[ -z "$list" ] || exit 0
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]
