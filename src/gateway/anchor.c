@@ -269,6 +269,10 @@ static void finish(struct poa_gateway *g, uint64_t height)
     memcpy(r.root, a->root, 32);
     r.height = height;
     r.packs = (uint32_t)a->sent_n;
+    /* Counted first: who has a receipt finds it in the figures. */
+    STAT_ADD(g, receipts, a->sent_n);
+    STAT_ADD(g, anchors, 1);
+    STAT_SET(g, packs_waiting, a->wait_n);
     for (uint32_t i = 0; i < r.packs; i++) {
         struct stored_pack *s = a->sent[i];
         struct poa_writer path = poa_writer_over(path_bytes, sizeof path_bytes);
@@ -292,8 +296,6 @@ static void finish(struct poa_gateway *g, uint64_t height)
         tdelete(s, &a->known, compare_ids);
         free(s);
     }
-    STAT_ADD(g, receipts, a->sent_n);
-    STAT_ADD(g, anchors, 1);
     free(a->sent);
     free(a->tree);
     a->sent = NULL;
