@@ -39,11 +39,15 @@ ready() {
     "$poa" devnet status --data-dir "$dir" --json 2>/dev/null |
         jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null
 }
-for _ in $(seq 100); do
-    ready && break
+up=false
+for _ in $(seq 150); do
+    if ready; then
+        up=true
+        break
+    fi
     sleep 0.2
 done
-ready || fail "the devnet is not ready: $(cat net.err)"
+$up || fail "the devnet is not ready: $(cat net.err)"
 export POA_KEYS=$dir/keys
 POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[0].rpc')
 export POA_RPC
