@@ -199,7 +199,7 @@ struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint
 
 bool core_batch_listable(const struct poa_core *c, const struct batch *b)
 {
-    if (b->state != BATCH_VALID || !b->durable || bit_count(b->holders) < c->f + 1u)
+    if (!b->safe)
         return false;
     /* A gap in the author's numbers is waited for: a nonce that comes too early
      * fails. */
@@ -282,6 +282,16 @@ static int32_t author_bit(const struct poa_core *c, const struct batch *b)
     return -1;
 }
 
+/* Until enough members hold B, a transaction in it is not provided for: its
+ * author may have shown the batch to us alone. */
+static void held(struct poa_core *c, struct batch *b)
+{
+    if (b->safe || b->state != BATCH_VALID || !b->durable || bit_count(b->holders) < c->f + 1u)
+        return;
+    b->safe = true;
+    core_routed_batched(c, b);
+}
+
 static void count_holders(struct poa_core *c, struct batch *b)
 {
     int32_t bit = author_bit(c, b);
@@ -289,6 +299,7 @@ static void count_holders(struct poa_core *c, struct batch *b)
         bit_set(b->holders, (uint32_t)bit);
     if (c->self >= 0 && b->durable)
         bit_set(b->holders, (uint32_t)c->self);
+    held(c, b);
 }
 
 /* --- arrival ---------------------------------------------------------------------- */
@@ -435,7 +446,6 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     if (b->seq <= c->durable || c->self < 0)
         b->durable = true;
     count_holders(c, b);
-    core_routed_batched(c, b);
     int32_t by = author_bit(c, b);
     if (by >= 0) {
         c->home_us[by] = c->now.us;
@@ -487,8 +497,10 @@ int core_on_batch_ack(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
         struct batch *b = core_batch_find(c, d.digest);
         if (!b && c->batches_used < c->batch_cap / 2)
             b = batch_add(c, d.digest);
-        if (b)
+        if (b) {
             bit_set(b->holders, peer);
+            held(c, b);
+        }
     }
     listable_changed(c);
     core_progress(c);
@@ -905,6 +917,7 @@ void core_batches_epoch(struct poa_core *c)
         if ((b->state == BATCH_VALID || b->state == BATCH_CHECKING) &&
             author_key(c, b->epoch, b->author, &key)) {
             memset(b->holders, 0, sizeof b->holders);
+            b->safe = false;
             count_holders(c, b);
             b->hint = POA_PEER_OTHER;
             if (b->epoch != c->epoch && b->own)

@@ -136,6 +136,7 @@ enum batch_state {
 
 struct batch {
     bool used, own, durable, restored, token_held, linked;
+    bool safe; /* f+1 hold it durably, we among them: it will be listed */
     enum batch_state state;
     uint8_t digest[32];
     uint32_t epoch;
@@ -497,7 +498,7 @@ int core_batches_new(struct poa_core *c);
 uint64_t core_two_heartbeats(const struct poa_core *c);
 struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32]);
 void core_routed_drop(struct poa_core *c, struct routed *r);
-/* B carries some of the transactions that were sent to their homes. */
+/* B, which will be listed, carries some of the transactions that were sent to their homes. */
 void core_routed_batched(struct poa_core *c, const struct batch *b);
 /* Keeps TX until it is final. CHECK: tell the caller at once what the base
  * already rules out. */

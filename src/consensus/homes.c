@@ -242,7 +242,8 @@ int core_on_raw_txs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     return POA_OK;
 }
 
-/* B carries some of the transactions that were sent to their homes. */
+/* B carries some of the transactions that were sent to their homes. The rest
+ * of B's way is ours: when it is our turn we list it, if nobody did before. */
 void core_routed_batched(struct poa_core *c, const struct batch *b)
 {
     for (uint32_t i = 0; i < b->txs && c->routed_n; i++) {
