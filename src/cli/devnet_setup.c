@@ -543,7 +543,7 @@ static int write_summary(const struct devnet *d)
     struct poa_why why = {{0}};
     json_t *v = json_pack("{s:I, s:I, s:I, s:s, s:o, s:I}", "ledgers", (json_int_t)d->ledgers,
                           "trusted", (json_int_t)d->trusted, "devices", (json_int_t)d->devices,
-                          "policy", d->policy == POA_POLICY_VRF ? "vrf" : "random", "chain",
+                          "policy", poa_policy_kind_name(d->policy), "chain",
                           poa_json_hex(d->chain, 32), "port_base", (json_int_t)d->port_base);
     char *text = v != NULL ? json_dumps(v, JSON_INDENT(2)) : NULL;
     json_decref(v);
@@ -603,11 +603,10 @@ static bool read_options(struct devnet *d, const struct cli *c, const json_t *be
         }
         policy = c->option[CLI_POLICY];
     }
-    if (strcmp(policy, "vrf") != 0 && strcmp(policy, "random") != 0) {
-        cli_fail("--policy is vrf or random");
+    if (poa_policy_kind_of(policy, &d->policy)) {
+        cli_fail("--policy is vrf, random or weighted");
         return false;
     }
-    d->policy = strcmp(policy, "vrf") == 0 ? POA_POLICY_VRF : POA_POLICY_RANDOM;
     return true;
 }
 

@@ -42,7 +42,7 @@
     X(LEDGERS, "ledgers", "N", "ledger servers, the committee; default 4")                         \
     X(TRUSTED, "trusted", "N", "trusted nodes, gateways for devices; default 2")                   \
     X(DEVICES, "devices", "N", "devices; default 20")                                              \
-    X(POLICY, "policy", "POLICY", "assignment: vrf (default) or random")                           \
+    X(POLICY, "policy", "POLICY", "assignment: vrf (default), random or weighted")                 \
     X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
     X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
     X(DATA_DIR, "data-dir", "DIR", "where everything is kept; default devnet-data")                \

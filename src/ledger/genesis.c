@@ -1,5 +1,6 @@
 /* The genesis record: its rules, and the state that it describes. */
 #include "ledger.h"
+#include "poa_assign.h"
 
 void poa_genesis_chain_id(struct poa_slice encoded, uint8_t out32[32])
 {
@@ -28,8 +29,6 @@ static const char *check_parameters(const struct poa_genesis *g)
         return "timeout_ms must be 1 to timeout_max_ms";
     if (g->epoch_views < 4 || g->epoch_views > (uint64_t)1 << 40)
         return "epoch_views must be 4 to 2^40";
-    if (g->policy == POA_POLICY_WEIGHTED)
-        return "policy weighted is not available yet: take vrf or random";
     if (g->window_slots < 4 || g->window_slots > 4096 ||
         (g->window_slots & (g->window_slots - 1)) != 0)
         return "window_slots must be a power of two from 4 to 4096";
@@ -207,6 +206,8 @@ void poa_put_device(struct exec *x, const struct poa_op_device *d)
                                .maker = d->maker,
                                .region = d->region,
                                .height = x->header ? x->header->height : 0,
+                               .since = x->slot,
+                               .history = POA_HISTORY_NEW,
                                .meta = d->meta};
     memcpy(st.owner, d->owner, 32);
     memcpy(st.payout, d->payout, 32);

@@ -7,6 +7,7 @@
  * Slots with a sealing block form a list (SLOT.next) from `oldest` over
  * `unsettled` to `slot`, so that settlement and pruning never search. */
 #include "ledger.h"
+#include "poa_assign.h"
 
 #define SEAT_BYTES 48u
 
@@ -76,84 +77,51 @@ static void delete_slot(struct exec *x, uint64_t slot)
     poa_exec_delete(x, POA_STATE_SLOT, key, sizeof key);
 }
 
-/* Seats unpacked: rank ascending, the key deciding between equals. */
-struct seat_list {
-    struct poa_st_seat seat[POA_SLOT_SEATS_MAX];
-    uint32_t n;
+static void put_seats(struct exec *x, uint64_t slot, struct poa_st_slot *s,
+                      const struct poa_seat_list *list)
+{
     uint8_t bytes[POA_SLOT_SEATS_MAX * SEAT_BYTES];
-};
-
-static void unpack_seats(const struct poa_st_slot *s, struct seat_list *out)
-{
-    struct poa_list_iter it = poa_list_begin(&s->seats);
-    out->n = 0;
-    while (out->n < POA_SLOT_SEATS_MAX && poa_st_seat_next(&it, &out->seat[out->n]))
-        out->n++;
-}
-
-static void pack_seats(struct seat_list *list, struct poa_st_slot *s)
-{
-    struct poa_writer w = poa_writer_over(list->bytes, sizeof list->bytes);
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
     for (uint32_t i = 0; i < list->n; i++) {
         int e = poa_st_seat_encode(&w, &list->seat[i]);
         POA_ASSERT(e == POA_OK);
     }
     s->seats = (struct poa_list){poa_written(&w), list->n};
-}
-
-static bool seat_before(uint64_t rank, const uint8_t device[32], const struct poa_st_seat *b)
-{
-    return rank != b->rank ? rank < b->rank : memcmp(device, b->device, 32) < 0;
-}
-
-/* Whether a seat of RANK would get into LIST: a full one keeps the lowest. */
-static bool seat_fits(const struct seat_list *list, uint64_t rank, const uint8_t device[32])
-{
-    return list->n < POA_SLOT_SEATS_MAX || seat_before(rank, device, &list->seat[list->n - 1]);
-}
-
-static void seat_insert(struct seat_list *list, uint64_t rank, const uint8_t device[32])
-{
-    uint32_t i = list->n < POA_SLOT_SEATS_MAX ? list->n++ : POA_SLOT_SEATS_MAX - 1;
-    for (; i && seat_before(rank, device, &list->seat[i - 1]); i--)
-        list->seat[i] = list->seat[i - 1];
-    list->seat[i] = (struct poa_st_seat){.rank = rank};
-    memcpy(list->seat[i].device, device, 32);
-}
-
-static int seat_of(const struct seat_list *list, const uint8_t device[32])
-{
-    for (uint32_t i = 0; i < list->n; i++)
-        if (!memcmp(list->seat[i].device, device, 32))
-            return (int)i;
-    return -1;
+    put_slot(x, slot, s);
 }
 
 /* --- a new slot ----------------------------------------------------------------------- */
 
-/* Policy `random`: draws until seats_per_slot different active devices sit, or
- * POA_DRAWS_MAX draws are done. */
-static void draw_random(struct exec *x, const struct poa_st_epoch *epoch, struct seat_list *list)
+/* What the public draws ask about a device. */
+static bool pool_device(void *ctx, uint32_t index, uint8_t key32[32], uint32_t *weight)
 {
-    list->n = 0;
-    for (uint32_t j = 0; epoch->eligible && j < POA_DRAWS_MAX && list->n < x->g->seats_per_slot;
-         j++) {
-        uint8_t key[4];
-        uint32_t index;
-        uint64_t rank;
-        struct poa_digest device;
-        struct poa_st_device st;
-        poa_random_seat(x->l->chain, epoch->seed, x->slot, j, epoch->eligible, &index, &rank);
-        poa_put_le32(key, index);
-        if (poa_exec_read(x, POA_STATE_DEVICE_INDEX, key, sizeof key, &device) ||
-            poa_exec_read(x, POA_STATE_DEVICE, device.digest, 32, &st))
-            continue;
-        if (!st.status && seat_of(list, device.digest) < 0)
-            seat_insert(list, rank, device.digest);
+    const struct exec *x = ctx;
+    struct poa_digest device;
+    struct poa_st_device st;
+    if (poa_state_read_u32(x->l, x->o, POA_STATE_DEVICE_INDEX, index, &device) ||
+        poa_exec_read(x, POA_STATE_DEVICE, device.digest, 32, &st) || st.status)
+        return false;
+    memcpy(key32, device.digest, 32);
+    if (weight) {
+        struct poa_st_account payout = {.balance = 0};
+        int e = poa_exec_read(x, POA_STATE_ACCOUNT, st.payout, 32, &payout);
+        POA_ASSERT(e == POA_OK || e == POA_E_NOT_FOUND);
+        *weight = poa_assign_weight(&st, payout.balance, x->slot).sum;
     }
+    return true;
 }
 
-static void count_assigned(struct exec *x, const struct seat_list *list)
+static void draw_public(struct exec *x, const struct poa_st_epoch *epoch,
+                        struct poa_seat_list *list)
+{
+    struct poa_assign_pool pool = {x, epoch->eligible, pool_device};
+    enum poa_policy_kind policy =
+        x->g->policy == POA_POLICY_WEIGHTED ? POA_POLICY_WEIGHTED : POA_POLICY_RANDOM;
+    poa_assign_public(policy, x->l->chain, epoch->seed, x->slot, x->g->seats_per_slot, &pool, list,
+                      NULL);
+}
+
+static void count_assigned(struct exec *x, const struct poa_seat_list *list)
 {
     for (uint32_t i = 0; i < list->n; i++) {
         struct poa_st_device d;
@@ -196,7 +164,7 @@ void poa_mining_slot(struct exec *x)
     struct poa_st_global *g = &x->global;
     struct poa_st_epoch epoch;
     struct poa_st_slot s, last;
-    struct seat_list list = {.n = 0};
+    struct poa_seat_list list = {.n = 0};
     if (g->slot != UINT64_MAX && x->slot <= g->slot)
         return;
     int e = poa_state_read_u32(x->l, x->o, POA_STATE_EPOCH, x->header->epoch, &epoch);
@@ -206,14 +174,13 @@ void poa_mining_slot(struct exec *x)
     bool ticketed = x->g->policy == POA_POLICY_VRF && x->slot >= epoch.first_slot &&
                     (x->slot - epoch.first_slot) / x->g->window_slots > 0;
     if (!ticketed)
-        draw_random(x, &epoch, &list);
+        draw_public(x, &epoch, &list);
     else if (!read_slot(x->l, x->o, x->slot, &s) && s.epoch == x->header->epoch)
-        unpack_seats(&s, &list);
+        poa_seats_unpack(&s, &list);
     s = (struct poa_st_slot){
         .height = x->header->height, .epoch = x->header->epoch, .next = UINT64_MAX};
     memcpy(s.hash, x->hash, 32);
-    pack_seats(&list, &s);
-    put_slot(x, x->slot, &s);
+    put_seats(x, x->slot, &s, &list);
     count_assigned(x, &list);
     if (g->slot != UINT64_MAX && !read_slot(x->l, x->o, g->slot, &last)) {
         last.next = x->slot;
@@ -229,51 +196,47 @@ void poa_mining_slot(struct exec *x)
 
 /* --- settlement --------------------------------------------------------------------------- */
 
-static void pay_device(struct exec *x, const uint8_t device[32], uint64_t amount)
+/* A seat's outcome: its device's history, and what it earned. */
+static void close_seat(struct exec *x, const struct poa_st_seat *seat, uint64_t amount)
 {
     struct poa_st_device d;
-    int e = poa_exec_read(x, POA_STATE_DEVICE, device, 32, &d);
+    int e = poa_exec_read(x, POA_STATE_DEVICE, seat->device, 32, &d);
     POA_ASSERT(e == POA_OK); /* devices never leave the registry */
+    d.history = d.history << 1 | (seat->sealed != 0);
     d.earned += amount;
     poa_exec_credit(x, d.payout, amount);
-    poa_exec_put(x, POA_STATE_DEVICE, device, 32, &d);
+    poa_exec_put(x, POA_STATE_DEVICE, seat->device, 32, &d);
 }
 
 static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
 {
     uint64_t subsidy = subsidy_of(x->g, slot), rest = subsidy;
-    struct seat_list list;
-    uint32_t sealed = 0, miner = 0;
-    unpack_seats(s, &list);
+    struct poa_seat_list list;
+    uint32_t sealed = 0, miner = POA_SLOT_SEATS_MAX;
+    poa_seats_unpack(s, &list);
     for (uint32_t i = list.n; i-- > 0;)
         if (list.seat[i].sealed) {
             sealed++;
             miner = i; /* the lowest rank comes last */
         }
     s->settled = 1;
-    if (!sealed) {
-        x->global.issued += subsidy;
-        x->global.burned += subsidy;
-        pack_seats(&list, s);
-        put_slot(x, slot, s);
-        return;
-    }
-    memcpy(s->miner, list.seat[miner].device, 32);
-    pack_seats(&list, s);
-    put_slot(x, slot, s);
+    if (sealed)
+        memcpy(s->miner, list.seat[miner].device, 32);
+    put_seats(x, slot, s, &list);
     uint64_t tips = sealed * tip_of(x->g, slot); /* paid when the seals came */
     uint64_t won = share(subsidy, x->g->miner_bp);
     uint64_t each = sealed > 1 ? share(subsidy, x->g->sealers_bp) / (sealed - 1) : 0;
     x->global.issued += subsidy - tips;
     rest -= tips;
     for (uint32_t i = 0; i < list.n; i++) {
-        uint64_t amount = i == miner ? won : each;
-        if (!list.seat[i].sealed)
-            continue;
+        uint64_t amount = !list.seat[i].sealed ? 0 : i == miner ? won : each;
         rest -= amount;
-        pay_device(x, list.seat[i].device, amount);
+        close_seat(x, &list.seat[i], amount);
     }
-    poa_exec_credit(x, x->g->treasury, rest);
+    if (sealed)
+        poa_exec_credit(x, x->g->treasury, rest);
+    else
+        x->global.burned += subsidy;
 }
 
 void poa_mining_settle(struct exec *x)
@@ -326,10 +289,10 @@ int poa_ticket_judge(const struct poa_ledger *l, const struct overlay *o, uint32
     out->n = 0;
     for (size_t i = 0; i < n; i++) {
         struct poa_st_slot s;
-        struct seat_list list = {.n = 0};
+        struct poa_seat_list list = {.n = 0};
         if (!read_slot(l, o, out->first_slot + out->seat[i].slot, &s) && s.epoch == epoch)
-            unpack_seats(&s, &list);
-        if (seat_fits(&list, out->seat[i].rank, t->device))
+            poa_seats_unpack(&s, &list);
+        if (poa_seats_fit(&list, out->seat[i].rank, t->device))
             out->seat[out->n++] = out->seat[i];
     }
     return out->n ? POA_OK : POA_E_SLOT_FULL;
@@ -342,13 +305,12 @@ void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats 
     for (size_t i = 0; i < seats->n; i++) {
         uint64_t slot = seats->first_slot + seats->seat[i].slot;
         struct poa_st_slot s;
-        struct seat_list list = {.n = 0};
+        struct poa_seat_list list = {.n = 0};
         if (!read_slot(x->l, x->o, slot, &s) && s.epoch == t->epoch)
-            unpack_seats(&s, &list);
-        seat_insert(&list, seats->seat[i].rank, t->device);
+            poa_seats_unpack(&s, &list);
+        poa_seats_insert(&list, seats->seat[i].rank, t->device);
         s = (struct poa_st_slot){.epoch = t->epoch, .next = UINT64_MAX};
-        pack_seats(&list, &s);
-        put_slot(x, slot, &s);
+        put_seats(x, slot, &s, &list);
     }
 }
 
@@ -360,15 +322,15 @@ int poa_seal_judge(const struct poa_ledger *l, const struct overlay *o, uint64_t
 {
     struct poa_st_slot st;
     struct poa_st_device device;
-    struct seat_list list;
+    struct poa_seat_list list;
     if (s->slot < slot && slot - s->slot > l->genesis.seal_slots)
         return POA_E_SEAL_LATE;
     if (read_slot(l, o, s->slot, &st) || !st.height)
         return POA_E_SLOT_UNKNOWN;
     if (s->epoch != st.epoch || s->height != st.height || memcmp(s->hash, st.hash, 32))
         return POA_E_SEAL_FORK;
-    unpack_seats(&st, &list);
-    int seat = seat_of(&list, s->device);
+    poa_seats_unpack(&st, &list);
+    int seat = poa_seats_find(&list, s->device);
     if (seat < 0)
         return POA_E_SEAL_NOT_ASSIGNED;
     if (list.seat[seat].sealed)
@@ -384,15 +346,14 @@ void poa_mining_seal(struct exec *x, const struct poa_seal *s)
 {
     struct poa_st_slot st;
     struct poa_st_device device;
-    struct seat_list list;
+    struct poa_seat_list list;
     uint64_t tip = tip_of(x->g, s->slot);
     if (read_slot(x->l, x->o, s->slot, &st) ||
         poa_exec_read(x, POA_STATE_DEVICE, s->device, 32, &device))
         return; /* judged before: unreachable */
-    unpack_seats(&st, &list);
-    list.seat[seat_of(&list, s->device)].sealed = x->header->height;
-    pack_seats(&list, &st);
-    put_slot(x, s->slot, &st);
+    poa_seats_unpack(&st, &list);
+    list.seat[poa_seats_find(&list, s->device)].sealed = x->header->height;
+    put_seats(x, s->slot, &st, &list);
     device.sealed++;
     poa_exec_put(x, POA_STATE_DEVICE, s->device, 32, &device);
     x->global.seals++;

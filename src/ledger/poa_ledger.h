@@ -214,11 +214,19 @@ void poa_body_hash(struct poa_slice encoded, uint8_t out32[32]);
     F(U64, balance, 0, _, "smallest unit")
 POA_RECORD_DECLARE(genesis_account, POA_GENESIS_ACCOUNT_TABLE)
 
+/* How devices are assigned to slots. X(NAME, number, "name") */
+#define POA_POLICY_KINDS(X)                                                                        \
+    X(VRF, 0, "vrf")                                                                               \
+    X(RANDOM, 1, "random")                                                                         \
+    X(WEIGHTED, 2, "weighted")
 enum poa_policy_kind {
-    POA_POLICY_VRF = 0,
-    POA_POLICY_RANDOM = 1,
-    POA_POLICY_WEIGHTED = 2,
+#define POA_POLICY_KIND_ROW(name, number, text) POA_POLICY_##name = (number),
+    POA_POLICY_KINDS(POA_POLICY_KIND_ROW)
+#undef POA_POLICY_KIND_ROW
 };
+const char *poa_policy_kind_name(enum poa_policy_kind kind);
+/* NOT_FOUND. */
+POA_MUST_USE int poa_policy_kind_of(const char *name, enum poa_policy_kind *out);
 
 #define POA_GENESIS_TABLE(F)                                                                       \
     F(U16, version, 1, _, "1")                                                                     \
@@ -332,6 +340,9 @@ POA_RECORD_DECLARE(st_account, POA_ST_ACCOUNT_TABLE)
     F(U64, assigned, 0, _, "slots it was assigned to")                                             \
     F(U64, sealed, 0, _, "seals accepted in time")                                                 \
     F(U64, earned, 0, _, "paid out so far")                                                        \
+    F(U64, since, 0, _, "slot of its registration")                                                \
+    F(U32, history, 0, _, "its last 32 settled seats, the latest in bit 0; 1: sealed in time")     \
+    F(U64, convicted, 0, _, "height of the block with the evidence that suspended it; 0 = none")   \
     F(BLOB, meta, 255, _, "metadata")
 POA_RECORD_DECLARE(st_device, POA_ST_DEVICE_TABLE)
 
@@ -351,6 +362,7 @@ POA_RECORD_DECLARE(st_maker, POA_ST_MAKER_TABLE)
     F(FIX, payout, 32, _, "address that fees and tips go to")                                      \
     F(U8, status, 2, _, "0 active, 1 suspended, 2 left")                                           \
     F(U32, until, 0, _, "when not active: last epoch that it may have been drawn for")             \
+    F(U64, convicted, 0, _, "height of the block with the evidence that suspended it; 0 = none")   \
     F(BLOB, name, 64, _, "UTF-8 name")                                                             \
     F(BLOB, meta, 255, _, "metadata")
 POA_RECORD_DECLARE(st_witness, POA_ST_WITNESS_TABLE)

@@ -60,8 +60,8 @@ size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
     return n;
 }
 
-void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64_t slot, uint32_t j,
-                     uint32_t eligible, uint32_t *index, uint64_t *rank)
+uint32_t poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64_t slot,
+                         uint32_t j, uint32_t eligible, uint32_t *index, uint64_t *rank)
 {
     uint8_t in[32 + 32 + 8 + 4], h[32];
     POA_ASSERT(eligible);
@@ -72,6 +72,7 @@ void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64
     poa_hash(POA_DOMAIN_LOTTERY, in, sizeof in, h);
     *index = (uint32_t)(poa_le64(h) % eligible);
     *rank = poa_le64(h + 8);
+    return h[16] % POA_LOTS;
 }
 
 /* --- committee -----------------------------------------------------------------

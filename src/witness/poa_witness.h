@@ -222,10 +222,12 @@ uint32_t poa_lottery_draws(const struct poa_lottery *l);
 /* Seats that BETA wins, slots ascending and distinct; returns how many. */
 size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
                         struct poa_seat out[POA_DRAWS_MAX]);
-/* Policy `random`: registry index (0..eligible-1, ELIGIBLE at least 1) and rank
- * of the J-th draw for SLOT. */
-void poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64_t slot, uint32_t j,
-                     uint32_t eligible, uint32_t *index, uint64_t *rank);
+/* Policies `random` and `weighted`: registry index (0..eligible-1, ELIGIBLE at
+ * least 1) and rank of the J-th draw for SLOT. Returns its lot, 0..POA_LOTS-1:
+ * `weighted` seats a device whose weight is above it. */
+#define POA_LOTS 64
+uint32_t poa_random_seat(const uint8_t chain32[32], const uint8_t seed32[32], uint64_t slot,
+                         uint32_t j, uint32_t eligible, uint32_t *index, uint64_t *rank);
 /* POA_E_PROOF; BETA on success. */
 POA_MUST_USE int poa_ticket_check(const struct poa_suite *suite, const uint8_t chain32[32],
                                   const uint8_t seed32[32], const struct poa_ticket *t,

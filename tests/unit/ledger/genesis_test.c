@@ -34,7 +34,6 @@ Test(genesis, rules)
     REFUSED(s.g.timeout_ms = 0);
     REFUSED(s.g.timeout_max_ms = s.g.timeout_ms - 1);
     REFUSED(s.g.epoch_views = 1);
-    REFUSED(s.policy = POA_POLICY_WEIGHTED);
     REFUSED(s.g.window_slots = 0);
     REFUSED(s.g.window_slots = 48);
     REFUSED(s.g.seats_per_slot = 0);
