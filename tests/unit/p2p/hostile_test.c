@@ -149,8 +149,8 @@ Test(hostile, silent_connections)
         }
     }
     struct node *late = node_open(3, NULL);
-    int index = node_knows(late, x.b, true, POA_P2P_MESH);
     node_knows(x.b, late, false, POA_P2P_MESH);
+    int index = node_knows(late, x.b, true, POA_P2P_MESH);
     UNTIL(node_up(late, index));
     UNTIL(totals(x.b).pipes <= 8); /* within seconds, all of them */
     for (int i = 0; i < N; i++)

@@ -43,8 +43,8 @@ Test(p2p, two_nodes)
 Test(p2p, ipv6)
 {
     struct node *a = node_open_on(1, "[::1]", NULL), *b = node_open_on(2, "[::1]", NULL);
-    int ab = node_knows(a, b, true, POA_P2P_MESH);
     node_knows(b, a, false, POA_P2P_MESH);
+    int ab = node_knows(a, b, true, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
     cr_assert_eq(push_text(a, ab, 0, 7, "six"), POA_OK);
     UNTIL(node_count(b, 7) == 1);
@@ -125,7 +125,7 @@ Test(p2p, restart)
 Test(p2p, removed_and_listed_again)
 {
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
-    int ab = node_knows(a, b, true, POA_P2P_MESH), ba = node_knows(b, a, false, POA_P2P_MESH);
+    int ba = node_knows(b, a, false, POA_P2P_MESH), ab = node_knows(a, b, true, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
     for (uint16_t round = 0; round < 4; round++) {
         uint64_t handshakes = node_stats(a, ab).handshakes;
@@ -262,13 +262,15 @@ Test(p2p, wrong_key)
 
 /* --- requests -------------------------------------------------------------- */
 
+/* B knows A before A calls: making a stranger known ends the session that it
+ * had as a stranger, with whatever was asked in it. */
 Test(p2p, answers_in_any_order)
 {
     enum { N = 30 };
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    node_knows(b, a, false, 0);
     int ab = node_knows(a, b, true, 0);
     static struct answer r[N];
-    node_knows(b, a, false, 0);
     b->echo = false;
     UNTIL(node_up(a, ab));
     for (uint8_t i = 0; i < N; i++)
@@ -304,9 +306,9 @@ Test(p2p, waiting_is_bounded)
 {
     struct poa_p2p_config few = {.waiting_max = 8};
     struct node *a = node_open(1, NULL), *b = node_open(2, &few);
+    node_knows(b, a, false, 0);
     int ab = node_knows(a, b, true, 0);
     static struct answer r[20];
-    node_knows(b, a, false, 0);
     b->echo = false;
     UNTIL(node_up(a, ab));
     for (int i = 0; i < 20; i++)
@@ -340,9 +342,9 @@ Test(p2p, waiting_is_bounded)
 Test(p2p, request_timeout_and_loss)
 {
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    node_knows(b, a, false, 0);
     int ab = node_knows(a, b, true, 0);
     struct answer r = {0}, lost = {0}, waiting = {0};
-    node_knows(b, a, false, 0);
     b->echo = false;
     UNTIL(node_up(a, ab));
     cr_assert_eq(poa_p2p_request(a->p, ab, 32, poa_slice("?", 1), 100, on_answer, &r), POA_OK);
@@ -367,9 +369,9 @@ Test(p2p, request_timeout_and_loss)
 Test(p2p, close_ends_requests)
 {
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    node_knows(b, a, false, 0);
     int ab = node_knows(a, b, true, 0);
     static struct answer r[20];
-    node_knows(b, a, false, 0);
     b->echo = false;
     UNTIL(node_up(a, ab));
     for (int i = 0; i < 20; i++)
@@ -386,7 +388,7 @@ Test(p2p, refused_calls)
 {
     struct poa_p2p_config small = {.message_max_bytes = 1000};
     struct node *a = node_open(1, &small), *b = node_open(2, NULL);
-    int ab = node_knows(a, b, true, 0), ba = node_knows(b, a, false, POA_P2P_MESH), index;
+    int ba = node_knows(b, a, false, POA_P2P_MESH), ab = node_knows(a, b, true, 0), index;
     static uint8_t big[2000];
     struct answer r = {0};
     cr_assert_eq(push_text(a, ab, 0, 1, "x"), POA_E_INVALID, "not a mesh peer");
@@ -498,8 +500,8 @@ Test(p2p, large)
     struct poa_p2p_config c = {.queue_max_bytes = {0, 0, (size_t)64 << 20, 0},
                                .request_max_bytes = (size_t)8 << 20};
     struct node *a = node_open(1, &c), *b = node_open(2, &c);
-    int ab = node_knows(a, b, true, POA_P2P_MESH);
     node_knows(b, a, false, POA_P2P_MESH);
+    int ab = node_knows(a, b, true, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
     memcpy(big, "big", 3);
     for (int i = 0; i < 4; i++) {
@@ -526,8 +528,8 @@ Test(p2p, packing)
     enum { N = 10000 };
     struct poa_p2p_config c = {.queue_max_bytes = {4 << 20, 0, 0, 0}};
     struct node *a = node_open(1, &c), *b = node_open(2, NULL);
-    int ab = node_knows(a, b, true, POA_P2P_MESH);
     node_knows(b, a, false, POA_P2P_MESH);
+    int ab = node_knows(a, b, true, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
     uint8_t vote[200] = {1};
     for (int i = 0; i < N; i++)
@@ -544,7 +546,7 @@ Test(p2p, packing)
 Test(p2p, ban)
 {
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
-    int ab = node_knows(a, b, true, POA_P2P_MESH), ba = node_knows(b, a, false, POA_P2P_MESH);
+    int ba = node_knows(b, a, false, POA_P2P_MESH), ab = node_knows(a, b, true, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
     poa_p2p_ban(b->p, ba, "test", 1500);
     cr_assert(node_stats(b, ba).banned);
@@ -565,7 +567,7 @@ Test(p2p, renewal)
 {
     struct poa_p2p_config often = {.session_renew_ms = 50};
     struct node *a = node_open(1, &often), *b = node_open(2, NULL);
-    int ab = node_knows(a, b, true, POA_P2P_MESH), ba = node_knows(b, a, false, POA_P2P_MESH);
+    int ba = node_knows(b, a, false, POA_P2P_MESH), ab = node_knows(a, b, true, POA_P2P_MESH);
     static struct answer r[400];
     uint32_t sent = 0;
     int asked = 0;
