@@ -68,7 +68,10 @@ enum cli_option {
 #undef CLI_ROW
         CLI_OPTION_COUNT
 };
-#define CLI_BIT(id) ((uint64_t)1 << CLI_##id)
+/* One bit for each option: a set of them. */
+typedef unsigned __int128 cli_options;
+#define CLI_BIT(id) ((cli_options)1 << CLI_##id)
+_Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
 
 /* Groups of options that commands share. */
 #define CLI_ALL    (CLI_BIT(HELP) | CLI_BIT(JSON))

@@ -13,7 +13,7 @@ struct command {
     int (*run)(const struct cli *c);
     const char *arguments;
     int least, most;
-    uint64_t options;
+    cli_options options;
     const char *summary, *examples;
 };
 
