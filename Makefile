@@ -158,6 +158,34 @@ $(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,$(E2E_MODULES)) 
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(foreach d,$(E2E_MODULES),-iquote src/$(d)) -o $@ $< $(call link,$(E2E_MODULES))
 e2e-build: programs $(E2E_HELPERS)
 
+# --- benchmarks --------------------------------------------------------------
+# bench/NAME/*.c is $(O)/bench-NAME, bench/shared what they share; bench/module.mk
+# says what each links. They are no tests: what they print depends on the machine.
+-include bench/module.mk
+# $(1) name
+define bench_rules
+bench_$(1)_OBJ := $$(patsubst bench/%.c,$(O)/bench/%.o,$$(wildcard bench/$(1)/*.c bench/shared/*.c))
+bench_$(1)_DIRS := $$(foreach d,$$($(1)_BENCH_MODULES),-iquote src/$$(d)) -iquote bench/shared
+$$(eval $$(call stamp_rules,$(O)/bench/$(1).command,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_PROGRAM) $$(bench_$(1)_OBJ) $$(call libs,$$($(1)_BENCH_MODULES))))
+$(O)/bench/$(1)/%.o: bench/$(1)/%.c $(O)/bench/$(1).command
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(bench_$(1)_DIRS) -MMD -MP -c $$< -o $$@
+$(O)/bench-$(1): $$(bench_$(1)_OBJ) $$(call archives,$$($(1)_BENCH_MODULES)) $(O)/bench/$(1).command
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LDFLAGS_PROGRAM) -o $$@ $$(bench_$(1)_OBJ) $$(call link,$$($(1)_BENCH_MODULES))
+-include $$(patsubst %.o,%.d,$$(bench_$(1)_OBJ))
+endef
+$(foreach b,$(BENCHES),$(eval $(call bench_rules,$(b))))
+$(O)/bench/shared/%.o: bench/shared/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -iquote src/base -MMD -MP -c $< -o $@
+bench-build: $(BENCHES:%=$(O)/bench-%)
+
+bench: bench-build ## quick benchmarks: ratios to limits measured in the same run (docs/performance.md)
+	@for b in $(BENCHES); do $(O)/bench-$$b --quick || exit 1; done
+
 # --- fuzzing -----------------------------------------------------------------
 # tests/fuzz/NAME.c is one target; tests/fuzz/targets.mk says what it links. In
 # PROFILE=fuzz libFuzzer drives it, elsewhere replay.c, which runs the inputs
@@ -278,7 +306,8 @@ format-check: ## every tracked source is formatted
 # What may include what, in the order of the layers.
 LAYERS = $(foreach m,$(MODULES),'module $(m) $($(m)_DEPS)') \
     $(foreach p,$(PROGRAMS),'program $($(p)_MAIN) $($(p)_MODULES)') \
-    $(foreach m,$(TESTED),'test $(m) $(call test_modules,$(m))')
+    $(foreach m,$(TESTED),'test $(m) $(call test_modules,$(m))') \
+    $(foreach b,$(BENCHES),'bench $(b) $($(b)_BENCH_MODULES)')
 check-includes:
 	@tools/check-layers.sh $(LAYERS)
 check-layers: check-includes $(call archives,$(CORE_MODULES)) ## includes obey the layers; the core is pure
@@ -321,7 +350,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model soak format format-check \
+.PHONY: all bench bench-build programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model soak format format-check \
     check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

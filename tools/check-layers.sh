@@ -1,7 +1,7 @@
 #!/bin/bash
 # Checks every #include against the layers.
 # usage: tools/check-layers.sh 'module NAME DEPS' 'program MAIN MODULES'
-#            'test NAME MODULES'...
+#            'test NAME MODULES'... 'bench NAME MODULES'...
 # as the Makefile derives them, modules in the order of the layers.
 #
 # - A module depends only on modules above it in the list, a device only on
@@ -114,6 +114,11 @@ for line in "$@"; do
     test)
         for f in tests/unit/"$name"/*.[ch]; do
             [ -e "$f" ] && check_file "$f" - "$list"
+        done
+        ;;
+    bench)
+        for f in bench/shared/*.[ch] bench/"$name"/*.[ch]; do
+            check_file "$f" - "$list"
         done
         ;;
     esac

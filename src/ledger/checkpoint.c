@@ -135,7 +135,7 @@ int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
     poa_mem_free(&l->config.alloc, l->restore_ref);
     l->restore_ref = NULL;
     l->restore_n = l->restore_cap = 0;
-    if (memcmp(l->base_root.hash, root32, 32) ||
+    if ((root32 && memcmp(l->base_root.hash, root32, 32)) ||
         poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g))
         return POA_E_STORE_CORRUPT;
     return poa_ledger_reserve(l);

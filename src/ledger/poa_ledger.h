@@ -545,7 +545,8 @@ POA_MUST_USE int poa_ledger_restore_begin(struct poa_ledger *l);
 /* Fastest in ascending key order. STORE_CORRUPT: the entry is not what changes
  * gave (checked: its key, its record); NO_MEMORY. */
 POA_MUST_USE int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e);
-/* Builds the tree; STORE_CORRUPT when the root is not ROOT32. */
+/* Builds the tree; STORE_CORRUPT when the root is not ROOT32 (NULL: any; for
+ * tools that make a state). */
 POA_MUST_USE int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32]);
 
 /* --- proofs (freestanding: devices link proof.c) ------------------------------

@@ -103,50 +103,12 @@ static int do_send(struct poa_node *n, const struct poa_effect *f)
 
 /* --- committing ------------------------------------------------------------------- */
 
-static struct node_commit *commit_copy(const struct poa_commit *c)
-{
-    size_t digests = 32 * (size_t)c->batches;
-    size_t fates = c->txs * sizeof(struct poa_store_fate);
-    size_t n = sizeof(struct node_commit) + c->header_bytes.n + c->body.n + c->cert.n +
-               c->fillers.n + digests + fates + 16;
-    struct node_commit *k = malloc(n);
-    if (!k)
-        return NULL;
-    memset(k, 0, sizeof *k);
-    k->bytes = n;
-    struct poa_store_block *b = &k->block;
-    /* What needs alignment first. */
-    struct poa_store_fate *fate = (struct poa_store_fate *)(void *)(k + 1);
-    for (uint32_t i = 0; i < c->txs; i++) {
-        memcpy(fate[i].id, c->tx[i].id, 32);
-        fate[i].code = (uint16_t)-c->tx[i].code;
-    }
-    struct poa_writer w = poa_writer_over((uint8_t *)(fate + c->txs), n - sizeof *k - fates);
-    const struct poa_slice *from[] = {&c->header_bytes, &c->body, &c->cert, &c->fillers};
-    struct poa_slice *to[] = {&b->header, &b->body, &b->cert, &b->fillers};
-    for (size_t i = 0; i < 4; i++) {
-        *to[i] = poa_slice(w.p + w.n, from[i]->n);
-        poa_write(&w, from[i]->p, from[i]->n);
-    }
-    b->batch = (const uint8_t(*)[32])(void *)(w.p + w.n);
-    poa_write(&w, c->batch, digests);
-    POA_ASSERT(!w.overflow);
-    b->height = c->header->height;
-    b->fillers_n = (uint16_t)c->fillers_n;
-    memcpy(b->hash, c->hash, 32);
-    memcpy(b->root, c->root, 32);
-    b->batches = c->batches;
-    b->tx = fate;
-    b->txs = c->txs;
-    return k;
-}
-
 static int do_commit(struct poa_node *n, const struct poa_commit *c)
 {
     uint64_t now_us = poa_clock_monotonic_us(n->clock);
     if (n->replaying && c->header->height <= n->replay_stored)
         return POA_OK;
-    struct node_commit *k = commit_copy(c);
+    struct node_commit *k = node_commit_new(c);
     if (!k)
         return POA_E_NO_MEMORY;
     int rc = node_io_commit(n->io, k);
@@ -181,29 +143,6 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
 
 /* --- checkpoints ---------------------------------------------------------------------- */
 
-static int add_entry(void *ctx, const struct poa_entry *e)
-{
-    struct node_checkpoint *c = ctx;
-    size_t need = 36 + e->value.n;
-    if (c->cap - c->n < need) {
-        size_t cap = c->cap ? c->cap : 65536;
-        while (cap - c->n < need)
-            cap *= 2;
-        uint8_t *p = realloc(c->entries, cap);
-        if (!p)
-            return POA_E_NO_MEMORY;
-        c->entries = p;
-        c->cap = cap;
-    }
-    uint8_t *p = c->entries + c->n;
-    memcpy(p, e->key, 32);
-    poa_put_le32(p + 32, (uint32_t)e->value.n);
-    if (e->value.n)
-        memcpy(p + 36, e->value.p, e->value.n);
-    c->n += need;
-    return POA_OK;
-}
-
 void node_checkpoint(struct poa_node *n)
 {
     struct poa_st_global g;
@@ -211,15 +150,12 @@ void node_checkpoint(struct poa_node *n)
     n->checkpoint_us = poa_clock_monotonic_us(n->clock);
     if (g.height == n->checkpoint_height)
         return;
-    struct node_checkpoint c = {.at = {.height = g.height}};
-    poa_ledger_root(n->ledger, POA_STATE_BASE, c.at.root);
-    int rc = poa_ledger_changes(n->ledger, add_entry, &c);
+    struct node_checkpoint c;
+    int rc = node_checkpoint_new(n->ledger, &c);
     if (rc) {
-        free(c.entries);
         node_halt(n, "cannot save the state: %s", poa_error_text(rc));
         return;
     }
-    poa_ledger_checkpointed(n->ledger);
     n->checkpoint_height = g.height;
     rc = node_io_checkpoint(n->io, &c);
     if (rc) {

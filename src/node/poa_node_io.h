@@ -39,6 +39,8 @@ struct node_commit {
     struct poa_store_block block;
     size_t bytes; /* of this allocation */
 };
+/* A copy of C, or NULL. */
+struct node_commit *node_commit_new(const struct poa_commit *c);
 
 /* Changed entries of the state, frozen. */
 struct node_checkpoint {
@@ -46,6 +48,9 @@ struct node_checkpoint {
     uint8_t *entries; /* key 32, length u32 LE, value; repeated; malloc'ed */
     size_t n, cap;
 };
+/* Takes what changed in the base since the last time. NO_MEMORY: nothing is
+ * forgotten. */
+POA_MUST_USE int node_checkpoint_new(struct poa_ledger *l, struct node_checkpoint *out);
 
 struct node_io;
 POA_MUST_USE int node_io_start(const struct node_io_config *config, struct node_io **out);

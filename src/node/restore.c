@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node.h"
+#include "poa_node_replay.h"
 
 static void *ledger_alloc(void *ctx, size_t bytes)
 {
@@ -141,33 +142,11 @@ static int check_memory(struct poa_node *n, bool *amnesia, struct poa_why *why)
 
 /* --- replay ------------------------------------------------------------------------------ */
 
-static int replay_bundle(struct poa_node *n, uint64_t *height, struct poa_why *why)
+static int replay_step(void *ctx, const struct poa_event *e)
 {
-    uint8_t *bytes = NULL;
-    size_t bytes_n = 0;
-    struct node_bundle *b = NULL;
-    int rc = node_bundle_read(n->store, *height, NODE_BUNDLE_BYTES, &bytes, &bytes_n, height);
-    if (rc == POA_E_NOT_FOUND)
-        return rc;
-    if (!rc)
-        rc = node_bundle_open(n, bytes, bytes_n, &b);
-    if (rc)
-        return store_fault(n, rc, why);
-    for (uint32_t i = 0; i < b->check->n; i++)
-        b->check->code[i] = poa_tx_parse(n->chain, b->check->raw[i], &b->check->view[i]);
-    node_bundle_parsed(b);
-    struct poa_event e = node_bundle_event(b);
-    do
-        rc = node_step(n, &e);
-    while (rc == POA_E_AGAIN && !n->halted);
-    node_bundle_free(b);
-    if (n->halted)
-        return poa_because(why, rc ? rc : POA_E_STORE_CORRUPT, "replaying height %llu: %s",
-                           (unsigned long long)*height, n->halt_why.text);
-    if (rc)
-        return poa_because(why, rc, "replaying up to height %llu: %s", (unsigned long long)*height,
-                           poa_error_text(rc));
-    return POA_OK;
+    struct poa_node *n = ctx;
+    int rc = node_step(n, e);
+    return n->halted ? POA_E_STORE_CORRUPT : rc;
 }
 
 static int replay(struct poa_node *n, struct poa_why *why)
@@ -182,12 +161,16 @@ static int replay(struct poa_node *n, struct poa_why *why)
     uint64_t before = poa_clock_monotonic_us(n->clock);
     n->replaying = true;
     n->replay_stored = last;
-    while (height < last && !rc)
-        rc = replay_bundle(n, &height, why);
-    n->replaying = false;
+    struct node_replay_config c = {
+        .store = n->store, .workers = n->workers, .ctx = n, .step = replay_step};
     /* Blocks at the end whose certificate was not written come back from peers. */
-    if (rc && rc != POA_E_NOT_FOUND)
-        return rc;
+    rc = node_replay(&c, &height, last);
+    n->replaying = false;
+    if (n->halted)
+        return poa_because(why, rc ? rc : POA_E_STORE_CORRUPT, "replaying after height %llu: %s",
+                           (unsigned long long)height, n->halt_why.text);
+    if (rc)
+        return store_fault(n, rc, why);
     if (last > n->checkpoint_height)
         POA_LOG_INFO(NODE, "replayed to height %llu in %llu ms", (unsigned long long)height,
                      (unsigned long long)(poa_clock_monotonic_us(n->clock) - before) / 1000);

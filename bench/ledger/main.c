@@ -1,0 +1,393 @@
+/* bench-ledger: transactions per second through decode, verify, execute,
+ * Merkle and store, as ratios to the raw rate of BIP340 verification measured
+ * in between. docs/performance.md explains every figure. */
+#include <dirent.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench_ledger.h"
+#include "poa_crypto.h"
+#include "poa_store.h"
+
+/* How much of everything, and for how long. */
+struct plan {
+    uint64_t accounts;
+    uint32_t one_txs, all_txs, hot_txs, multi_txs, growth_txs;
+    unsigned slices;
+    double limit_s;
+    uint64_t growth_max;
+};
+static const struct plan quick = {.accounts = 1000000,
+                                  .one_txs = 20000,
+                                  .all_txs = 80000,
+                                  .hot_txs = 20000,
+                                  .multi_txs = 2000,
+                                  .growth_txs = 10000,
+                                  .slices = 2,
+                                  .limit_s = 0.4,
+                                  .growth_max = 10000000};
+static const struct plan full = {.accounts = 1000000,
+                                 .one_txs = 100000,
+                                 .all_txs = 400000,
+                                 .hot_txs = 100000,
+                                 .multi_txs = 8000,
+                                 .growth_txs = 40000,
+                                 .slices = 5,
+                                 .limit_s = 1,
+                                 .growth_max = 10000000};
+
+#define SLICES_MAX 16
+#define GROWTH_MAX 8
+struct growth {
+    uint64_t accounts;
+    double us_per_tx, state_us_per_tx; /* CPU */
+    double bytes_per_account;
+};
+
+static struct {
+    double verify_per_s_core, verify_per_s_all;
+    double ratio_one, ratio_all, ratio_hot, cpu_ratio_all;
+    double tx_per_s_one, tx_per_s_all, multi_per_s, multi_cpu_us;
+    double start_s, checkpoint_s, replay_certs_s, replay_s, ratio_replay, certs_over_replay;
+    double disk_bytes, wire_bytes, disk_index_bytes, account_bytes;
+    struct growth growth[GROWTH_MAX];
+    unsigned growths;
+} r;
+
+static bool json;
+static unsigned cores;
+static char tmp[256];
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...)
+{
+    va_list ap;
+    if (json)
+        return;
+    va_start(ap, format);
+    vprintf(format, ap);
+    va_end(ap);
+    fflush(stdout);
+}
+
+/* --- files ------------------------------------------------------------------------------ */
+
+static void remove_dir(const char *dir)
+{
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    if (system(command))
+        fprintf(stderr, "bench: cannot remove %s\n", dir);
+}
+
+static void store_dir(const char *name, char *out, size_t out_n)
+{
+    snprintf(out, out_n, "%s/%s", tmp, name);
+}
+
+/* Bytes of the files of a database. */
+static uint64_t disk_use(const char *dir)
+{
+    char path[600];
+    uint64_t sum = 0;
+    snprintf(path, sizeof path, "%s/db", dir);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char file[900];
+        struct stat st;
+        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        if (!stat(file, &st) && S_ISREG(st.st_mode))
+            sum += (uint64_t)st.st_size;
+    }
+    if (d)
+        closedir(d);
+    return sum;
+}
+
+/* --- slices: limit, pipeline, limit, ... ------------------------------------------------------ */
+
+struct rates {
+    double ratio, per_s, limit; /* wall time */
+    double cpu_us, limit_us;    /* CPU per transaction and per verification */
+};
+
+/* The pipeline over LOAD on CORES cores, in slices between measurements of the
+ * limit, so that other work on the machine meets both. */
+static struct rates measure(struct pipe *p, const struct load *load, const struct plan *plan,
+                            unsigned on)
+{
+    double ratio[SLICES_MAX], per_s[SLICES_MAX], cpu[SLICES_MAX];
+    double limit[SLICES_MAX + 1], limit_us[SLICES_MAX + 1];
+    struct bench_limit b = bench_verify(on, plan->limit_s);
+    limit[0] = b.per_s;
+    limit_us[0] = b.cpu_us;
+    for (unsigned i = 0; i < plan->slices; i++) {
+        uint32_t from = load->batches * i / plan->slices;
+        uint32_t to = load->batches * (i + 1) / plan->slices;
+        uint64_t before = p->executed;
+        struct spent spent = pipe_run(p, load, from, to);
+        double txs = (double)(p->executed - before);
+        b = bench_verify(on, plan->limit_s);
+        limit[i + 1] = b.per_s;
+        limit_us[i + 1] = b.cpu_us;
+        per_s[i] = txs / spent.wall;
+        cpu[i] = spent.cpu / txs * 1e6;
+        ratio[i] = per_s[i] * 2 / (limit[i] + limit[i + 1]);
+    }
+    return (struct rates){bench_median(ratio, plan->slices), bench_median(per_s, plan->slices),
+                          bench_median(limit, plan->slices + 1), bench_median(cpu, plan->slices),
+                          bench_median(limit_us, plan->slices + 1)};
+}
+
+static void say_rates(const char *what, const struct rates *x)
+{
+    say("%s: %.0f tx/s, %.2f of %.0f verifications/s; CPU %.1f us per transaction, %.1f per "
+        "verification: %.2f\n",
+        what, x->per_s, x->ratio, x->limit, x->cpu_us, x->limit_us, x->limit_us / x->cpu_us);
+}
+
+/* --- the runs ----------------------------------------------------------------------------------
+ */
+
+static void run_rates(const struct world *w, const struct plan *plan)
+{
+    struct load one, all, hot, multi;
+    struct load_kind k = {
+        .txs = plan->one_txs, .ops = 1, .signers = plan->one_txs, .accounts = plan->accounts};
+    double begin = bench_now();
+    load_make(&one, w, &k);
+    k.first_signer += k.signers;
+    k.seq += 10000;
+    k.txs = k.signers = plan->all_txs;
+    load_make(&all, w, &k);
+    k.first_signer += k.signers;
+    k.seq += 10000;
+    k.txs = k.signers = plan->multi_txs;
+    k.ops = 50;
+    load_make(&multi, w, &k);
+    /* Hot: a hundred accounts among themselves. */
+    k.first_signer += k.signers;
+    k.seq += 10000;
+    k.txs = plan->hot_txs;
+    k.ops = 1;
+    k.signers = 100;
+    k.accounts = 100;
+    load_make(&hot, w, &k);
+    say("signed %u transactions in %.1f s\n", one.txs + all.txs + multi.txs + hot.txs,
+        bench_now() - begin);
+
+    char dir[300];
+    struct pipe p;
+    store_dir("chain", dir, sizeof dir);
+    struct poa_store *s = pipe_store(w, dir, false);
+    struct memory m = {0};
+    begin = bench_now();
+    struct poa_ledger *l = world_state(w, plan->accounts, &m, s);
+    r.account_bytes = (double)m.bytes / (double)plan->accounts;
+    say("%llu accounts in %.1f s: %.0f bytes each\n", (unsigned long long)plan->accounts,
+        bench_now() - begin, r.account_bytes);
+    pipe_open(&p, w, l, s, cores);
+    struct rates rates = measure(&p, &all, plan, cores);
+    r.ratio_all = rates.ratio;
+    r.tx_per_s_all = rates.per_s;
+    r.verify_per_s_all = rates.limit;
+    r.cpu_ratio_all = rates.limit_us / rates.cpu_us;
+    say_rates("all cores", &rates);
+    pipe_close(&p);
+    POA_ASSERT(p.failed == 0);
+    poa_store_close(s);
+
+    /* The rest into another store, so that the replay is of the first alone. */
+    store_dir("more", dir, sizeof dir);
+    s = pipe_store(w, dir, false);
+    pipe_open(&p, w, l, s, cores);
+    rates = measure(&p, &hot, plan, cores);
+    r.ratio_hot = rates.ratio;
+    say_rates("hot accounts", &rates);
+    rates = measure(&p, &multi, plan, cores);
+    r.multi_per_s = rates.per_s * 50;
+    r.multi_cpu_us = rates.cpu_us / 50;
+    say("50 transfers each: %.0f transfers/s; %.2f us CPU per transfer\n", r.multi_per_s,
+        r.multi_cpu_us);
+    pipe_close(&p);
+    POA_ASSERT(p.failed == 0);
+
+    pipe_open(&p, w, l, s, 1);
+    bench_pin(1);
+    rates = measure(&p, &one, plan, 1);
+    bench_pin(cores);
+    begin = bench_now();
+    size_t saved = pipe_checkpoint(&p);
+    r.checkpoint_s = bench_now() - begin;
+    say("checkpoint of %.1f MB of changes: %.2f s\n", (double)saved / 1e6, r.checkpoint_s);
+    pipe_close(&p);
+    r.ratio_one = rates.ratio;
+    r.tx_per_s_one = rates.per_s;
+    r.verify_per_s_core = rates.limit;
+    say_rates("one core", &rates);
+    poa_store_close(s);
+    remove_dir(dir);
+    poa_ledger_free(l);
+    load_free(&one);
+    load_free(&all);
+    load_free(&hot);
+    load_free(&multi);
+}
+
+/* Disk: the same blocks into fresh stores, without state, with and without index. */
+static void run_disk(const struct world *w, const struct plan *plan)
+{
+    struct load load;
+    struct load_kind k = {.txs = plan->growth_txs * 2,
+                          .ops = 1,
+                          .signers = plan->growth_txs * 2,
+                          .accounts = plan->accounts};
+    load_make(&load, w, &k);
+    r.wire_bytes = (double)load.wire_bytes / load.txs;
+    for (int index = 0; index < 2; index++) {
+        char dir[300];
+        struct pipe p;
+        struct memory m = {0};
+        store_dir("disk", dir, sizeof dir);
+        struct poa_ledger *l = world_state(w, k.signers, &m, NULL);
+        struct poa_store *s = pipe_store(w, dir, index);
+        pipe_open(&p, w, l, s, cores);
+        uint64_t before = disk_use(dir);
+        (void)pipe_run(&p, &load, 0, load.batches);
+        pipe_close(&p);
+        /* What was written last is in LevelDB's log; a start writes it into tables. */
+        poa_store_close(s);
+        s = pipe_store(w, dir, index);
+        poa_store_close(s);
+        double bytes = (double)(disk_use(dir) - before) / load.txs;
+        *(index ? &r.disk_index_bytes : &r.disk_bytes) = bytes;
+        poa_ledger_free(l);
+        remove_dir(dir);
+    }
+    say("disk: %.1f bytes per transaction of %.1f bytes (%.3f), with index %.1f\n", r.disk_bytes,
+        r.wire_bytes, r.disk_bytes / r.wire_bytes, r.disk_index_bytes);
+    load_free(&load);
+}
+
+static void run_replay(const struct world *w, const struct plan *plan)
+{
+    char dir[300];
+    struct replayed trust, full_check;
+    store_dir("chain", dir, sizeof dir);
+    struct poa_store *s = pipe_store(w, dir, false);
+    double a = bench_verify(cores, plan->limit_s).per_s;
+    replay_run(w, s, false, cores, &trust);
+    replay_run(w, s, true, cores, &full_check);
+    double b = bench_verify(cores, plan->limit_s).per_s;
+    poa_store_close(s);
+    POA_ASSERT(!memcmp(trust.root, full_check.root, 32) && trust.txs == full_check.txs);
+    r.start_s = trust.start < full_check.start ? trust.start : full_check.start;
+    r.replay_certs_s = (double)trust.txs / trust.replay;
+    r.replay_s = (double)full_check.txs / full_check.replay;
+    r.ratio_replay = r.replay_s * 2 / (a + b);
+    r.certs_over_replay = r.replay_certs_s / r.replay_s;
+    say("start with %llu accounts: %.2f s\n", (unsigned long long)plan->accounts, r.start_s);
+    say("replay: %.0f tx/s with signatures (%.2f), %.0f tx/s trusting certificates: %.1f times\n",
+        r.replay_s, r.ratio_replay, r.replay_certs_s, r.certs_over_replay);
+}
+
+static void run_growth(const struct world *w, const struct plan *plan)
+{
+    for (uint64_t n = 10000; n <= plan->growth_max; n *= 10) {
+        struct load load;
+        struct load_kind k = {.txs = plan->growth_txs, .ops = 1, .signers = 10000, .accounts = n};
+        char dir[300];
+        struct pipe p;
+        struct memory m = {0};
+        double begin = bench_now();
+        struct poa_ledger *l = world_state(w, n, &m, NULL);
+        double made = bench_now() - begin;
+        struct growth *g = &r.growth[r.growths++];
+        g->accounts = n;
+        g->bytes_per_account = (double)m.bytes / (double)n;
+        load_make(&load, w, &k);
+        store_dir("growth", dir, sizeof dir);
+        struct poa_store *s = pipe_store(w, dir, false);
+        pipe_open(&p, w, l, s, cores);
+        struct spent spent = pipe_run(&p, &load, 0, load.batches);
+        pipe_close(&p);
+        g->us_per_tx = spent.cpu / load.txs * 1e6;
+        poa_store_close(s);
+        poa_ledger_free(l);
+        load_free(&load);
+        remove_dir(dir);
+        say("%llu accounts: %.1f us CPU per transaction, %.0f bytes per account (made in %.1f s)\n",
+            (unsigned long long)n, g->us_per_tx, g->bytes_per_account, made);
+    }
+}
+
+static void print_json(void)
+{
+    double cost = r.growths > 1 ? r.growth[r.growths - 1].us_per_tx / r.growth[0].us_per_tx : 0;
+    printf("{\"verify_per_s_core\": %.0f, \"ratio_one_core\": %.3f, \"ratio_all_cores\": %.3f, "
+           "\"ratio_replay\": %.3f, \"replay_certs_over_replay\": %.2f, "
+           "\"transfers_per_s_multi_op\": %.0f, \"disk_bytes_per_tx\": %.1f, "
+           "\"wire_bytes_per_tx\": %.1f, \"bytes_per_account\": %.0f, \"cost_1e7_over_1e4\": %.3f, "
+           "\"cores\": %u, \"tx_per_s_one_core\": %.0f, \"tx_per_s_all_cores\": %.0f, "
+           "\"verify_per_s_all_cores\": %.0f, \"cpu_ratio_all_cores\": %.3f, \"ratio_hot\": %.3f, "
+           "\"replay_tx_per_s\": %.0f, \"replay_certs_tx_per_s\": %.0f, "
+           "\"disk_bytes_per_tx_indexed\": %.1f, \"start_s\": %.2f, \"checkpoint_s\": %.2f, "
+           "\"growth\": [",
+           r.verify_per_s_core, r.ratio_one, r.ratio_all, r.ratio_replay, r.certs_over_replay,
+           r.multi_per_s, r.disk_bytes, r.wire_bytes, r.account_bytes, cost, cores, r.tx_per_s_one,
+           r.tx_per_s_all, r.verify_per_s_all, r.cpu_ratio_all, r.ratio_hot, r.replay_s,
+           r.replay_certs_s, r.disk_index_bytes, r.start_s, r.checkpoint_s);
+    for (unsigned i = 0; i < r.growths; i++)
+        printf("%s{\"accounts\": %llu, \"us_per_tx\": %.2f, \"bytes_per_account\": %.0f}",
+               i ? ", " : "", (unsigned long long)r.growth[i].accounts, r.growth[i].us_per_tx,
+               r.growth[i].bytes_per_account);
+    printf("]}\n");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"quick", no_argument, NULL, 'q'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"dir", required_argument, NULL, 'd'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const struct plan *plan = &full;
+    const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    struct world w;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'q')
+            plan = &quick;
+        else if (c == 'j')
+            json = true;
+        else if (c == 'd')
+            dir = optarg;
+        else {
+            printf("usage: bench-ledger [--quick] [--json] [--dir DIR]\n"
+                   "Speed of the ledger as ratios to raw BIP340 verification, measured in the "
+                   "same run.\nThe last line is one JSON object. Databases go below DIR "
+                   "(default: TMPDIR or /tmp).\n");
+            return c == 'h' ? 0 : 2;
+        }
+    }
+    snprintf(tmp, sizeof tmp, "%s/bench-ledger.XXXXXX", dir);
+    if (!mkdtemp(tmp)) {
+        fprintf(stderr, "bench: cannot make a directory in %s\n", dir);
+        return 1;
+    }
+    cores = bench_cores();
+    bench_must(poa_crypto_init(), "crypto");
+    world_make(&w, plan->one_txs + plan->all_txs + plan->multi_txs + 100);
+    run_rates(&w, plan);
+    run_replay(&w, plan);
+    run_disk(&w, plan);
+    run_growth(&w, plan);
+    print_json();
+    world_free(&w);
+    remove_dir(tmp);
+    return 0;
+}
