@@ -60,6 +60,8 @@
     X(TARGET, "target", "T", "probability that must not be exceeded, such as 1e-12")               \
     X(STALL_TARGET, "stall-target", "T", "the same for stalls; default: that of --target")         \
     X(EPOCH, "epoch", "E", "epoch that the committee serves")                                      \
+    X(GENESIS, "genesis", "FILE", "genesis record of the network (.poa)")                          \
+    X(FROM_EPOCH, "from-epoch", "E", "all headers from this epoch on; before it hand-overs only")  \
     X(SEED, "seed", NULL, "also compute the seed from the beacon outputs in the blocks")
 
 enum cli_option {
@@ -172,6 +174,16 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Repeat the draw of an epoch's committee and compare it with the chain",                     \
       "poa witness draw --epoch 3\n"                                                               \
       "poa witness draw --epoch 3 --seed --json")                                                  \
+    X("chain export", cli_chain_export, "", 0, 0,                                                  \
+      CLI_NODE | CLI_BIT(OUTPUT) | CLI_BIT(FROM_EPOCH),                                            \
+      "Write headers, hand-overs and certificates to a file that anybody can verify",              \
+      "poa chain export --output chain.poa\n"                                                      \
+      "poa chain export --from-epoch 100 --output chain.poa")                                      \
+    X("verify chain", cli_verify_chain, "[FILE]", 0, 1,                                            \
+      CLI_ALL | CLI_BIT(GENESIS) | CLI_BIT(FROM_EPOCH),                                            \
+      "Verify an exported chain (FILE or standard input), trusting genesis alone, offline",        \
+      "poa verify chain chain.poa --genesis genesis.poa --from-epoch 0\n"                          \
+      "poa verify chain --genesis genesis.poa --json < chain.poa")                                 \
     X("version", cli_version, "", 0, 0, CLI_ALL, "Version of this program", "poa version")         \
     X("help", cli_help, "[COMMAND]", 0, 2, CLI_ALL, "This text, or that of a command",             \
       "poa help\n"                                                                                 \

@@ -98,8 +98,10 @@ static int wire(void)
 
     section("Signed records", "What a device or an auditor needs to judge a block by itself.");
     static const struct poa_record *const signed_records[] = {
-        &poa_header_record, &poa_committee_record, &poa_vote_record,     &poa_cert_record,
-        &poa_ticket_record, &poa_seal_record,      &poa_evidence_record, &poa_signed_header_record,
+        &poa_header_record,   &poa_committee_record,     &poa_vote_record,
+        &poa_cert_record,     &poa_ticket_record,        &poa_seal_record,
+        &poa_evidence_record, &poa_signed_header_record, &poa_chain_file_record,
+        &poa_run_record,
     };
     for (size_t i = 0; i < sizeof signed_records / sizeof *signed_records; i++)
         print_record(signed_records[i]);

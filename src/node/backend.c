@@ -181,6 +181,23 @@ static int do_block(void *ctx, uint64_t height, const uint8_t *hash32, struct po
     return rc;
 }
 
+static int do_run(void *ctx, uint64_t after, uint8_t **bytes, size_t *n, uint64_t *last)
+{
+    struct poa_node *node = ctx;
+    struct node_status s;
+    node_status_get(node, &s);
+    if (after >= s.core.height)
+        return POA_E_NOT_FOUND;
+    (void)node_wait_stored(node, after + 1, STORE_WAIT_MS);
+    return node_run_read(node->store, after, bytes, n, last);
+}
+
+static int do_hand_over(void *ctx, uint32_t epoch, uint8_t **bytes, size_t *n, uint64_t *last)
+{
+    struct poa_node *node = ctx;
+    return node_hand_over_read(node->store, epoch, bytes, n, last);
+}
+
 /* --- transactions -------------------------------------------------------------------------- */
 
 struct nth {
@@ -451,6 +468,8 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .read = do_read,
                                     .block = do_block,
                                     .block_free = do_block_free,
+                                    .run = do_run,
+                                    .hand_over = do_hand_over,
                                     .tx = do_tx,
                                     .tx_free = do_tx_free,
                                     .submit = do_submit,

@@ -112,6 +112,8 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
     if (!k)
         return POA_E_NO_MEMORY;
     int rc = node_io_commit(n->io, k);
+    if (!rc && c->header->kind == POA_BLOCK_CLOSING)
+        rc = node_hand_over_keep(n, c);
     if (rc)
         return rc;
     node_tracker_final(n->tracker, c->tx, c->txs, now_us);

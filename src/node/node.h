@@ -247,6 +247,19 @@ int node_serve_new(struct poa_node *n);
 int node_serve_start(struct poa_node *n);
 void node_serve_stop(struct poa_node *n);
 
+/* --- headers.c: runs of headers for those who verify the chain ----------------------------------
+ */
+
+/* Core thread: the closing block C is final. */
+int node_hand_over_keep(struct poa_node *n, const struct poa_commit *c);
+/* An encoded `run` from the store; *BYTES is malloc'ed, *LAST the height that it
+ * ends at. After AFTER, up to a closing block. NOT_FOUND: nothing final after
+ * AFTER, or no longer kept. */
+int node_run_read(struct poa_store *s, uint64_t after, uint8_t **bytes, size_t *n, uint64_t *last);
+/* The closing block of EPOCH alone. */
+int node_hand_over_read(struct poa_store *s, uint32_t epoch, uint8_t **bytes, size_t *n,
+                        uint64_t *last);
+
 /* --- backend.c, edge.c ---------------------------------------------------------------------------
  */
 

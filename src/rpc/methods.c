@@ -25,6 +25,10 @@
     X("poa_slot_get", slot_get, "slot:u64?",                                                       \
       "Sealing block, assigned devices and miner of a slot; by default the last one with a block") \
     X("poa_epoch_get", epoch_get, "epoch:u32?", "Seed, committee and lottery of an epoch")         \
+    X("poa_chain_get", chain_get, "after:u64",                                                     \
+      "Final headers after a height, with the certificate that proves them, as an encoded run")    \
+    X("poa_handover_get", handover_get, "epoch:u32",                                               \
+      "The closing header of an epoch, its certificate and the next committee, as an encoded run") \
     X("poa_anchor_get", anchor_get, "root:hash", "An anchor of usage data by its Merkle root")     \
     X("poa_peers_list", peers_list, "", "Peers on the mesh")                                       \
     X("poa_latency_get", latency_get, "",                                                          \
@@ -492,6 +496,41 @@ static void block_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     if (b->block_free != NULL)
         b->block_free(b->ctx, &block);
     poa_rpc_result(call, v);
+}
+
+/* --- runs of headers ---------------------------------------------------------------------------
+ */
+
+static void answer_run(struct poa_rpc_call *call, int rc, uint8_t *bytes, size_t n, uint64_t last)
+{
+    answer(call, rc,
+           rc == POA_OK
+               ? json_pack("{s:o, s:o}", "last", poa_json_u64(last), "run", poa_json_hex(bytes, n))
+               : NULL);
+    free(bytes);
+}
+
+static void chain_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    uint64_t last = 0;
+    int rc = b->run != NULL ? b->run(b->ctx, poa_rpc_u64(param[0], 0), &bytes, &n, &last)
+                            : POA_E_UNSUPPORTED;
+    answer_run(call, rc, bytes, n, last);
+}
+
+static void handover_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    uint64_t last = 0;
+    int rc = b->hand_over != NULL
+                 ? b->hand_over(b->ctx, (uint32_t)poa_rpc_u64(param[0], 0), &bytes, &n, &last)
+                 : POA_E_UNSUPPORTED;
+    answer_run(call, rc, bytes, n, last);
 }
 
 /* --- the node --------------------------------------------------------------------------------- */

@@ -138,6 +138,11 @@ struct poa_rpc_backend {
     /* By HASH32, or by HEIGHT when HASH32 is NULL. NOT_FOUND. */
     int (*block)(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out);
     void (*block_free)(void *ctx, struct poa_rpc_block *block);
+    /* An encoded `run` of final headers: those after height AFTER, or the closing
+     * one of EPOCH. *BYTES is malloc'ed, the caller's; *LAST: where it ends.
+     * NOT_FOUND: there is none yet, or its blocks are no longer kept. */
+    int (*run)(void *ctx, uint64_t after, uint8_t **bytes, size_t *n, uint64_t *last);
+    int (*hand_over)(void *ctx, uint32_t epoch, uint8_t **bytes, size_t *n, uint64_t *last);
     /* NOT_FOUND when it is neither pending here nor final. */
     int (*tx)(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out);
     void (*tx_free)(void *ctx, struct poa_rpc_tx *tx);

@@ -2,7 +2,7 @@
  *
  * Everything that a device, a node or an auditor needs to judge a block by
  * itself: header, vote, certificate, ticket, seal, evidence, committee. Pure
- * and freestanding (records.c, check.c, draw.c): devices link them. The bounds
+ * and freestanding (records.c, check.c, chain.c, draw.c): devices link them. The bounds
  * (bounds.c) are for hosts.
  *
  * Source: docs/consensus.md (Simplex, Chan and Pass 2023) and
@@ -177,6 +177,63 @@ POA_MUST_USE int poa_cert_check(const struct poa_suite *suite, const uint8_t cha
 POA_MUST_USE int poa_final_check(const struct poa_suite *suite, const uint8_t chain32[32],
                                  const struct poa_committee *c, const struct poa_header *header,
                                  const struct poa_cert *cert);
+
+/* --- a chain of headers -------------------------------------------------------
+ *
+ * What a verifier who trusts nothing but genesis needs: headers in order, cut
+ * into runs that each end with a finalization. A closing header, with the fillers
+ * that link it to its finalization, ends a run; the committee that it names
+ * follows it. `poa chain export` writes files of them, poa_chain_get gives them. */
+
+#define POA_RUN_HEADERS_MAX 1024
+
+#define POA_RAW_HEADER_TABLE(F) F(BLOB, header, 289, _, "encoded header")
+POA_RECORD_DECLARE(raw_header, POA_RAW_HEADER_TABLE)
+
+#define POA_RUN_TABLE(F)                                                                           \
+    F(LIST, headers, 1024, raw_header, "consecutive; a closing one is followed by fillers only")   \
+    F(BLOB, cert, 8254, _, "finalization of the last one")                                         \
+    F(BLOB, next, 5384, _, "closing: encoded committee of the next epoch; otherwise empty")
+POA_RECORD_DECLARE(run, POA_RUN_TABLE)
+
+/* A file: this record, then for each run its length in four bytes,
+ * little-endian, and the run. */
+#define POA_CHAIN_FILE_MAGIC "poachain"
+#define POA_CHAIN_FILE_TABLE(F)                                                                    \
+    F(FIX, magic, 8, _, "poachain")                                                                \
+    F(U16, version, 1, _, "1")                                                                     \
+    F(FIX, chain, 32, _, "chain id")                                                               \
+    F(U32, from_epoch, 0, _, "every header from here on; of earlier epochs at least the last")     \
+    F(U64, height, 0, _, "of the last header")                                                     \
+    F(FIX, hash, 32, _, "its hash")
+POA_RECORD_DECLARE(chain_file, POA_CHAIN_FILE_TABLE)
+
+/* Verified so far; the fields may be read. */
+struct poa_chain_check {
+    const struct poa_suite *suite;
+    uint8_t chain[32];
+    uint64_t epoch_views;
+    uint32_t epoch; /* of the next header */
+    uint64_t height, time_ms, view;
+    uint8_t hash[32];
+    uint64_t headers, certificates, hand_overs; /* how many were checked */
+    struct poa_committee committee;             /* of EPOCH */
+    uint8_t members[POA_COMMITTEE_MAX * 42];    /* COMMITTEE points here */
+    /* After a refusal: at which height, and what was wrong (static). */
+    uint64_t wrong_height;
+    const char *wrong;
+};
+/* From genesis: its chain id, `epoch_views`, time, and the committee of epoch 0
+ * (copied). Errors: those of poa_committee_check. */
+POA_MUST_USE int poa_chain_begin(struct poa_chain_check *c, const struct poa_suite *suite,
+                                 const uint8_t chain32[32], uint64_t epoch_views, uint64_t time_ms,
+                                 const struct poa_committee *committee);
+/* Checks RUN and moves on to its end. GAP: headers before its first one may be
+ * missing, as far as they are of the same epoch: enough to follow hand-overs.
+ * Errors: BLOCK_INVALID, BLOCK_PARENT, CHAIN, EPOCH, SIGNATURE, QUORUM,
+ * NOT_MEMBER, NOT_CANONICAL, and the decoder's; C is then of no further use, but
+ * for WRONG. */
+POA_MUST_USE int poa_chain_run(struct poa_chain_check *c, const struct poa_run *run, bool gap);
 
 /* --- assignment: tickets, seats, seals --------------------------------------
  *

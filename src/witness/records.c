@@ -32,6 +32,16 @@ POA_RECORD_DEFINE(signed_header, POA_SIGNED_HEADER_TABLE)
 POA_RECORD_DEFINE(evidence, POA_EVIDENCE_TABLE)
 #undef F
 
+#define F(k, n, m, s, d) POA_FIELD_ROW_(raw_header, k, n, m, s, d)
+POA_RECORD_DEFINE(raw_header, POA_RAW_HEADER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(run, k, n, m, s, d)
+POA_RECORD_DEFINE(run, POA_RUN_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(chain_file, k, n, m, s, d)
+POA_RECORD_DEFINE(chain_file, POA_CHAIN_FILE_TABLE)
+#undef F
+
 void poa_header_hash(const struct poa_header *h, uint8_t out32[32])
 {
     uint8_t buffer[POA_HEADER_BYTES];
