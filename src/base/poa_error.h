@@ -66,6 +66,8 @@
     X(TX_POOL_FULL, 221, RETRY, "too many transactions wait: try again later")                     \
     X(TX_TRAILING, 222, CALLER, "bytes left after the transaction")                                \
     X(TX_TRUNCATED, 223, CALLER, "transaction ends early")                                         \
+    X(TX_PARAM, 230, CALLER, "no such parameter, or its value is out of range")                    \
+    X(TX_BOUND, 231, CALLER, "this committee would miss the network's own target")                 \
     X(DEVICE_UNKNOWN, 300, CALLER, "device is not registered")                                     \
     X(DEVICE_SUSPENDED, 301, CALLER, "device is suspended")                                        \
     X(DEVICE_TOO_NEW, 302, CALLER, "device registered too late for this epoch")                    \

@@ -23,57 +23,63 @@ static bool exists_u32(const struct poa_ledger *l, const struct overlay *o,
     return exists(l, o, table, raw, sizeof raw);
 }
 
-/* An operation record; poa_tx_parse made sure that it decodes. */
-union op_record {
-    struct poa_op_transfer transfer;
-    struct poa_op_device device;
-    struct poa_op_maker maker;
-    struct poa_op_witness witness;
-    struct poa_op_anchor anchor;
-};
-
-/* The rules of an operation that need the state, balances aside. */
-static int judge_op(const struct poa_ledger *l, const struct overlay *o, const uint8_t sender[32],
-                    uint16_t kind, const union op_record *op)
+/* The rules of an operation that need the state, the native balance aside. */
+static int judge_op(const struct judge *j, uint16_t kind, const union op_record *op)
 {
+    const struct poa_ledger *l = j->l;
+    const struct overlay *o = j->o;
     struct poa_st_maker maker;
     switch ((enum poa_op_kind)kind) {
     case POA_OP_TRANSFER:
         return POA_OK;
     case POA_OP_DEVICE_REGISTER:
-        if (poa_state_read_u32(l, o, POA_STATE_MAKER, op->device.maker, &maker) || maker.status)
+        if (poa_state_read_u32(l, o, POA_STATE_MAKER, op->DEVICE_REGISTER.maker, &maker) ||
+            maker.status)
             return POA_E_TX_MAKER_UNKNOWN;
-        if (memcmp(maker.key, op->device.maker_key, 32))
+        if (memcmp(maker.key, op->DEVICE_REGISTER.maker_key, 32))
             return POA_E_TX_ATTESTATION;
-        return exists(l, o, POA_STATE_DEVICE, op->device.device, 32) ? POA_E_TX_DEVICE_EXISTS
-                                                                     : POA_OK;
+        return exists(l, o, POA_STATE_DEVICE, op->DEVICE_REGISTER.device, 32)
+                   ? POA_E_TX_DEVICE_EXISTS
+                   : POA_OK;
     case POA_OP_MAKER_ADD:
-        if (memcmp(sender, l->genesis.steering, 32))
+        if (memcmp(j->sender, j->g->steering, 32))
             return POA_E_TX_NOT_ALLOWED;
-        return exists_u32(l, o, POA_STATE_MAKER, op->maker.maker) ? POA_E_TX_EXISTS : POA_OK;
+        return exists_u32(l, o, POA_STATE_MAKER, op->MAKER_ADD.maker) ? POA_E_TX_EXISTS : POA_OK;
     case POA_OP_WITNESS_ADD:
-        if (memcmp(sender, l->genesis.steering, 32))
+        if (memcmp(j->sender, j->g->steering, 32))
             return POA_E_TX_NOT_ALLOWED;
-        if (exists(l, o, POA_STATE_WITNESS, op->witness.key, 32))
+        if (exists(l, o, POA_STATE_WITNESS, op->WITNESS_ADD.key, 32))
             return POA_E_TX_EXISTS;
         return exists_u32(l, o, POA_STATE_WITNESS_INDEX, POA_WITNESSES_MAX - 1) ? POA_E_LIMIT
                                                                                 : POA_OK;
+    case POA_OP_PARAM_SET:
+        return poa_params_judge(j, &op->PARAM_SET);
     case POA_OP_ANCHOR:
-        return exists(l, o, POA_STATE_ANCHOR, op->anchor.root, 32) ? POA_E_TX_EXISTS : POA_OK;
+        return exists(l, o, POA_STATE_ANCHOR, op->ANCHOR.root, 32) ? POA_E_TX_EXISTS : POA_OK;
     }
     return POA_E_TX_OP_UNKNOWN;
 }
 
-int poa_tx_judge(const struct poa_ledger *l, const struct overlay *o, const struct poa_tx_view *tx)
+/* Whether an operation makes nothing that a later one of the same transaction
+ * could stand on. */
+static bool stands_alone(uint16_t kind)
+{
+    return kind == POA_OP_TRANSFER || kind == POA_OP_ANCHOR;
+}
+
+/* At the home server the operations cannot run one by one: those behind one that
+ * they may depend on are judged when the transaction executes. */
+static int judge_ops(struct judge *j, const struct poa_tx_view *tx)
 {
     struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
     struct poa_op op;
     union op_record u;
     int e = POA_OK;
-    while (!e && poa_op_next(&it, &op)) {
+    for (bool alone = true; !e && alone && poa_op_next(&it, &op); j->index++) {
         e = poa_record_decode(poa_op_record_of(op.kind), op.body, &u);
         if (!e)
-            e = judge_op(l, o, tx->tx.sender, op.kind, &u);
+            e = judge_op(j, op.kind, &u);
+        alone = stands_alone(op.kind);
     }
     return e;
 }
@@ -87,35 +93,49 @@ static void apply_anchor(struct exec *x, const uint8_t sender[32], const struct 
     x->global.anchors++;
 }
 
-/* The sender's account is in ACCOUNT until the end: its transfers to itself
- * must not meet an older copy. */
-static int apply_op(struct exec *x, const struct poa_tx *tx, const struct poa_op *op,
-                    struct poa_st_account *account)
+/* A transaction in work. The sender's account is here until the end: what it
+ * pays to itself must not meet an older copy. */
+struct run {
+    struct exec *x;
+    struct judge j;
+    struct poa_st_account account;
+};
+
+static void pay(struct run *r, const uint8_t to[32], uint64_t amount)
 {
+    if (!memcmp(to, r->j.sender, 32))
+        r->account.balance += amount;
+    else
+        poa_exec_credit(r->x, to, amount);
+}
+
+static int apply_op(struct run *r, const struct poa_op *op)
+{
+    struct exec *x = r->x;
     union op_record u;
     int e = poa_record_decode(poa_op_record_of(op->kind), op->body, &u);
     if (!e)
-        e = judge_op(x->l, x->o, tx->sender, op->kind, &u);
+        e = judge_op(&r->j, op->kind, &u);
     if (e)
         return e;
     switch ((enum poa_op_kind)op->kind) {
     case POA_OP_TRANSFER:
-        if (!memcmp(u.transfer.to, tx->sender, 32))
-            account->balance += u.transfer.amount;
-        else
-            poa_exec_credit(x, u.transfer.to, u.transfer.amount);
+        pay(r, u.TRANSFER.to, u.TRANSFER.amount);
         break;
     case POA_OP_DEVICE_REGISTER:
-        poa_put_device(x, &u.device);
+        poa_put_device(x, &u.DEVICE_REGISTER);
         break;
     case POA_OP_MAKER_ADD:
-        poa_put_maker(x, &u.maker);
+        poa_put_maker(x, &u.MAKER_ADD);
         break;
     case POA_OP_WITNESS_ADD:
-        poa_put_witness(x, &u.witness);
+        poa_put_witness(x, &u.WITNESS_ADD);
+        break;
+    case POA_OP_PARAM_SET:
+        poa_params_put(x, &u.PARAM_SET);
         break;
     case POA_OP_ANCHOR:
-        apply_anchor(x, tx->sender, &u.anchor);
+        apply_anchor(x, r->j.sender, &u.ANCHOR);
         break;
     }
     return POA_OK;
@@ -139,20 +159,27 @@ static int judge_account(const struct poa_genesis *g, const struct poa_st_accoun
 
 static int run(struct exec *x, const struct poa_tx_view *tx)
 {
-    struct poa_st_account account = {.balance = 0};
+    struct run r = {.x = x,
+                    .j = {.l = x->l,
+                          .o = x->o,
+                          .g = x->g,
+                          .epoch = x->header->epoch,
+                          .slot = x->slot,
+                          .sender = tx->tx.sender,
+                          .tx = tx->id}};
     struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
     struct poa_op op;
     uint64_t cost = 0;
-    int e = poa_exec_read(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
+    int e = poa_exec_read(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &r.account);
     if (e && e != POA_E_NOT_FOUND)
         return e;
-    e = judge_account(x->g, &account, x->header->time_ms, tx, &cost);
-    account.balance -= e ? 0 : cost;
-    account.nonce++;
-    while (!e && !x->full && poa_op_next(&it, &op))
-        e = apply_op(x, &tx->tx, &op, &account);
+    e = judge_account(x->g, &r.account, x->header->time_ms, tx, &cost);
+    r.account.balance -= e ? 0 : cost;
+    r.account.nonce++;
+    for (; !e && !x->full && poa_op_next(&it, &op); r.j.index++)
+        e = apply_op(&r, &op);
     if (!e)
-        poa_exec_put(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
+        poa_exec_put(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &r.account);
     return e;
 }
 
@@ -177,12 +204,21 @@ int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_
 {
     const struct overlay *o = poa_state_overlay(l, s);
     struct poa_st_account account = {.balance = 0};
+    struct poa_genesis g;
+    struct judge j = {.l = l,
+                      .o = o,
+                      .g = &g,
+                      .epoch = poa_ledger_next_epoch(l, s),
+                      .slot = poa_slot_of(&l->genesis, time_ms),
+                      .sender = tx->tx.sender,
+                      .tx = tx->id};
     uint64_t cost;
     int e = poa_state_read(l, o, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
     if (e && e != POA_E_NOT_FOUND)
         return e;
+    poa_params_at(l, o, j.epoch, &g);
     account.nonce += pending;
     account.balance = spent > account.balance ? 0 : account.balance - spent;
-    e = judge_account(&l->genesis, &account, time_ms, tx, &cost);
-    return e ? e : poa_tx_judge(l, o, tx);
+    e = judge_account(&g, &account, time_ms, tx, &cost);
+    return e ? e : judge_ops(&j, tx);
 }

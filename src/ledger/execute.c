@@ -53,8 +53,10 @@ int poa_draw_committee(const struct poa_ledger *l, const struct overlay *o, uint
                        uint32_t witnesses, uint32_t eligible, const uint8_t seed[32],
                        struct poa_writer *buffer, struct poa_committee *out)
 {
-    struct poa_committee_rule rule = poa_genesis_rule(&l->genesis);
+    struct poa_genesis g;
     uint32_t n = 0, early = 0;
+    poa_params_at(l, o, epoch, &g);
+    struct poa_committee_rule rule = poa_genesis_rule(&g);
     /* Were everybody suspended, all would serve: a chain that stops helps nobody. */
     for (int all = 0; all < 2 && !n; all++)
         for (uint32_t i = 0; i < witnesses && n < POA_WITNESSES_MAX; i++) {
@@ -344,14 +346,15 @@ int poa_ledger_execute(struct poa_ledger *l, poa_state_id parent, const struct p
                        poa_state_id *out, struct poa_block_result *result)
 {
     struct overlay *below = poa_state_overlay(l, parent);
-    struct exec x = {
-        .l = l, .g = &l->genesis, .header = in->header, .hash = in->hash, .value = l->value};
+    struct poa_genesis g;
+    struct exec x = {.l = l, .g = &g, .header = in->header, .hash = in->hash, .value = l->value};
     struct poa_body body;
     uint8_t beta[64];
     uint64_t changes;
     result->executed = result->failed = result->tickets = result->seals = 0;
     int e = poa_state_read(l, below, POA_STATE_GLOBAL, NULL, 0, &x.global);
     POA_ASSERT(e == POA_OK);
+    poa_params_at(l, below, in->header->epoch, &g);
     e = check_header(&x, below, in);
     if (e)
         return e;

@@ -13,7 +13,7 @@ static bool is_zero(const uint8_t p[32])
     return !memcmp(p, zero, 32);
 }
 
-static const char *check_parameters(const struct poa_genesis *g)
+const char *poa_genesis_parameters(const struct poa_genesis *g)
 {
     if (g->version != 1)
         return "version must be 1";
@@ -143,7 +143,7 @@ static const char *check_devices(const struct poa_suite *suite, const struct poa
 int poa_genesis_check_suite(const struct poa_suite *suite, const struct poa_genesis *g,
                             const char **why)
 {
-    *why = check_parameters(g);
+    *why = poa_genesis_parameters(g);
     if (!*why)
         *why = check_accounts(g);
     if (!*why)

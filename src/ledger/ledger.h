@@ -238,8 +238,8 @@ struct journal_row {
     uint8_t state;
 };
 /* A transaction writes at most this many entries: 64 operations of at most
- * four each, and its sender. */
-#define JOURNAL_MAX 320u
+ * eight each, and its sender. */
+#define JOURNAL_MAX 576u
 /* Blocks with content go POA_OVERLAYS_MAX deep. Empty ones may go on: were they
  * refused too, nobody could vote any more for what makes the others final. */
 #define OVERLAY_ROWS 512u
@@ -314,7 +314,8 @@ void poa_ledger_write_end(struct poa_ledger *l);
 
 /* --- execution --------------------------------------------------------------------- */
 
-/* A block in work. Errors of puts are kept in FULL and reported once. */
+/* A block in work; G has the parameters of its epoch. Errors of puts are kept in FULL and reported
+ * once. */
 struct exec {
     struct poa_ledger *l;
     struct overlay *o;
@@ -373,12 +374,37 @@ void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats 
 void poa_mining_seal(struct exec *x, const struct poa_seal *s);
 void poa_mining_evidence(struct exec *x, const struct poa_evidence *e);
 
-/* Transactions on state (apply.c). */
-int poa_tx_judge(const struct poa_ledger *l, const struct overlay *o, const struct poa_tx_view *tx);
+/* --- transactions on state (apply.c) ----------------------------------------------- */
+
+/* A decoded operation: a member for each, by its name. */
+union op_record {
+#define OP_MEMBER_ROW(name, number, record, text) struct poa_##record name;
+    POA_OPS(OP_MEMBER_ROW)
+#undef OP_MEMBER_ROW
+};
+
+/* Where an operation stands when its rules are asked. */
+struct judge {
+    const struct poa_ledger *l;
+    const struct overlay *o;
+    const struct poa_genesis *g; /* parameters that hold */
+    uint32_t epoch;
+    uint64_t slot;
+    const uint8_t *sender, *tx; /* address; id of the transaction */
+    uint8_t index;              /* of the operation in it */
+};
 int poa_tx_apply(struct exec *x, const struct poa_tx_view *tx);
+
+/* Parameters (params.c). */
+void poa_params_at(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
+                   struct poa_genesis *out);
+int poa_params_judge(const struct judge *j, const struct poa_op_params *op);
+void poa_params_put(struct exec *x, const struct poa_op_params *op);
 
 int poa_genesis_check_suite(const struct poa_suite *suite, const struct poa_genesis *g,
                             const char **why);
+/* The rules of its numbers: what is broken, or NULL. */
+const char *poa_genesis_parameters(const struct poa_genesis *g);
 int poa_genesis_apply(struct exec *x);
 struct poa_committee_rule poa_genesis_rule(const struct poa_genesis *g);
 void poa_put_maker(struct exec *x, const struct poa_op_maker *m);

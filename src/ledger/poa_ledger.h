@@ -17,6 +17,7 @@
 #define POA_LEDGER_H
 
 #include "poa_keys.h"
+#include "poa_ops.h"
 #include "poa_witness.h"
 
 #define POA_OVERLAYS_MAX    64
@@ -73,6 +74,7 @@ POA_RECORD_DECLARE(auth, POA_AUTH_TABLE)
     X(DEVICE_REGISTER, 0x0101, op_device, "register a device its manufacturer attests")            \
     X(MAKER_ADD, 0x0201, op_maker, "governance: admit a manufacturer")                             \
     X(WITNESS_ADD, 0x0202, op_witness, "governance: admit a witness to the pool")                  \
+    X(PARAM_SET, 0x0210, op_params, "governance: change parameters from the next epoch on")        \
     X(ANCHOR, 0x0601, op_anchor, "anchor usage data by its Merkle root")
 
 enum poa_op_kind {
@@ -256,6 +258,7 @@ POA_MUST_USE int poa_policy_kind_of(const char *name, enum poa_policy_kind *out)
     F(U64, tip, 0, _, "paid from the subsidy to the leader per included seal")                     \
     F(U64, fee_min, 0, _, "smallest fee of a transaction")                                         \
     F(U64, fee_per_kib, 0, _, "and per started KiB of it")                                         \
+    F(U16, commerce_bp, 10000, _, "commission on purchases and sales, basis points")               \
     F(U32, grade2_seals, 0, _, "t_d: distinct seals that make grade 2; 0 = off")                   \
     F(U32, grade2_span, 0, _, "slots that may give them")                                          \
     F(U16, grade2_makers, 0, _, "k: manufacturers they must come from")                            \
@@ -294,7 +297,8 @@ POA_MUST_USE int poa_genesis_check(const struct poa_genesis *g, const char **why
     X(SLOT, 7, st_slot, "slot u64 le")                                                             \
     X(COMMITTEE, 8, committee, "epoch u32 le")                                                     \
     X(EPOCH, 9, st_epoch, "epoch u32 le")                                                          \
-    X(ANCHOR, 10, st_anchor, "root")
+    X(ANCHOR, 10, st_anchor, "root")                                                               \
+    X(PARAMS, 20, st_params, "empty")
 
 enum poa_state_table {
 #define POA_STATE_ROW(name, number, record, key) POA_STATE_##name = (number),
@@ -435,6 +439,20 @@ void poa_ledger_free(struct poa_ledger *l);
 POA_MUST_USE int poa_ledger_reserve(struct poa_ledger *l);
 const uint8_t *poa_ledger_chain(const struct poa_ledger *l); /* 32 bytes */
 const struct poa_genesis *poa_ledger_genesis(const struct poa_ledger *l);
+/* The genesis record with the parameters that hold in EPOCH, as state S knows
+ * them; lists borrow from the ledger's genesis. */
+void poa_ledger_params(const struct poa_ledger *l, poa_state_id s, uint32_t epoch,
+                       struct poa_genesis *out);
+/* The same from a genesis record and the state's entry (NULL: there is none). */
+void poa_params_apply(struct poa_genesis *g, const struct poa_st_params *st, uint32_t epoch);
+/* Applies changes to G. Errors: POA_E_TX_PARAM: no such parameter, its value out
+ * of range, numbers not ascending. */
+POA_MUST_USE int poa_params_change(struct poa_genesis *g, const struct poa_list *changes);
+/* Whether G, in which GENESIS has been changed, may hold with a pool of WITNESSES
+ * active witnesses: TX_PARAM (*WHY says which rule), or TX_BOUND: a fork or stall
+ * of the planned committee would be likelier than the network's own target. */
+POA_MUST_USE int poa_params_check(const struct poa_genesis *genesis, const struct poa_genesis *g,
+                                  uint32_t witnesses, const char **why);
 
 struct poa_block_in {
     const struct poa_header *header;

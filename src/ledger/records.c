@@ -28,6 +28,12 @@ POA_RECORD_DEFINE(op_witness, POA_OP_WITNESS_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_anchor, k, n, m, s, d)
 POA_RECORD_DEFINE(op_anchor, POA_OP_ANCHOR_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(param_change, k, n, m, s, d)
+POA_RECORD_DEFINE(param_change, POA_PARAM_CHANGE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_params, k, n, m, s, d)
+POA_RECORD_DEFINE(op_params, POA_OP_PARAMS_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(raw_tx, k, n, m, s, d)
 POA_RECORD_DEFINE(raw_tx, POA_RAW_TX_TABLE)
 #undef F
@@ -72,4 +78,7 @@ POA_RECORD_DEFINE(st_epoch, POA_ST_EPOCH_TABLE)
 #undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(st_anchor, k, n, m, s, d)
 POA_RECORD_DEFINE(st_anchor, POA_ST_ANCHOR_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_params, k, n, m, s, d)
+POA_RECORD_DEFINE(st_params, POA_ST_PARAMS_TABLE)
 #undef F

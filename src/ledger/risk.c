@@ -16,8 +16,9 @@ static void fill(const struct poa_genesis *g, struct poa_risk *r)
     r->stall_target = g->risk_stall_exp ? pow(10, -(double)g->risk_stall_exp) : r->target;
     r->bounds = poa_bounds_binomial(r->n, r->q, r->p, r->offline);
     r->group = poa_bounds_correlated(r->n, r->q, r->p, r->offline, largest);
-    r->met = g->risk_target_exp && r->bounds.fork.value <= r->target &&
-             r->bounds.stall.value <= r->stall_target;
+    r->met = g->risk_target_exp &&
+             poa_bounds_met(r->n, r->q, g->risk_p_ppb, g->risk_offline_ppb, g->risk_target_exp,
+                            g->risk_stall_exp ? g->risk_stall_exp : g->risk_target_exp);
 }
 
 enum { MAKER, REGION, PROVIDER, KINDS };

@@ -86,16 +86,23 @@ bool poa_name_ok(struct poa_slice s)
     return s.n && poa_text_ok(s);
 }
 
+/* Adds what an operation spends of the native asset. */
+static int add_cost(uint32_t asset, uint64_t amount, uint64_t *cost)
+{
+    if (!amount)
+        return POA_E_TX_AMOUNT_ZERO;
+    if (asset)
+        return POA_E_TX_ASSET;
+    if (amount > UINT64_MAX - *cost)
+        return POA_E_TX_OVERFLOW;
+    *cost += amount;
+    return POA_OK;
+}
+
 /* The record of an operation, with the rules that need no state. Adds to COST. */
 static int check_op(const struct poa_op *op, uint64_t *cost)
 {
-    union {
-        struct poa_op_transfer transfer;
-        struct poa_op_device device;
-        struct poa_op_maker maker;
-        struct poa_op_witness witness;
-        struct poa_op_anchor anchor;
-    } u;
+    union op_record u;
     const struct poa_record *record = poa_op_record_of(op->kind);
     if (!record)
         return POA_E_TX_OP_UNKNOWN;
@@ -103,22 +110,17 @@ static int check_op(const struct poa_op *op, uint64_t *cost)
         return POA_E_TX_MALFORMED;
     switch ((enum poa_op_kind)op->kind) {
     case POA_OP_TRANSFER:
-        if (!u.transfer.amount)
-            return POA_E_TX_AMOUNT_ZERO;
-        if (u.transfer.asset)
-            return POA_E_TX_ASSET;
-        if (u.transfer.amount > UINT64_MAX - *cost)
-            return POA_E_TX_OVERFLOW;
-        *cost += u.transfer.amount;
-        return POA_OK;
+        return add_cost(u.TRANSFER.asset, u.TRANSFER.amount, cost);
     case POA_OP_DEVICE_REGISTER:
         return POA_OK;
     case POA_OP_MAKER_ADD:
-        return u.maker.maker && poa_name_ok(u.maker.name) ? POA_OK : POA_E_TX_MALFORMED;
+        return u.MAKER_ADD.maker && poa_name_ok(u.MAKER_ADD.name) ? POA_OK : POA_E_TX_MALFORMED;
     case POA_OP_WITNESS_ADD:
-        return poa_name_ok(u.witness.name) ? POA_OK : POA_E_TX_MALFORMED;
+        return poa_name_ok(u.WITNESS_ADD.name) ? POA_OK : POA_E_TX_MALFORMED;
+    case POA_OP_PARAM_SET:
+        return u.PARAM_SET.changes.count ? POA_OK : POA_E_TX_PARAM;
     case POA_OP_ANCHOR:
-        return u.anchor.packs && u.anchor.from_ms <= u.anchor.to_ms ? POA_OK : POA_E_TX_MALFORMED;
+        return u.ANCHOR.packs && u.ANCHOR.from_ms <= u.ANCHOR.to_ms ? POA_OK : POA_E_TX_MALFORMED;
     }
     return POA_E_TX_OP_UNKNOWN;
 }
@@ -200,23 +202,20 @@ static int check_auth(const struct poa_tx_view *v, uint64_t cost)
 /* Signatures and keys inside of an operation. */
 static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
 {
-    union {
-        struct poa_op_device device;
-        struct poa_op_maker maker;
-        struct poa_op_witness witness;
-    } u;
+    union op_record u;
     int e = POA_OK;
     switch ((enum poa_op_kind)op->kind) {
     case POA_OP_DEVICE_REGISTER:
-        e = poa_op_device_decode(op->body, &u.device);
-        return e ? e : poa_device_attest_check(&poa_suite_ed25519, chain, &u.device);
+        e = poa_op_device_decode(op->body, &u.DEVICE_REGISTER);
+        return e ? e : poa_device_attest_check(&poa_suite_ed25519, chain, &u.DEVICE_REGISTER);
     case POA_OP_MAKER_ADD:
-        e = poa_op_maker_decode(op->body, &u.maker);
-        return e ? e : poa_point_check(u.maker.key);
+        e = poa_op_maker_decode(op->body, &u.MAKER_ADD);
+        return e ? e : poa_point_check(u.MAKER_ADD.key);
     case POA_OP_WITNESS_ADD:
-        e = poa_op_witness_decode(op->body, &u.witness);
-        return e ? e : poa_point_check(u.witness.key);
+        e = poa_op_witness_decode(op->body, &u.WITNESS_ADD);
+        return e ? e : poa_point_check(u.WITNESS_ADD.key);
     case POA_OP_TRANSFER:
+    case POA_OP_PARAM_SET:
     case POA_OP_ANCHOR:
         break;
     }

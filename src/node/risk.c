@@ -26,13 +26,15 @@ int node_risk_check(struct poa_node *n, struct poa_why *why)
 void node_risk_epoch(struct poa_node *n)
 {
     struct poa_risk r;
+    struct poa_genesis params;
     struct poa_st_epoch e = {.relaxed = 0};
     const struct poa_committee *c = poa_core_committee(n->core);
     uint8_t key[4];
     poa_put_le32(key, c->epoch);
     if (poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_EPOCH, key, sizeof key, &e))
         return;
-    poa_risk_of(&n->genesis, c, e.relaxed, &r);
+    poa_ledger_params(n->ledger, POA_STATE_BASE, c->epoch, &params);
+    poa_risk_of(&params, c, e.relaxed, &r);
     if (r.relaxed)
         POA_LOG_WARN(NODE,
                      "epoch %u: the draw had to raise the caps by %u; the committee has %u of a "

@@ -37,6 +37,8 @@
       "Whether all balances add up to the genesis supply plus what was issued less burned")        \
     X("poa_faucet", faucet, "address:address amount:u64?",                                         \
       "Test networks: send coins to an address")                                                   \
+    X("poa_params_get", params_get, "",                                                            \
+      "Parameters that governance may change: values now and from the next epoch on, with bounds") \
     X("poa_genesis_get", genesis_get, "",                                                          \
       "Genesis record, encoded and readable, and the chain id")                                    \
     X("rpc.discover", discover, "", "This table as an OpenRPC document")
@@ -610,6 +612,14 @@ static void genesis_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
                                     poa_json_record(&poa_genesis_record, &g), "raw",
                                     poa_json_hex(node->genesis.p, node->genesis.n))
                         : NULL);
+}
+
+static void params_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    json_t *v;
+    (void)param;
+    int rc = poa_rpc_params_json(ctx, &v);
+    answer(call, rc, v);
 }
 
 static void discover(void *ctx, json_t *const *param, struct poa_rpc_call *call)

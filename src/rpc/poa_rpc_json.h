@@ -107,6 +107,10 @@ POA_MUST_USE int poa_json_to_record(const struct poa_record *rec, const json_t *
                                     struct poa_writer *scratch, void *out, struct poa_why *why);
 /* A transaction with its operations; NULL when RAW cannot be decoded. */
 json_t *poa_json_tx(struct poa_slice raw);
+/* An operation as poa_json_tx shows it ("operation" names it, "kind" is not
+ * needed), appended to OUT as a list element of ops. *WHY says what is wrong.
+ * Errors: TX_OP_UNKNOWN, those of poa_json_to_record, BUFFER. */
+POA_MUST_USE int poa_json_to_op(const json_t *from, struct poa_writer *out, struct poa_why *why);
 
 /* The witness bound: {"members", "quorum", "p", "offline", "target", "stall_target"
  * (null: none is stated), "met", "devnet", "forge", "fork", "stall", "log10": {...}, "relaxed",
@@ -125,6 +129,12 @@ extern const struct poa_rpc_methods poa_rpc_node_methods;
 /* Bound of the committee that serves EPOCH, from the finalized state. NOT_FOUND. */
 POA_MUST_USE int poa_rpc_risk(const struct poa_rpc_node *node, uint32_t epoch, struct poa_risk *out,
                               bool *devnet);
+/* The parameters that hold in EPOCH, by the finalized state. */
+POA_MUST_USE int poa_rpc_params(const struct poa_rpc_node *node, uint32_t epoch,
+                                struct poa_genesis *out);
+/* {"epoch": next block's, "parameters": [{"name", "number", "unit", "value",
+ * "next": from the next epoch on, "min", "max", "text"}]} */
+POA_MUST_USE int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out);
 /* Prometheus text format 0.0.4; malloc'ed. */
 char *poa_rpc_metrics_text(const struct poa_rpc_node *node, size_t *n);
 

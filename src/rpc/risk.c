@@ -14,7 +14,7 @@ int poa_rpc_risk(const struct poa_rpc_node *node, uint32_t epoch, struct poa_ris
     struct poa_st_epoch state;
     struct poa_committee committee;
     poa_put_le32(key, epoch);
-    int rc = poa_genesis_decode(node->genesis, &genesis);
+    int rc = poa_rpc_params(node, epoch, &genesis);
     if (rc == POA_OK)
         rc = b->read(b->ctx, POA_STATE_EPOCH, key, sizeof key, &w);
     if (rc == POA_OK)

@@ -297,6 +297,46 @@ struct poa_bounds poa_bounds_correlated(uint32_t n, uint32_t q, double p, double
     return b;
 }
 
+/* P[X >= T] by plain arithmetic: every term is a product in which factors above
+ * and below one take turns, so that none leaves the range of a double before the
+ * result does. */
+static double plain_tail(uint32_t n, double p, uint32_t t)
+{
+    double sum = 0;
+    if (!t)
+        return 1;
+    for (uint32_t x = n; x >= t && x <= n; x--) { /* the smallest terms first when p is small */
+        double term = 1;
+        uint32_t misses = n - x;
+        for (uint32_t i = 1; i <= x; i++) {
+            term *= (double)(n - x + i) / (double)i;
+            term *= p;
+            for (; misses && term > 1; misses--)
+                term *= 1 - p;
+        }
+        for (; misses; misses--)
+            term *= 1 - p;
+        sum += term;
+    }
+    return sum > 1 ? 1 : sum;
+}
+
+static double power_of_tenth(uint32_t exp)
+{
+    double ten = 1;
+    for (uint32_t i = 0; i < exp && i < 308; i++)
+        ten *= 10;
+    return exp > 308 ? 0 : 1 / ten;
+}
+
+bool poa_bounds_met(uint32_t n, uint32_t q, uint64_t p_ppb, uint64_t offline_ppb, uint32_t fork_exp,
+                    uint32_t stall_exp)
+{
+    double p = (double)p_ppb / 1e9, offline = (double)offline_ppb / 1e9;
+    return plain_tail(n, p, fork_threshold(n, q)) <= power_of_tenth(fork_exp) &&
+           plain_tail(n, p + (1 - p) * offline, stall_threshold(n, q)) <= power_of_tenth(stall_exp);
+}
+
 int poa_bounds_plan_quorum(double p, double offline, double fork, double stall, uint32_t n,
                            uint32_t *q)
 {

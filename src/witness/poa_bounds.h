@@ -18,6 +18,7 @@
 #ifndef POA_BOUNDS_H
 #define POA_BOUNDS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct poa_prob {
@@ -46,6 +47,13 @@ struct poa_bounds poa_bounds_pool(uint32_t n, uint32_t q, uint32_t m, uint32_t b
  * whole; the other n-C members are bad with probability p. */
 struct poa_bounds poa_bounds_correlated(uint32_t n, uint32_t q, double p, double offline,
                                         uint32_t c);
+
+/* Whether fork is at most 10^-FORK_EXP and stall at most 10^-STALL_EXP; P and
+ * OFFLINE in 1e-9. A rule of consensus: additions, multiplications and divisions
+ * of IEEE doubles in a fixed order and no libm, so that every machine says the
+ * same. N at most 1,024. */
+bool poa_bounds_met(uint32_t n, uint32_t q, uint64_t p_ppb, uint64_t offline_ppb, uint32_t fork_exp,
+                    uint32_t stall_exp);
 
 /* The smallest q >= n-f of a committee of N that keeps fork at or below FORK, if
  * it keeps stall at or below STALL too; else -1 (no other q would do better). */

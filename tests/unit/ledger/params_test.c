@@ -1,0 +1,290 @@
+/* Parameters: who may change which to what, from when on, and that a committee
+ * which misses the network's own target is refused as genesis refuses it. */
+#include "poa_risk.h"
+#include "support.h"
+
+static struct chain c;
+static struct body b;
+
+static void change(uint8_t *bytes, struct poa_list *list, uint16_t param, uint64_t value,
+                   const uint8_t *address)
+{
+    struct poa_writer w = poa_writer_over(bytes + 42 * list->count, 42);
+    struct poa_param_change pc = {.param = param, .value = value};
+    if (address)
+        memcpy(pc.address, address, 32);
+    cr_assert_eq(poa_param_change_encode(&w, &pc), POA_OK);
+    list->bytes = poa_slice(bytes, 42 * ++list->count);
+}
+
+/* One operation with N changes: param, value, param, value... */
+static struct ops params(const uint64_t *pairs, size_t n)
+{
+    static uint8_t bytes[24 * 42];
+    struct poa_op_params op = {.changes = {.count = 0}};
+    struct ops o = {.n = 0};
+    for (size_t i = 0; i < n; i++)
+        change(bytes, &op.changes, (uint16_t)pairs[2 * i], pairs[2 * i + 1], NULL);
+    op_raw(&o, POA_OP_PARAM_SET, &poa_op_params_record, &op);
+    return o;
+}
+#define PARAMS(...)                                                                                \
+    params((const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / 16)
+
+static struct ops address_param(uint16_t param, uint64_t value, const uint8_t *address)
+{
+    uint8_t bytes[42];
+    struct poa_op_params op = {.changes = {.count = 0}};
+    struct ops o = {.n = 0};
+    change(bytes, &op.changes, param, value, address);
+    op_raw(&o, POA_OP_PARAM_SET, &poa_op_params_record, &op);
+    return o;
+}
+
+static uint64_t nonce_of(uint32_t user)
+{
+    struct poa_st_account a = {.nonce = 0};
+    (void)!poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_ACCOUNT, c.address[user], 32, &a);
+    return a.nonce;
+}
+
+/* The code of a transaction with O in a block of its own. */
+static int run(uint32_t user, uint64_t fee, const struct ops *o)
+{
+    struct poa_tx_view v;
+    uint8_t before[32], after[32];
+    body_reset(&b);
+    body_tx(&b, &c, user, nonce_of(user), fee, o);
+    v = *b.tx[0];
+    int judged = poa_ledger_try_tx(c.l, POA_STATE_BASE, c.time_ms + 1, &v, 0, 0);
+    root_of(&c, POA_STATE_BASE, before);
+    block_add(&c, &b, c.time_ms - c.s.g.time_ms + 10);
+    root_of(&c, POA_STATE_BASE, after);
+    cr_assert_eq(judged, b.result[0].code); /* the home server says what the chain says */
+    return b.result[0].code;
+}
+
+/* Blocks until the next epoch has its first one. */
+static void next_epoch(void)
+{
+    uint32_t epoch = poa_ledger_next_epoch(c.l, POA_STATE_BASE);
+    while (poa_ledger_next_epoch(c.l, POA_STATE_BASE) == epoch)
+        block_add(&c, NULL, c.time_ms - c.s.g.time_ms + 10);
+    c.view = 0;
+    block_add(&c, NULL, c.time_ms - c.s.g.time_ms + 10);
+    cr_assert_eq(c.header.epoch, epoch + 1);
+}
+
+static struct poa_genesis now(void)
+{
+    struct poa_genesis g;
+    poa_ledger_params(c.l, POA_STATE_BASE, poa_ledger_next_epoch(c.l, POA_STATE_BASE), &g);
+    return g;
+}
+
+static struct setup setup(void)
+{
+    struct setup s = setup_default();
+    s.g.epoch_views = 20;
+    return s;
+}
+
+Test(params, hold_from_the_next_epoch_on)
+{
+    struct setup s = setup();
+    struct ops o = PARAMS(POA_PARAM_FEE_MIN, 100), pay = {.n = 0};
+    chain_open(&c, &s);
+    op_transfer(&pay, c.address[2], 1);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    cr_assert_eq(now().fee_min, 5);
+    cr_assert_eq(run(1, 10, &pay), POA_OK);
+    struct poa_genesis g;
+    poa_ledger_params(c.l, POA_STATE_BASE, 1, &g);
+    cr_assert_eq(g.fee_min, 100);
+    next_epoch();
+    cr_assert_eq(now().fee_min, 100);
+    cr_assert_eq(run(1, 100, &pay), POA_E_TX_FEE); /* and 1 per KiB */
+    cr_assert_eq(run(1, 101, &pay), POA_OK);
+    /* Later changes add up; the last one of an epoch counts. */
+    o = PARAMS(POA_PARAM_FEE_PER_KIB, 7, POA_PARAM_COMMERCE_BP, 100);
+    cr_assert_eq(run(0, 200, &o), POA_OK);
+    o = PARAMS(POA_PARAM_FEE_MIN, 50, POA_PARAM_COMMERCE_BP, 250);
+    cr_assert_eq(run(0, 200, &o), POA_OK);
+    cr_assert(now().fee_min == 100 && now().fee_per_kib == 1 && !now().commerce_bp);
+    next_epoch();
+    cr_assert(now().fee_min == 50 && now().fee_per_kib == 7 && now().commerce_bp == 250);
+    next_epoch();
+    cr_assert(now().fee_min == 50 && now().fee_per_kib == 7 && now().commerce_bp == 250);
+    chain_close(&c);
+}
+
+Test(params, refusals)
+{
+    struct setup s = setup();
+    s.g.epoch_views = 1000;
+    chain_open(&c, &s);
+    struct ops o = PARAMS(POA_PARAM_FEE_MIN, 100);
+    cr_assert_eq(run(1, 10, &o), POA_E_TX_NOT_ALLOWED);
+    o = PARAMS(0, 1);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(999, 1);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_COMMERCE_BP, 10001);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_RISK_P_PPB, 0);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_TIP, 1, POA_PARAM_FEE_MIN, 1); /* not ascending */
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_TIP, 1, POA_PARAM_TIP, 1);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_SUBSIDY, s.g.subsidy + 1); /* the supply is bounded for good */
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_SUBSIDY, s.g.subsidy);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    o = PARAMS(POA_PARAM_MINER_BP, 7001); /* 3,000 for the sealers */
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_MINER_BP, 7001, POA_PARAM_SEALERS_BP, 2999); /* judged together */
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    o = address_param(POA_PARAM_TREASURY, 0, NULL);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = address_param(POA_PARAM_TREASURY, 1, c.address[2]);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = address_param(POA_PARAM_TIP, 1, c.address[2]);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = address_param(POA_PARAM_TREASURY, 0, c.address[2]);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    /* An empty list is wrong by its bytes alone. */
+    struct ops none = params(NULL, 0);
+    uint8_t bytes[512], id[32];
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    struct poa_list list = {poa_slice(none.bytes, none.n), none.count};
+    struct poa_tx_view v;
+    cr_assert_eq(poa_tx_sign(c.id, POA_KEY_BIP340, c.user[0].seed, 0, 9, 0, &list, &w, id), POA_OK);
+    cr_assert_eq(poa_tx_check(c.id, poa_written(&w), &v), POA_E_TX_PARAM);
+    chain_close(&c);
+}
+
+/* Every row of the table changes its own field, and only that. */
+Test(params, each_names_its_field)
+{
+    struct poa_genesis g, zero;
+    memset(&zero, 0, sizeof zero);
+#define ROW(name, number, kind, field, min, max, unit, text)                                       \
+    {                                                                                              \
+        uint8_t bytes[42];                                                                         \
+        uint8_t some[32] = {9};                                                                    \
+        struct poa_list list = {.count = 0};                                                       \
+        bool number_kind = (max) != 0;                                                             \
+        uint64_t value = (max) > 3 ? 3 : (max);                                                    \
+        change(bytes, &list, number, number_kind ? value : 0, number_kind ? NULL : some);          \
+        memset(&g, 0, sizeof g);                                                                   \
+        cr_assert_eq(poa_params_change(&g, &list), POA_OK, #name);                                 \
+        cr_assert(memcmp(&g.field, &zero.field, sizeof g.field), #name);                           \
+        memset(&g.field, 0, sizeof g.field);                                                       \
+        cr_assert(!memcmp(&g, &zero, sizeof g), #name);                                            \
+    }
+    POA_PARAMS(ROW)
+#undef ROW
+}
+
+Test(params, the_committee_that_serves_next_obeys_them)
+{
+    struct setup s = setup();
+    chain_open(&c, &s);
+    struct poa_committee committee;
+    struct ops o = PARAMS(POA_PARAM_COMMITTEE_SIZE, 3, POA_PARAM_QUORUM_EXTRA, 0);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    next_epoch();
+    cr_assert_eq(poa_ledger_epoch(c.l, POA_STATE_BASE, 0, NULL, &committee, NULL), POA_OK);
+    cr_assert(committee.members.count == 4 && committee.quorum == 3);
+    cr_assert_eq(poa_ledger_epoch(c.l, POA_STATE_BASE, 1, NULL, &committee, NULL), POA_OK);
+    cr_assert(committee.members.count == 3 && committee.quorum == 3);
+    o = PARAMS(POA_PARAM_COMMITTEE_SIZE, 4, POA_PARAM_QUORUM_EXTRA, 1);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    next_epoch();
+    cr_assert_eq(poa_ledger_epoch(c.l, POA_STATE_BASE, 2, NULL, &committee, NULL), POA_OK);
+    cr_assert(committee.members.count == 4 && committee.quorum == 4);
+    chain_close(&c);
+}
+
+Test(params, the_steering_committee_can_be_replaced)
+{
+    struct setup s = setup();
+    chain_open(&c, &s);
+    struct ops o = address_param(POA_PARAM_STEERING, 0, c.address[1]), fee;
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    fee = PARAMS(POA_PARAM_FEE_MIN, 6);
+    cr_assert_eq(run(1, 10, &fee), POA_E_TX_NOT_ALLOWED); /* not yet */
+    cr_assert_eq(run(0, 10, &fee), POA_OK);
+    next_epoch();
+    cr_assert_eq(run(0, 10, &fee), POA_E_TX_NOT_ALLOWED);
+    cr_assert_eq(run(1, 10, &fee), POA_OK);
+    chain_close(&c);
+}
+
+Test(params, a_committee_below_the_target_is_refused)
+{
+    struct setup s = setup();
+    s.g.epoch_views = 1000;
+    s.witnesses = 8;
+    s.g.devnet = 0;
+    s.g.risk_p_ppb = 1000000; /* 6 of 8: fork C(8,4) 1e-12 = 7e-11, stall C(8,3) 1e-9 = 6e-8 */
+    s.g.risk_target_exp = 9;
+    s.g.risk_stall_exp = 6;
+    chain_open(&c, &s);
+    struct ops o = PARAMS(POA_PARAM_COMMITTEE_SIZE, 4);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND); /* n */
+    o = PARAMS(POA_PARAM_QUORUM_EXTRA, 1);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND); /* q: it stalls */
+    o = PARAMS(POA_PARAM_RISK_P_PPB, 100000000);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND); /* p */
+    o = PARAMS(POA_PARAM_RISK_TARGET_EXP, 12);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND); /* target */
+    o = PARAMS(POA_PARAM_RISK_OFFLINE_PPB, 500000000);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND); /* availability */
+    o = PARAMS(POA_PARAM_RISK_STALL_EXP, 0);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND); /* as the fork's */
+    o = PARAMS(POA_PARAM_QUORUM_EXTRA, 1, POA_PARAM_RISK_STALL_EXP, 4);
+    cr_assert_eq(run(0, 10, &o), POA_OK);    /* judged together */
+    o = PARAMS(POA_PARAM_RISK_STALL_EXP, 6); /* and onto what was decided before */
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_BOUND);
+    chain_close(&c);
+}
+
+/* Genesis and governance refuse the same committees. */
+Test(params, the_bound_is_that_of_genesis)
+{
+    static uint8_t bytes[128 * 160];
+    static const uint64_t ps[] = {1000000, 10000000, 50000000, 100000000, 300000000};
+    uint32_t met = 0, missed = 0;
+    for (uint32_t n = 1; n <= 128; n += 3)
+        for (size_t i = 0; i < sizeof ps / sizeof ps[0]; i++)
+            for (uint16_t exp = 2; exp < 20; exp += 3) {
+                struct setup s = setup_default();
+                struct poa_genesis g = s.g;
+                struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+                struct poa_risk r;
+                struct poa_why why;
+                const char *text;
+                for (uint32_t k = 0; k < n; k++) {
+                    struct poa_op_witness x = {.maker = k, .name = poa_slice("w", 1)};
+                    cr_assert_eq(poa_op_witness_encode(&w, &x), POA_OK);
+                }
+                memset(g.treasury, 1, 32);
+                g.devnet = 0;
+                g.witnesses = (struct poa_list){poa_written(&w), n};
+                g.risk_p_ppb = ps[i];
+                g.risk_offline_ppb = 10000000;
+                g.risk_target_exp = exp;
+                g.quorum_extra = (uint16_t)(n % 3);
+                int genesis = poa_risk_check(&g, &r, &why);
+                int change_code = poa_params_check(&g, &g, n, &text);
+                cr_assert_eq(change_code, genesis ? POA_E_TX_BOUND : POA_OK, "n %u", n);
+                /* and as the accurate bounds say, except where they are equal */
+                cr_assert_eq(genesis != POA_OK, r.bounds.fork.value > r.target ||
+                                                    r.bounds.stall.value > r.stall_target);
+                met += genesis == POA_OK;
+                missed += genesis != POA_OK;
+            }
+    cr_assert(met > 100 && missed > 100, "%u met, %u missed", met, missed);
+}
