@@ -1,6 +1,7 @@
 #include "poa_keystore.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,7 +347,8 @@ int poa_keystore_list(const char *dir,
     struct dirent **names;
     int n = scandir(dir, &names, is_key_name, alphasort);
     if (n < 0)
-        return poa_because(why, POA_E_NOT_FOUND, "cannot read the key directory %s", dir);
+        return poa_because(why, errno == ENOENT ? POA_E_NOT_FOUND : POA_E_IO,
+                           "cannot read the key directory %s: %s", dir, strerror(errno));
     bool more = true;
     for (int i = 0; i < n; i++) {
         char path[4096 + 300];

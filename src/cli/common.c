@@ -86,25 +86,29 @@ const char *cli_rpc_url(const struct cli *c)
     return env != NULL && env[0] != 0 ? env : "http://127.0.0.1:7645";
 }
 
-int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result)
+int cli_call_about(const struct cli *c, const char *about, const char *method, json_t *params,
+                   json_t **result)
 {
     struct poa_why why = {{0}};
     struct poa_rpc_client *client = NULL;
-    uint64_t seconds = 10;
-    if (c->option[CLI_TIMEOUT] != NULL &&
-        !cli_u64("--timeout", c->option[CLI_TIMEOUT], 1, 3600, &seconds)) {
-        json_decref(params);
-        return POA_E_INVALID;
-    }
+    uint64_t seconds =
+        c->option[CLI_TIMEOUT] != NULL ? strtoull(c->option[CLI_TIMEOUT], NULL, 10) : 10;
     int rc = poa_rpc_client_new(cli_rpc_url(c), (uint32_t)seconds * 1000, &client, &why);
     if (rc == POA_OK)
         rc = poa_rpc_client_call(client, method, params, result, &why);
     else
         json_decref(params);
     poa_rpc_client_free(client);
-    if (rc != POA_OK)
+    if (rc == POA_E_NOT_FOUND && about != NULL)
+        cli_fail("%s: not known to the node at %s", about, cli_rpc_url(c));
+    else if (rc != POA_OK)
         cli_fail("%s", why.text);
     return rc;
+}
+
+int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result)
+{
+    return cli_call_about(c, NULL, method, params, result);
 }
 
 /* --- keys -------------------------------------------------------------------------------- */
@@ -113,7 +117,9 @@ int cli_make_dirs(const char *path)
 {
     char part[512];
     size_t n = strlen(path);
-    if (n == 0 || n >= sizeof part)
+    if (n == 0)
+        return cli_fail("the name of a directory is empty"), POA_E_CONFIG;
+    if (n >= sizeof part)
         return cli_fail("%.100s...: path too long", path), POA_E_LIMIT;
     for (size_t i = 1; i <= n; i++)
         if (path[i] == '/' || path[i] == 0) {
@@ -193,7 +199,13 @@ int cli_passphrase(const struct cli *c, const char *label, bool confirm, struct 
     struct poa_why why = {{0}};
     memset(out, 0, sizeof *out);
     if (c->option[CLI_PASSPHRASE_FILE] != NULL) {
-        int rc = poa_passphrase_read(c->option[CLI_PASSPHRASE_FILE], out, &why);
+        const char *file = c->option[CLI_PASSPHRASE_FILE];
+        int rc = poa_passphrase_read(file, out, &why);
+        if (rc == POA_OK && out->n == 0 && confirm)
+            rc = poa_because(&why, POA_E_PASSPHRASE,
+                             "%s: the first line is empty, which protects nothing: say "
+                             "--no-passphrase to mean it",
+                             file);
         if (rc != POA_OK)
             cli_fail("%s", why.text);
         return rc;

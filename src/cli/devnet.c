@@ -13,6 +13,7 @@
 #include "devnet.h"
 
 #define READY_MS        30000
+#define TELL_MS         4000 /* between two lines about who is not ready */
 #define SETTLE_MAX_MS   1500 /* idle, before the load: memory is measured here */
 #define DRAIN_MAX_MS    2000 /* after it: what was accepted becomes final */
 #define SEALING_MS      8000 /* a device that sealed within this long is "sealing" */
@@ -199,34 +200,20 @@ static bool conserved(struct devnet *d)
 
 /* --- starting ------------------------------------------------------------------------------ */
 
-static void print_log_tail(const struct devnet *d, const struct devnet_process *p)
-{
-    char path[512], line[512], last[512] = "(empty)";
-    if (devnet_path(d, path, sizeof path, "%s/log", p->name) != 0)
-        return;
-    FILE *f = fopen(path, "re");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        snprintf(last, sizeof last, "%.*s", (int)strcspn(line, "\n"), line);
-    if (f != NULL)
-        fclose(f);
-    fprintf(stderr, "%s said: %s\n", p->name, last);
-}
-
 /* Waits until nodes FROM..TO-1 are ready and have a block of this run. */
 static int wait_ready(struct devnet *d, size_t from, size_t to)
 {
-    uint64_t until = devnet_now_ms() + READY_MS;
+    uint64_t until = devnet_now_ms() + READY_MS, tell = devnet_now_ms() + TELL_MS;
     for (size_t i = from; i < to;) {
         struct devnet_process *p = &d->process[i];
         if (stopping)
             return cli_fail("stopped");
         devnet_watch(d);
         if (p->pid == 0) {
-            print_log_tail(d, p);
             return cli_fail("%s did not start", p->name);
         }
         if (devnet_now_ms() > until) {
-            print_log_tail(d, p);
+            devnet_print_log_tail(d, p);
             return cli_fail("%s is not ready after %d s; its log is %s/%s/log", p->name,
                             READY_MS / 1000, d->dir, p->name);
         }
@@ -235,6 +222,11 @@ static int wait_ready(struct devnet *d, size_t from, size_t to)
         bool ready = json_is_true(json_object_get(v, "ready")) && block;
         if (block && p->first_block_ms == POA_NEVER)
             p->first_block_ms = cli_number(v, "first_block_ms");
+        if (!ready && devnet_now_ms() > tell) {
+            fprintf(stderr, "waiting for %s%s%s\n", p->name, v != NULL ? ": " : "",
+                    cli_text(v, "why"));
+            tell = devnet_now_ms() + TELL_MS;
+        }
         json_decref(v);
         if (ready)
             i++;
@@ -268,7 +260,9 @@ static void print_welcome(const struct devnet *d, FILE *to)
     unsigned port = d->process[0].rpc;
     if (port != POA_RPC_PORT_DEFAULT)
         snprintf(url, sizeof url, " --rpc http://127.0.0.1:%u", port);
-    snprintf(path, sizeof path, "%s/keys", d->dir);
+    /* For a shell: in quotes when it has to be. */
+    const char *quote = strpbrk(d->dir, " \t\"$&;<>|()*?[]#~`\\!{}") != NULL ? "'" : "";
+    snprintf(path, sizeof path, "%s%s/keys%s", quote, d->dir, quote);
     fprintf(
         to,
         "%u ledger servers, %u trusted nodes and %u devices are running; RPC is at "

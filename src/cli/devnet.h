@@ -82,6 +82,8 @@ int devnet_start(struct devnet *d, struct devnet_process *p);
 unsigned devnet_watch(struct devnet *d);
 /* SIGTERM to all, SIGKILL to those that do not end. */
 void devnet_stop_all(struct devnet *d);
+/* The last line of a process's log, on standard error. */
+void devnet_print_log_tail(const struct devnet *d, const struct devnet_process *p);
 /* Answer of a node, without complaints; NULL: none. */
 json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params);
 /* Writes who runs and where into the lock file. */

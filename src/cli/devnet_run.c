@@ -59,6 +59,20 @@ int devnet_start(struct devnet *d, struct devnet_process *p)
     return 0;
 }
 
+void devnet_print_log_tail(const struct devnet *d, const struct devnet_process *p)
+{
+    char path[512], line[512], last[512] = "";
+    if (devnet_path(d, path, sizeof path, "%s/log", p->name) != 0)
+        return;
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        snprintf(last, sizeof last, "%.*s", (int)strcspn(line, "\n"), line);
+    if (f != NULL)
+        fclose(f);
+    if (last[0] != 0)
+        fprintf(stderr, "  it said: %s\n", last);
+}
+
 static void ended(struct devnet *d, struct devnet_process *p, int status)
 {
     char how[64];
@@ -68,6 +82,8 @@ static void ended(struct devnet *d, struct devnet_process *p, int status)
         snprintf(how, sizeof how, "ended with code %d", WEXITSTATUS(status));
     fprintf(stderr, "%s%s %s; its log is %s/%s/log; it starts again in %d s\n",
             isatty(2) ? "\r\033[K" : "", p->name, how, d->dir, p->name, RESTART_MS / 1000);
+    if (WIFEXITED(status))
+        devnet_print_log_tail(d, p);
     p->pid = 0;
     p->restart_ms = devnet_now_ms() + RESTART_MS;
 }

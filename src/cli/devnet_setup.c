@@ -1,5 +1,6 @@
 /* What a devnet is made of: keys, genesis, ports, configurations. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -565,6 +566,12 @@ static bool size_option(const struct cli *c, enum cli_option option, const char 
                         uint32_t *out)
 {
     uint64_t v = before != NULL ? cli_number(before, name) : def;
+    if (v < min || v > max) {
+        cli_fail("devnet.json: %s is not a number from %" PRIu32 " to %" PRIu32
+                 ": mend it, or use another --data-dir",
+                 name, min, max);
+        return false;
+    }
     if (c->option[option] != NULL) {
         uint64_t want;
         char text[32];
@@ -572,9 +579,9 @@ static bool size_option(const struct cli *c, enum cli_option option, const char 
         if (!cli_u64(text, c->option[option], min, max, &want))
             return false;
         if (before != NULL && want != v) {
-            cli_fail("this devnet was made with %" PRIu64 " %s: leave --%s out, or use another "
-                     "--data-dir",
-                     v, name, name);
+            cli_misuse("this devnet was made with %" PRIu64 " %s: leave --%s out, or use another "
+                       "--data-dir",
+                       v, name, name);
             return false;
         }
         v = want;
@@ -590,21 +597,21 @@ static bool read_options(struct devnet *d, const struct cli *c, const json_t *be
         !size_option(c, CLI_DEVICES, "devices", before, 20, 0, DEVNET_DEVICES_MAX, &d->devices))
         return false;
     if (d->devices > 0 && d->trusted == 0) {
-        cli_fail("devices need a gateway: --trusted 1 or more, or --devices 0");
+        cli_misuse("devices need a gateway: --trusted 1 or more, or --devices 0");
         return false;
     }
     const char *policy = before != NULL ? cli_text(before, "policy") : "vrf";
     if (c->option[CLI_POLICY] != NULL) {
         if (before != NULL && strcmp(policy, c->option[CLI_POLICY]) != 0) {
-            cli_fail("this devnet was made with policy %s: leave --policy out, or use another "
-                     "--data-dir",
-                     policy);
+            cli_misuse("this devnet was made with policy %s: leave --policy out, or use another "
+                       "--data-dir",
+                       policy);
             return false;
         }
         policy = c->option[CLI_POLICY];
     }
     if (poa_policy_kind_of(policy, &d->policy)) {
-        cli_fail("--policy is vrf, random or weighted");
+        cli_misuse("--policy is vrf, random or weighted");
         return false;
     }
     return true;
@@ -686,15 +693,68 @@ static int prepare(struct devnet *d, const json_t *before)
     return write_summary(d); /* last: a directory without it is not a devnet yet */
 }
 
+static int foreign(const struct dirent *e)
+{
+    static const char *const ours[] = {"devnet.",  "genesis.poa", "keys", "ledger-",
+                                       "trusted-", "device-",     "..",   "."};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (strncmp(e->d_name, ours[i], strlen(ours[i])) == 0)
+            return 0;
+    return 1;
+}
+
+/* A directory without devnet.json must be empty, or hold what an interrupted
+ * set-up left; a chain in it is never overwritten. */
+static int check_new(const char *dir)
+{
+    char path[DEVNET_PATH_MAX + 32];
+    struct dirent **names = NULL;
+    snprintf(path, sizeof path, "%s/ledger-0/data", dir);
+    if (access(path, F_OK) == 0)
+        return cli_fail("%s holds a chain, but its devnet.json is missing: put it back, or use "
+                        "another --data-dir",
+                        dir);
+    int n = scandir(dir, &names, foreign, alphasort);
+    if (n < 0)
+        return errno == ENOENT ? 0 : cli_fail("--data-dir %s: %s", dir, strerror(errno));
+    int rc = n == 0 ? 0
+                    : cli_fail("%s is not a devnet and not empty (%s): use another --data-dir", dir,
+                               names[0]->d_name);
+    while (n > 0)
+        free(names[--n]);
+    free(names);
+    return rc;
+}
+
+/* What DIR was made with, or NULL when it is new; 0 or the exit code. */
+static int read_before(const char *dir, json_t **before)
+{
+    char path[DEVNET_PATH_MAX + 32];
+    json_error_t error;
+    snprintf(path, sizeof path, "%s/devnet.json", dir);
+    *before = NULL;
+    if (access(path, F_OK) != 0)
+        return check_new(dir);
+    *before = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    return *before != NULL ? 0 : cli_fail("%s:%d: %s", path, error.line, error.text);
+}
+
 int devnet_open(struct devnet *d, const struct cli *c)
 {
-    char path[512], given[DEVNET_PATH_MAX];
+    char given[DEVNET_PATH_MAX];
+    json_t *before;
     memset(d, 0, sizeof *d);
     d->lock_fd = d->block_fd = -1;
     const char *dir = c->option[CLI_DATA_DIR] != NULL ? c->option[CLI_DATA_DIR] : "devnet-data";
-    if (strlen(dir) >= sizeof given - 1)
-        return cli_fail("--data-dir: path too long");
-    if (cli_make_dirs(dir) != POA_OK)
+    if (dir[0] == 0 || strlen(dir) >= sizeof given - 1)
+        return cli_misuse("--data-dir: the path is %s", dir[0] == 0 ? "empty" : "too long");
+    /* Nothing is made for options that are wrong. */
+    int rc = read_before(dir, &before);
+    bool fine = rc == 0 && read_options(d, c, before);
+    json_decref(before);
+    if (!fine)
+        return rc != 0 ? rc : 2;
+    if (find_programs(d) != 0 || cli_make_dirs(dir) != POA_OK)
         return 1;
     /* Absolute, because the processes read it too. */
     char *real = realpath(dir, NULL);
@@ -704,16 +764,13 @@ int devnet_open(struct devnet *d, const struct cli *c)
     }
     strcpy(d->dir, real);
     free(real);
-    if (take_lock(d) != 0 || devnet_path(d, path, sizeof path, "devnet.json") != 0)
+    if (take_lock(d) != 0)
         return 1;
-    json_error_t error;
-    json_t *before = NULL;
-    d->existed = access(path, F_OK) == 0;
-    if (d->existed && (before = json_load_file(path, JSON_REJECT_DUPLICATES, &error)) == NULL)
-        return cli_fail("%s:%d: %s", path, error.line, error.text);
-    int rc = !read_options(d, c, before);
-    if (rc == 0)
-        rc = find_programs(d);
+    /* Again: only now nobody else makes it. */
+    rc = read_before(d->dir, &before);
+    d->existed = before != NULL;
+    if (rc == 0 && !read_options(d, c, before))
+        rc = 1;
     if (rc == 0)
         rc = prepare(d, before);
     json_decref(before);

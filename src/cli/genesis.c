@@ -96,7 +96,7 @@ int cli_genesis_create(const struct cli *c)
         int code = poa_genesis_encode(&w, &g);
         if (code != POA_OK)
             rc = cli_fail("%s: %s", in, poa_error_text(code));
-        else if (poa_file_write(out, encoded, w.n, 0644, 0, &why) != POA_OK)
+        else if (poa_file_write(out, encoded, w.n, 0644, POA_FILE_NEW, &why) != POA_OK)
             rc = cli_fail("%s", why.text);
         else {
             poa_genesis_chain_id(poa_written(&w), chain);

@@ -120,8 +120,10 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa block\n"                                                                                \
       "poa block 100 --json")                                                                      \
     X("devices", cli_devices, "[DEVICE]", 0, 1, CLI_NODE | CLI_BIT(LIMIT) | CLI_BIT(OFFSET),       \
-      "Registered devices with their seals and earnings, or one of them",                          \
+      "Registered devices with their seals and earnings, or one: its key, its start, or its "      \
+      "index",                                                                                     \
       "poa devices\n"                                                                              \
+      "poa devices 4f9c\n"                                                                         \
       "poa devices --limit 10 --offset 100 --json")                                                \
     X("status", cli_status, "", 0, 0, CLI_NODE, "Tip, roles, committee and readiness of a node",   \
       "poa status\n"                                                                               \
@@ -218,6 +220,9 @@ const char *cli_rpc_url(const struct cli *c);
 /* One call to the node; on failure the line is printed. POA_OK and a new
  * reference. Takes PARAMS. */
 int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result);
+/* The same; when the node does not know the thing, the line says ABOUT which. */
+int cli_call_about(const struct cli *c, const char *about, const char *method, json_t *params,
+                   json_t **result);
 
 /* Key files. DIR is created when CREATE. */
 int cli_keys_dir(const struct cli *c, bool create, char *dir, size_t n);

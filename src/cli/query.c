@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "poa_cli.h"
 
@@ -75,15 +76,18 @@ static bool is_hash(const char *text)
 int cli_block(const struct cli *c)
 {
     json_t *params = NULL, *v;
+    char about[96] = "the latest block";
+    if (c->arguments == 1)
+        snprintf(about, sizeof about, "block %.70s", c->argument[0]);
     if (c->arguments == 1 && is_hash(c->argument[0])) {
         params = json_pack("{s:s}", "hash", c->argument[0]);
     } else if (c->arguments == 1) {
         uint64_t height;
-        if (!cli_u64("HEIGHT", c->argument[0], 0, UINT64_MAX, &height))
+        if (!cli_u64("HEIGHT", c->argument[0], 1, UINT64_MAX, &height))
             return 2;
         params = json_pack("{s:s}", "height", c->argument[0]);
     }
-    if (cli_call(c, "poa_block_get", params, &v) != POA_OK)
+    if (cli_call_about(c, about, "poa_block_get", params, &v) != POA_OK)
         return 1;
     if (c->json)
         return cli_print_json(v);
@@ -116,7 +120,10 @@ int cli_tx(const struct cli *c)
     json_t *v;
     if (!is_hash(c->argument[0]))
         return cli_misuse("%s: a transaction id has 64 hex digits", c->argument[0]);
-    if (cli_call(c, "poa_tx_get", json_pack("{s:s}", "id", c->argument[0]), &v) != POA_OK)
+    char about[96];
+    snprintf(about, sizeof about, "transaction %.70s", c->argument[0]);
+    if (cli_call_about(c, about, "poa_tx_get", json_pack("{s:s}", "id", c->argument[0]), &v) !=
+        POA_OK)
         return 1;
     if (c->json)
         return cli_print_json(v);
@@ -149,13 +156,58 @@ static void print_device(const json_t *d)
            cli_text(d, "earned"), cli_number(d, "status") ? "  suspended" : "");
 }
 
+/* The key of the one registered device whose key starts with START, or whose
+ * index in the registry START is, when it is a short number. 0, or the exit code. */
+static int device_key(const struct cli *c, const char *start, char key[65])
+{
+    size_t n = strlen(start);
+    bool hex = n > 0 && n <= 64 && strspn(start, "0123456789abcdefABCDEF") == n;
+    bool index = hex && n < 6 && strspn(start, "0123456789") == n;
+    unsigned found = 0;
+    uint64_t from = index ? strtoull(start, NULL, 10) : 0;
+    if (!hex || (!index && n < 4))
+        return cli_misuse("%s: give a device's key, at least 4 hex digits of its start, or its "
+                          "number in `poa devices`",
+                          start);
+    if (n == 64) {
+        snprintf(key, 65, "%s", start);
+        return 0;
+    }
+    for (bool more = true; more && found < 2;) {
+        json_t *v, *item;
+        size_t i;
+        if (cli_call(c, "poa_devices_list",
+                     json_pack("{s:I, s:i}", "from", (json_int_t)from, "limit", index ? 1 : 1000),
+                     &v) != POA_OK)
+            return 1;
+        json_array_foreach(json_object_get(v, "items"), i, item)
+        {
+            const char *device = cli_text(item, "device");
+            if (index || strncasecmp(device, start, n) == 0) {
+                snprintf(key, 65, "%s", device);
+                found++;
+            }
+        }
+        more = !index && json_is_integer(json_object_get(v, "next"));
+        from = cli_number(v, "next");
+        json_decref(v);
+    }
+    if (found == 1)
+        return 0;
+    return found == 0 ? cli_fail("no device %s; `poa devices` lists them", start)
+                      : cli_fail("%s: several devices start like that; give more digits", start);
+}
+
 int cli_devices(const struct cli *c)
 {
     json_t *v;
     if (c->arguments == 1) {
-        if (!is_hash(c->argument[0]))
-            return cli_misuse("%s: a device key has 64 hex digits", c->argument[0]);
-        if (cli_call(c, "poa_device_get", json_pack("{s:s}", "device", c->argument[0]), &v) !=
+        char key[65], about[80];
+        int rc = device_key(c, c->argument[0], key);
+        if (rc != 0)
+            return rc;
+        snprintf(about, sizeof about, "device %s", key);
+        if (cli_call_about(c, about, "poa_device_get", json_pack("{s:s}", "device", key), &v) !=
             POA_OK)
             return 1;
         if (c->json)

@@ -148,6 +148,9 @@ static int parse(const struct command *m, int argc, char **argv, struct cli *c)
             return cli_misuse("poa %s does not take %s; see `poa %s --help`", m->words,
                               argv[optind - 1], m->words);
         int i = found == 'h' ? CLI_HELP : found - 256;
+        /* `--for --json`: the argument was forgotten. */
+        if (optarg != NULL && strncmp(optarg, "--", 2) == 0)
+            return cli_misuse("--%s needs an argument, not %s", options[i].name, optarg);
         if (c->option[i] != NULL && options[i].argument != NULL)
             return cli_misuse("--%s is given twice", options[i].name);
         c->option[i] = optarg != NULL ? optarg : "";
@@ -155,12 +158,24 @@ static int parse(const struct command *m, int argc, char **argv, struct cli *c)
     c->argument = argv + optind;
     c->arguments = argc - optind;
     c->json = c->option[CLI_JSON] != NULL;
+    if (c->option[CLI_HELP] != NULL)
+        return 0;
+    uint64_t seconds;
+    if (c->option[CLI_TIMEOUT] != NULL &&
+        !cli_u64("--timeout", c->option[CLI_TIMEOUT], 1, 3600, &seconds))
+        return 2;
+    if (c->option[CLI_NO_PASSPHRASE] != NULL && c->option[CLI_PASSPHRASE_FILE] != NULL)
+        return cli_misuse("--no-passphrase and --passphrase-file exclude each other");
+    if (c->arguments < m->least)
+        return cli_misuse("poa %s needs %s; see `poa %s --help`", m->words, m->arguments, m->words);
+    if (m->most >= 0 && c->arguments > m->most)
+        return cli_misuse("poa %s does not take %s; see `poa %s --help`", m->words,
+                          c->argument[m->most], m->words);
     return 0;
 }
 
-int cli_main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed reader shows as a write error */
     const char *what = NULL;
     if (poa_crypto_selftest(&what) != POA_OK)
         return cli_fail("the cryptographic self-test failed (%s): this libsodium or libsecp256k1 "
@@ -181,9 +196,11 @@ int cli_main(int argc, char **argv)
     int taken = 0;
     const struct command *m = find(argc - 1, argv + 1, &taken);
     if (m == NULL) {
-        if (print_family(argv[1]))
-            return 2;
-        return cli_misuse("no command %s; `poa help` lists them", argv[1]);
+        if (!print_family(argv[1]))
+            return cli_misuse("no command %s; `poa help` lists them", argv[1]);
+        return argc > 2 && argv[2][0] != '-'
+                   ? cli_misuse("no command %s %s; these are there", argv[1], argv[2])
+                   : 2;
     }
     struct cli c;
     memset(&c, 0, sizeof c);
@@ -194,11 +211,13 @@ int cli_main(int argc, char **argv)
         print_command_help(m);
         return 0;
     }
-    if (c.arguments < m->least || (m->most >= 0 && c.arguments > m->most))
-        return cli_misuse("usage: poa %s %s; see `poa %s --help`", m->words, m->arguments,
-                          m->words);
-    rc = m->run(&c);
-    if (fflush(stdout) != 0 && rc == 0)
-        rc = cli_fail("cannot write to standard output");
-    return rc;
+    return m->run(&c);
+}
+
+int cli_main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed reader shows as a write error */
+    int rc = run(argc, argv);
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    return written || rc != 0 ? rc : cli_fail("cannot write to standard output");
 }

@@ -381,11 +381,12 @@ enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char
     make_options(options);
     poa_config_defaults(c);
     /* The file first, wherever --config stands. */
-    opterr = 1;
+    opterr = 0;
     optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == '?') {
-            fprintf(stderr, "Try 'poad --help'.\n");
+    while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        if (opt == '?' || opt == ':') {
+            fprintf(stderr, "poad: %s %s; try 'poad --help'\n", argv[optind - 1],
+                    opt == ':' ? "needs an argument" : "is not an option");
             return POA_CONFIG_ERROR;
         }
         if (opt == OPT_HELP) {

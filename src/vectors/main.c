@@ -1,11 +1,13 @@
 /* poa-vectors DIR: runs every conformance vector under DIR through the product's
  * own functions. Files are recognised by what is in them, not by their names. */
 #include <dirent.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "poa_base.h"
 #include "poa_vrf.h"
@@ -122,8 +124,9 @@ static bool run_folder(const char *dir, const char *folder, struct totals *all)
 static void usage(FILE *to)
 {
     fprintf(to, "usage: poa-vectors [--json] DIR\n"
-                "Runs the conformance vectors in DIR/vrf, bip340, ed25519, wycheproof, hash and\n"
-                "noise through the code of this product. Exit status: 0 all pass, 1 a failure or\n"
+                "Runs the conformance vectors in DIR/vrf, bip340, ed25519, wycheproof, hash,\n"
+                "noise and binomial through the code of this product. Exit status: 0 all pass, 1 a "
+                "failure or\n"
                 "a file that cannot be used, 2 wrong usage.\n");
 }
 
@@ -150,13 +153,18 @@ int main(int argc, char **argv)
         fprintf(stderr, "poa-vectors: self-test failed: %s\n", *what != '\0' ? what : "VRF");
         return 1;
     }
+    if (access(argv[optind], R_OK | X_OK) != 0) {
+        fprintf(stderr, "poa-vectors: cannot read the directory %s: %s\n", argv[optind],
+                strerror(errno));
+        return 1;
+    }
     unsigned found = 0;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         found += run_folder(argv[optind], folders[i], &all);
     if (all.files == 0) {
         fprintf(stderr,
-                "poa-vectors: %s: no vectors in vrf, bip340, ed25519, wycheproof, hash or "
-                "noise under it\n",
+                "poa-vectors: %s: no vectors in vrf, bip340, ed25519, wycheproof, hash, "
+                "noise or binomial under it\n",
                 argv[optind]);
         return 1;
     }
