@@ -156,7 +156,13 @@ $(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,$(E2E_MODULES)) 
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(foreach d,$(E2E_MODULES),-iquote src/$(d)) -o $@ $< $(call link,$(E2E_MODULES))
-e2e-build: programs $(E2E_HELPERS)
+# Libraries for LD_PRELOAD: tests/e2e/preload/X.c is $POA_BIN/tests/e2e/preload/X.so.
+E2E_PRELOADS := $(patsubst tests/e2e/%.c,$(O)/tests/e2e/%.so,$(wildcard tests/e2e/preload/*.c))
+$(E2E_PRELOADS): $(O)/tests/e2e/%.so: tests/e2e/%.c $(O)/tests/.command
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -o $@ $<
+e2e-build: programs $(E2E_HELPERS) $(E2E_PRELOADS)
 
 # --- benchmarks --------------------------------------------------------------
 # bench/NAME/*.c is $(O)/bench-NAME, bench/shared what they share; bench/module.mk

@@ -488,6 +488,7 @@ void poa_core_status(const struct poa_core *c, struct poa_core_status *out)
     memcpy(out->hash, c->tip, 32);
     out->epoch = c->epoch;
     out->view = c->view;
+    out->tip_view = c->tip_view;
     out->member = c->self;
     out->members = c->n;
     out->quorum = c->q;

@@ -321,8 +321,9 @@ struct poa_core_status {
     uint64_t height, time_ms; /* finalized tip */
     uint8_t hash[32];
     uint32_t epoch;
-    uint64_t view;  /* the one in work */
-    int32_t member; /* own index in the committee, or -1 */
+    uint64_t view;     /* the one in work */
+    uint64_t tip_view; /* of the finalized tip; 0: it belongs to the epoch before */
+    int32_t member;    /* own index in the committee, or -1 */
     uint16_t members, quorum;
     uint64_t notarized_height;
     uint64_t views_nullified, views_notarized;

@@ -415,6 +415,12 @@ static int do_audit(void *ctx, bool *conserved, uint64_t *height)
     X("poa_io_fsync_seconds_total", COUNTER, "time in them", (double)io.fsync_us_sum / 1e6)        \
     X("poa_io_fsync_max_seconds", GAUGE, "the longest", (double)io.fsync_us_max / 1e6)             \
     X("poa_io_queued_bytes", GAUGE, "bytes that wait for the disk", io.queued_bytes)               \
+    X("poa_signatures_verified_total", COUNTER, "signatures and proofs of the protocol, in all",   \
+      memo.by_workers + memo.by_others)                                                            \
+    X("poa_signatures_verified_by_workers_total", COUNTER, "those of them off the core thread",    \
+      memo.by_workers)                                                                             \
+    X("poa_signatures_remembered_total", COUNTER, "verified once, and asked for again",            \
+      memo.remembered)                                                                             \
     X("poa_mesh_connections", GAUGE, "connections to us", p2p.pipes)                               \
     X("poa_mesh_strangers", GAUGE, "sessions of nodes that are not on the list", p2p.strangers)    \
     X("poa_mesh_frames_refused_total", COUNTER, "unknown session, replay, damage, rate",           \
@@ -433,6 +439,8 @@ static void do_metrics(void *ctx, struct poa_rpc_metrics *m)
     poa_store_stats(n->store, &st);
     node_io_stats(n->io, &io);
     poa_p2p_totals(n->p2p, &p2p);
+    struct node_memo_stats memo;
+    node_memo_stats(&memo);
 #define METRIC_ROW(name, type, help, value)                                                        \
     poa_rpc_metric(m, name, POA_METRIC_##type, help, NULL, (double)(value));
     METRICS(METRIC_ROW)

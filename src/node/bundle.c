@@ -229,6 +229,7 @@ void node_bundle_free(struct node_bundle *b)
     free(b->bytes);
     free(b->batch);
     free(b->check);
+    free(b->claim);
     free(b);
 }
 

@@ -258,6 +258,7 @@ void node_publish(struct poa_node *n)
     n->status.steps = n->steps;
     n->status.global = g;
     pthread_mutex_unlock(&n->status_mutex);
+    node_roster_view(n, &core);
 }
 
 /* --- peers ---------------------------------------------------------------------------------- */
@@ -322,6 +323,7 @@ void node_map(struct poa_node *n)
     n->mapped = true;
     n->mapped_epoch = core.epoch;
     map_peers(n);
+    node_roster_set(n);
     node_risk_epoch(n);
 }
 

@@ -103,6 +103,7 @@ static int apply(struct node_follow *f)
     }
     b->done = applied;
     b->check->done = bundle_parsed;
+    node_claims_bundle(b);
     f->applying = true;
     f->applying_last = b->last;
     if (node_workers_check(f->node->workers, b->check)) {

@@ -240,6 +240,7 @@ static void init_locks(struct poa_node *n)
     pthread_condattr_init(&mono);
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
     pthread_mutex_init(&n->peers_mutex, NULL);
+    pthread_mutex_init(&n->roster_mutex, NULL);
     pthread_mutex_init(&n->status_mutex, NULL);
     pthread_cond_init(&n->status_cond, &mono);
     pthread_mutex_init(&n->halt_mutex, NULL);
@@ -307,6 +308,7 @@ int poa_node_start(const struct poa_config *config, uint64_t started_us, struct 
     for (int i = 0; i < POA_COMMITTEE_MAX; i++)
         n->member_peer[i] = -1;
     init_locks(n);
+    node_memo_open(&poa_suite_ed25519);
     node_queue_init(&n->queue, queue_limits);
     int rc = start(n, why);
     if (rc) {
@@ -375,6 +377,7 @@ void poa_node_stop(struct poa_node *n)
     poa_wipe(n->faucet_secret, sizeof n->faucet_secret);
     pthread_rwlock_destroy(&n->state_lock);
     pthread_mutex_destroy(&n->peers_mutex);
+    pthread_mutex_destroy(&n->roster_mutex);
     pthread_mutex_destroy(&n->status_mutex);
     pthread_cond_destroy(&n->status_cond);
     pthread_mutex_destroy(&n->halt_mutex);

@@ -24,6 +24,7 @@
 #include "poa_node.h"
 #include "poa_node_bundle.h"
 #include "poa_node_io.h"
+#include "poa_node_memo.h"
 #include "poa_node_queue.h"
 #include "poa_node_tracker.h"
 #include "poa_node_workers.h"
@@ -57,6 +58,13 @@ struct node_peer {
     bool member;     /* in the committee of the current epoch */
     uint64_t height; /* last heard of */
     uint32_t faults; /* of its, this minute */
+};
+
+/* Whose signatures count in the epoch in work. */
+struct node_roster {
+    uint32_t epoch, n;
+    uint64_t view, tip_view;
+    uint8_t seed[32], key[POA_COMMITTEE_MAX][32];
 };
 
 struct node_status {
@@ -120,6 +128,10 @@ struct poa_node {
     struct node_peer peer[POA_P2P_PEERS_MAX];
     int peer_member[POA_P2P_PEERS_MAX]; /* committee index, or -1 */
 
+    /* roster_mutex */
+    pthread_mutex_t roster_mutex;
+    struct node_roster roster;
+
     /* status_mutex */
     pthread_mutex_t status_mutex;
     pthread_cond_t status_cond; /* stored grew */
@@ -161,6 +173,19 @@ void node_map(struct poa_node *n);
 unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);
 /* Asks every connected peer for its height. */
 void node_ask_heights(struct poa_node *n);
+
+/* --- claims.c ------------------------------------------------------------------------------ */
+
+/* Core thread: a new epoch; new views. */
+void node_roster_set(struct poa_node *n);
+void node_roster_view(struct poa_node *n, const struct poa_core_status *s);
+/* What a message claims, for a check by the workers before the core steps through
+ * it; *COUNT of them, NULL when there are none. free() releases them, after the
+ * check and before BYTES. Any thread. */
+struct node_claim *node_claims_message(struct poa_node *n, uint16_t type, struct poa_slice bytes,
+                                       uint32_t *count);
+/* Adds to the check of an open bundle what its blocks claim. */
+void node_claims_bundle(struct node_bundle *b);
 
 /* --- risk.c -------------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ struct node_bundle {
     uint32_t batches;
     uint64_t first, last;
     struct node_check *check;
+    struct node_claim *claim;                      /* what CHECK points to, or NULL */
     void (*done)(struct node_bundle *b, int code); /* after the last step; frees B */
     void *ctx;
 };

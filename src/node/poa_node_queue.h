@@ -51,7 +51,7 @@ struct node_queue {
 void node_queue_init(struct node_queue *q, const struct node_queue_limit limit[NODE_CLASSES]);
 /* Drops what is left. */
 void node_queue_destroy(struct node_queue *q);
-/* FULL: the caller still owns E. */
+/* FULL, CLOSED (stopped): the caller still owns E. */
 POA_MUST_USE int node_queue_post(struct node_queue *q, enum node_class class, struct node_event *e);
 void node_queue_persisted(struct node_queue *q, uint64_t seq);
 void node_queue_stop(struct node_queue *q);

@@ -14,6 +14,8 @@ struct node_replay_config {
     struct node_workers *workers;
     bool verify; /* signatures of transactions too, not only the certificates that cover them */
     void *ctx;
+    /* Before a bundle's check, on the reader's thread: may add claims. NULL: none. */
+    void (*opened)(void *ctx, struct node_bundle *b);
     /* A step of the core. POA_E_AGAIN: the same event again. */
     int (*step)(void *ctx, const struct poa_event *e);
 };

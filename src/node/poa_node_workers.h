@@ -1,8 +1,11 @@
 /* Threads that check signatures.
  *
- * A check is a list of encoded transactions. Several workers take pieces of
- * one list, so that a batch of 4,096 transactions uses every core; whoever
- * finishes the last piece calls DONE. */
+ * A check is a list of claims (signatures and proofs of the protocol, verified
+ * into the memory behind node_suite) and a list of encoded transactions.
+ * Several workers take pieces of one check, so that a batch of 4,096
+ * transactions uses every core; whoever finishes the last piece calls DONE. A
+ * check without transactions goes before those with: a vote never waits for
+ * more than a piece of a batch. */
 #ifndef POA_NODE_WORKERS_H
 #define POA_NODE_WORKERS_H
 
@@ -11,17 +14,28 @@
 
 #include "poa_ledger.h"
 
+/* KEY signed MSG, or proved its VRF on it. */
+struct node_claim {
+    bool vrf;
+    uint8_t key[32], msg[32], proof[80]; /* a signature: its first 64 bytes */
+    struct poa_slice batch; /* when not empty, of this encoded batch: it is long to hash, and MSG
+                               is left to the worker. Borrowed */
+};
+
 struct node_check {
+    const struct node_claim *claim; /* CLAIMS; after a wrong one the others may be left out */
+    uint32_t claims;
     struct poa_slice *raw;    /* N, borrowed for the check */
     struct poa_tx_view *view; /* N, filled where CODE is POA_OK */
     int *code;                /* N */
     uint32_t n;
     bool parse_only; /* the signatures are covered by a certificate */
-    /* On a worker thread (or on the caller's, when N is 0). Owns the check. */
+    /* On a worker thread. Owns the check. */
     void (*done)(struct node_check *c);
     void *ctx;
     /* The pool's. */
     _Atomic uint32_t next, left;
+    _Atomic bool wrong;
 };
 
 struct node_workers;

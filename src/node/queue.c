@@ -43,8 +43,8 @@ int node_queue_post(struct node_queue *q, enum node_class class, struct node_eve
                      q->class[class].bytes + e->bytes > q->class[class].limit.bytes))) {
         /* What our own threads post after the stop is freed with the rest. */
         if (class != NODE_CLASS_OWN) {
-            q->class[class].refused++;
-            rc = POA_E_FULL;
+            q->class[class].refused += !q->stop;
+            rc = q->stop ? POA_E_CLOSED : POA_E_FULL;
         }
     }
     if (!rc) {

@@ -52,6 +52,8 @@ static int read_one(struct replay *r, struct place *p)
     p->bundle->ctx = p;
     p->bundle->check->parse_only = !r->config->verify;
     p->bundle->check->done = checked;
+    if (r->config->opened)
+        r->config->opened(r->config->ctx, p->bundle);
     r->after = p->last;
     return POA_OK;
 }

@@ -49,7 +49,7 @@ static int store_fault(struct poa_node *n, int rc, struct poa_why *why)
 
 int node_restore_ledger(struct poa_node *n, struct poa_why *why)
 {
-    struct poa_ledger_config c = {.suite = &poa_suite_ed25519,
+    struct poa_ledger_config c = {.suite = &node_suite,
                                   .alloc = {.alloc = ledger_alloc, .free = ledger_free},
                                   .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
                                   .write_begin = write_begin,
@@ -149,6 +149,12 @@ static int replay_step(void *ctx, const struct poa_event *e)
     return n->halted ? POA_E_STORE_CORRUPT : rc;
 }
 
+static void replay_opened(void *ctx, struct node_bundle *b)
+{
+    b->node = ctx;
+    node_claims_bundle(b);
+}
+
 static int replay(struct poa_node *n, struct poa_why *why)
 {
     uint64_t first = 0, last = 0, height = n->checkpoint_height;
@@ -161,8 +167,11 @@ static int replay(struct poa_node *n, struct poa_why *why)
     uint64_t before = poa_clock_monotonic_us(n->clock);
     n->replaying = true;
     n->replay_stored = last;
-    struct node_replay_config c = {
-        .store = n->store, .workers = n->workers, .ctx = n, .step = replay_step};
+    struct node_replay_config c = {.store = n->store,
+                                   .workers = n->workers,
+                                   .ctx = n,
+                                   .step = replay_step,
+                                   .opened = replay_opened};
     /* Blocks at the end whose certificate was not written come back from peers. */
     rc = node_replay(&c, &height, last);
     n->replaying = false;
@@ -205,7 +214,7 @@ static int restore_record(void *ctx, uint64_t seq, uint16_t type, struct poa_sli
 int node_restore_core(struct poa_node *n, struct poa_why *why)
 {
     const struct poa_config *k = &n->config;
-    struct poa_core_config c = {.suite = &poa_suite_ed25519,
+    struct poa_core_config c = {.suite = &node_suite,
                                 .alloc = {.alloc = ledger_alloc, .free = ledger_free},
                                 .ledger = n->ledger,
                                 .seed32 = n->seed,

@@ -11,6 +11,9 @@
 
 struct pushed {
     struct node_event event;
+    struct poa_node *node;
+    struct node_check *check; /* what it claims; NULL: nothing */
+    struct node_claim *claim;
     int peer;
     uint16_t type;
     size_t n;
@@ -37,6 +40,13 @@ static void blame(struct poa_node *n, int peer, uint16_t type, int rc)
         poa_p2p_ban(n->p2p, peer, "broke the protocol too often", BAN_MS);
 }
 
+static void free_pushed(struct pushed *m)
+{
+    free(m->claim);
+    free(m->check);
+    free(m);
+}
+
 static void run_pushed(struct node_event *e, void *ctx)
 {
     struct poa_node *n = ctx;
@@ -52,12 +62,12 @@ static void run_pushed(struct node_event *e, void *ctx)
     int rc = node_step(n, &event);
     if (rc)
         blame(n, m->peer, m->type, rc);
-    free(m);
+    free_pushed(m);
 }
 
 static void drop_pushed(struct node_event *e)
 {
-    free(e);
+    free_pushed((struct pushed *)e);
 }
 
 static int class_of(uint16_t type, enum node_class *class)
@@ -84,6 +94,25 @@ static int class_of(uint16_t type, enum node_class *class)
     }
 }
 
+static void post_pushed(struct pushed *p)
+{
+    enum node_class class;
+    int rc = class_of(p->type, &class);
+    if (!rc)
+        rc = node_queue_post(&p->node->queue, class, &p->event);
+    if (!rc)
+        return;
+    if (rc == POA_E_FULL)
+        POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "too busy: a message of type %u is dropped",
+                        p->type);
+    free_pushed(p);
+}
+
+static void pushed_checked(struct node_check *c)
+{
+    post_pushed(c->ctx);
+}
+
 static void on_push(struct poa_node *n, const struct poa_p2p_message *m)
 {
     enum node_class class;
@@ -92,16 +121,25 @@ static void on_push(struct poa_node *n, const struct poa_p2p_message *m)
     struct pushed *p = malloc(sizeof *p + m->bytes.n);
     if (!p)
         return;
+    memset(p, 0, sizeof *p);
+    p->node = n;
     p->event = (struct node_event){.run = run_pushed, .drop = drop_pushed, .bytes = m->bytes.n};
     p->peer = m->peer;
     p->type = m->type;
     p->n = m->bytes.n;
     memcpy(p->bytes, m->bytes.p, m->bytes.n);
-    if (node_queue_post(&n->queue, class, &p->event)) {
-        POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "too busy: a message of type %u is dropped",
-                        m->type);
-        free(p);
+    uint32_t claims = 0;
+    p->claim = node_claims_message(n, p->type, poa_slice(p->bytes, p->n), &claims);
+    p->check = claims ? node_check_new(0, 0, NULL) : NULL;
+    if (p->check) {
+        p->check->claim = p->claim;
+        p->check->claims = claims;
+        p->check->done = pushed_checked;
+        p->check->ctx = p;
+        if (!node_workers_check(n->workers, p->check))
+            return;
     }
+    post_pushed(p);
 }
 
 /* --- requests ------------------------------------------------------------------------ */

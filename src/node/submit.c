@@ -256,6 +256,8 @@ void node_check_batch(struct poa_node *n, struct poa_slice bytes, bool trusted)
 struct mining {
     struct node_event event;
     struct poa_node *node;
+    struct node_check *check; /* what the items claim; NULL: nothing */
+    struct node_claim *claim;
     node_mining_done *done;
     void *ctx;
     uint32_t items;
@@ -263,6 +265,14 @@ struct mining {
     size_t n;
     uint8_t bytes[];
 };
+
+static void free_mining(struct mining *m)
+{
+    free(m->claim);
+    free(m->check);
+    free(m->codes);
+    free(m);
+}
 
 static void run_mining(struct node_event *e, void *ctx)
 {
@@ -275,18 +285,31 @@ static void run_mining(struct node_event *e, void *ctx)
     for (uint32_t i = 0; rc && i < m->items; i++)
         m->codes[i] = m->codes[i] ? m->codes[i] : rc;
     m->done(m->ctx, m->codes, m->items);
-    free(m->codes);
-    free(m);
+    free_mining(m);
+}
+
+static void end_mining(struct mining *m, int code)
+{
+    for (uint32_t i = 0; i < m->items; i++)
+        m->codes[i] = code;
+    m->done(m->ctx, m->codes, m->items);
+    free_mining(m);
 }
 
 static void drop_mining(struct node_event *e)
 {
-    struct mining *m = (struct mining *)e;
-    for (uint32_t i = 0; i < m->items; i++)
-        m->codes[i] = POA_E_CLOSED;
-    m->done(m->ctx, m->codes, m->items);
-    free(m->codes);
-    free(m);
+    end_mining((struct mining *)e, POA_E_CLOSED);
+}
+
+static void post_mining(struct mining *m)
+{
+    if (node_queue_post(&m->node->queue, NODE_CLASS_BULK, &m->event))
+        end_mining(m, POA_E_FULL);
+}
+
+static void mining_checked(struct node_check *c)
+{
+    post_mining(c->ctx);
 }
 
 static void refuse_mining(node_mining_done *done, void *ctx, int code, uint32_t items)
@@ -329,9 +352,16 @@ void node_mine(struct poa_node *n, struct poa_slice encoded, node_mining_done *d
                          .codes = codes,
                          .n = encoded.n};
     memcpy(m->bytes, encoded.p, encoded.n);
-    if (node_queue_post(&n->queue, NODE_CLASS_BULK, &m->event)) {
-        free(m);
-        free(codes);
-        refuse_mining(done, ctx, POA_E_FULL, items);
+    uint32_t claims = 0;
+    m->claim = node_claims_message(n, POA_MSG_MINING, poa_slice(m->bytes, m->n), &claims);
+    m->check = claims ? node_check_new(0, 0, NULL) : NULL;
+    if (m->check) {
+        m->check->claim = m->claim;
+        m->check->claims = claims;
+        m->check->done = mining_checked;
+        m->check->ctx = m;
+        if (!node_workers_check(n->workers, m->check))
+            return;
     }
+    post_mining(m);
 }

@@ -1,34 +1,77 @@
 #include "poa_node_workers.h"
 
+#include "poa_node_memo.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-/* Transactions that one worker takes at a time: about a millisecond. */
-#define PIECE 16
+/* Transactions that one worker takes at a time: about half a millisecond, which
+ * is how long a vote may have to wait. */
+#define PIECE 8
 /* BIP340 verification and the decoder need far less. */
 #define STACK_BYTES (256 * 1024)
 #define THREADS_MAX 64
 
-/* A check stands in the ring once per worker that may help with it. */
+/* A check stands in its ring once per worker that may help with it. */
+struct ring {
+    struct node_check **check;
+    size_t head;
+    _Atomic size_t n;
+};
+enum { URGENT, OTHER, RINGS };
+
 struct node_workers {
     uint8_t chain[32];
     pthread_mutex_t mutex;
     pthread_cond_t cond;
-    struct node_check **ring;
-    size_t cap, head, n;
+    struct ring ring[RINGS];
+    size_t cap; /* of each */
     _Atomic bool stop;
     unsigned threads;
     pthread_t thread[THREADS_MAX];
 };
 
-static void check_one(const struct node_workers *w, struct node_check *c, uint32_t i)
+static void check_claim(const struct node_workers *w, struct node_check *c,
+                        const struct node_claim *k)
 {
+    uint8_t beta[64], digest[32], msg[32];
+    if (c->wrong)
+        return;
+    memcpy(msg, k->msg, 32);
+    if (k->batch.n) {
+        poa_batch_digest(k->batch, digest);
+        poa_batch_sig_digest(w->chain, digest, msg);
+    }
+    int rc = k->vrf ? node_suite.vrf_verify(k->key, msg, 32, k->proof, beta)
+                    : node_suite.verify(k->key, msg, 32, k->proof);
+    if (rc)
+        c->wrong = true;
+}
+
+static int check_tx(const struct node_workers *w, const struct node_check *c, struct poa_slice raw,
+                    struct poa_tx_view *view)
+{
+    struct node_memo_tx tx;
+    if (c->parse_only || node_memo_tx_find(raw, &tx))
+        return poa_tx_parse(w->chain, raw, view);
+    int rc = poa_tx_check(w->chain, raw, view);
+    if (!rc)
+        node_memo_tx_add(&tx);
+    return rc;
+}
+
+static void check_one(const struct node_workers *w, struct node_check *c, uint32_t at)
+{
+    uint32_t i = at - c->claims;
+    if (at < c->claims) {
+        if (!w->stop)
+            check_claim(w, c, &c->claim[at]);
+        return;
+    }
     if (w->stop)
         c->code[i] = POA_E_CLOSED;
-    else if (c->parse_only)
-        c->code[i] = poa_tx_parse(w->chain, c->raw[i], &c->view[i]);
     else
-        c->code[i] = poa_tx_check(w->chain, c->raw[i], &c->view[i]);
+        c->code[i] = check_tx(w, c, c->raw[i], &c->view[i]);
 }
 
 /* LEFT counts items that are not done plus ring entries that still point to C,
@@ -39,17 +82,46 @@ static void release(struct node_check *c, uint32_t count)
         c->done(c);
 }
 
-static void help(const struct node_workers *w, struct node_check *c)
+/* With the mutex. */
+static struct node_check *take(struct node_workers *w, int ring)
+{
+    struct ring *r = &w->ring[ring];
+    struct node_check *c = r->check[r->head];
+    r->head = (r->head + 1) % w->cap;
+    r->n--;
+    return c;
+}
+
+static uint32_t piece_of(const struct node_check *c)
+{
+    return c->n ? PIECE : 1;
+}
+
+static void help(struct node_workers *w, struct node_check *c);
+
+static void help_urgent(struct node_workers *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    struct node_check *c = w->ring[URGENT].n ? take(w, URGENT) : NULL;
+    pthread_mutex_unlock(&w->mutex);
+    if (c)
+        help(w, c);
+}
+
+static void help(struct node_workers *w, struct node_check *c)
 {
     uint32_t did = 1; /* the ring entry */
+    uint32_t all = c->claims + c->n, piece = piece_of(c);
     for (;;) {
-        uint32_t first = atomic_fetch_add(&c->next, PIECE);
-        if (first >= c->n)
+        uint32_t first = atomic_fetch_add(&c->next, piece);
+        if (first >= all)
             break;
-        uint32_t end = c->n - first < PIECE ? c->n : first + PIECE;
+        uint32_t end = all - first < piece ? all : first + piece;
         for (uint32_t i = first; i < end; i++)
             check_one(w, c, i);
         did += end - first;
+        if (c->n && w->ring[URGENT].n)
+            help_urgent(w);
     }
     release(c, did);
 }
@@ -57,15 +129,14 @@ static void help(const struct node_workers *w, struct node_check *c)
 static void *worker(void *arg)
 {
     struct node_workers *w = arg;
+    node_memo_worker();
     pthread_mutex_lock(&w->mutex);
     for (;;) {
-        while (!w->n && !w->stop)
+        while (!w->ring[URGENT].n && !w->ring[OTHER].n && !w->stop)
             pthread_cond_wait(&w->cond, &w->mutex);
-        if (!w->n)
+        if (!w->ring[URGENT].n && !w->ring[OTHER].n)
             break;
-        struct node_check *c = w->ring[w->head];
-        w->head = (w->head + 1) % w->cap;
-        w->n--;
+        struct node_check *c = take(w, w->ring[URGENT].n ? URGENT : OTHER);
         pthread_mutex_unlock(&w->mutex);
         help(w, c);
         pthread_mutex_lock(&w->mutex);
@@ -82,7 +153,9 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
         return POA_E_NO_MEMORY;
     memcpy(w->chain, chain32, 32);
     w->cap = queue_max;
-    w->ring = calloc(queue_max, sizeof(struct node_check *));
+    for (int i = 0; i < RINGS; i++)
+        w->ring[i].check = calloc(queue_max, sizeof(struct node_check *));
+    bool rings = w->ring[URGENT].check && w->ring[OTHER].check;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->cond, NULL);
     pthread_attr_t attr;
@@ -90,11 +163,11 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     if (threads > THREADS_MAX)
         threads = THREADS_MAX;
-    while (w->ring && w->threads < threads &&
+    while (rings && w->threads < threads &&
            pthread_create(&w->thread[w->threads], &attr, worker, w) == 0)
         (void)pthread_setname_np(w->thread[w->threads++], "worker");
     pthread_attr_destroy(&attr);
-    if (!w->ring || !w->threads) {
+    if (!rings || !w->threads) {
         node_workers_free(w);
         return POA_E_NO_MEMORY;
     }
@@ -124,23 +197,27 @@ void node_workers_free(struct node_workers *w)
     node_workers_stop(w);
     pthread_cond_destroy(&w->cond);
     pthread_mutex_destroy(&w->mutex);
-    free(w->ring);
+    for (int i = 0; i < RINGS; i++)
+        free(w->ring[i].check);
     free(w);
 }
 
 int node_workers_check(struct node_workers *w, struct node_check *c)
 {
-    uint32_t helpers = (c->n + PIECE - 1) / PIECE;
+    struct ring *r = &w->ring[c->n ? OTHER : URGENT];
+    uint32_t piece = piece_of(c), all = c->claims + c->n;
+    uint32_t helpers = (all + piece - 1) / piece;
     if (!helpers)
         helpers = 1;
     pthread_mutex_lock(&w->mutex);
     if (helpers > w->threads)
         helpers = w->threads;
     atomic_store(&c->next, 0);
-    atomic_store(&c->left, c->n + helpers);
-    bool fits = !w->stop && w->n + helpers <= w->cap;
+    atomic_store(&c->wrong, false);
+    atomic_store(&c->left, all + helpers);
+    bool fits = !w->stop && r->n + helpers <= w->cap;
     for (uint32_t i = 0; fits && i < helpers; i++)
-        w->ring[(w->head + w->n++) % w->cap] = c;
+        r->check[(r->head + r->n++) % w->cap] = c;
     pthread_mutex_unlock(&w->mutex);
     if (!fits)
         return POA_E_FULL;

@@ -153,7 +153,7 @@ Test(queue, after_the_stop_only_our_own_is_taken)
     struct node_queue q;
     node_queue_init(&q, limits);
     node_queue_stop(&q);
-    cr_assert_eq(post(&q, NODE_CLASS_LOCAL, 1, 1), POA_E_FULL);
+    cr_assert_eq(post(&q, NODE_CLASS_LOCAL, 1, 1), POA_E_CLOSED);
     cr_assert_eq(post(&q, NODE_CLASS_OWN, 2, 1), POA_OK);
     struct node_wakeup w;
     node_queue_wait(&q, UINT64_MAX, &w);

@@ -1,0 +1,314 @@
+/* What a message claims: the signatures and proofs in it, for the workers. They
+ * remember the answers (poa_node_memo.h), so nothing here decides anything: what
+ * is left out, the core verifies itself. Left out is what it will not look at. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+
+/* A proposal with 64 certificates of 128 signatures. */
+#define CLAIMS_MAX 8704u
+
+struct claims {
+    const uint8_t *chain;
+    struct node_roster roster;
+    struct node_claim *claim;
+    uint32_t n, cap;
+};
+
+/* --- the roster ------------------------------------------------------------------- */
+
+void node_roster_set(struct poa_node *n)
+{
+    const struct poa_committee *c = poa_core_committee(n->core);
+    struct poa_list_iter it = poa_list_begin(&c->members);
+    struct poa_member m;
+    struct poa_st_epoch epoch = {.seed = {0}};
+    struct poa_committee ignored;
+    struct poa_lottery lottery;
+    bool known = !poa_ledger_epoch(n->ledger, POA_STATE_BASE, c->epoch, &epoch, &ignored, &lottery);
+    pthread_mutex_lock(&n->roster_mutex);
+    struct node_roster *r = &n->roster;
+    r->epoch = c->epoch;
+    r->n = 0;
+    for (; known && poa_member_next(&it, &m); r->n++)
+        memcpy(r->key[r->n], m.key, 32);
+    memcpy(r->seed, epoch.seed, 32);
+    pthread_mutex_unlock(&n->roster_mutex);
+}
+
+void node_roster_view(struct poa_node *n, const struct poa_core_status *s)
+{
+    pthread_mutex_lock(&n->roster_mutex);
+    n->roster.view = s->epoch == n->roster.epoch ? s->view : 0;
+    n->roster.tip_view = s->epoch == n->roster.epoch ? s->tip_view : 0;
+    pthread_mutex_unlock(&n->roster_mutex);
+}
+
+/* --- collecting --------------------------------------------------------------------- */
+
+static struct node_claim *add(struct claims *c, const uint8_t key[32])
+{
+    if (c->n == c->cap) {
+        uint32_t cap = c->cap ? 2 * c->cap : 8;
+        struct node_claim *p =
+            cap <= 2 * CLAIMS_MAX ? realloc(c->claim, cap * sizeof *c->claim) : NULL;
+        if (!p)
+            return NULL;
+        c->claim = p;
+        c->cap = cap;
+    }
+    struct node_claim *k = &c->claim[c->n++];
+    memset(k, 0, sizeof *k);
+    memcpy(k->key, key, 32);
+    return k;
+}
+
+static void add_signature(struct claims *c, const uint8_t key[32], const uint8_t msg[32],
+                          const uint8_t sig[64])
+{
+    struct node_claim *k = add(c, key);
+    if (!k)
+        return;
+    memcpy(k->msg, msg, 32);
+    memcpy(k->proof, sig, 64);
+}
+
+static void add_proof(struct claims *c, const uint8_t key[32], const uint8_t alpha[32],
+                      const uint8_t proof[80])
+{
+    struct node_claim *k = add(c, key);
+    if (!k)
+        return;
+    k->vrf = true;
+    memcpy(k->msg, alpha, 32);
+    memcpy(k->proof, proof, 80);
+}
+
+static void add_vote(struct claims *c, const struct poa_vote *v)
+{
+    uint8_t digest[32];
+    if (v->epoch != c->roster.epoch || v->voter >= c->roster.n)
+        return;
+    poa_vote_digest(c->chain, v->kind, v->epoch, v->view, v->hash, digest);
+    add_signature(c, c->roster.key[v->voter], digest, v->sig);
+}
+
+static void of_vote(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_vote v;
+    if (poa_vote_decode(bytes, &v) || v.view <= c->roster.tip_view)
+        return;
+    /* The view is decided: one vote more is not looked at. */
+    if (v.kind == POA_VOTE_NOTARIZE && v.view < c->roster.view)
+        return;
+    add_vote(c, &v);
+}
+
+static void of_cert(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_cert cert;
+    struct poa_sig sig;
+    uint8_t digest[32];
+    if (poa_cert_decode(bytes, &cert) || cert.epoch != c->roster.epoch ||
+        cert.view < c->roster.tip_view)
+        return;
+    poa_vote_digest(c->chain, cert.kind, cert.epoch, cert.view, cert.hash, digest);
+    struct poa_list_iter it = poa_list_begin(&cert.sigs);
+    for (uint32_t i = 0; i < c->roster.n; i++)
+        if (cert.signers[i / 8] >> (i % 8) & 1) {
+            if (!poa_sig_next(&it, &sig))
+                return;
+            add_signature(c, c->roster.key[i], digest, sig.sig);
+        }
+}
+
+static void of_seal(struct claims *c, const struct poa_seal *s)
+{
+    uint8_t digest[32];
+    poa_seal_digest(c->chain, s, digest);
+    add_signature(c, s->device, digest, s->sig);
+}
+
+static void of_tickets(struct claims *c, const struct poa_list *tickets)
+{
+    struct poa_list_iter it = poa_list_begin(tickets);
+    struct poa_ticket t;
+    uint8_t alpha[32];
+    while (poa_ticket_next(&it, &t)) {
+        if (t.epoch != c->roster.epoch || !c->roster.n)
+            continue;
+        poa_ticket_alpha(c->chain, c->roster.seed, t.epoch, t.window, alpha);
+        add_proof(c, t.device, alpha, t.proof);
+    }
+}
+
+static void of_seals(struct claims *c, const struct poa_list *seals)
+{
+    struct poa_list_iter it = poa_list_begin(seals);
+    struct poa_seal s;
+    while (poa_seal_next(&it, &s))
+        of_seal(c, &s);
+}
+
+static void of_header(struct claims *c, struct poa_slice bytes, const uint8_t sig[64])
+{
+    struct poa_header h;
+    uint8_t hash[32], digest[32];
+    if (poa_header_decode(bytes, &h) || h.epoch != c->roster.epoch || h.leader >= c->roster.n)
+        return;
+    poa_hash(POA_DOMAIN_HEADER, bytes.p, bytes.n, hash);
+    poa_proposal_digest(hash, digest);
+    add_signature(c, c->roster.key[h.leader], digest, sig);
+}
+
+static void of_signed_header(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_signed_header s;
+    if (!poa_signed_header_decode(bytes, &s))
+        of_header(c, s.header, s.sig);
+}
+
+static void of_evidence(struct claims *c, const struct poa_list *evidence)
+{
+    struct poa_list_iter it = poa_list_begin(evidence);
+    struct poa_evidence e;
+    while (poa_evidence_next(&it, &e))
+        for (int i = 0; i < 2; i++) {
+            struct poa_slice object = i ? e.second : e.first;
+            struct poa_vote v;
+            struct poa_seal s;
+            switch ((enum poa_evidence_kind)e.kind) {
+            case POA_EVIDENCE_VOTES:
+                if (!poa_vote_decode(object, &v))
+                    add_vote(c, &v);
+                break;
+            case POA_EVIDENCE_HEADERS:
+                of_signed_header(c, object);
+                break;
+            case POA_EVIDENCE_SEALS:
+                if (!poa_seal_decode(object, &s))
+                    of_seal(c, &s);
+                break;
+            case POA_EVIDENCE_BATCH:
+                break;
+            }
+        }
+}
+
+static void of_mining(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_mining m;
+    if (poa_mining_decode(bytes, &m))
+        return;
+    of_tickets(c, &m.tickets);
+    of_seals(c, &m.seals);
+    of_evidence(c, &m.evidence);
+}
+
+/* Beacon and body of a block; the same in a proposal and in a bundle. */
+static void of_block(struct claims *c, struct poa_slice header, struct poa_slice body)
+{
+    struct poa_header h;
+    struct poa_body b;
+    uint8_t alpha[32];
+    if (poa_header_decode(header, &h) || h.epoch != c->roster.epoch || h.leader >= c->roster.n ||
+        h.view <= c->roster.tip_view)
+        return;
+    poa_beacon_alpha(c->chain, h.epoch, h.view, c->roster.seed, alpha);
+    add_proof(c, c->roster.key[h.leader], alpha, h.beacon);
+    if (poa_body_decode(body, &b))
+        return;
+    of_tickets(c, &b.tickets);
+    of_seals(c, &b.seals);
+    of_evidence(c, &b.evidence);
+}
+
+static void of_proposal(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_proposal p;
+    struct poa_raw_cert raw;
+    if (poa_proposal_decode(bytes, &p))
+        return;
+    of_header(c, p.header, p.sig);
+    of_block(c, p.header, p.body);
+    struct poa_list_iter it = poa_list_begin(&p.just);
+    while (poa_raw_cert_next(&it, &raw))
+        of_cert(c, raw.cert);
+}
+
+static void of_batch(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_batch b;
+    if (poa_batch_decode(bytes, &b) || b.epoch != c->roster.epoch || b.author >= c->roster.n)
+        return;
+    struct node_claim *k = add(c, c->roster.key[b.author]);
+    if (!k)
+        return;
+    memcpy(k->proof, b.sig, 64);
+    k->batch = bytes;
+}
+
+static struct claims begin(struct poa_node *n)
+{
+    struct claims c = {.chain = n->chain};
+    pthread_mutex_lock(&n->roster_mutex);
+    c.roster = n->roster;
+    pthread_mutex_unlock(&n->roster_mutex);
+    return c;
+}
+
+struct node_claim *node_claims_message(struct poa_node *n, uint16_t type, struct poa_slice bytes,
+                                       uint32_t *count)
+{
+    struct claims c = begin(n);
+    switch ((enum poa_message)type) {
+    case POA_MSG_VOTE:
+        of_vote(&c, bytes);
+        break;
+    case POA_MSG_CERT:
+        of_cert(&c, bytes);
+        break;
+    case POA_MSG_PROPOSAL:
+        of_proposal(&c, bytes);
+        break;
+    case POA_MSG_BATCH:
+        of_batch(&c, bytes);
+        break;
+    case POA_MSG_MINING:
+        of_mining(&c, bytes);
+        break;
+    case POA_MSG_BATCH_ACK:
+    case POA_MSG_TX:
+    case POA_MSG_GET_CERTS:
+    case POA_MSG_GET_BLOCK:
+    case POA_MSG_GET_BATCH:
+    case POA_MSG_REQ_FOLLOW:
+    case POA_MSG_ANS_FOLLOW:
+    case POA_MSG_REQ_SUBMIT:
+    case POA_MSG_ANS_SUBMIT:
+    case POA_MSG_REQ_MINING:
+    case POA_MSG_ANS_MINING:
+    case POA_MSG_REQ_STATUS:
+    case POA_MSG_ANS_STATUS:
+        break;
+    }
+    *count = c.n;
+    return c.claim;
+}
+
+void node_claims_bundle(struct node_bundle *b)
+{
+    struct claims c = begin(b->node);
+    struct poa_blocks r;
+    struct poa_block raw;
+    if (poa_blocks_decode(poa_slice(b->bytes, b->bytes_n), &r))
+        return;
+    struct poa_list_iter it = poa_list_begin(&r.blocks);
+    of_cert(&c, r.cert);
+    while (poa_block_next(&it, &raw))
+        of_block(&c, raw.header, raw.body);
+    b->claim = c.claim;
+    b->check->claim = c.claim;
+    b->check->claims = c.n;
+}

@@ -1,0 +1,262 @@
+/* The memory of verified signatures, and the workers that fill it. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "poa_node_memo.h"
+#include "poa_node_workers.h"
+
+static const uint8_t chain[32] = {7};
+static _Atomic unsigned verified, proved;
+static pthread_t core; /* the thread that must find everything done */
+static _Atomic unsigned by_core;
+
+static void counted(_Atomic unsigned *what)
+{
+    (*what)++;
+    by_core += pthread_equal(pthread_self(), core) != 0;
+}
+
+static int verify(const uint8_t pk[32], const void *msg, size_t n, const uint8_t sig[64])
+{
+    counted(&verified);
+    return poa_suite_ed25519.verify(pk, msg, n, sig);
+}
+
+static int vrf_verify(const uint8_t pk[32], const void *alpha, size_t n, const uint8_t pi[80],
+                      uint8_t beta[64])
+{
+    counted(&proved);
+    usleep(1000); /* others may ask meanwhile */
+    return poa_suite_ed25519.vrf_verify(pk, alpha, n, pi, beta);
+}
+
+static const struct poa_suite counting = {.verify = verify, .vrf_verify = vrf_verify};
+
+static void setup(void)
+{
+    cr_assert_eq(poa_crypto_init(), POA_OK);
+    core = pthread_self();
+    verified = proved = by_core = 0;
+    node_memo_open(&counting);
+}
+
+static struct node_claim signature(uint32_t i)
+{
+    struct node_claim k = {.msg = {0}};
+    uint8_t seed[32] = {1};
+    poa_put_le32(seed + 1, i % 4);
+    poa_put_le32(k.msg, i);
+    poa_ed25519_public(seed, k.key);
+    poa_ed25519_sign(seed, k.key, k.msg, 32, k.proof);
+    return k;
+}
+
+static struct node_claim proof(uint32_t i)
+{
+    struct node_claim k = {.vrf = true};
+    uint8_t seed[32] = {2};
+    poa_put_le32(k.msg, i);
+    poa_ed25519_public(seed, k.key);
+    cr_assert_eq(poa_suite_ed25519.vrf_prove(seed, k.key, k.msg, 32, k.proof), POA_OK);
+    return k;
+}
+
+static int ask(const struct node_claim *k, uint8_t beta[64])
+{
+    return k->vrf ? node_suite.vrf_verify(k->key, k->msg, 32, k->proof, beta)
+                  : node_suite.verify(k->key, k->msg, 32, k->proof);
+}
+
+Test(memo, verifies_once, .init = setup)
+{
+    uint8_t beta[64], again[64];
+    struct node_claim s = signature(1), p = proof(1);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(ask(&s, NULL), POA_OK);
+    cr_assert_eq(ask(&p, beta), POA_OK);
+    cr_assert_eq(ask(&p, again), POA_OK);
+    cr_assert_eq(memcmp(beta, again, 64), 0);
+    cr_assert_eq(verified, 1);
+    cr_assert_eq(proved, 1);
+    struct node_memo_stats st;
+    node_memo_stats(&st);
+    cr_assert_eq(st.by_others, 2);
+    cr_assert_eq(st.by_workers, 0);
+    cr_assert_eq(st.remembered, 3);
+}
+
+Test(memo, tells_every_byte_apart, .init = setup)
+{
+    uint8_t beta[64];
+    for (int vrf = 0; vrf < 2; vrf++) {
+        struct node_claim good = vrf ? proof(3) : signature(3);
+        cr_assert_eq(ask(&good, beta), POA_OK);
+        for (size_t i = 0; i < 32 + 32 + (vrf ? 80u : 64u); i++) {
+            struct node_claim bad = good;
+            uint8_t *at = i < 32 ? &bad.key[i] : i < 64 ? &bad.msg[i - 32] : &bad.proof[i - 64];
+            *at ^= 1;
+            int wrong = ask(&bad, beta);
+            cr_assert_neq(wrong, POA_OK, "byte %zu", i);
+            unsigned before = verified + proved;
+            cr_assert_eq(ask(&bad, beta), wrong, "byte %zu", i);
+            cr_assert_eq(verified + proved, before, "a refusal is remembered too");
+        }
+        cr_assert_eq(ask(&good, beta), POA_OK);
+    }
+}
+
+Test(memo, forgets_the_oldest_and_stays_right, .init = setup)
+{
+    enum { MANY = 40000 };
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct node_claim k = signature(i);
+        k.proof[0] ^= i % 5 == 4;
+        cr_assert_eq(ask(&k, NULL), i % 5 == 4 ? POA_E_SIGNATURE : POA_OK);
+    }
+    cr_assert_eq(verified, MANY);
+    struct node_claim first = signature(0), last = signature(MANY - 2);
+    cr_assert_eq(ask(&last, NULL), POA_OK);
+    cr_assert_eq(verified, MANY);
+    cr_assert_eq(ask(&first, NULL), POA_OK);
+    cr_assert_eq(verified, MANY + 1);
+}
+
+static void *asker(void *claims)
+{
+    const struct node_claim *k = claims;
+    uint8_t beta[64];
+    for (uint32_t i = 0; i < 32; i++)
+        cr_assert_eq(ask(&k[i], beta), POA_OK);
+    return NULL;
+}
+
+Test(memo, two_that_ask_at_once_share_the_answer, .init = setup)
+{
+    static struct node_claim k[32];
+    pthread_t t[4];
+    for (uint32_t i = 0; i < 32; i++)
+        k[i] = proof(i);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&t[i], NULL, asker, k), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    cr_assert_eq(proved, 32);
+}
+
+/* --- through the workers, as a node does ------------------------------------------ */
+
+static sem_t finished;
+
+static void done(struct node_check *c)
+{
+    (void)c;
+    sem_post(&finished);
+}
+
+static void check(struct node_workers *w, const struct node_claim *k, uint32_t n)
+{
+    struct node_check *c = node_check_new(0, 0, NULL);
+    cr_assert(c);
+    c->claim = k;
+    c->claims = n;
+    c->done = done;
+    cr_assert_eq(node_workers_check(w, c), POA_OK);
+    sem_wait(&finished);
+    free(c);
+}
+
+/* The votes of a view one by one, then the certificate made of them, then the
+ * core: it asks for all of it and verifies nothing. */
+Test(memo, workers_leave_nothing_to_the_core, .init = setup)
+{
+    static struct node_claim vote[86];
+    struct node_workers *w = NULL;
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 3, 64, &w), POA_OK);
+    for (uint32_t i = 0; i < 86; i++)
+        vote[i] = signature(1000 + i);
+    for (uint32_t i = 0; i < 40; i++)
+        check(w, &vote[i], 1);
+    check(w, vote, 86);
+    for (uint32_t i = 0; i < 86; i++)
+        cr_assert_eq(ask(&vote[i], NULL), POA_OK);
+    cr_assert_eq(verified, 86);
+    cr_assert_eq(by_core, 0);
+    node_workers_free(w);
+}
+
+Test(memo, a_worker_hashes_a_batch, .init = setup)
+{
+    uint8_t bytes[256], digest[32], seed[32] = {9};
+    struct poa_batch b = {.epoch = 3, .author = 1, .seq = 5};
+    struct node_claim k = {.vrf = false};
+    struct node_workers *w = NULL;
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 4, &w), POA_OK);
+    struct poa_writer o = poa_writer_over(bytes, sizeof bytes);
+    cr_assert_eq(poa_batch_encode(&o, &b), POA_OK);
+    poa_batch_digest(poa_written(&o), digest);
+    poa_batch_sig_digest(chain, digest, k.msg);
+    poa_ed25519_public(seed, k.key);
+    poa_ed25519_sign(seed, k.key, k.msg, 32, k.proof);
+    struct node_claim asked = k;
+    memset(asked.msg, 0, 32);
+    asked.batch = poa_written(&o);
+    check(w, &asked, 1);
+    cr_assert_eq(ask(&k, NULL), POA_OK);
+    cr_assert_eq(verified, 1);
+    cr_assert_eq(by_core, 0);
+    node_workers_free(w);
+}
+
+/* Whoever sends 128 forged signatures costs one verification, or as many as there
+ * are workers. */
+Test(memo, a_forged_list_is_left_at_its_first_lie, .init = setup)
+{
+    static struct node_claim k[128];
+    struct node_workers *w = NULL;
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 2, 4, &w), POA_OK);
+    for (uint32_t i = 0; i < 128; i++) {
+        k[i] = signature(i);
+        k[i].proof[5] ^= 1;
+    }
+    check(w, k, 128);
+    cr_assert_leq(verified, 2);
+    node_workers_free(w);
+}
+
+static bool known(const uint8_t *raw, size_t n)
+{
+    struct node_memo_tx tx;
+    return node_memo_tx_find(poa_slice(raw, n), &tx);
+}
+
+static void add(const uint8_t *raw, size_t n)
+{
+    struct node_memo_tx tx;
+    (void)node_memo_tx_find(poa_slice(raw, n), &tx);
+    node_memo_tx_add(&tx);
+}
+
+Test(memo, knows_transactions_again, .init = setup)
+{
+    uint8_t a[] = "a transaction", b[] = "b transaction", many[64];
+    cr_assert_not(known(a, sizeof a));
+    add(a, sizeof a);
+    cr_assert(known(a, sizeof a));
+    cr_assert_not(known(a, sizeof a - 1));
+    cr_assert_not(known(b, sizeof b));
+    memset(many, 1, sizeof many);
+    for (uint32_t i = 0; i < 1000000; i++) {
+        poa_put_le32(many, i);
+        add(many, sizeof many);
+    }
+    cr_assert(known(many, sizeof many));
+    cr_assert_not(known(a, sizeof a), "forgotten");
+}
