@@ -256,7 +256,7 @@ struct poa_core {
     struct vote_cell *cell; /* TABLES * 3 * POA_COMMITTEE_MAX */
     uint64_t final_view;    /* highest verified finalization, committed or not */
     uint8_t final_hash[32];
-    uint64_t entered_us, prop_us, skip_us, stand_us, finality_us;
+    uint64_t entered_us, prop_us, tried_us, skip_us, stand_us, finality_us;
     bool skip_fired;
     uint32_t stand_k;
     uint64_t heard[POA_COMMITTEE_MAX];     /* our view when the member was last heard */

@@ -226,6 +226,7 @@ void core_try_propose(struct poa_core *c)
     uint8_t hash[32], digest[32], sig[64], alpha[32];
     if (!voter(c) || core_leader_of(c, c->view) != c->self)
         return;
+    c->tried_us = c->now.us;
     struct slot *s = core_slot_open(c, c->view);
     if (!s || s->proposed)
         return;

@@ -699,7 +699,9 @@ static uint64_t propose_due(const struct poa_core *c)
     uint64_t due = c->prop_us + (uint64_t)c->genesis->block_min_ms * 1000;
     if (!core_batch_waits(c) && c->prop_us + core_heartbeat_us(c) > due)
         due = c->prop_us + core_heartbeat_us(c);
-    return due > c->now.us ? due : NO_DEADLINE;
+    /* Not over before it was tried: a message that is handled at the very moment
+     * must not make the leader miss its turn. */
+    return due > c->tried_us ? due : NO_DEADLINE;
 }
 
 uint64_t core_simplex_deadline(const struct poa_core *c)

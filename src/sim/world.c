@@ -316,6 +316,19 @@ static uint32_t random_member(struct poa_sim *s, struct node *n)
     return from;
 }
 
+static void trace_convictions(struct poa_sim *s, const struct node *n, struct poa_slice bytes)
+{
+    struct poa_body body;
+    struct poa_evidence ev;
+    if (!s->config.trace || poa_body_decode(bytes, &body))
+        return;
+    struct poa_list_iter it = poa_list_begin(&body.evidence);
+    while (poa_evidence_next(&it, &ev))
+        for (uint32_t i = 0; i < s->config.nodes; i++)
+            if (!memcmp(s->node[i].key, ev.author, 32))
+                trace(s, n, "convicts node %u: it signed what contradicts itself", i);
+}
+
 static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e)
 {
     struct disk_op op = {.kind = OP_RECORD, .type = e->type, .seq = e->seq};
@@ -364,6 +377,7 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
         trace(s, n, "commits block %s, height %llu, %u batches, %u transactions",
               name_of(s, e->commit->hash), (unsigned long long)n->height, e->commit->batches,
               e->commit->txs);
+        trace_convictions(s, n, e->commit->body);
         disk_append(s, n, op);
         load_committed(s, n, e->commit);
         break;

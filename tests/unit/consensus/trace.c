@@ -134,3 +134,113 @@ Test(trace, restart)
     poa_sim_run(x.s, 560000);
     close_scene(&x, "restart");
 }
+
+/* --- scenes with a hand in them ------------------------------------------------- */
+
+static struct poa_proposal proposal_of(struct poa_slice bytes, struct poa_header *h)
+{
+    struct poa_proposal p;
+    cr_assert(eq(int, poa_proposal_decode(bytes, &p), POA_OK));
+    cr_assert(eq(int, poa_header_decode(p.header, h), POA_OK));
+    return p;
+}
+
+/* Holds back proposals for VIEW of epoch 0, and keeps the first. */
+struct hold {
+    uint64_t view;
+    uint32_t from;
+    uint8_t bytes[1 << 14];
+    size_t n;
+};
+
+static bool hold(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
+{
+    struct hold *k = ctx;
+    struct poa_header h;
+    (void)to;
+    if (type != POA_MSG_PROPOSAL)
+        return true;
+    (void)proposal_of(bytes, &h);
+    if (h.epoch || h.view != k->view)
+        return true;
+    if (!k->n) {
+        cr_assert(le(sz, bytes.n, sizeof k->bytes));
+        memcpy(k->bytes, bytes.p, bytes.n);
+        k->n = bytes.n;
+        k->from = from;
+    }
+    return false;
+}
+
+/* And loses the nullify votes of all but node 0. */
+static bool hold_nulls(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
+{
+    struct hold *k = ctx;
+    struct poa_vote v;
+    if (type == POA_MSG_VOTE && !poa_vote_decode(bytes, &v) && v.kind == POA_VOTE_NULLIFY &&
+        v.view == k->view && from >= 1)
+        return false;
+    return hold(ctx, from, to, type, bytes);
+}
+
+Test(trace, late_notarization)
+{
+    static struct hold k = {.view = 2};
+    struct scene x;
+    quiet(&x);
+    open_scene(&x, "# The proposal of view 2 is late for everybody: all four vote to nullify the\n"
+                   "# view, and three of those votes are lost. Then the proposal arrives. Whoever\n"
+                   "# nullified may still notarize, so the view is cleared by a notarization;\n"
+                   "# nobody finalizes it, and the next block, on top of it, makes it final.\n");
+    poa_sim_filter(x.s, hold_nulls, &k);
+    poa_sim_run(x.s, 330000);
+    poa_sim_filter(x.s, NULL, NULL);
+    for (uint32_t i = 0; i < 4; i++)
+        if (i != k.from)
+            poa_sim_inject(x.s, k.from, i, POA_MSG_PROPOSAL, poa_slice(k.bytes, k.n));
+    poa_sim_run(x.s, 480000);
+    close_scene(&x, "late-notarization");
+}
+
+Test(trace, equivocating_leader)
+{
+    static struct hold k = {.view = 2};
+    static uint8_t second[1 << 14];
+    struct scene x;
+    struct poa_header h;
+    uint8_t header[POA_HEADER_BYTES], hash[32], digest[32];
+    quiet(&x);
+    x.config.epoch_views = 4;
+    x.config.heartbeat_ms = 50;
+    open_scene(&x,
+               "# The leader of view 2 signs two headers and shows each to half of the others:\n"
+               "# neither is notarized. Who then sees the other header too has evidence, and\n"
+               "# lists it in a block when it leads; the next epoch's committee is without the\n"
+               "# liar. Three members tolerate nobody: all three must sign.\n");
+    poa_sim_filter(x.s, hold, &k);
+    while (!k.n && poa_sim_now_us(x.s) < 1000000)
+        poa_sim_run(x.s, poa_sim_now_us(x.s) + 1000);
+    cr_assert(ne(sz, k.n, 0));
+    struct poa_proposal p = proposal_of(poa_slice(k.bytes, k.n), &h);
+    h.time_ms++;
+    struct poa_writer w = poa_writer_over(header, sizeof header);
+    cr_assert(eq(int, poa_header_encode(&w, &h), POA_OK));
+    poa_header_hash(&h, hash);
+    poa_proposal_digest(hash, digest);
+    poa_sim_suite(x.s)->sign(poa_sim_seed(x.s, k.from), poa_sim_key(x.s, k.from), digest, 32,
+                             p.sig);
+    p.header = poa_slice(header, sizeof header);
+    w = poa_writer_over(second, sizeof second);
+    cr_assert(eq(int, poa_proposal_encode(&w, &p), POA_OK));
+    for (uint32_t i = 0; i < 4; i++)
+        if (i != k.from)
+            poa_sim_inject(x.s, k.from, i, POA_MSG_PROPOSAL,
+                           i % 2 ? poa_slice(k.bytes, k.n) : poa_written(&w));
+    poa_sim_run(x.s, poa_sim_now_us(x.s) + 15000);
+    for (uint32_t i = 0; i < 4; i += 2)
+        if (i != k.from)
+            poa_sim_inject(x.s, k.from, i, POA_MSG_PROPOSAL, poa_slice(k.bytes, k.n));
+    poa_sim_filter(x.s, NULL, NULL);
+    poa_sim_run(x.s, 460000);
+    close_scene(&x, "equivocating-leader");
+}
