@@ -284,10 +284,12 @@ model: ## model checking of the consensus rules with spin (docs/model)
 	@BUILD='$(abspath $(BUILD))' CC='$(CC)' docs/model/run.sh $(MODEL)
 
 SOAK_SECONDS ?= 600
-soak: ## seven witnesses under load, killed and cut off at random (SOAK_SECONDS)
+SOAK         ?= $(basename $(notdir $(sort $(wildcard tests/soak/*.sh))))
+soak: ## the long tests: tests/soak/*.sh (SOAK=names, SOAK_SECONDS for `network`)
 	@tools/install-packages.sh build test
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs
-	@POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/soak.sh
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs unit-build
+	@for s in $(SOAK); do echo "# $$s"; \
+	    POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/$$s.sh || exit 1; done
 
 # --- the house ---------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')

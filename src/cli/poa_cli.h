@@ -62,7 +62,10 @@
     X(EPOCH, "epoch", "E", "epoch that the committee serves")                                      \
     X(GENESIS, "genesis", "FILE", "genesis record of the network (.poa)")                          \
     X(FROM_EPOCH, "from-epoch", "E", "all headers from this epoch on; before it hand-overs only")  \
-    X(SEED, "seed", NULL, "also compute the seed from the beacon outputs in the blocks")
+    X(SEED, "seed", NULL, "also compute the seed from the beacon outputs in the blocks")           \
+    X(CHAIN, "chain", "ID", "id of the chain that is trusted")                                     \
+    X(HEADER, "header", "HEX|FILE", "header of a block, instead of the proof's own")               \
+    X(CERT, "cert", "HEX|FILE", "certificate, instead of the proof's own")
 
 enum cli_option {
 #define CLI_ROW(id, name, argument, help) CLI_##id,
@@ -125,6 +128,16 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa devices\n"                                                                              \
       "poa devices 4f9c\n"                                                                         \
       "poa devices --limit 10 --offset 100 --json")                                                \
+    X("proof", cli_proof, "TABLE [KEY]", 1, 2, CLI_NODE | CLI_KEYDIR,                              \
+      "An entry of the state, or its absence, with everything that proves it",                     \
+      "poa proof account alice --json > proof.json\n"                                              \
+      "poa proof slot 1200\n"                                                                      \
+      "poa proof global --json | poa verify proof --genesis genesis.poa")                          \
+    X("verify proof", cli_verify_proof, "[FILE]", 0, 1,                                            \
+      CLI_ALL | CLI_BIT(GENESIS) | CLI_BIT(CHAIN) | CLI_BIT(HEADER) | CLI_BIT(CERT),               \
+      "Check a proof offline; only the chain that you name is trusted",                            \
+      "poa proof account alice --json | poa verify proof --genesis genesis.poa\n"                  \
+      "poa verify proof proof.json --header HEX --cert HEX --json")                                \
     X("status", cli_status, "", 0, 0, CLI_NODE, "Tip, roles, committee and readiness of a node",   \
       "poa status\n"                                                                               \
       "poa status --rpc http://127.0.0.1:7646 --json")                                             \

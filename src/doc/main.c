@@ -10,6 +10,7 @@
 #include "poa_config.h"
 #include "poa_consensus.h"
 #include "poa_edge.h"
+#include "poa_proof.h"
 #include "poa_rpc_json.h"
 
 #define PRINTED_MAX 256
@@ -136,6 +137,9 @@ static int wire(void)
 #define ROW(name, number, record, key) print_record(&poa_##record##_record);
     POA_STATE_TABLES(ROW)
 #undef ROW
+
+    section("Proofs", "What leads from a certificate to an entry of the state.");
+    print_record(&poa_state_proof_record);
 
     section("Mesh messages", "Frame types between nodes, inside a session. Priority 0 goes first.");
     printf("| type | name | priority | record | meaning |\n|---|---|---|---|---|\n");

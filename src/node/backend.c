@@ -481,6 +481,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .tx = do_tx,
                                     .tx_free = do_tx_free,
                                     .submit = do_submit,
+                                    .prove = node_rpc_prove,
                                     .faucet = do_faucet,
                                     .latency = do_latency,
                                     .peers = do_peers,

@@ -263,32 +263,33 @@ static int prove(void *ctx, uint64_t token, enum poa_state_table table, struct p
 static int handover(void *ctx, uint32_t epoch, struct poa_writer *header, struct poa_writer *links,
                     struct poa_writer *cert, struct poa_writer *committee)
 {
-    struct poa_node *n = ctx;
-    struct poa_st_epoch st;
-    struct poa_committee c;
-    struct poa_lottery lottery;
-    uint8_t buffer[POA_GATEWAY_LINKS_MAX * POA_HEADER_BYTES];
-    pthread_rwlock_rdlock(&n->state_lock);
-    int rc = poa_ledger_epoch(n->ledger, POA_STATE_BASE, epoch + 1, &st, &c, &lottery);
-    if (!rc)
-        rc = poa_committee_encode(committee, &c);
-    pthread_rwlock_unlock(&n->state_lock);
-    if (rc || st.first_height < 2)
-        return rc ? rc : POA_E_NOT_FOUND;
-    struct poa_store_value v;
-    struct poa_stored_block blk;
-    rc = poa_store_get_block(n->store, st.first_height - 1, &v, &blk);
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    uint64_t height = 0;
+    struct poa_run run;
+    struct poa_raw_header raw;
+    int rc = node_hand_over_read(((struct poa_node *)ctx)->store, epoch, &bytes, &n, &height);
     if (rc)
         return rc;
-    size_t fillers = add_fillers(blk.fillers, blk.fillers_n, buffer, POA_GATEWAY_LINKS_MAX);
-    if (fillers > POA_GATEWAY_LINKS_MAX || !blk.cert.n)
+    rc = poa_run_decode(poa_slice(bytes, n), &run);
+    size_t fillers = rc ? 0 : run.headers.count - 1u;
+    if (fillers > POA_GATEWAY_LINKS_MAX)
         rc = POA_E_NOT_FOUND;
-    if (!rc) {
-        poa_write(header, blk.header.p, blk.header.n);
-        poa_write(links, buffer, fillers * POA_HEADER_BYTES);
-        poa_write(cert, blk.cert.p, blk.cert.n);
+    struct poa_list_iter it = rc ? (struct poa_list_iter){.left = 0} : poa_list_begin(&run.headers);
+    for (size_t i = 0; !rc && poa_raw_header_next(&it, &raw); i++) {
+        if (raw.header.n != POA_HEADER_BYTES)
+            rc = POA_E_STORE_CORRUPT;
+        else if (!i)
+            poa_write(header, raw.header.p, raw.header.n);
+        else /* newest first */
+            memcpy(links->p + (fillers - i) * POA_HEADER_BYTES, raw.header.p, POA_HEADER_BYTES);
     }
-    poa_store_value_free(&v);
+    if (!rc) {
+        links->n = fillers * POA_HEADER_BYTES;
+        poa_write(cert, run.cert.p, run.cert.n);
+        poa_write(committee, run.next.p, run.next.n);
+    }
+    free(bytes);
     return rc;
 }
 

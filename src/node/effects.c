@@ -106,14 +106,16 @@ static int do_send(struct poa_node *n, const struct poa_effect *f)
 static int do_commit(struct poa_node *n, const struct poa_commit *c)
 {
     uint64_t now_us = poa_clock_monotonic_us(n->clock);
-    if (n->replaying && c->header->height <= n->replay_stored)
-        return POA_OK;
+    int rc = POA_OK;
+    /* Again when it is replayed: the crash may have come in between. */
+    if (c->header->kind == POA_BLOCK_CLOSING)
+        rc = node_hand_over_keep(n, c);
+    if (rc || (n->replaying && c->header->height <= n->replay_stored))
+        return rc;
     struct node_commit *k = node_commit_new(c);
     if (!k)
         return POA_E_NO_MEMORY;
-    int rc = node_io_commit(n->io, k);
-    if (!rc && c->header->kind == POA_BLOCK_CLOSING)
-        rc = node_hand_over_keep(n, c);
+    rc = node_io_commit(n->io, k);
     if (rc)
         return rc;
     node_tracker_final(n->tracker, c->tx, c->txs, now_us);

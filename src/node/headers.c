@@ -1,5 +1,6 @@
-/* Runs of headers from the store, and the committees that they need: the state
- * keeps those of the last epochs only, a chain is verified from its first. */
+/* Runs of headers from the store. The one that ends an epoch is kept by itself,
+ * a few kilobytes, for ever: a chain is verified from its first epoch, the state
+ * keeps the committees of the last ones only, and blocks may be deleted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,32 +13,6 @@
 static void name_of(uint32_t epoch, char name[POA_STORE_NAME_MAX + 1])
 {
     snprintf(name, POA_STORE_NAME_MAX + 1, "node/epoch/%u", epoch);
-}
-
-int node_hand_over_keep(struct poa_node *n, const struct poa_commit *c)
-{
-    uint8_t key[4], buffer[16384];
-    char name[POA_STORE_NAME_MAX + 1];
-    struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
-    struct poa_stored_hand_over r = {.height = c->header->height};
-    poa_put_le32(key, c->header->epoch + 1);
-    int rc =
-        poa_ledger_get(n->ledger, POA_STATE_BASE, POA_STATE_COMMITTEE, key, sizeof key, &r.next);
-    if (!rc)
-        rc = poa_stored_hand_over_encode(&w, &r);
-    if (rc)
-        return rc;
-    name_of(c->header->epoch, name);
-    return node_io_meta(n->io, name, poa_written(&w));
-}
-
-static int read_hand_over(struct poa_store *s, uint32_t epoch, struct poa_store_value *v,
-                          struct poa_stored_hand_over *out)
-{
-    char name[POA_STORE_NAME_MAX + 1];
-    name_of(epoch, name);
-    int rc = poa_store_get_meta(s, name, v);
-    return rc ? rc : poa_stored_hand_over_decode(v->bytes, out) ? POA_E_STORE_CORRUPT : POA_OK;
 }
 
 /* --- building a run -------------------------------------------------------------- */
@@ -114,11 +89,20 @@ static int add_block(struct building *b, const struct poa_stored_block *blk, str
     return POA_OK;
 }
 
+static int read_hand_over(struct poa_store *s, uint32_t epoch, struct poa_store_value *v,
+                          struct poa_run *out)
+{
+    char name[POA_STORE_NAME_MAX + 1];
+    name_of(epoch, name);
+    int rc = poa_store_get_meta(s, name, v);
+    return rc ? rc : poa_run_decode(v->bytes, out) ? POA_E_STORE_CORRUPT : POA_OK;
+}
+
 static int build(struct poa_store *s, uint64_t first, uint32_t wanted, struct building *b,
                  struct certified *at, uint8_t **bytes, size_t *n, uint64_t *last)
 {
     struct poa_store_value v = {.own = NULL}, next_v = {.own = NULL};
-    struct poa_stored_hand_over next = {.next = {NULL, 0}};
+    struct poa_run next = {.next = {NULL, 0}};
     bool closes = false;
     uint32_t epoch = 0;
     int rc = POA_OK;
@@ -136,9 +120,8 @@ static int build(struct poa_store *s, uint64_t first, uint32_t wanted, struct bu
         rc = POA_OK;
     if (!rc && !at->count)
         rc = POA_E_NOT_FOUND;
-    if (!rc && closes && at->count == b->count) {
+    if (!rc && closes && at->count == b->count)
         rc = read_hand_over(s, epoch, &next_v, &next);
-    }
     if (!rc)
         rc = encode_run(b, at->count, at->headers_n, poa_slice(at->cert, at->cert_n), next.next,
                         bytes, n);
@@ -164,13 +147,59 @@ int node_run_read(struct poa_store *s, uint64_t after, uint8_t **bytes, size_t *
     return read_run(s, after + 1, RUN_HEADERS, bytes, n, last);
 }
 
+int node_run_final(struct poa_store *s, uint64_t height, uint8_t **bytes, size_t *n)
+{
+    uint64_t last;
+    return read_run(s, height, 1, bytes, n, &last);
+}
+
+/* --- hand-overs ------------------------------------------------------------------- */
+
+int node_hand_over_keep(struct poa_node *n, const struct poa_commit *c)
+{
+    uint8_t key[4], *bytes = NULL;
+    size_t bytes_n = 0, cap = (c->fillers_n + 1u) * (size_t)(POA_HEADER_BYTES + 2);
+    char name[POA_STORE_NAME_MAX + 1];
+    struct poa_slice next;
+    struct poa_stored_block blk = {.fillers = c->fillers, .fillers_n = (uint16_t)c->fillers_n};
+    struct building b = {.headers = poa_writer_over(malloc(cap), cap)};
+    poa_put_le32(key, c->header->epoch + 1);
+    int rc = b.headers.p ? POA_OK : POA_E_NO_MEMORY;
+    if (!rc)
+        rc = poa_ledger_get(n->ledger, POA_STATE_BASE, POA_STATE_COMMITTEE, key, sizeof key, &next);
+    if (!rc)
+        rc = add_header(&b, c->header_bytes);
+    if (!rc)
+        rc = add_fillers(&b, &blk);
+    if (!rc)
+        rc = encode_run(&b, b.count, b.headers.n, c->cert, next, &bytes, &bytes_n);
+    name_of(c->header->epoch, name);
+    if (!rc)
+        rc = node_io_meta(n->io, name, poa_slice(bytes, bytes_n));
+    free(b.headers.p);
+    free(bytes);
+    return rc;
+}
+
 int node_hand_over_read(struct poa_store *s, uint32_t epoch, uint8_t **bytes, size_t *n,
                         uint64_t *last)
 {
     struct poa_store_value v = {.own = NULL};
-    struct poa_stored_hand_over r;
-    int rc = read_hand_over(s, epoch, &v, &r);
-    uint64_t height = rc ? 0 : r.height;
+    struct poa_raw_header raw;
+    struct poa_header h;
+    struct poa_run run;
+    int rc = read_hand_over(s, epoch, &v, &run);
+    struct poa_list_iter it = rc ? (struct poa_list_iter){.left = 0} : poa_list_begin(&run.headers);
+    if (!rc && (!poa_raw_header_next(&it, &raw) || poa_header_decode(raw.header, &h)))
+        rc = POA_E_STORE_CORRUPT;
+    *bytes = rc ? NULL : malloc(v.bytes.n + 1);
+    if (!rc && !*bytes)
+        rc = POA_E_NO_MEMORY;
+    if (!rc) {
+        memcpy(*bytes, v.bytes.p, v.bytes.n);
+        *n = v.bytes.n;
+        *last = h.height;
+    }
     poa_store_value_free(&v);
-    return rc ? rc : read_run(s, height, 1, bytes, n, last);
+    return rc;
 }

@@ -48,6 +48,7 @@ struct node_forward;
 struct node_serve;
 struct node_edge;
 struct checked;
+struct node_proof;
 
 /* A member of the mesh, by its index in p2p. */
 struct node_peer {
@@ -134,7 +135,10 @@ struct poa_node {
 
     /* status_mutex */
     pthread_mutex_t status_mutex;
-    pthread_cond_t status_cond; /* stored grew */
+    pthread_cond_t status_cond; /* stored grew, or there is something to serve */
+    struct node_proof *proofs;
+    uint32_t proofs_n;
+    bool proofs_open; /* while the thread that answers them runs */
     struct node_status status;
     uint64_t txs_accepted, txs_rejected;
 
@@ -199,6 +203,16 @@ void node_risk_epoch(struct poa_node *n);
 
 int node_restore_ledger(struct poa_node *n, struct poa_why *why);
 int node_restore_core(struct poa_node *n, struct poa_why *why);
+
+/* --- prove.c ------------------------------------------------------------------------------- */
+
+/* The backend of the RPC. */
+void node_rpc_prove(void *ctx, enum poa_state_table table, struct poa_slice key,
+                    struct poa_rpc_call *call);
+/* Serve thread: with status_mutex, those that can be answered; without it, their
+ * answers (CODE: all are refused). */
+struct node_proof *node_proofs_take(struct poa_node *n, uint64_t now_us, uint64_t *next_us);
+void node_proofs_answer(struct poa_node *n, struct node_proof *due, int code);
 
 /* --- submit.c --------------------------------------------------------------------------------- */
 
@@ -281,7 +295,10 @@ int node_hand_over_keep(struct poa_node *n, const struct poa_commit *c);
  * ends at. After AFTER, up to a closing block. NOT_FOUND: nothing final after
  * AFTER, or no longer kept. */
 int node_run_read(struct poa_store *s, uint64_t after, uint8_t **bytes, size_t *n, uint64_t *last);
-/* The closing block of EPOCH alone. */
+/* The shortest one that proves block HEIGHT, which it begins with. */
+int node_run_final(struct poa_store *s, uint64_t height, uint8_t **bytes, size_t *n);
+/* The closing block of EPOCH with its fillers alone: also when its blocks are no
+ * longer kept. */
 int node_hand_over_read(struct poa_store *s, uint32_t epoch, uint8_t **bytes, size_t *n,
                         uint64_t *last);
 

@@ -371,10 +371,13 @@ static void *serve_thread(void *arg)
     pthread_mutex_lock(&n->status_mutex);
     while (!v->stop) {
         uint64_t next_us = 0;
-        struct asker *due = take_due(v, poa_clock_monotonic_us(n->clock), &next_us);
-        if (due) {
+        uint64_t now_us = poa_clock_monotonic_us(n->clock);
+        struct asker *due = take_due(v, now_us, &next_us);
+        struct node_proof *proofs = node_proofs_take(n, now_us, &next_us);
+        if (due || proofs) {
             pthread_mutex_unlock(&n->status_mutex);
             serve_due(n, due);
+            node_proofs_answer(n, proofs, POA_OK);
             pthread_mutex_lock(&n->status_mutex);
             continue;
         }
@@ -387,8 +390,12 @@ static void *serve_thread(void *arg)
         (void)pthread_cond_timedwait(&n->status_cond, &n->status_mutex, &t);
     }
     struct asker *left = v->first;
+    struct node_proof *proofs = n->proofs;
     v->first = NULL;
+    n->proofs = NULL;
+    n->proofs_open = false;
     pthread_mutex_unlock(&n->status_mutex);
+    node_proofs_answer(n, proofs, POA_E_CLOSED);
     while (left) {
         struct asker *next = left->next;
         (void)!poa_p2p_refuse(n->p2p, left->token, POA_E_CLOSED);
@@ -409,6 +416,7 @@ int node_serve_new(struct poa_node *n)
 
 int node_serve_start(struct poa_node *n)
 {
+    n->proofs_open = true;
     int rc = node_thread(&n->serve->thread, "serve", NODE_SMALL_STACK, serve_thread, n->serve);
     n->serve->runs = !rc;
     return rc;

@@ -29,6 +29,8 @@ struct poa_rpc_call {
     int code;
     bool has_id32;
     uint8_t id32[32];
+    uint8_t *bytes; /* malloc'ed */
+    size_t bytes_n;
 };
 
 struct poa_rpc_inbox {
@@ -136,6 +138,7 @@ static void call_end(struct poa_rpc_call *call, json_t *answer)
     else
         json_decref(answer);
     json_decref(call->id);
+    free(call->bytes);
     free(call);
     exchange_close(x);
 }
@@ -215,19 +218,22 @@ static void call_drop(struct poa_rpc_call *call)
 {
     struct exchange *x = call->exchange;
     json_decref(call->id);
+    free(call->bytes);
     free(call);
     if (--x->open == 0)
         exchange_free(x);
 }
 
-void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32)
+struct poa_slice poa_rpc_bytes(const struct poa_rpc_call *call)
+{
+    return poa_slice(call->bytes, call->bytes_n);
+}
+
+static void call_ended(struct poa_rpc_call *call, int code)
 {
     struct poa_rpc_inbox *box = call->box;
     POA_ASSERT(box != NULL && call->finish != NULL);
     call->code = code;
-    call->has_id32 = id32 != NULL;
-    if (id32 != NULL)
-        memcpy(call->id32, id32, sizeof call->id32);
     call->next = NULL;
     pthread_mutex_lock(&box->lock);
     bool wake = false;
@@ -244,6 +250,21 @@ void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32)
     if (wake)
         box->wake(box->ctx);
     pthread_mutex_unlock(&box->lock);
+}
+
+void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32)
+{
+    call->has_id32 = id32 != NULL;
+    if (id32 != NULL)
+        memcpy(call->id32, id32, sizeof call->id32);
+    call_ended(call, code);
+}
+
+void poa_rpc_done_bytes(struct poa_rpc_call *call, int code, uint8_t *bytes, size_t n)
+{
+    call->bytes = bytes;
+    call->bytes_n = n;
+    call_ended(call, code);
 }
 
 static struct poa_rpc_call *inbox_take(struct poa_rpc_inbox *box)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "poa_rpc_json.h"
+#include "proofs.h"
 
 /* One row per method: X(name, handler, parameters, help). Reads answer from the
  * finalized state. */
@@ -30,6 +30,8 @@
     X("poa_handover_get", handover_get, "epoch:u32",                                               \
       "The closing header of an epoch, its certificate and the next committee, as an encoded run") \
     X("poa_anchor_get", anchor_get, "root:hash", "An anchor of usage data by its Merkle root")     \
+    X("poa_proof_get", proof_get, "table:text key:bytes?",                                         \
+      "An entry of the state, or that there is none, with the proof down from a certificate")      \
     X("poa_peers_list", peers_list, "", "Peers on the mesh")                                       \
     X("poa_latency_get", latency_get, "",                                                          \
       "Histogram from acceptance over RPC to finality, in microseconds")                           \
@@ -460,7 +462,8 @@ static json_t *block_json(const struct poa_rpc_block *block)
         v = with(v, "body", poa_json_record(&poa_body_record, &body));
     struct poa_cert cert;
     if (block->cert.n > 0 && poa_cert_decode(block->cert, &cert) == POA_OK)
-        v = with(v, "certificate", poa_json_record(&poa_cert_record, &cert));
+        v = with(with(v, "certificate", poa_json_record(&poa_cert_record, &cert)),
+                 "raw_certificate", poa_json_hex(block->cert.p, block->cert.n));
     return v;
 }
 
@@ -533,6 +536,11 @@ static void handover_get(void *ctx, json_t *const *param, struct poa_rpc_call *c
                  ? b->hand_over(b->ctx, (uint32_t)poa_rpc_u64(param[0], 0), &bytes, &n, &last)
                  : POA_E_UNSUPPORTED;
     answer_run(call, rc, bytes, n, last);
+}
+
+static void proof_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    poa_rpc_proof_get(ctx, param, call);
 }
 
 /* --- the node --------------------------------------------------------------------------------- */

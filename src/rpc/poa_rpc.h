@@ -24,6 +24,7 @@
 
 #include "poa_base.h"
 #include "poa_consensus.h"
+#include "poa_proof.h"
 
 #define POA_RPC_PORT_DEFAULT 7645
 
@@ -110,6 +111,9 @@ struct poa_rpc_peer {
  * transaction's id (may be NULL when refused). */
 struct poa_rpc_call;
 void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32);
+/* The same for calls whose result is a record: N encoded BYTES, malloc'ed, taken
+ * over; NULL when refused. */
+void poa_rpc_done_bytes(struct poa_rpc_call *call, int code, uint8_t *bytes, size_t n);
 
 /* --- metrics ------------------------------------------------------------------- */
 
@@ -149,6 +153,10 @@ struct poa_rpc_backend {
     /* Takes a copy of RAW, checks it, and ends CALL when the pool of the home
      * server took it or refused it. */
     void (*submit)(void *ctx, struct poa_slice raw, struct poa_rpc_call *call);
+    /* Ends CALL with an encoded state_proof of (TABLE, KEY) once the block that
+     * certifies it is final: TIMEOUT when none comes. */
+    void (*prove)(void *ctx, enum poa_state_table table, struct poa_slice key,
+                  struct poa_rpc_call *call);
     /* Test networks: sends AMOUNT (0: the usual) to ADDRESS32. UNSUPPORTED when
      * this node has no faucet. */
     void (*faucet)(void *ctx, const uint8_t address32[32], uint64_t amount,

@@ -60,6 +60,8 @@ void poa_rpc_refuse(struct poa_rpc_call *call, enum poa_rpc_code code, const cha
  * answer (poa_rpc_result or poa_rpc_fail) on the server's thread. */
 void poa_rpc_defer(struct poa_rpc_call *call,
                    void (*finish)(struct poa_rpc_call *call, int code, const uint8_t *id32));
+/* For FINISH: what poa_rpc_done_bytes brought. */
+struct poa_slice poa_rpc_bytes(const struct poa_rpc_call *call);
 
 /* Where calls ended by other threads wait for the server's thread. WAKE is
  * called, from any thread, when the first one arrives. */
@@ -105,6 +107,11 @@ json_t *poa_json_record(const struct poa_record *rec, const void *from);
  * Errors: POA_E_TEXT, POA_E_RANGE, POA_E_TOO_LONG, POA_E_BUFFER. */
 POA_MUST_USE int poa_json_to_record(const struct poa_record *rec, const json_t *from,
                                     struct poa_writer *scratch, void *out, struct poa_why *why);
+/* Entry of a state table; null when VALUE is empty or cannot be decoded. */
+json_t *poa_json_state_entry(enum poa_state_table table, struct poa_slice value);
+/* "ACCOUNT"; found whatever its case. */
+const char *poa_rpc_table_name(enum poa_state_table table);
+bool poa_rpc_table_find(const char *text, enum poa_state_table *out);
 /* A transaction with its operations; NULL when RAW cannot be decoded. */
 json_t *poa_json_tx(struct poa_slice raw);
 /* An operation as poa_json_tx shows it ("operation" names it, "kind" is not

@@ -70,11 +70,6 @@ POA_RECORD_DECLARE(stored_receipts, POA_STORED_RECEIPTS_TABLE)
     F(FIX, root, 32, _, "state root after it")
 POA_RECORD_DECLARE(stored_checkpoint, POA_STORED_CHECKPOINT_TABLE)
 
-#define POA_STORED_HAND_OVER_TABLE(F)                                                              \
-    F(U64, height, 0, _, "of the epoch's closing block")                                           \
-    F(BLOB, next, 8192, _, "encoded committee of the next epoch")
-POA_RECORD_DECLARE(stored_hand_over, POA_STORED_HAND_OVER_TABLE)
-
 /* --- opening ------------------------------------------------------------------ */
 
 struct poa_store;

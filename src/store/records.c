@@ -16,6 +16,3 @@ POA_RECORD_DEFINE(stored_receipts, POA_STORED_RECEIPTS_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(stored_checkpoint, k, n, m, s, d)
 POA_RECORD_DEFINE(stored_checkpoint, POA_STORED_CHECKPOINT_TABLE)
 #undef F
-#define F(k, n, m, s, d) POA_FIELD_ROW_(stored_hand_over, k, n, m, s, d)
-POA_RECORD_DEFINE(stored_hand_over, POA_STORED_HAND_OVER_TABLE)
-#undef F

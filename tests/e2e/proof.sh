@@ -1,0 +1,91 @@
+#!/bin/bash
+# Proofs of the state from a running network with short epochs: checked offline,
+# down from the genesis file alone; changed ones are refused.
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+devnet=
+trap 'kill -TERM $devnet 2>/dev/null && wait $devnet || true' EXIT
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.2
+    done
+}
+cd "$POA_TMP"
+"$poa" devnet --ledgers 4 --trusted 1 --devices 1 --for 500ms --data-dir "$dir" >setup 2>&1 || fail "$(cat setup)"
+rm -rf "$dir"/{ledger,trusted}-*/data "$dir"/{ledger,trusted}-*/log "$dir"/device-*/state "$dir"/keys/*.joined-*
+"$poa" genesis show "$dir/genesis.poa" | jq '.epoch_views = "20"' >genesis.json
+rm "$dir/genesis.poa"
+"$poa" genesis create genesis.json --output "$dir/genesis.poa" >/dev/null
+"$poa" devnet --ledgers 4 --trusted 1 --devices 1 --data-dir "$dir" --json >report 2>err &
+devnet=$!
+wait_for 60 "$poa" devnet status --data-dir "$dir" || fail "$(cat err)"
+rpc() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[$1].rpc"; }
+POA_RPC=$(rpc 0)
+export POA_RPC POA_KEYS=$dir/keys
+epoch() { "$poa" status --json | jq .consensus.epoch; }
+second_epoch() { [ "$(epoch)" -ge 2 ]; }
+wait_for 120 second_epoch || fail "no second epoch"
+"$poa" send bob 77 --from alice >/dev/null || fail "send"
+chain=$("$poa" genesis check "$dir/genesis.poa" --json | jq -r .chain)
+trust=(--genesis "$dir/genesis.poa")
+
+echo "# present, absent, every table"
+"$poa" proof account alice --json >alice.json || fail "no proof"
+"$poa" verify proof alice.json "${trust[@]}" --json >checked.json || fail "alice"
+[ "$(jq -r .entry.balance checked.json)" = "$("$poa" balance alice --json | jq -r .balance)" ] || fail "balance"
+jq -e '.valid and .present and .epoch >= 2' checked.json >/dev/null || fail "$(cat checked.json)"
+"$poa" keys new nobody --no-passphrase >/dev/null
+"$poa" proof account nobody --json | "$poa" verify proof --chain "$chain" --json >checked.json || fail "nobody"
+jq -e '.valid and (.present | not)' checked.json >/dev/null || fail "$(cat checked.json)"
+key=$("$poa" devices --json | jq -r .items[0].device)
+zero=0000000000000000000000000000000000000000000000000000000000000000
+for what in global "device $key" "device_index 0" "maker 1" "witness $zero" "witness_index 0" "slot 1" \
+    "committee $(epoch)" "epoch 0" "anchor $zero"; do
+    # shellcheck disable=SC2086
+    "$poa" proof $what --json | "$poa" verify proof "${trust[@]}" >text || fail "$what"
+done
+
+echo "# header and certificate by themselves"
+jq -r .header alice.json >header
+jq -r .certificate alice.json >cert
+"$poa" verify proof alice.json --header header --cert "$(cat cert)" >text || fail "header and certificate"
+grep -q "trusted    chain $chain, as --header says; nothing else" text || fail "$(cat text)"
+
+echo "# what does not follow from the trusted chain is refused, in one line"
+refused() { # WORDS COMMAND...
+    local words=$1
+    shift
+    ! "$@" >out 2>why || fail "accepted: $*"
+    [ "$(wc -l <why)" -eq 1 ] && grep -q "$words" why || fail "$* says: $(cat why)"
+}
+refused "say which chain you trust" "$poa" verify proof alice.json
+refused "another chain" "$poa" verify proof alice.json --chain $zero
+refused "another chain" "$poa" verify proof alice.json "${trust[@]}" --chain $zero
+jq '.value |= sub("^..";"ff")' alice.json >bad.json
+refused "not valid: bad proof" "$poa" verify proof bad.json "${trust[@]}"
+jq '.value = ""' alice.json >bad.json
+refused "not valid" "$poa" verify proof bad.json "${trust[@]}"
+jq '.handovers |= .[1:]' alice.json >bad.json
+refused "hand-over from epoch 0 is not valid" "$poa" verify proof bad.json "${trust[@]}"
+jq '.handovers |= .[:1]' alice.json >bad.json
+refused "no hand-over from epoch 1" "$poa" verify proof bad.json "${trust[@]}"
+jq '.certificate |= sub("..$";"00")' alice.json >bad.json
+refused "not valid: its certificate holds a signature that no member" "$poa" verify proof bad.json "${trust[@]}"
+jq 'del(.header)' alice.json >bad.json
+refused 'no "header"' "$poa" verify proof bad.json "${trust[@]}"
+echo '[]' >bad.json
+refused "is no proof" "$poa" verify proof bad.json "${trust[@]}"
+refused "no table" "$poa" proof nothing
+kill -TERM $devnet
+wait $devnet || fail "devnet: exit code $?"
+devnet=
+echo ok
