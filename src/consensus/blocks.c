@@ -162,6 +162,7 @@ void core_blocks_reset(struct poa_core *c)
 {
     core_blocks_sweep(c, NULL);
     memset(c->want, 0, sizeof c->want);
+    c->wants = 0;
 }
 
 /* --- fetching -------------------------------------------------------------------- */
@@ -211,14 +212,21 @@ void core_want_block(struct poa_core *c, const uint8_t hash[32], uint16_t hint)
         return;
     memset(free_want, 0, sizeof *free_want);
     free_want->used = true;
+    c->wants++;
     memcpy(free_want->hash, hash, 32);
     free_want->hint = hint;
     ask(c, free_want);
 }
 
+static void want_drop(struct poa_core *c, struct want *w)
+{
+    w->used = false;
+    c->wants--;
+}
+
 bool core_want_find(const struct poa_core *c, const uint8_t hash[32])
 {
-    for (uint32_t i = 0; i < WANTS; i++)
+    for (uint32_t i = 0; i < WANTS && c->wants; i++)
         if (c->want[i].used && hash_eq(c->want[i].hash, hash))
             return true;
     return false;
@@ -226,19 +234,19 @@ bool core_want_find(const struct poa_core *c, const uint8_t hash[32])
 
 void core_want_done(struct poa_core *c, const uint8_t hash[32])
 {
-    for (uint32_t i = 0; i < WANTS; i++)
+    for (uint32_t i = 0; i < WANTS && c->wants; i++)
         if (c->want[i].used && hash_eq(c->want[i].hash, hash))
-            c->want[i].used = false;
+            want_drop(c, &c->want[i]);
 }
 
 void core_wants_tick(struct poa_core *c)
 {
-    for (uint32_t i = 0; i < WANTS; i++) {
+    for (uint32_t i = 0; i < WANTS && c->wants; i++) {
         struct want *w = &c->want[i];
         if (!w->used || w->ask_us > c->now.us)
             continue;
         if (w->tries > 12)
-            w->used = false;
+            want_drop(c, w);
         else
             ask(c, w);
     }
@@ -247,7 +255,7 @@ void core_wants_tick(struct poa_core *c)
 uint64_t core_wants_deadline(const struct poa_core *c)
 {
     uint64_t d = NO_DEADLINE;
-    for (uint32_t i = 0; i < WANTS; i++)
+    for (uint32_t i = 0; i < WANTS && c->wants; i++)
         if (c->want[i].used && c->want[i].ask_us < d)
             d = c->want[i].ask_us;
     return d;

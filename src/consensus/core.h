@@ -251,7 +251,8 @@ struct poa_core {
     /* Views: simplex.c */
     uint64_t view;
     struct slot *ring;
-    uint64_t pruned; /* slots below are empty */
+    uint64_t pruned;   /* slots below are empty */
+    uint64_t slot_top; /* and those above */
     struct vote_table *table;
     struct vote_cell *cell; /* TABLES * 3 * POA_COMMITTEE_MAX */
     uint64_t final_view;    /* highest verified finalization, committed or not */
@@ -283,6 +284,7 @@ struct poa_core {
     bool exec_ready;
     const struct poa_tx_view **gather; /* BLOCK_TXS */
     struct want want[WANTS];
+    uint32_t wants; /* used ones */
     void **garbage; /* arena blocks that effects of this step may refer to */
     uint32_t garbages;
     struct {

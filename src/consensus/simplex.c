@@ -77,6 +77,8 @@ struct slot *core_slot_open(struct poa_core *c, uint64_t view)
         return s;
     slot_clear(c, s);
     s->view = view;
+    if (view > c->slot_top)
+        c->slot_top = view;
     return s;
 }
 
@@ -87,7 +89,7 @@ void core_slots_reset(struct poa_core *c)
             slot_clear(c, &c->ring[i]);
     for (uint32_t i = 0; i < TABLES; i++)
         c->table[i].view = 0;
-    c->pruned = 0;
+    c->pruned = c->slot_top = 0;
     c->relays = 0;
     memset(c->heard, 0, sizeof c->heard);
     memset(c->peer_view, 0, sizeof c->peer_view);
@@ -542,7 +544,7 @@ static void try_finals(struct poa_core *c)
 {
     if (!voter(c))
         return;
-    for (uint64_t v = c->tip_view + 1; v <= c->view + AHEAD; v++) {
+    for (uint64_t v = c->tip_view + 1; v <= c->view + AHEAD && v <= c->slot_top; v++) {
         struct slot *s = core_slot_get(c, v);
         if (!s || !s->cert[POA_VOTE_NOTARIZE].have || s->finaled)
             continue;
@@ -623,7 +625,7 @@ void core_log_trim(struct poa_core *c)
     /* What the log must still tell after a crash: everything of views that are
      * not final, batches that wait, and that this node may vote. */
     uint64_t low = c->seq + 1;
-    for (uint64_t v = c->tip_view + 1; v <= c->view + AHEAD; v++) {
+    for (uint64_t v = c->tip_view + 1; v <= c->view + AHEAD && v <= c->slot_top; v++) {
         const struct slot *s = core_slot_get(c, v);
         if (s && s->seq && s->seq < low)
             low = s->seq;

@@ -111,9 +111,9 @@ void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes)
 
 static uint64_t tag_of(struct poa_slice bytes)
 {
-    uint8_t h[32];
-    poa_hash(POA_DOMAIN_SIM, bytes.p, bytes.n, h);
-    return poa_le64(h) | 1u;
+    uint64_t s = 0;
+    sim_fold(&s, bytes.p, bytes.n);
+    return s | 1u;
 }
 
 /* Position of TAG in the node's set of durable votes. */
@@ -279,14 +279,38 @@ static void stuck(struct poa_sim *s, const struct node *n, const char *what, uin
     s->result.stuck++;
 }
 
+/* Blocks that the network makes at least, once it is healed and has time. */
+static uint64_t expected(const struct poa_sim *s)
+{
+    uint64_t span_ms = (s->config.end_us - s->config.gst_us) / 1000;
+    uint64_t n = span_ms / (4 * (uint64_t)s->config.timeout_ms + s->config.heartbeat_ms) / 4;
+    uint64_t turns = 2 * (uint64_t)s->config.nodes + 4;
+    n = n > 3 ? n : 3;
+    return s->config.settle && n > turns ? turns : n;
+}
+
+static bool left_behind(const struct poa_sim *s, const struct node *n)
+{
+    return !n->up || n->height + 12 < s->blocks;
+}
+
+/* Everybody has caught up, and the network went on. */
+bool check_settled(const struct poa_sim *s)
+{
+    if (s->blocks < s->healed_height + expected(s))
+        return false;
+    for (uint32_t i = 0; i < s->nodes; i++)
+        if (s->node[i].kind == HONEST && left_behind(s, &s->node[i]))
+            return false;
+    return true;
+}
+
 /* Nobody makes progress after the network healed, or somebody is left behind. */
 void check_finish(struct poa_sim *s)
 {
-    uint64_t span_ms = (s->config.end_us - s->config.gst_us) / 1000;
-    uint64_t expect = span_ms / (4 * (uint64_t)s->config.timeout_ms + s->config.heartbeat_ms) / 4;
     if (s->result.violations)
         return;
-    if (s->blocks < s->healed_height + (expect > 3 ? expect : 3)) {
+    if (s->blocks < s->healed_height + expected(s)) {
         stuck(s, &s->node[0], "blocks since the network healed:", s->blocks - s->healed_height);
         return;
     }
@@ -296,7 +320,7 @@ void check_finish(struct poa_sim *s)
         bool conserved = false;
         if (n->kind != HONEST)
             continue;
-        if (!n->up || n->height + 12 < s->blocks) {
+        if (left_behind(s, n)) {
             stuck(s, n, "is left behind at height", n->height);
             continue;
         }

@@ -13,6 +13,7 @@ void poa_sim_config_default(struct poa_sim_config *c)
     c->check_us = 300;
     c->gst_us = 0;
     c->end_us = 10000000;
+    c->load_us = 6666666;
     c->block_min_ms = 1;
     c->heartbeat_ms = 100;
     c->timeout_ms = 60;
@@ -33,6 +34,7 @@ void poa_sim_config_clean(struct poa_sim_config *c, uint32_t nodes)
     c->heartbeat_ms = 1;
     c->timeout_ms = 200;
     c->end_us = 20000000;
+    c->load_us = 13333333;
     c->txs_per_s = 50;
 }
 
@@ -63,8 +65,13 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     c->crash_ppm = below(&r, 3) ? below(&r, 60000) : 0;
     c->partition_ppm = below(&r, 3) ? below(&r, 700000) : 0;
     c->skew_ms = below(&r, 2) ? below(&r, 200) : 0;
-    c->gst_us = between(&r, 1000000, 6000000);
+    c->real_crypto = seed % 50 == 0;
+    c->settle = seed % 16 != 5; /* else it runs on, for what goes wrong late */
+    c->gst_us = c->real_crypto ? between(&r, 300000, 900000)
+                : c->settle    ? between(&r, 500000, 2500000)
+                               : between(&r, 500000, 6000000);
     c->end_us = c->gst_us + 9000000;
+    c->load_us = c->settle ? between(&r, 100000, 600000) : 6000000;
     c->txs_per_s = below(&r, 4) ? between(&r, 5, 150) : 0;
     c->block_min_ms = between(&r, 0, 10);
     c->heartbeat_ms = between(&r, 10, 120);
@@ -72,10 +79,9 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     c->timeout_max_ms = c->timeout_ms * between(&r, 4, 20);
     c->drift_ms = 400 + c->skew_ms;
     c->slot_ms = c->heartbeat_ms + between(&r, 10, 200);
-    c->epoch_views = below(&r, 3) ? between(&r, 4, 80) : 100000;
+    c->epoch_views = below(&r, 3) ? between(&r, 4, 40) : 100000;
     c->committee_size = c->nodes > 4 && below(&r, 3) == 0 ? (uint16_t)between(&r, 4, c->nodes) : 0;
     if (c->committee_size && c->byzantine)
         c->byzantine = (c->committee_size - 1u) / 3 < c->byzantine ? (c->committee_size - 1u) / 3
                                                                    : c->byzantine;
-    c->real_crypto = seed % 50 == 0;
 }

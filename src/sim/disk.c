@@ -226,21 +226,9 @@ int bundle_feed(struct poa_sim *s, struct node *n, struct poa_slice bytes)
 
 /* --- coming up ------------------------------------------------------------------------- */
 
-static void *host_alloc(void *ctx, size_t bytes)
-{
-    (void)ctx;
-    return calloc(1, bytes);
-}
-
-static void host_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
 static int core_make(struct poa_sim *s, struct node *n)
 {
-    struct poa_alloc alloc = {.alloc = host_alloc, .free = host_free};
+    struct poa_alloc alloc = {.alloc = region_alloc, .free = region_free, .ctx = &n->memory};
     struct poa_ledger_config lc = {.suite = s->suite,
                                    .alloc = alloc,
                                    .genesis = poa_slice(s->genesis, s->genesis_n),

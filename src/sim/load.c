@@ -24,7 +24,7 @@ static void make_accounts(struct poa_sim *s)
         uint8_t pk[32];
         memset(a->secret, 0x40, 32);
         poa_put_le32(a->secret, i + 1);
-        poa_ed25519_public(a->secret, pk);
+        sim_public(SIM_KEY_ACCOUNT, i, a->secret, pk);
         poa_address_of_key(POA_KEY_ED25519, pk, a->address);
     }
     qsort(s->account, s->config.accounts, sizeof *s->account, by_address);
@@ -38,7 +38,7 @@ static void make_devices(struct poa_sim *s)
         struct device *d = &s->device[i];
         memset(d->seed, 0x60, 32);
         poa_put_le32(d->seed, i + 1);
-        poa_ed25519_public(d->seed, d->key);
+        sim_public(SIM_KEY_DEVICE, i, d->seed, d->key);
         d->gateway = below(&s->random, s->config.nodes);
         d->liar = below(&s->random, 8) == 0;
     }
@@ -63,7 +63,7 @@ int load_genesis(struct poa_sim *s)
     }
     memset(maker_seed, 0x77, 32);
     struct poa_op_maker m = {.maker = 1, .name = poa_slice("maker", 5)};
-    poa_ed25519_public(maker_seed, m.key);
+    sim_public(SIM_KEY_MAKER, 0, maker_seed, m.key);
     POA_ASSERT(poa_op_maker_encode(&wm, &m) == POA_OK);
     for (uint32_t i = 0; i < c->nodes; i++) {
         struct poa_op_witness w = {
@@ -232,8 +232,32 @@ int poa_sim_transfer(struct poa_sim *s, uint32_t node, uint32_t from, uint32_t t
     r->nonce = a->nonce++;
     r->next = s->tx[poa_le32(r->id) % TX_BUCKETS];
     s->tx[poa_le32(r->id) % TX_BUCKETS] = r;
+    r->open = s->open_tx;
+    s->open_tx = r;
     s->result.txs_accepted++;
     return POA_OK;
+}
+
+/* Counts what a node accepted that lives on, and that is neither final nor
+ * overtaken. */
+static uint64_t lost(struct poa_sim *s, const struct sim_tx **first)
+{
+    uint64_t n = 0;
+    for (struct sim_tx **at = &s->open_tx; *at;) {
+        const struct sim_tx *t = *at;
+        const struct node *owner = &s->node[t->node];
+        bool over = t->height || !owner->up || owner->life != t->life ||
+                    state_nonce(s, owner, s->account[t->account].address) > t->nonce;
+        if (over) {
+            *at = t->open;
+            continue;
+        }
+        if (first && !*first)
+            *first = t;
+        n++;
+        at = &(*at)->open;
+    }
+    return n;
 }
 
 /* Accounts belong to nodes: what a crash of its node makes an account lose, the
@@ -242,8 +266,7 @@ void load_tick(struct poa_sim *s)
 {
     const struct poa_sim_config *c = &s->config;
     uint8_t id[32];
-    /* The last third is for what is under way to arrive. */
-    bool stop = s->now > c->end_us - (c->end_us - c->gst_us) / 3;
+    bool stop = s->now > c->gst_us + c->load_us;
     uint32_t count = c->txs_per_s / 100 + chance(&s->random, c->txs_per_s % 100 * 10000);
     for (uint32_t i = 0; i < count && !stop; i++) {
         uint32_t from = below(&s->random, c->accounts);
@@ -258,7 +281,9 @@ void load_tick(struct poa_sim *s)
         (void)poa_sim_transfer(s, n->id, from, below(&s->random, c->accounts),
                                1 + below(&s->random, 1000), id);
     }
-    if (s->now < c->end_us)
+    if (stop && c->settle && check_settled(s) && !lost(s, NULL))
+        s->settled = true;
+    else if (s->now < c->end_us)
         event_push(s, (struct event){.at = s->now + 10000, .kind = EV_LOAD});
 }
 
@@ -362,32 +387,19 @@ void load_committed(struct poa_sim *s, struct node *n, const struct poa_commit *
         devices_look(s, n);
 }
 
-/* Accepted by a node that lives on, and neither final nor overtaken. */
-static void count_lost(struct poa_sim *s)
-{
-    for (uint32_t i = 0; i < TX_BUCKETS; i++)
-        for (const struct sim_tx *t = s->tx[i]; t; t = t->next) {
-            const struct node *n = &s->node[t->node];
-            if (t->height || !n->up || n->life != t->life)
-                continue;
-            if (state_nonce(s, n, s->account[t->account].address) > t->nonce)
-                continue;
-            s->result.txs_lost++;
-            if (s->result.violations || s->result.stuck)
-                continue;
-            s->result.stuck++;
-            snprintf(s->result.first, sizeof s->result.first,
-                     "at the end: a transaction that node %u accepted is not final (account %u, "
-                     "nonce %llu)",
-                     n->id, t->account, (unsigned long long)t->nonce);
-        }
-}
-
 void poa_sim_finish(struct poa_sim *s)
 {
+    const struct sim_tx *first = NULL;
     check_finish(s);
     if (!s->result.violations)
-        count_lost(s);
+        s->result.txs_lost = lost(s, &first);
+    if (first && !s->result.stuck) {
+        s->result.stuck++;
+        snprintf(s->result.first, sizeof s->result.first,
+                 "at the end: a transaction that node %u accepted is not final (account %u, "
+                 "nonce %llu)",
+                 first->node, first->account, (unsigned long long)first->nonce);
+    }
     double delay = s->config.delay_min_us ? s->config.delay_min_us : 1;
     if (s->finality_n)
         s->result.finality_delays = s->finality_sum / (double)s->finality_n / delay;

@@ -50,6 +50,8 @@ struct poa_sim_config {
     uint32_t partition_ppm; /* chance that a period of 200 ms is partitioned, before GST */
     uint32_t skew_ms;       /* clocks differ by up to this */
     uint64_t gst_us, end_us;
+    uint64_t load_us; /* after GST: transfers stop, what is under way has to arrive */
+    bool settle;      /* ends as soon as everybody has caught up and went on; END_US is the limit */
     uint32_t txs_per_s;
 
     uint32_t block_min_ms, heartbeat_ms, timeout_ms, timeout_max_ms, drift_ms, slot_ms;
@@ -87,6 +89,21 @@ void poa_sim_run(struct poa_sim *s, uint64_t until_us);
 /* Liveness and final checks; call after the last run. */
 void poa_sim_finish(struct poa_sim *s);
 const struct poa_sim_result *poa_sim_result(const struct poa_sim *s);
+
+/* --- many seeds ------------------------------------------------------------------ */
+
+#define POA_SIM_JOBS_MAX 64
+
+/* One whole run of C. */
+void poa_sim_whole(const struct poa_sim_config *c, struct poa_sim_result *out);
+
+typedef void (*poa_sim_configure)(void *ctx, uint64_t seed, struct poa_sim_config *out);
+typedef void (*poa_sim_done)(void *ctx, uint64_t seed, const struct poa_sim_result *result);
+/* Runs seeds FROM..TO in JOBS processes. CONFIGURE is called in those, DONE in
+ * this one, in the order of the seeds. A process that dies is a violation of
+ * the seed that it ran. */
+POA_MUST_USE int poa_sim_seeds(uint64_t from, uint64_t to, uint32_t jobs,
+                               poa_sim_configure configure, poa_sim_done done, void *ctx);
 
 /* --- for scenarios ------------------------------------------------------------ */
 

@@ -131,6 +131,7 @@ static void members(struct poa_sim *s, struct node *n)
     if (n->epoch == c->epoch)
         return;
     n->epoch = c->epoch;
+    n->members = c->members.count;
     for (uint32_t i = 0; i < POA_COMMITTEE_MAX; i++)
         n->node_of[i] = -1;
     for (uint32_t i = 0; i < s->nodes; i++) {
@@ -153,7 +154,7 @@ static void send_now(struct poa_sim *s, struct node *n, const uint8_t to[16], ui
         return; /* the committee that it was for is gone */
     if (m->type == POA_MSG_VOTE && n->kind == HONEST)
         check_sent_vote(s, n, poa_slice(m->bytes, m->n));
-    for (uint32_t i = 0; i < POA_COMMITTEE_MAX; i++) {
+    for (uint32_t i = 0; i < n->members; i++) {
         if (!((unsigned)to[i / 8] >> (i % 8) & 1u) || n->node_of[i] < 0)
             continue;
         uint32_t peer = (uint32_t)n->node_of[i];
@@ -468,16 +469,12 @@ static void deliver(struct poa_sim *s, struct node *n, struct message *m)
     (void)node_step(s, n, &e);
 }
 
-static uint32_t parse_txs(struct poa_sim *s, struct poa_slice bytes, struct poa_tx_view *out,
-                          uint32_t max)
+static uint32_t parse_txs(struct poa_sim *s, const struct poa_list *txs, struct poa_tx_view *out)
 {
-    struct poa_txs txs;
     struct poa_raw_tx raw;
     uint32_t n = 0;
-    if (poa_txs_decode(bytes, &txs))
-        return 0;
-    struct poa_list_iter it = poa_list_begin(&txs.txs);
-    while (n < max && poa_raw_tx_next(&it, &raw)) {
+    struct poa_list_iter it = poa_list_begin(txs);
+    while (poa_raw_tx_next(&it, &raw)) {
         int e = s->config.real_crypto ? poa_tx_check(s->chain, raw.tx, &out[n])
                                       : poa_tx_parse(s->chain, raw.tx, &out[n]);
         n += e == POA_OK;
@@ -487,10 +484,14 @@ static uint32_t parse_txs(struct poa_sim *s, struct poa_slice bytes, struct poa_
 
 static void txs_arrive(struct poa_sim *s, struct node *n, const struct event *ev)
 {
-    struct poa_tx_view *views = malloc(4096 * sizeof *views);
+    struct poa_txs txs;
+    struct poa_slice bytes = poa_slice(ev->m->bytes, ev->m->n);
+    if (poa_txs_decode(bytes, &txs))
+        return;
+    struct poa_tx_view *views = malloc((txs.txs.count + 1) * sizeof *views);
     POA_ASSERT(views);
     struct poa_event e = {.kind = POA_EVENT_TX, .peer = ev->peer, .tx = views};
-    e.txs = parse_txs(s, poa_slice(ev->m->bytes, ev->m->n), views, 4096);
+    e.txs = parse_txs(s, &txs.txs, views);
     if (e.txs)
         (void)node_step(s, n, &e);
     free(views);
@@ -542,6 +543,7 @@ void poa_sim_kill(struct poa_sim *s, uint32_t node)
     n->life++;
     poa_core_free(n->core);
     n->core = NULL;
+    region_reset(&n->memory);
     for (size_t i = 0; i < n->waits; i++)
         message_free(n->wait[i].m);
     n->waits = 0;
@@ -654,7 +656,7 @@ static bool life_matters(enum event_kind k)
 
 void poa_sim_run(struct poa_sim *s, uint64_t until_us)
 {
-    while (s->events && s->heap[0].at <= until_us && !s->result.violations) {
+    while (s->events && s->heap[0].at <= until_us && !s->result.violations && !s->settled) {
         struct event ev = event_pop(s);
         struct node *n = &s->node[ev.node];
         s->now = ev.at;
@@ -675,7 +677,7 @@ void poa_sim_run(struct poa_sim *s, uint64_t until_us)
             node_event(s, n, &ev);
         message_free(ev.m);
     }
-    if (s->now < until_us && !s->result.violations)
+    if (s->now < until_us && !s->result.violations && !s->settled)
         s->now = until_us;
 }
 
@@ -701,7 +703,7 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
         n->has_key = i < config->nodes;
         memset(n->seed, (int)i + 1, 32);
         poa_put_le64(n->seed, (uint64_t)i * 7919u + 17);
-        poa_ed25519_public(n->seed, n->key);
+        sim_public(SIM_KEY_NODE, i, n->seed, n->key);
         n->tick_at = n->follow_at = NEVER;
         if (config->skew_ms)
             n->skew_ms = (int64_t)below(&s->random, 2 * config->skew_ms + 1) - config->skew_ms;
@@ -729,6 +731,7 @@ void poa_sim_free(struct poa_sim *s)
     for (uint32_t i = 0; i < s->nodes; i++) {
         struct node *n = &s->node[i];
         poa_core_free(n->core);
+        region_drop(&n->memory);
         for (size_t k = 0; k < n->waits; k++)
             message_free(n->wait[k].m);
         for (uint32_t k = 0; k < n->last_n && k < 16; k++)

@@ -12,6 +12,10 @@
 /* --- randomness: splitmix64 ------------------------------------------------------ */
 
 uint64_t sim_random(uint64_t *state);
+/* suite.c: folds N bytes into the sum S. */
+void sim_fold(uint64_t *s, const void *p, size_t n);
+enum { SIM_KEY_NODE, SIM_KEY_ACCOUNT, SIM_KEY_DEVICE, SIM_KEY_MAKER, SIM_KEY_KINDS };
+void sim_public(uint32_t kind, uint32_t index, const uint8_t seed32[32], uint8_t pk32[32]);
 static inline uint32_t below(uint64_t *state, uint64_t n)
 {
     return n ? (uint32_t)(sim_random(state) % n) : 0;
@@ -88,6 +92,17 @@ struct disk {
     uint64_t height, block_cap;
 };
 
+/* --- memory of cores: region.c ---------------------------------------------------------- */
+
+struct region {
+    uint8_t *base;
+    size_t used;
+};
+void *region_alloc(void *ctx, size_t bytes); /* zeroed */
+void region_free(void *ctx, void *p);
+void region_reset(struct region *r); /* nothing in it is used any more */
+void region_drop(struct region *r);
+
 /* --- nodes ----------------------------------------------------------------------------------- */
 
 enum byzantine_kind {
@@ -125,6 +140,7 @@ struct node {
     bool has_key;
     int64_t skew_ms;
     struct poa_core *core;
+    struct region memory; /* of the core */
     struct disk disk;
     uint64_t durable; /* seq */
     struct waiting *wait;
@@ -136,6 +152,7 @@ struct node {
     uint32_t epoch;                    /* for which member[] holds */
     int32_t member[POA_SIM_NODES_MAX]; /* node -> index in this core's committee */
     int32_t node_of[POA_COMMITTEE_MAX];
+    uint32_t members;
     struct message *last[16]; /* BYZ_REPLAY */
     uint32_t last_n;
     struct vote_seen *seen; /* votes that left: hash table */
@@ -188,7 +205,8 @@ struct sim_tx {
     uint32_t life; /* of that node then */
     uint32_t account;
     uint64_t nonce, height;
-    struct sim_tx *next;
+    struct sim_tx *next; /* hash chain */
+    struct sim_tx *open; /* not known to be over */
 };
 
 struct account {
@@ -227,13 +245,13 @@ struct poa_sim {
     struct sim_block **block; /* by height from 1 */
     uint64_t blocks, block_cap;
     struct pairs notarized, cleared, finalized; /* by epoch and view */
-    struct sim_tx **tx;
+    struct sim_tx **tx, *open_tx;
     struct account *account;
     struct device *device;
     struct pairs names; /* of blocks, in a trace */
     uint64_t named;
     uint64_t healed_height;
-    bool healed;
+    bool healed, settled;
     struct pairs proposed; /* header hash -> time of its proposal (clean runs) */
     double finality_sum, period_sum;
     uint64_t finality_n, period_n, last_proposal_us;
@@ -278,6 +296,7 @@ struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct p
 void check_evidence(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 struct pair *pair_at(struct pairs *p, uint64_t key);
 void check_finish(struct poa_sim *s);
+bool check_settled(const struct poa_sim *s);
 
 /* byzantine.c: what a Byzantine node makes of a message that it would send. */
 void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct message *m);
