@@ -68,6 +68,9 @@
     X(TX_TRUNCATED, 223, CALLER, "transaction ends early")                                         \
     X(TX_PARAM, 230, CALLER, "no such parameter, or its value is out of range")                    \
     X(TX_BOUND, 231, CALLER, "this committee would miss the network's own target")                 \
+    X(TX_HOLD_OFF, 240, CALLER, "this network has no grade 2 to wait for")                         \
+    X(TX_HOLD_OPS, 241, CALLER, "only transfers can wait for grade 2: send the others apart")      \
+    X(TX_HOLD_FULL, 242, RETRY, "too many transfers wait for grade 2: try again later")            \
     X(DEVICE_UNKNOWN, 300, CALLER, "device is not registered")                                     \
     X(DEVICE_SUSPENDED, 301, CALLER, "device is suspended")                                        \
     X(DEVICE_TOO_NEW, 302, CALLER, "device registered too late for this epoch")                    \

@@ -282,8 +282,18 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->tip = 1000;
     g->fee_min = DEVNET_FEE_MIN;
     g->fee_per_kib = DEVNET_FEE_PER_KIB;
+    if (d->policy == POA_POLICY_VRF && d->devices >= 2) {
+        uint32_t half = d->devices / 2;
+        g->grade2_seals = half < 2 ? 2 : half < 16 ? half : 16;
+        g->grade2_span = 16;
+        g->grade2_makers = g->grade2_regions = 2;
+        g->hold_above = ACCOUNT_UNITS / 2;
+        g->hold_slots = 80;
+    }
     g->risk_p_ppb = 100000000;
     g->risk_offline_ppb = 50000000;
+    g->risk_device_p_ppb = 50000000;
+    g->risk_device_offline_ppb = 50000000;
 }
 
 static int write_genesis(struct devnet *d, struct parts *p)

@@ -334,7 +334,8 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
     }
     if (rc == 0) {
         poa_committee_hash(&a.committee, a.hash);
-        poa_risk_of(&chain->genesis, &a.committee, a.relaxed, &a.risk);
+        poa_risk_of(&chain->genesis, &a.committee, a.relaxed, chain->genesis.devices.count,
+                    &a.risk);
         a.state = same_committee(e[0].committee, &a.committee) && e[0].relaxed == a.relaxed;
         a.has_closing = number > 0 && closing_hash(client, &e[0], hash);
         a.closing = a.has_closing && memcmp(hash, a.hash, 32) == 0;

@@ -31,6 +31,7 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
     struct poa_st_maker maker;
     switch ((enum poa_op_kind)kind) {
     case POA_OP_TRANSFER:
+    case POA_OP_HOLD: /* rules of the whole transaction: poa_hold_judge */
         return POA_OK;
     case POA_OP_DEVICE_REGISTER:
         if (poa_state_read_u32(l, o, POA_STATE_MAKER, op->DEVICE_REGISTER.maker, &maker) ||
@@ -64,7 +65,7 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
  * could stand on. */
 static bool stands_alone(uint16_t kind)
 {
-    return kind == POA_OP_TRANSFER || kind == POA_OP_ANCHOR;
+    return kind == POA_OP_TRANSFER || kind == POA_OP_HOLD || kind == POA_OP_ANCHOR;
 }
 
 /* At the home server the operations cannot run one by one: those behind one that
@@ -122,6 +123,8 @@ static int apply_op(struct run *r, const struct poa_op *op)
     case POA_OP_TRANSFER:
         pay(r, u.TRANSFER.to, u.TRANSFER.amount);
         break;
+    case POA_OP_HOLD:
+        break;
     case POA_OP_DEVICE_REGISTER:
         poa_put_device(x, &u.DEVICE_REGISTER);
         break;
@@ -170,13 +173,20 @@ static int run(struct exec *x, const struct poa_tx_view *tx)
     struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
     struct poa_op op;
     uint64_t cost = 0;
+    bool held = false;
     int e = poa_exec_read(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &r.account);
     if (e && e != POA_E_NOT_FOUND)
         return e;
     e = judge_account(x->g, &r.account, x->header->time_ms, tx, &cost);
+    if (!e)
+        e = poa_hold_judge(&r.j, tx, cost - tx->tx.fee, &held);
     r.account.balance -= e ? 0 : cost;
     r.account.nonce++;
-    for (; !e && !x->full && poa_op_next(&it, &op); r.j.index++)
+    if (!e && held)
+        e = poa_hold_add(x, tx, cost - tx->tx.fee);
+    else if (!e)
+        poa_hold_count(x, tx->tx.sender, cost - tx->tx.fee);
+    for (; !e && !held && !x->full && poa_op_next(&it, &op); r.j.index++)
         e = apply_op(&r, &op);
     if (!e)
         poa_exec_put(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &r.account);
@@ -213,6 +223,7 @@ int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_
                       .sender = tx->tx.sender,
                       .tx = tx->id};
     uint64_t cost;
+    bool held;
     int e = poa_state_read(l, o, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
     if (e && e != POA_E_NOT_FOUND)
         return e;
@@ -220,5 +231,7 @@ int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_
     account.nonce += pending;
     account.balance = spent > account.balance ? 0 : account.balance - spent;
     e = judge_account(&g, &account, time_ms, tx, &cost);
+    if (!e)
+        e = poa_hold_judge(&j, tx, cost - tx->tx.fee, &held);
     return e ? e : judge_ops(&j, tx);
 }

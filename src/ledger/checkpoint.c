@@ -144,17 +144,24 @@ int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
 /* --- audit ------------------------------------------------------------------------------ */
 
 struct sum {
-    uint64_t balances;
+    uint64_t balances, held;
     bool overflow;
 };
 
 static int add_balance(void *ctx, const struct entry *e)
 {
     struct sum *s = ctx;
+    struct poa_slice value = poa_slice(e->data + e->key_n, e->value_n);
     struct poa_st_account a;
+    struct poa_st_outgoing out;
+    if (e->table == POA_STATE_OUTGOING) {
+        int rc = poa_st_outgoing_decode(value, &out);
+        s->held += rc ? 0 : out.held; /* less than g.held, or the comparison fails */
+        return rc;
+    }
     if (e->table != POA_STATE_ACCOUNT)
         return POA_OK;
-    int rc = poa_st_account_decode(poa_slice(e->data + e->key_n, e->value_n), &a);
+    int rc = poa_st_account_decode(value, &a);
     if (rc)
         return rc;
     s->overflow |= a.balance > UINT64_MAX - s->balances;
@@ -169,7 +176,7 @@ int poa_ledger_audit(const struct poa_ledger *l, bool *conserved)
     int e = poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g);
     if (!e)
         e = poa_base_visit(&l->base, add_balance, &s);
-    *conserved = !e && !s.overflow && g.burned <= g.issued &&
-                 s.balances == g.genesis_supply + (g.issued - g.burned);
+    *conserved = !e && !s.overflow && g.burned <= g.issued && s.held == g.held &&
+                 s.balances + g.held == g.genesis_supply + (g.issued - g.burned);
     return e;
 }

@@ -297,6 +297,7 @@ static int run(struct exec *x, const struct overlay *parent, const struct poa_bl
     if (h->kind != POA_BLOCK_FILLER) {
         poa_mining_slot(x);
         poa_mining_settle(x);
+        poa_hold_expire(x);
     }
     if (h->kind == POA_BLOCK_NORMAL) {
         e = run_mining(x, body, in, r);

@@ -13,6 +13,24 @@ static bool is_zero(const uint8_t p[32])
     return !memcmp(p, zero, 32);
 }
 
+/* Numbers of grade 2; whether the devices can meet them is checked with them. */
+static const char *check_grade(const struct poa_genesis *g)
+{
+    if (!g->grade2_seals)
+        return g->hold_above ? "hold_above needs grade 2: set grade2_seals" : NULL;
+    if (g->policy != POA_POLICY_VRF)
+        return "grade 2 needs policy vrf: set grade2_seals to 0";
+    if (!g->grade2_span || g->grade2_span > POA_SPAN_MAX || g->grade2_seals > POA_SPAN_MAX)
+        return "grade2_span must be 1 to 255, grade2_seals at most 255";
+    if (g->grade2_makers > 16 || g->grade2_regions > 16)
+        return "grade2_makers and grade2_regions must not exceed 16";
+    if (g->grade2_seals > g->grade2_span * g->seats_per_slot)
+        return "grade2_seals is more than all seats of the span (grade2_span * seats_per_slot)";
+    if (g->hold_slots < g->grade2_span + g->seal_slots)
+        return "hold_slots must be at least grade2_span + seal_slots, when the last seal may come";
+    return NULL;
+}
+
 const char *poa_genesis_parameters(const struct poa_genesis *g)
 {
     if (g->version != 1)
@@ -40,8 +58,12 @@ const char *poa_genesis_parameters(const struct poa_genesis *g)
         return "miner_bp and sealers_bp must not exceed 10000 together";
     if (g->fee_per_kib > (uint64_t)1 << 56 || g->fee_min > (uint64_t)1 << 62)
         return "fee_per_kib must not exceed 2^56, fee_min 2^62";
-    if (g->risk_p_ppb > 1000000000 || g->risk_offline_ppb > 1000000000)
-        return "risk_p_ppb and risk_offline_ppb must not exceed 1000000000";
+    if (g->risk_p_ppb > 1000000000 || g->risk_offline_ppb > 1000000000 ||
+        g->risk_device_p_ppb > 1000000000 || g->risk_device_offline_ppb > 1000000000)
+        return "risk_*_ppb must not exceed 1000000000";
+    const char *grade = check_grade(g);
+    if (grade)
+        return grade;
     if (is_zero(g->treasury))
         return "treasury must be an address";
     return NULL;
@@ -140,6 +162,55 @@ static const char *check_devices(const struct poa_suite *suite, const struct poa
     return NULL;
 }
 
+/* Whether the hardware of MAKER holds so many seats of a committee that is the
+ * whole pool that no quorum is left without it: its devices add nothing then. */
+static bool maker_rules(const struct poa_genesis *g, uint32_t maker)
+{
+    uint32_t n = g->witnesses.count, others = 0;
+    struct poa_list_iter it = poa_list_begin(&g->witnesses);
+    struct poa_op_witness w;
+    if (g->committee_size && g->committee_size < n)
+        return false; /* a draw decides, within the caps */
+    while (poa_op_witness_next(&it, &w))
+        others += w.maker != maker;
+    uint32_t quorum = n - poa_committee_faults(n) + g->quorum_extra;
+    return others < (quorum < n ? quorum : n);
+}
+
+static void add_id(uint32_t *ids, uint32_t *n, uint32_t id)
+{
+    for (uint32_t i = 0; i < *n; i++)
+        if (ids[i] == id)
+            return;
+    if (*n < 16)
+        ids[(*n)++] = id;
+}
+
+/* Whether the devices can give the seals that grade 2 asks for. */
+static const char *check_grade_devices(const struct poa_genesis *g)
+{
+    struct poa_list_iter it = poa_list_begin(&g->devices);
+    struct poa_op_device d;
+    uint32_t devices = 0, makers = 0, regions = 0, maker[16], region[16];
+    bool ruled = false, rules = false;
+    for (uint32_t last = 0; g->grade2_seals && poa_op_device_next(&it, &d); last = d.maker) {
+        rules = d.maker == last ? rules : maker_rules(g, d.maker);
+        ruled |= rules;
+        if (rules)
+            continue;
+        devices++;
+        add_id(maker, &makers, d.maker);
+        add_id(region, &regions, d.region);
+    }
+    if (devices < g->grade2_seals)
+        return ruled ? "grade2_seals is more than the devices whose maker does not rule the "
+                       "committee too"
+                     : "grade2_seals is more than there are devices: nothing could reach grade 2";
+    if (makers < g->grade2_makers)
+        return "grade2_makers is more than the devices' manufacturers";
+    return regions < g->grade2_regions ? "grade2_regions is more than the devices' regions" : NULL;
+}
+
 int poa_genesis_check_suite(const struct poa_suite *suite, const struct poa_genesis *g,
                             const char **why)
 {
@@ -152,6 +223,8 @@ int poa_genesis_check_suite(const struct poa_suite *suite, const struct poa_gene
         *why = check_witnesses(g);
     if (!*why)
         *why = check_devices(suite, g);
+    if (!*why)
+        *why = check_grade_devices(g);
     return *why ? POA_E_CONFIG : POA_OK;
 }
 
@@ -231,8 +304,12 @@ int poa_genesis_apply(struct exec *x)
     struct poa_op_witness w;
     struct poa_op_device d;
     uint8_t zero[4] = {0}, first[4] = {0};
-    x->global = (struct poa_st_global){
-        .time_ms = g->time_ms, .slot = UINT64_MAX, .unsettled = UINT64_MAX, .oldest = UINT64_MAX};
+    x->global = (struct poa_st_global){.time_ms = g->time_ms,
+                                       .slot = UINT64_MAX,
+                                       .unsettled = UINT64_MAX,
+                                       .oldest = UINT64_MAX,
+                                       .hold_first = UINT64_MAX,
+                                       .hold_open = UINT64_MAX};
     memcpy(x->global.hash, x->l->chain, 32);
     while (poa_genesis_account_next(&it, &a)) {
         struct poa_st_account st = {.balance = a.balance};

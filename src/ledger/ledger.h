@@ -393,6 +393,17 @@ struct judge {
     const uint8_t *sender, *tx; /* address; id of the transaction */
     uint8_t index;              /* of the operation in it */
 };
+
+/* Holds (hold.c). Whether TX, which moves AMOUNT besides its fee, has to wait.
+ * TX_HOLD_OFF, TX_HOLD_OPS. */
+int poa_hold_judge(const struct judge *j, const struct poa_tx_view *tx, uint64_t amount,
+                   bool *held);
+/* TX_HOLD_FULL: nothing may stay of what it did. */
+int poa_hold_add(struct exec *x, const struct poa_tx_view *tx, uint64_t amount);
+void poa_hold_count(struct exec *x, const uint8_t sender[32], uint64_t amount);
+void poa_hold_seal(struct exec *x, const struct poa_seal *s, const struct poa_st_device *device);
+void poa_hold_expire(struct exec *x);
+
 int poa_tx_apply(struct exec *x, const struct poa_tx_view *tx);
 
 /* Parameters (params.c). */

@@ -356,6 +356,7 @@ void poa_mining_seal(struct exec *x, const struct poa_seal *s)
     put_seats(x, s->slot, &st, &list);
     device.sealed++;
     poa_exec_put(x, POA_STATE_DEVICE, s->device, 32, &device);
+    poa_hold_seal(x, s, &device);
     x->global.seals++;
     x->global.issued += tip;
     x->fees += tip;

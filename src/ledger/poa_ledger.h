@@ -71,6 +71,7 @@ POA_RECORD_DECLARE(auth, POA_AUTH_TABLE)
 #define POA_OP_RANGE_USER       0x8000
 #define POA_OPS(X)                                                                                 \
     X(TRANSFER, 0x0001, op_transfer, "move an amount of an asset")                                 \
+    X(HOLD, 0x0010, op_hold, "the transaction's transfers wait for grade 2")                       \
     X(DEVICE_REGISTER, 0x0101, op_device, "register a device its manufacturer attests")            \
     X(MAKER_ADD, 0x0201, op_maker, "governance: admit a manufacturer")                             \
     X(WITNESS_ADD, 0x0202, op_witness, "governance: admit a witness to the pool")                  \
@@ -89,6 +90,9 @@ enum poa_op_kind {
     F(U64, amount, 0, _, "smallest unit, at least 1")                                              \
     F(BLOB, terms, 255, _, "nature, delivery schedule, warranty: hash and short text; may be empty")
 POA_RECORD_DECLARE(op_transfer, POA_OP_TRANSFER_TABLE)
+
+#define POA_OP_HOLD_TABLE(F) F(U8, grade, 2, _, "2: what the transfers wait for")
+POA_RECORD_DECLARE(op_hold, POA_OP_HOLD_TABLE)
 
 /* ATTEST digest = H(ATTEST, chain id32 || this record without the two
  * signatures); the maker signs it, and the device signs H(DEVICE, the same
@@ -259,16 +263,18 @@ POA_MUST_USE int poa_policy_kind_of(const char *name, enum poa_policy_kind *out)
     F(U64, fee_min, 0, _, "smallest fee of a transaction")                                         \
     F(U64, fee_per_kib, 0, _, "and per started KiB of it")                                         \
     F(U16, commerce_bp, 10000, _, "commission on purchases and sales, basis points")               \
-    F(U32, grade2_seals, 0, _, "t_d: distinct seals that make grade 2; 0 = off")                   \
+    F(U32, grade2_seals, 0, _, "t_d: devices whose seals make grade 2; 0 = off")                   \
     F(U32, grade2_span, 0, _, "slots that may give them")                                          \
     F(U16, grade2_makers, 0, _, "k: manufacturers they must come from")                            \
     F(U16, grade2_regions, 0, _, "r: regions they must come from")                                 \
-    F(U64, hold_above, 0, _, "transfers above wait for grade 2; 0 = none")                         \
-    F(U32, hold_slots, 0, _, "then refunded")                                                      \
+    F(U64, hold_above, 0, _, "what an account sends above this in a span is held; 0 = no limit")   \
+    F(U32, hold_slots, 0, _, "what is held and not released within so many slots is refunded")     \
     F(U64, risk_p_ppb, 0, _, "fraction of witnesses assumed bad, in 1e-9")                         \
     F(U64, risk_offline_ppb, 0, _, "fraction assumed offline, in 1e-9")                            \
     F(U16, risk_target_exp, 0, _, "a fork is at most as likely as 10^-this; 0 = not stated")       \
     F(U16, risk_stall_exp, 0, _, "a stall, likewise; 0 = as risk_target_exp")                      \
+    F(U64, risk_device_p_ppb, 0, _, "fraction of devices assumed bad, in 1e-9")                    \
+    F(U64, risk_device_offline_ppb, 0, _, "fraction of devices assumed offline, in 1e-9")          \
     F(FIX, steering, 32, _, "address of the steering committee")                                   \
     F(FIX, treasury, 32, _, "address of the treasury")                                             \
     F(LIST, accounts, 65535, genesis_account, "initial balances, addresses ascending")             \
@@ -298,7 +304,10 @@ POA_MUST_USE int poa_genesis_check(const struct poa_genesis *g, const char **why
     X(COMMITTEE, 8, committee, "epoch u32 le")                                                     \
     X(EPOCH, 9, st_epoch, "epoch u32 le")                                                          \
     X(ANCHOR, 10, st_anchor, "root")                                                               \
-    X(PARAMS, 20, st_params, "empty")
+    X(PARAMS, 20, st_params, "empty")                                                              \
+    X(OUTGOING, 30, st_outgoing, "address")                                                        \
+    X(HOLD, 31, st_hold, "transaction id")                                                         \
+    X(HOLDS, 32, st_holds, "slot u64 le: the first whose seals count")
 
 enum poa_state_table {
 #define POA_STATE_ROW(name, number, record, key) POA_STATE_##name = (number),
@@ -321,10 +330,14 @@ enum poa_state_table {
     F(U64, seals, 0, _, "seals accepted")                                                          \
     F(U64, genesis_supply, 0, _, "sum of the initial balances")                                    \
     F(U64, issued, 0, _, "subsidies issued so far, burned ones included")                          \
-    F(U64, burned, 0, _, "destroyed so far; sum of balances = genesis_supply + issued - burned")   \
+    F(U64, burned, 0, _, "destroyed so far; balances + held = genesis_supply + issued - burned")   \
     F(U8, kind, 2, _, "enum poa_block_kind of the last block")                                     \
     F(U64, closing_height, 0, _, "after a closing block: its height; otherwise 0")                 \
-    F(U64, oldest, 0, _, "oldest slot still in state; UINT64_MAX when none")
+    F(U64, oldest, 0, _, "oldest slot still in state; UINT64_MAX when none")                       \
+    F(U64, held, 0, _, "what waits in holds: of no account's balance")                             \
+    F(U64, hold_first, 0, _, "oldest group of holds still in state; UINT64_MAX when none")         \
+    F(U64, hold_open, 0, _, "oldest one that may be open; UINT64_MAX when none")                   \
+    F(U64, hold_last, 0, _, "newest one, when there is any")
 POA_RECORD_DECLARE(st_global, POA_ST_GLOBAL_TABLE)
 
 #define POA_ST_ACCOUNT_TABLE(F)                                                                    \
@@ -405,6 +418,52 @@ POA_RECORD_DECLARE(st_epoch, POA_ST_EPOCH_TABLE)
     F(U64, from_ms, 0, _, "earliest reading")                                                      \
     F(U64, to_ms, 0, _, "latest reading")
 POA_RECORD_DECLARE(st_anchor, POA_ST_ANCHOR_TABLE)
+
+/* --- grade 2 and holds: docs/assignment.md -------------------------------------
+ *
+ * A group of holds is what was held from one slot to the next: all of it waits
+ * for the same seals. Groups form a list in order of their slots. */
+#define POA_SPAN_MAX 255
+
+#define POA_SENT_TABLE(F)                                                                          \
+    F(U64, slot, 0, _, "slot of the block")                                                        \
+    F(U64, amount, 0, _, "native asset that left the account in it without a hold")
+POA_RECORD_DECLARE(sent, POA_SENT_TABLE)
+#define POA_ST_OUTGOING_TABLE(F)                                                                   \
+    F(U64, held, 0, _, "sum of its transfers that are held now")                                   \
+    F(LIST, sent, 255, sent, "what counts against hold_above, slots ascending")
+POA_RECORD_DECLARE(st_outgoing, POA_ST_OUTGOING_TABLE)
+
+#define POA_HELD_TABLE(F)                                                                          \
+    F(FIX, to, 32, _, "address")                                                                   \
+    F(U64, amount, 0, _, "native asset")
+POA_RECORD_DECLARE(held, POA_HELD_TABLE)
+#define POA_ST_HOLD_TABLE(F)                                                                       \
+    F(U64, slot, 0, _, "its group")                                                                \
+    F(U64, height, 0, _, "block that carried the transaction")                                     \
+    F(FIX, sender, 32, _, "address: refunds go there")                                             \
+    F(U64, amount, 0, _, "sum of its transfers")                                                   \
+    F(FIX, next, 32, _, "next transaction of the group; zero: none")                               \
+    F(LIST, transfers, 64, held, "what is released")
+POA_RECORD_DECLARE(st_hold, POA_ST_HOLD_TABLE)
+
+enum poa_hold_status {
+    POA_HOLD_OPEN = 0,
+    POA_HOLD_RELEASED = 1,
+    POA_HOLD_REFUNDED = 2,
+};
+#define POA_MARK_TABLE(F) F(U32, id, 0, _, "registry index, manufacturer or region")
+POA_RECORD_DECLARE(mark, POA_MARK_TABLE)
+#define POA_ST_HOLDS_TABLE(F)                                                                      \
+    F(U8, status, 2, _, "0 open, 1 released, 2 refunded")                                          \
+    F(U64, height, 0, _, "block that released or refunded it")                                     \
+    F(U64, next, 0, _, "slot of the next group; UINT64_MAX when none yet")                         \
+    F(FIX, first, 32, _, "its first transaction; zero: none")                                      \
+    F(U32, transfers, 0, _, "how many it holds")                                                   \
+    F(LIST, devices, 255, mark, "registry indices of the devices whose seals count")               \
+    F(LIST, makers, 16, mark, "their manufacturers")                                               \
+    F(LIST, regions, 16, mark, "their regions")
+POA_RECORD_DECLARE(st_holds, POA_ST_HOLDS_TABLE)
 
 /* --- the ledger -------------------------------------------------------------- */
 
@@ -542,7 +601,8 @@ POA_MUST_USE int poa_ledger_epoch(const struct poa_ledger *l, poa_state_id s, ui
 POA_MUST_USE int poa_ledger_next_committee(const struct poa_ledger *l, poa_state_id s,
                                            uint8_t *buffer, struct poa_committee *out);
 
-/* Sum of all balances of the base equals genesis_supply + issued - burned. */
+/* Sum of all balances of the base, and what is held, equals genesis_supply +
+ * issued - burned. */
 POA_MUST_USE int poa_ledger_audit(const struct poa_ledger *l, bool *conserved);
 
 /* --- checkpoints --------------------------------------------------------------

@@ -22,13 +22,20 @@ struct poa_risk {
      * them all falls as a whole while the others are bad with probability P. */
     uint32_t maker, region, provider;
     struct poa_bounds group;
+    /* Grade 2, when the network has it: seals of a span forged by bad devices alone,
+     * and too few honest ones in time. */
+    uint32_t devices; /* that may be drawn */
+    double device_p, device_offline;
+    struct poa_seal_bounds seals;
     uint32_t relaxed; /* by how much the draw had to raise the caps */
-    bool met;         /* a target is stated, fork and stall are at or below theirs */
+    bool met;         /* a target is stated, fork and stall are at or below theirs; and so are,
+                         with grade 2, seals.forge and seals.delay */
 };
 
-/* Committee C, for which the draw had to raise the caps by RELAXED. */
+/* Committee C, for which the draw had to raise the caps by RELAXED, and ELIGIBLE
+ * devices. */
 void poa_risk_of(const struct poa_genesis *g, const struct poa_committee *c, uint32_t relaxed,
-                 struct poa_risk *out);
+                 uint32_t eligible, struct poa_risk *out);
 /* The committee that the genesis record's own pool gives: its size and quorum,
  * and as groups the caps, where there are any and they bind. */
 void poa_risk_planned(const struct poa_genesis *g, struct poa_risk *out);

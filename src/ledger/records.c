@@ -16,6 +16,9 @@ POA_RECORD_DEFINE(auth, POA_AUTH_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_transfer, k, n, m, s, d)
 POA_RECORD_DEFINE(op_transfer, POA_OP_TRANSFER_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_hold, k, n, m, s, d)
+POA_RECORD_DEFINE(op_hold, POA_OP_HOLD_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_device, k, n, m, s, d)
 POA_RECORD_DEFINE(op_device, POA_OP_DEVICE_TABLE)
 #undef F
@@ -81,4 +84,22 @@ POA_RECORD_DEFINE(st_anchor, POA_ST_ANCHOR_TABLE)
 #undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(st_params, k, n, m, s, d)
 POA_RECORD_DEFINE(st_params, POA_ST_PARAMS_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(sent, k, n, m, s, d)
+POA_RECORD_DEFINE(sent, POA_SENT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_outgoing, k, n, m, s, d)
+POA_RECORD_DEFINE(st_outgoing, POA_ST_OUTGOING_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(held, k, n, m, s, d)
+POA_RECORD_DEFINE(held, POA_HELD_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_hold, k, n, m, s, d)
+POA_RECORD_DEFINE(st_hold, POA_ST_HOLD_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(mark, k, n, m, s, d)
+POA_RECORD_DEFINE(mark, POA_MARK_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_holds, k, n, m, s, d)
+POA_RECORD_DEFINE(st_holds, POA_ST_HOLDS_TABLE)
 #undef F

@@ -5,6 +5,18 @@
 
 #define PPB 1e9
 
+/* Distinct devices over the span: each draws k times per window. */
+static struct poa_seal_bounds seal_bounds(const struct poa_genesis *g, const struct poa_risk *r)
+{
+    struct poa_lottery lottery = {r->devices, g->seats_per_slot, g->window_slots};
+    if (!r->devices)
+        return (struct poa_seal_bounds){{0, -INFINITY}, {1, 0}};
+    uint32_t draws = poa_lottery_draws(&lottery) * g->grade2_span / g->window_slots;
+    return poa_bounds_seals_fleet((double)g->seats_per_slot * g->grade2_span, r->devices,
+                                  draws ? draws : 1, g->grade2_seals, r->device_p,
+                                  r->device_offline);
+}
+
 static void fill(const struct poa_genesis *g, struct poa_risk *r)
 {
     uint32_t largest = r->maker > r->region ? r->maker : r->region;
@@ -19,6 +31,13 @@ static void fill(const struct poa_genesis *g, struct poa_risk *r)
     r->met = g->risk_target_exp &&
              poa_bounds_met(r->n, r->q, g->risk_p_ppb, g->risk_offline_ppb, g->risk_target_exp,
                             g->risk_stall_exp ? g->risk_stall_exp : g->risk_target_exp);
+    r->device_p = (double)g->risk_device_p_ppb / PPB;
+    r->device_offline = (double)g->risk_device_offline_ppb / PPB;
+    if (g->grade2_seals) {
+        r->seals = seal_bounds(g, r);
+        r->met =
+            r->met && r->seals.forge.value <= r->target && r->seals.delay.value <= r->stall_target;
+    }
 }
 
 enum { MAKER, REGION, PROVIDER, KINDS };
@@ -29,7 +48,7 @@ static uint32_t group_of(const struct poa_member *m, int kind)
 }
 
 void poa_risk_of(const struct poa_genesis *g, const struct poa_committee *c, uint32_t relaxed,
-                 struct poa_risk *out)
+                 uint32_t eligible, struct poa_risk *out)
 {
     uint32_t most[KINDS] = {0};
     struct poa_list_iter outer = poa_list_begin(&c->members);
@@ -48,6 +67,7 @@ void poa_risk_of(const struct poa_genesis *g, const struct poa_committee *c, uin
                              .maker = most[MAKER],
                              .region = most[REGION],
                              .provider = most[PROVIDER],
+                             .devices = eligible,
                              .relaxed = relaxed};
     fill(g, out);
 }
@@ -92,6 +112,7 @@ void poa_risk_planned(const struct poa_genesis *g, struct poa_risk *out)
         .maker = most[MAKER],
         .region = most[REGION],
         .provider = most[PROVIDER],
+        .devices = g->devices.count,
     };
     fill(g, out);
 }
@@ -116,6 +137,19 @@ static int missed(const struct poa_risk *r, struct poa_why *why)
                        fork ? r->target : r->stall_target, remedy.text);
 }
 
+static int missed_seals(const struct poa_genesis *g, const struct poa_risk *r, struct poa_why *why)
+{
+    bool forge = r->seals.forge.value > r->target;
+    return poa_because(why, POA_E_CONFIG,
+                       "grade 2 asks for %u seals in %u slots: with %u devices, each bad with p = "
+                       "%g and %g offline, they are %s with probability %.2g, above the network's "
+                       "own target of %g: ask for %s seals, or a longer span",
+                       g->grade2_seals, g->grade2_span, r->devices, r->device_p, r->device_offline,
+                       forge ? "forged by bad devices" : "not there in time",
+                       forge ? r->seals.forge.value : r->seals.delay.value,
+                       forge ? r->target : r->stall_target, forge ? "more" : "fewer");
+}
+
 int poa_risk_check(const struct poa_genesis *g, struct poa_risk *out, struct poa_why *why)
 {
     poa_risk_planned(g, out);
@@ -125,5 +159,9 @@ int poa_risk_check(const struct poa_genesis *g, struct poa_risk *out, struct poa
         return poa_because(why, POA_E_CONFIG,
                            "the network does not say what it withstands: set risk_p_ppb, "
                            "risk_offline_ppb and risk_target_exp, or devnet");
-    return out->met ? POA_OK : missed(out, why);
+    if (out->met)
+        return POA_OK;
+    bool committee =
+        out->bounds.fork.value <= out->target && out->bounds.stall.value <= out->stall_target;
+    return committee ? missed_seals(g, out, why) : missed(out, why);
 }

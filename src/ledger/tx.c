@@ -111,6 +111,8 @@ static int check_op(const struct poa_op *op, uint64_t *cost)
     switch ((enum poa_op_kind)op->kind) {
     case POA_OP_TRANSFER:
         return add_cost(u.TRANSFER.asset, u.TRANSFER.amount, cost);
+    case POA_OP_HOLD:
+        return u.HOLD.grade == 2 ? POA_OK : POA_E_TX_MALFORMED;
     case POA_OP_DEVICE_REGISTER:
         return POA_OK;
     case POA_OP_MAKER_ADD:
@@ -185,7 +187,7 @@ static int check_auth(const struct poa_tx_view *v, uint64_t cost)
     struct poa_list_iter ops = poa_list_begin(&v->tx.ops), it = poa_list_begin(&auth.sigs);
     struct poa_op op;
     while (alone && poa_op_next(&ops, &op))
-        if (op.kind != POA_OP_TRANSFER && op.kind != POA_OP_ANCHOR)
+        if (op.kind != POA_OP_TRANSFER && op.kind != POA_OP_HOLD && op.kind != POA_OP_ANCHOR)
             return POA_E_TX_SIGNATURE;
     int last = -1;
     while (poa_auth_sig_next(&it, &sig)) {
@@ -215,6 +217,7 @@ static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
         e = poa_op_witness_decode(op->body, &u.WITNESS_ADD);
         return e ? e : poa_point_check(u.WITNESS_ADD.key);
     case POA_OP_TRANSFER:
+    case POA_OP_HOLD:
     case POA_OP_PARAM_SET:
     case POA_OP_ANCHOR:
         break;

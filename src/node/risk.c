@@ -34,7 +34,7 @@ void node_risk_epoch(struct poa_node *n)
     if (poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_EPOCH, key, sizeof key, &e))
         return;
     poa_ledger_params(n->ledger, POA_STATE_BASE, c->epoch, &params);
-    poa_risk_of(&params, c, e.relaxed, &r);
+    poa_risk_of(&params, c, e.relaxed, e.eligible, &r);
     if (r.relaxed)
         POA_LOG_WARN(NODE,
                      "epoch %u: the draw had to raise the caps by %u; the committee has %u of a "

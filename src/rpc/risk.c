@@ -27,7 +27,7 @@ int poa_rpc_risk(const struct poa_rpc_node *node, uint32_t epoch, struct poa_ris
         rc = poa_committee_decode(poa_written(&c), &committee);
     if (rc != POA_OK)
         return rc;
-    poa_risk_of(&genesis, &committee, state.relaxed, out);
+    poa_risk_of(&genesis, &committee, state.relaxed, state.eligible, out);
     *devnet = genesis.devnet != 0;
     return POA_OK;
 }
@@ -42,9 +42,19 @@ static json_t *target_json(double target)
     return target > 0 ? json_real(target) : json_null();
 }
 
+/* Null without grade 2. */
+static json_t *seals_json(const struct poa_risk *r)
+{
+    if (!(r->seals.forge.value > 0) && !(r->seals.delay.value > 0))
+        return json_null();
+    return json_pack("{s:I, s:f, s:f, s:f, s:f}", "devices", (json_int_t)r->devices, "p",
+                     r->device_p, "offline", r->device_offline, "forge", r->seals.forge.value,
+                     "delay", r->seals.delay.value);
+}
+
 json_t *poa_json_risk(const struct poa_risk *r, bool devnet)
 {
-    return json_pack(
+    json_t *v = json_pack(
         "{s:I, s:I, s:f, s:f, s:o, s:o, s:b, s:b, s:f, s:f, s:f, s:{s:o, s:o, s:o}, s:I, "
         "s:{s:I, s:I, s:I, s:f, s:f}}",
         "members", (json_int_t)r->n, "quorum", (json_int_t)r->q, "p", r->p, "offline", r->offline,
@@ -55,4 +65,7 @@ json_t *poa_json_risk(const struct poa_risk *r, bool devnet)
         log10_json(r->bounds.stall), "relaxed", (json_int_t)r->relaxed, "group", "maker",
         (json_int_t)r->maker, "region", (json_int_t)r->region, "provider", (json_int_t)r->provider,
         "fork", r->group.fork.value, "stall", r->group.stall.value);
+    if (v != NULL)
+        json_object_set_new(v, "grade2", seals_json(r));
+    return v;
 }

@@ -36,6 +36,15 @@ int poa_committee_find(const struct poa_committee *c, const uint8_t key32[32])
     return POA_E_NOT_MEMBER;
 }
 
+bool poa_committee_independent(const struct poa_committee *c, const uint8_t device32[32],
+                               uint32_t maker)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < c->members.count; i++)
+        left += memcmp(member_key(c, i), device32, 32) && poa_le32(member_key(c, i) + 32) != maker;
+    return left >= c->quorum;
+}
+
 int poa_committee_key(const struct poa_committee *c, uint32_t index, uint8_t key32[32])
 {
     if (index >= c->members.count)

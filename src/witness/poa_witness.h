@@ -93,6 +93,11 @@ static inline uint16_t poa_committee_faults(uint32_t n)
     return n ? (uint16_t)((n - 1) / 3) : 0;
 }
 void poa_committee_hash(const struct poa_committee *c, uint8_t out32[32]);
+/* Whether a quorum is left when members that are device DEVICE32 itself, or whose
+ * hardware is of its MAKER, do not count: else the device's word adds nothing to
+ * the committee's. */
+bool poa_committee_independent(const struct poa_committee *c, const uint8_t device32[32],
+                               uint32_t maker);
 /* Structure: 1..128 distinct members, n-f <= quorum <= n. POA_E_RANGE,
  * POA_E_DUPLICATE. */
 POA_MUST_USE int poa_committee_check(const struct poa_committee *c);

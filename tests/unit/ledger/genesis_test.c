@@ -60,6 +60,43 @@ Test(genesis, rules)
     chain_close(&c);
 }
 
+/* Grade 2 that nobody could reach is refused before anything waits for it. */
+Test(genesis, grade_2_must_be_in_reach)
+{
+    struct setup good = setup_default(), s;
+    const char *why;
+    good.devices = 12; /* of two makers, in five regions */
+    chain_open(&c, &good);
+    good.suite = &poa_suite_ed25519;
+    good.g.grade2_seals = 12;
+    good.g.grade2_span = 8;
+    good.g.grade2_makers = 2;
+    good.g.grade2_regions = 5;
+    good.g.hold_above = 1000;
+    good.g.hold_slots = 16;
+    cr_assert_null(why_not(&good));
+#define BECAUSE(words, change)                                                                     \
+    s = good;                                                                                      \
+    change;                                                                                        \
+    why = why_not(&s);                                                                             \
+    cr_assert(why &&strstr(why, words), "%s: %s", #change, why ? why : "accepted")
+    BECAUSE("hold_above needs grade 2", s.g.grade2_seals = 0);
+    BECAUSE("policy vrf", s.policy = POA_POLICY_RANDOM);
+    BECAUSE("policy vrf", s.policy = POA_POLICY_WEIGHTED);
+    BECAUSE("grade2_span", s.g.grade2_span = 0);
+    BECAUSE("grade2_span", s.g.grade2_span = 256; s.g.hold_slots = 1000);
+    BECAUSE("grade2_makers and grade2_regions", s.g.grade2_makers = 17);
+    BECAUSE("all seats of the span", s.g.grade2_span = 3);
+    BECAUSE("hold_slots", s.g.hold_slots = 15);
+    BECAUSE("more than there are devices", s.g.grade2_seals = 13);
+    BECAUSE("more than there are devices", s.devices = 11);
+    BECAUSE("manufacturers", s.g.grade2_makers = 3);
+    BECAUSE("regions", s.g.grade2_regions = 6);
+    /* Of three witnesses all must sign: no quorum is left without the maker. */
+    BECAUSE("rule the committee", s.witnesses = 3);
+    chain_close(&c);
+}
+
 Test(genesis, first_state)
 {
     struct setup s = setup_default();

@@ -161,12 +161,44 @@ Test(risk, a_drawn_committee)
     struct poa_committee c = {
         .epoch = 3, .quorum = 5, .members = {.bytes = poa_written(&w), .count = 7}};
     struct poa_risk r;
-    poa_risk_of(&g, &c, 2, &r);
+    poa_risk_of(&g, &c, 2, 7, &r);
     cr_expect(r.n == 7 && r.q == 5 && r.relaxed == 2 && !r.met);
     cr_expect(r.maker == 3 && r.region == 2 && r.provider == 1);
     cr_expect_eq(r.bounds.fork.value, poa_binomial_tail(7, 0.05, 3).value);
     cr_expect_eq(r.group.fork.value, 1.0); /* three are as many as a fork takes */
     g.risk_target_exp = 2;
-    poa_risk_of(&g, &c, 0, &r);
+    poa_risk_of(&g, &c, 0, 7, &r);
     cr_expect(r.met);
+}
+
+/* Grade 2 promises the same: 192 expected seats of 10,000 devices. */
+Test(risk, seals_of_devices_have_a_bound_too)
+{
+    struct poa_genesis g = genesis(64, 8, 6);
+    struct poa_risk r;
+    struct poa_why why = {{0}};
+    g.window_slots = g.grade2_span = 64;
+    g.seats_per_slot = 3;
+    g.devices.count = 10000; /* only their number counts here */
+    g.risk_device_p_ppb = 100000000;
+    g.risk_device_offline_ppb = 200000000;
+    g.risk_stall_exp = 5;
+    g.grade2_seals = 63;
+    cr_assert_eq(poa_risk_check(&g, &r, &why), POA_OK, "%s", why.text);
+    struct poa_seal_bounds want = poa_bounds_seals_fleet(192, 10000, 1, 63, 0.1, 0.2);
+    cr_expect_eq(r.seals.forge.value, want.forge.value);
+    cr_expect_eq(r.seals.delay.value, want.delay.value);
+    cr_expect_lt(r.seals.forge.value, 1e-13);
+    /* Twenty seals are forged by a tenth of the fleet. */
+    g.grade2_seals = 20;
+    cr_assert_eq(poa_risk_check(&g, &r, &why), POA_E_CONFIG);
+    cr_expect(strstr(why.text, "forged by bad devices"), "%s", why.text);
+    /* A hundred and fifty are not there in time. */
+    g.grade2_seals = 150;
+    cr_assert_eq(poa_risk_check(&g, &r, &why), POA_E_CONFIG);
+    cr_expect(strstr(why.text, "not there in time"), "%s", why.text);
+    /* Of a running chain that has no devices left it is known that nothing comes. */
+    struct poa_committee c = {.quorum = 1};
+    poa_risk_of(&g, &c, 0, 0, &r);
+    cr_expect(r.seals.delay.value == 1 && !r.met);
 }
