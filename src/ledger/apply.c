@@ -29,6 +29,7 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
     const struct poa_ledger *l = j->l;
     const struct overlay *o = j->o;
     struct poa_st_maker maker;
+    struct poa_st_witness witness;
     switch ((enum poa_op_kind)kind) {
     case POA_OP_TRANSFER:
     case POA_OP_HOLD: /* rules of the whole transaction: poa_hold_judge */
@@ -53,6 +54,13 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
             return POA_E_TX_EXISTS;
         return exists_u32(l, o, POA_STATE_WITNESS_INDEX, POA_WITNESSES_MAX - 1) ? POA_E_LIMIT
                                                                                 : POA_OK;
+    case POA_OP_WITNESS_LEAVE:
+        if (memcmp(j->sender, j->g->steering, 32))
+            return POA_E_TX_NOT_ALLOWED;
+        if (poa_state_read(l, o, POA_STATE_WITNESS, op->WITNESS_LEAVE.key, 32, &witness) ||
+            witness.status)
+            return POA_E_NOT_FOUND;
+        return poa_witnesses_active(l, o) > 1 ? POA_OK : POA_E_LIMIT;
     case POA_OP_PARAM_SET:
         return poa_params_judge(j, &op->PARAM_SET);
     case POA_OP_ANCHOR:
@@ -110,6 +118,17 @@ static void pay(struct run *r, const uint8_t to[32], uint64_t amount)
         poa_exec_credit(r->x, to, amount);
 }
 
+/* Judged: it is there. The draw passes over it from the end of this epoch on. */
+static void apply_leave(struct exec *x, const struct poa_op_witness_leave *leave)
+{
+    struct poa_st_witness st;
+    int e = poa_exec_read(x, POA_STATE_WITNESS, leave->key, 32, &st);
+    POA_ASSERT(e == POA_OK);
+    st.status = 2;
+    st.until = x->header->epoch;
+    poa_exec_put(x, POA_STATE_WITNESS, leave->key, 32, &st);
+}
+
 static int apply_op(struct run *r, const struct poa_op *op)
 {
     struct exec *x = r->x;
@@ -133,6 +152,9 @@ static int apply_op(struct run *r, const struct poa_op *op)
         break;
     case POA_OP_WITNESS_ADD:
         poa_put_witness(x, &u.WITNESS_ADD);
+        break;
+    case POA_OP_WITNESS_LEAVE:
+        apply_leave(x, &u.WITNESS_LEAVE);
         break;
     case POA_OP_PARAM_SET:
         poa_params_put(x, &u.PARAM_SET);

@@ -419,6 +419,8 @@ const char *poa_genesis_parameters(const struct poa_genesis *g);
 int poa_genesis_apply(struct exec *x);
 struct poa_committee_rule poa_genesis_rule(const struct poa_genesis *g);
 void poa_put_maker(struct exec *x, const struct poa_op_maker *m);
+/* Members of the pool that may be drawn. */
+uint32_t poa_witnesses_active(const struct poa_ledger *l, const struct overlay *o);
 void poa_put_witness(struct exec *x, const struct poa_op_witness *w);
 void poa_put_device(struct exec *x, const struct poa_op_device *d);
 bool poa_text_ok(struct poa_slice s); /* UTF-8 without control characters */

@@ -110,7 +110,7 @@ int poa_params_check(const struct poa_genesis *genesis, const struct poa_genesis
     return POA_E_TX_BOUND;
 }
 
-static uint32_t active_witnesses(const struct poa_ledger *l, const struct overlay *o)
+uint32_t poa_witnesses_active(const struct poa_ledger *l, const struct overlay *o)
 {
     struct poa_st_witness w;
     struct poa_digest key;
@@ -130,7 +130,7 @@ int poa_params_judge(const struct judge *j, const struct poa_op_params *op)
     /* Onto what was decided before for the next epoch. */
     poa_params_at(j->l, j->o, j->epoch + 1, &g);
     int e = poa_params_change(&g, &op->changes);
-    return e ? e : poa_params_check(&j->l->genesis, &g, active_witnesses(j->l, j->o), &why);
+    return e ? e : poa_params_check(&j->l->genesis, &g, poa_witnesses_active(j->l, j->o), &why);
 }
 
 /* A's entries, those that B has too being replaced by B's, in order. */

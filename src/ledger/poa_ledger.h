@@ -75,6 +75,7 @@ POA_RECORD_DECLARE(auth, POA_AUTH_TABLE)
     X(DEVICE_REGISTER, 0x0101, op_device, "register a device its manufacturer attests")            \
     X(MAKER_ADD, 0x0201, op_maker, "governance: admit a manufacturer")                             \
     X(WITNESS_ADD, 0x0202, op_witness, "governance: admit a witness to the pool")                  \
+    X(WITNESS_LEAVE, 0x0203, op_witness_leave, "governance: a witness leaves the pool")            \
     X(PARAM_SET, 0x0210, op_params, "governance: change parameters from the next epoch on")        \
     X(ANCHOR, 0x0601, op_anchor, "anchor usage data by its Merkle root")
 
@@ -123,8 +124,15 @@ POA_RECORD_DECLARE(op_maker, POA_OP_MAKER_TABLE)
     F(U32, provider, 0, _, "hosting provider")                                                     \
     F(FIX, payout, 32, _, "address that fees and tips go to")                                      \
     F(BLOB, name, 64, _, "UTF-8 name")                                                             \
-    F(BLOB, meta, 255, _, "metadata: mesh address and free form")
+    F(BLOB, meta, 255, _, "metadata: words, `mesh=host:port` among them, or free form")
 POA_RECORD_DECLARE(op_witness, POA_OP_WITNESS_TABLE)
+/* Among the metadata, words that are separated by spaces, where a node listens
+ * for others: members dial whom their configuration does not name. */
+#define POA_WITNESS_META_MESH "mesh="
+
+#define POA_OP_WITNESS_LEAVE_TABLE(F)                                                              \
+    F(FIX, key, 32, _, "its key, which never enters again; it serves the epoch to its end")
+POA_RECORD_DECLARE(op_witness_leave, POA_OP_WITNESS_LEAVE_TABLE)
 
 #define POA_OP_ANCHOR_TABLE(F)                                                                     \
     F(FIX, root, 32, _, "one pack's hash, or the Merkle root of many")                             \

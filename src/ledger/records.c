@@ -28,6 +28,9 @@ POA_RECORD_DEFINE(op_maker, POA_OP_MAKER_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_witness, k, n, m, s, d)
 POA_RECORD_DEFINE(op_witness, POA_OP_WITNESS_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_witness_leave, k, n, m, s, d)
+POA_RECORD_DEFINE(op_witness_leave, POA_OP_WITNESS_LEAVE_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_anchor, k, n, m, s, d)
 POA_RECORD_DEFINE(op_anchor, POA_OP_ANCHOR_TABLE)
 #undef F

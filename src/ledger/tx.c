@@ -119,6 +119,8 @@ static int check_op(const struct poa_op *op, uint64_t *cost)
         return u.MAKER_ADD.maker && poa_name_ok(u.MAKER_ADD.name) ? POA_OK : POA_E_TX_MALFORMED;
     case POA_OP_WITNESS_ADD:
         return poa_name_ok(u.WITNESS_ADD.name) ? POA_OK : POA_E_TX_MALFORMED;
+    case POA_OP_WITNESS_LEAVE:
+        return POA_OK;
     case POA_OP_PARAM_SET:
         return u.PARAM_SET.changes.count ? POA_OK : POA_E_TX_PARAM;
     case POA_OP_ANCHOR:
@@ -218,6 +220,7 @@ static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
         return e ? e : poa_point_check(u.WITNESS_ADD.key);
     case POA_OP_TRANSFER:
     case POA_OP_HOLD:
+    case POA_OP_WITNESS_LEAVE:
     case POA_OP_PARAM_SET:
     case POA_OP_ANCHOR:
         break;

@@ -175,6 +175,7 @@ void node_map(struct poa_node *n);
 /* What p2p is told of a peer: witnesses push to one another. Core thread, or
  * before it runs. */
 unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);
+/* (node_map, node_peer_flags: peers.c) */
 /* Asks every connected peer for its height. */
 void node_ask_heights(struct poa_node *n);
 

@@ -161,6 +161,7 @@ void fuzz_seeds(void)
     struct poa_op_device device = {.maker = 1};
     struct poa_op_maker maker = {.maker = 2, .name = {(const uint8_t *)"m", 1}};
     struct poa_op_witness witness = {.maker = 2, .name = {(const uint8_t *)"w", 1}};
+    struct poa_op_witness_leave leave = {{0}};
     struct poa_op_anchor anchor = {.packs = 1, .from_ms = 1, .to_ms = 2};
     uint8_t change_bytes[64];
     struct poa_writer changes = poa_writer_over(change_bytes, sizeof change_bytes);
@@ -181,6 +182,7 @@ void fuzz_seeds(void)
               {&poa_op_device_record, &device, "built-device", POA_OP_DEVICE_REGISTER},
               {&poa_op_maker_record, &maker, "built-maker", POA_OP_MAKER_ADD},
               {&poa_op_witness_record, &witness, "built-witness", POA_OP_WITNESS_ADD},
+              {&poa_op_witness_leave_record, &leave, "built-leave", POA_OP_WITNESS_LEAVE},
               {&poa_op_anchor_record, &anchor, "built-anchor", POA_OP_ANCHOR},
               {&poa_op_params_record, &params, "built-params", POA_OP_PARAM_SET}};
     for (size_t i = 0; i < sizeof op / sizeof op[0]; i++) {

@@ -1,0 +1,120 @@
+/* Who the members of the committee are on the mesh. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+
+static bool is_witness(struct poa_node *n, const uint8_t key[32])
+{
+    struct poa_slice value;
+    return poa_ledger_get(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &value) == POA_OK;
+}
+
+unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32])
+{
+    return is_witness(n, n->key) && is_witness(n, key32) ? POA_P2P_MESH : 0;
+}
+
+/* --- members that the configuration does not name ------------------------------ */
+
+/* Where the metadata W say that a witness listens, as HOST:PORT in OUT. */
+static bool mesh_address(const struct poa_st_witness *w, char *out, size_t out_n)
+{
+    static const char word[] = POA_WITNESS_META_MESH;
+    char text[256], host[128], *rest = NULL;
+    struct poa_why why;
+    uint16_t port;
+    snprintf(text, sizeof text, "%.*s", (int)w->meta.n, (const char *)w->meta.p);
+    for (char *at = strtok_r(text, " \t\n", &rest); at; at = strtok_r(NULL, " \t\n", &rest))
+        if (!strncmp(at, word, sizeof word - 1)) {
+            at += sizeof word - 1;
+            return !poa_config_address(at, host, sizeof host, &port, &why) && port &&
+                   (size_t)snprintf(out, out_n, "%s", at) < out_n;
+        }
+    return false;
+}
+
+/* KEY was admitted after this node was configured: its metadata say where it is.
+ * What governance admitted is all that is dialed. */
+static int learn_peer(struct poa_node *n, const uint8_t key[32])
+{
+    struct poa_st_witness w;
+    struct node_peer p = {.known = true};
+    char hex[17];
+    int at = -1;
+    if (poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w))
+        return -1;
+    (void)mesh_address(&w, p.address, sizeof p.address);
+    p.flags = node_peer_flags(n, key);
+    memcpy(p.key, key, 32);
+    poa_hex(key, 8, hex);
+    if (!p.flags)
+        return -1;
+    if (poa_p2p_peer_set(n->p2p, key, p.address[0] ? p.address : NULL, NULL, p.flags, &at)) {
+        POA_LOG_WARN(NODE, "no room for witness %s... among the peers", hex);
+        return -1;
+    }
+    n->peer[at] = p;
+    POA_LOG_INFO(NODE, "witness %s... is in the committee; %s%s", hex,
+                 p.address[0] ? "it listens at "
+                              : "its metadata have no mesh address, so it must "
+                                "dial, or be a peer in the configuration",
+                 p.address);
+    return at;
+}
+
+/* Governance may have admitted somebody since the last epoch. */
+static void renew_flags(struct poa_node *n)
+{
+    for (int i = 0; n->p2p && i < POA_P2P_PEERS_MAX; i++) {
+        int at = -1;
+        struct node_peer *p = &n->peer[i];
+        unsigned flags = p->known ? node_peer_flags(n, p->key) : 0;
+        if (!p->known || flags == p->flags)
+            continue;
+        if (!poa_p2p_peer_set(n->p2p, p->key, p->address[0] ? p->address : NULL, NULL, flags, &at))
+            p->flags = flags;
+    }
+}
+
+static void map_peers(struct poa_node *n)
+{
+    renew_flags(n);
+    const struct poa_committee *c = poa_core_committee(n->core);
+    struct poa_list_iter it = poa_list_begin(&c->members);
+    struct poa_member m;
+    int i = 0;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int k = 0; k < POA_P2P_PEERS_MAX; k++) {
+        n->peer_member[k] = -1;
+        n->peer[k].member = false;
+    }
+    for (int k = 0; k < POA_COMMITTEE_MAX; k++)
+        n->member_peer[k] = -1;
+    for (; poa_member_next(&it, &m); i++) {
+        int at = -1;
+        if (memcmp(m.key, n->key, 32) == 0 || !n->p2p)
+            continue;
+        if (poa_p2p_peer_find(n->p2p, m.key, &at) && (at = learn_peer(n, m.key)) < 0)
+            continue;
+        n->member_peer[i] = at;
+        n->peer_member[at] = i;
+        n->peer[at].member = true;
+    }
+    pthread_mutex_unlock(&n->peers_mutex);
+}
+
+void node_map(struct poa_node *n)
+{
+    struct poa_core_status core;
+    poa_core_status(n->core, &core);
+    n->self = core.member;
+    if (n->mapped && core.epoch == n->mapped_epoch)
+        return;
+    n->mapped = true;
+    n->mapped_epoch = core.epoch;
+    map_peers(n);
+    node_roster_set(n);
+    node_risk_epoch(n);
+}
