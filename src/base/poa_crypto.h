@@ -48,7 +48,8 @@
     X(KEYFILE, "poa/keyfile")                                                                      \
     X(SIM, "poa/sim")                                                                              \
     X(EVIDENCE, "poa/evidence")                                                                    \
-    X(TERMS, "poa/terms")
+    X(TERMS, "poa/terms")                                                                          \
+    X(OBJECT, "poa/object")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

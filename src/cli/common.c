@@ -9,7 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "poa_cli.h"
+#include "cli_tx.h"
 
 static void complain(const char *format, va_list args)
 {
@@ -260,6 +260,14 @@ int cli_address(const struct cli *c, const char *text, uint8_t address32[32])
         return POA_OK;
     if (strncasecmp(text, POA_ADDRESS_HRP "1", 4) == 0)
         return cli_fail("%s: %s", text, poa_address_fault_text(fault)), POA_E_TEXT;
+    struct cli_sender account;
+    bool found;
+    if (cli_multisig(c, text, &account, &found) != 0)
+        return POA_E_CONFIG;
+    if (found) {
+        memcpy(address32, account.address, 32);
+        return POA_OK;
+    }
     char path[600];
     struct poa_keystore_info info;
     struct poa_why why = {{0}};

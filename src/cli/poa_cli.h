@@ -31,6 +31,10 @@
     X(FROM, "from", "KEY", "label of the sender's key")                                            \
     X(FEE, "fee", "UNITS", "instead of the smallest that the network takes")                       \
     X(NONCE, "nonce", "N", "instead of the account's next one")                                    \
+    X(SIGN, "sign", "KEY[,KEY...]", "labels of the keys that sign; default: those that are here")  \
+    X(VALID_FOR, "valid-for", "SECONDS", "refused in blocks later than this; default: no limit")   \
+    X(M, "m", "M", "how many of the keys must sign")                                               \
+    X(ALONE, "alone", "UNITS", "what the first key alone may spend per transaction")               \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(LIMIT, "limit", "N", "how many at most; default 100")                                        \
     X(OFFSET, "offset", "N", "skip so many")                                                       \
@@ -83,6 +87,10 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
 #define CLI_NODE   (CLI_ALL | CLI_BIT(RPC) | CLI_BIT(TIMEOUT))
 #define CLI_KEYDIR (CLI_ALL | CLI_BIT(KEYS))
 #define CLI_SECRET (CLI_KEYDIR | CLI_BIT(PASSPHRASE_FILE))
+/* Commands that make a transaction. */
+#define CLI_PAY                                                                                    \
+    (CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(FEE) | CLI_BIT(NONCE) | CLI_BIT(NO_WAIT) |    \
+     CLI_BIT(SIGN) | CLI_BIT(VALID_FOR) | CLI_BIT(OUTPUT))
 #define CLI_DEVNET (CLI_ALL | CLI_BIT(DATA_DIR))
 
 /* X("words", function, "ARGUMENTS", least, most, options, "summary", "examples"):
@@ -104,11 +112,35 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
     X("keys export", cli_keys_export, "LABEL", 1, 1, CLI_SECRET | CLI_BIT(OUTPUT),                 \
       "Write a secret key, unprotected, to a file of mode 0600",                                   \
       "poa keys export alice --output secret.hex")                                                 \
-    X("send", cli_send, "TO AMOUNT", 2, 2,                                                         \
-      CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(FEE) | CLI_BIT(NONCE) | CLI_BIT(NO_WAIT),    \
-      "Send coins: TO is an address or the label of a key",                                        \
+    X("multisig new", cli_multisig_new, "LABEL KEY...", 2, 17,                                     \
+      CLI_KEYDIR | CLI_BIT(M) | CLI_BIT(ALONE),                                                    \
+      "Make an account of several keys: labels of keys here, or bip340:HEX, ed25519:HEX",          \
+      "poa multisig new savings alice bob bip340:HEX --m 2\n"                                      \
+      "poa multisig new fridge fridge-key owner --m 2 --alone 5000")                               \
+    X("multisig show", cli_multisig_show, "LABEL", 1, 1, CLI_KEYDIR,                               \
+      "Address, keys and limit of an account of several keys", "poa multisig show savings")        \
+    X("send", cli_send, "TO AMOUNT [TO AMOUNT...]", 2, 128, CLI_PAY,                               \
+      "Send coins: TO is an address or the label of a key; all or nothing",                        \
       "poa send poa1... 1000 --from alice\n"                                                       \
-      "poa send bob 1000 --from alice --no-wait --json")                                           \
+      "poa send bob 1000 carol 500 --from alice --no-wait --json")                                 \
+    X("params show", cli_params_show, "", 0, 0, CLI_NODE,                                          \
+      "What governance may change: values now and from the next epoch on, with bounds",            \
+      "poa params show")                                                                           \
+    X("params set", cli_params_set, "NAME VALUE...", 2, 48, CLI_PAY,                               \
+      "Change parameters from the next epoch on, as the steering committee's account",             \
+      "poa params set fee_min 20 commerce_bp 100 --from steering\n"                                \
+      "poa params set committee_size 16 quorum_extra 1 --from steering --sign a,b --output p.tx")  \
+    X("tx make", cli_tx_make, "FILE.json", 1, 1, CLI_PAY,                                          \
+      "Any operations, as `poa tx ID --json` shows them: one object or an array of up to 64",      \
+      "poa tx make ops.json --from alice\n"                                                        \
+      "poa tx make ops.json --from savings --sign alice --output pay.tx")                          \
+    X("tx sign", cli_tx_sign, "FILE", 1, 1,                                                        \
+      CLI_NODE | CLI_SECRET | CLI_BIT(SIGN) | CLI_BIT(OUTPUT),                                     \
+      "Add signatures to a transaction that --output wrote", "poa tx sign pay.tx --sign bob")      \
+    X("tx submit", cli_tx_submit, "FILE", 1, 1, CLI_NODE | CLI_BIT(NO_WAIT),                       \
+      "Send a transaction that has all its signatures", "poa tx submit pay.tx")                    \
+    X("tx show", cli_tx_show, "FILE", 1, 1, CLI_ALL, "Print a transaction in a file",              \
+      "poa tx show pay.tx")                                                                        \
     X("balance", cli_balance, "ADDRESS...", 1, -1, CLI_NODE | CLI_KEYDIR,                          \
       "Balance and nonce of accounts: addresses or labels of keys",                                \
       "poa balance alice\n"                                                                        \

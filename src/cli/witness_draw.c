@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "poa_cli.h"
-#include "poa_ledger.h"
+#include "cli_tx.h"
 #include "poa_risk.h"
 #include "poa_vrf.h"
 
@@ -14,9 +13,9 @@
 
 struct chain {
     const struct cli *c;
-    uint8_t *raw; /* encoded genesis */
+    struct cli_rules rules;
     uint8_t id[32];
-    struct poa_genesis genesis;
+    struct poa_genesis genesis; /* with the parameters of the epoch in question */
 };
 
 /* What an epoch's record says. */
@@ -39,20 +38,15 @@ static int strange(void)
     return cli_fail("the node's answer is not what it should be: is it of another version?");
 }
 
-static int read_genesis(struct chain *chain)
+/* The state keeps the parameters of now and of what comes next: an epoch before
+ * a change is drawn again by rules that it did not have, and then differs. */
+static int read_genesis(struct chain *chain, uint32_t epoch)
 {
-    json_t *v;
-    if (cli_call(chain->c, "poa_genesis_get", NULL, &v) != POA_OK)
+    if (cli_rules(chain->c, &chain->rules) != POA_OK)
         return 1;
-    const char *hex = cli_text(v, "raw");
-    size_t n = strlen(hex) / 2;
-    chain->raw = malloc(n + 1);
-    bool ok = chain->raw != NULL && poa_unhex(hex, chain->raw, n) == POA_OK &&
-              poa_genesis_decode(poa_slice(chain->raw, n), &chain->genesis) == POA_OK;
-    if (ok)
-        poa_genesis_chain_id(poa_slice(chain->raw, n), chain->id);
-    json_decref(v);
-    return ok ? 0 : strange();
+    chain->genesis = chain->rules.g;
+    memcpy(chain->id, chain->rules.chain, 32);
+    return cli_rules_at(&chain->rules, epoch, &chain->genesis) == POA_OK ? 0 : 1;
 }
 
 static int read_epoch(const struct chain *chain, uint32_t number, struct epoch *out)
@@ -356,12 +350,12 @@ int cli_witness_draw(const struct cli *c)
     if (!cli_u64("--epoch", c->option[CLI_EPOCH], 0, UINT32_MAX - 1, &number))
         return 2;
     uint8_t *bytes = malloc(POA_COMMITTEE_BYTES_MAX);
-    int rc = bytes != NULL ? read_genesis(&chain) : cli_fail("out of memory");
+    int rc = bytes != NULL ? read_genesis(&chain, (uint32_t)number) : cli_fail("out of memory");
     if (rc == 0)
         rc = repeat(&chain, (uint32_t)number, e, bytes);
     for (int i = 0; i < 3; i++)
         json_decref(e[i].json);
-    free(chain.raw);
+    cli_rules_free(&chain.rules);
     free(bytes);
     return rc;
 }

@@ -166,6 +166,20 @@ POA_MUST_USE int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw,
 POA_MUST_USE int poa_tx_sign(const uint8_t chain32[32], uint8_t key_type, const uint8_t sk32[32],
                              uint64_t nonce, uint64_t fee, uint64_t valid_until,
                              const struct poa_list *ops, struct poa_writer *out, uint8_t id32[32]);
+/* The same for any account, in steps: a transaction without signatures, then with
+ * one more each time; RAW is what the step before wrote. POLICY as in poa_keys.h. */
+POA_MUST_USE int poa_tx_unsigned(const uint8_t chain32[32], const struct poa_policy *policy,
+                                 uint64_t nonce, uint64_t fee, uint64_t valid_until,
+                                 const struct poa_list *ops, struct poa_writer *out);
+/* Errors: TX_SENDER: not a key of this account; EXISTS: it has signed; TX_CHAIN,
+ * TX_MALFORMED, KEY, RANGE. */
+POA_MUST_USE int poa_tx_cosign(const uint8_t chain32[32], struct poa_slice raw, uint8_t key_type,
+                               const uint8_t sk32[32], struct poa_writer *out);
+/* Policy and signatures so far; borrow from TX's bytes. TX_MALFORMED. */
+POA_MUST_USE int poa_tx_signers(const struct poa_tx *tx, struct poa_policy *policy,
+                                struct poa_list *sigs);
+/* Id of what operation INDEX of a transaction makes: an escrow, sale or offer. */
+void poa_object_id(const uint8_t tx_id32[32], uint8_t index, uint8_t out32[32]);
 /* What manufacturer and device sign in a registration. */
 void poa_attest_digests(const uint8_t chain32[32], const struct poa_op_device *d,
                         uint8_t maker32[32], uint8_t device32[32]);

@@ -44,5 +44,8 @@ void poa_risk_planned(const struct poa_genesis *g, struct poa_risk *out);
  * what is missed and which committee would meet it. OUT is set in any case. */
 POA_MUST_USE int poa_risk_check(const struct poa_genesis *g, struct poa_risk *out,
                                 struct poa_why *why);
+/* The same of parameters that are to change, with a pool of POOL active witnesses:
+ * what poa_params_check calls TX_BOUND. */
+POA_MUST_USE int poa_risk_change(const struct poa_genesis *g, uint32_t pool, struct poa_why *why);
 
 #endif

@@ -150,6 +150,14 @@ static int missed_seals(const struct poa_genesis *g, const struct poa_risk *r, s
                        forge ? r->target : r->stall_target, forge ? "more" : "fewer");
 }
 
+int poa_risk_change(const struct poa_genesis *g, uint32_t pool, struct poa_why *why)
+{
+    uint32_t n = least(g->committee_size ? g->committee_size : POA_COMMITTEE_MAX, pool);
+    struct poa_risk r = {.n = n, .q = least(n, n - poa_committee_faults(n) + g->quorum_extra)};
+    fill(g, &r);
+    return g->devnet || r.met ? POA_OK : missed(&r, why);
+}
+
 int poa_risk_check(const struct poa_genesis *g, struct poa_risk *out, struct poa_why *why)
 {
     poa_risk_planned(g, out);

@@ -1,0 +1,51 @@
+/* What commands that make transactions share (sign.c, multisig.c). */
+#ifndef CLI_TX_H
+#define CLI_TX_H
+
+#include "poa_cli.h"
+#include "poa_ledger.h"
+#include "poa_rpc_json.h"
+
+/* The network's rules, from the node. */
+struct cli_rules {
+    struct poa_genesis g; /* with the parameters that hold now */
+    uint8_t chain[32];
+    uint32_t epoch; /* of the next block */
+    uint8_t *raw;   /* the genesis record, encoded */
+    json_t *params; /* poa_params_get */
+};
+/* POA_OK, or an error whose line is printed. */
+int cli_rules(const struct cli *c, struct cli_rules *out);
+/* Sets G's parameters to those of EPOCH, this one or the next. */
+int cli_rules_at(const struct cli_rules *r, uint32_t epoch, struct poa_genesis *g);
+void cli_rules_free(struct cli_rules *r);
+
+struct cli_ops {
+    uint8_t bytes[POA_TX_BYTES_MAX];
+    size_t n;
+    uint32_t count;
+};
+/* Appends an operation; 0, or 1 with a line. */
+int cli_op(struct cli_ops *o, uint16_t kind, const struct poa_record *record, const void *value);
+
+/* Signs OPS as --from, --sign, --fee, --nonce and --valid-for say, and sends or
+ * (--output) keeps it. MADE names what the first operation makes, whose id is
+ * printed then, or NULL. The exit code. */
+int cli_transact(const struct cli *c, const struct cli_ops *ops, const char *made);
+/* --from is missing. */
+int cli_no_payer(void);
+/* Prints the answer V to a submission, after it is final unless --no-wait. */
+int cli_submitted(const struct cli *c, json_t *v, const char *made);
+
+/* Who pays: a key or a multisig account. */
+struct cli_sender {
+    struct poa_policy policy; /* keys borrow from KEYS */
+    uint8_t keys[POA_POLICY_KEYS_MAX * 33];
+    uint8_t address[32];
+    char label[POA_POLICY_KEYS_MAX][POA_KEY_LABEL_MAX + 1]; /* "" for keys of others */
+};
+int cli_sender(const struct cli *c, const char *label, struct cli_sender *out);
+/* The multisig account LABEL; FOUND says whether there is one. */
+int cli_multisig(const struct cli *c, const char *label, struct cli_sender *out, bool *found);
+
+#endif

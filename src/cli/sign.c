@@ -1,0 +1,535 @@
+/* What commands that make transactions share: the network's rules, who pays,
+ * signatures, sending, waiting. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli_tx.h"
+
+/* --- the network's rules ---------------------------------------------------------- */
+
+/* Sets the parameters that hold in EPOCH, from what the node says of them. */
+static int apply_params(const json_t *v, uint32_t epoch, struct poa_genesis *g)
+{
+    const json_t *all = json_object_get(v, "parameters"), *p;
+    const char *when = epoch > cli_number(v, "epoch") ? "next" : "value";
+    uint8_t bytes[POA_PARAMS_MAX * 42];
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    uint32_t n = 0;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)all, i, p)
+    {
+        struct poa_param_change change = {.param = (uint16_t)cli_number(p, "number")};
+        if (strcmp(cli_text(p, "unit"), "address") == 0) {
+            if (poa_address_from_text(cli_text(p, when), change.address, NULL) != POA_OK)
+                return POA_E_TEXT;
+        } else {
+            change.value = cli_number(p, when);
+        }
+        /* A network that states no risk has values that no change may set. */
+        struct poa_list one = {.count = 1};
+        uint8_t alone[42];
+        struct poa_writer a = poa_writer_over(alone, sizeof alone);
+        struct poa_genesis tried = *g;
+        if (poa_param_change_encode(&a, &change) != POA_OK)
+            return POA_E_TEXT;
+        one.bytes = poa_written(&a);
+        if (poa_params_change(&tried, &one) != POA_OK)
+            continue;
+        poa_write(&w, alone, a.n);
+        n++;
+    }
+    const struct poa_list list = {poa_written(&w), n};
+    return n == 0 ? POA_OK : poa_params_change(g, &list);
+}
+
+int cli_rules(const struct cli *c, struct cli_rules *out)
+{
+    json_t *v;
+    memset(out, 0, sizeof *out);
+    int rc = cli_call(c, "poa_genesis_get", NULL, &v);
+    if (rc != POA_OK)
+        return rc;
+    const char *text = cli_text(v, "raw");
+    size_t n = strlen(text) / 2;
+    out->raw = malloc(n ? n : 1);
+    if (out->raw == NULL || poa_unhex(text, out->raw, n) != POA_OK ||
+        poa_genesis_decode(poa_slice(out->raw, n), &out->g) != POA_OK)
+        rc = POA_E_TEXT;
+    else
+        poa_genesis_chain_id(poa_slice(out->raw, n), out->chain);
+    json_decref(v);
+    if (rc == POA_OK)
+        rc = cli_call(c, "poa_params_get", NULL, &out->params);
+    if (rc == POA_OK) {
+        out->epoch = (uint32_t)cli_number(out->params, "epoch");
+        rc = cli_rules_at(out, out->epoch, &out->g);
+    } else if (rc == POA_E_TEXT) {
+        cli_fail("the node's genesis record cannot be read: has it the same version?");
+    }
+    if (rc != POA_OK)
+        cli_rules_free(out);
+    return rc;
+}
+
+int cli_rules_at(const struct cli_rules *r, uint32_t epoch, struct poa_genesis *g)
+{
+    int rc = apply_params(r->params, epoch, g);
+    if (rc != POA_OK)
+        cli_fail("the node's parameters cannot be read: has it the same version?");
+    return rc;
+}
+
+void cli_rules_free(struct cli_rules *r)
+{
+    json_decref(r->params);
+    free(r->raw);
+    r->params = NULL;
+    r->raw = NULL;
+}
+
+/* --- operations -------------------------------------------------------------------- */
+
+int cli_op(struct cli_ops *o, uint16_t kind, const struct poa_record *record, const void *value)
+{
+    uint8_t body[1024];
+    struct poa_writer w = poa_writer_over(body, sizeof body);
+    struct poa_writer all = poa_writer_over(o->bytes, sizeof o->bytes);
+    all.n = o->n;
+    int rc = poa_record_encode(record, &w, value);
+    struct poa_op op = {.kind = kind, .body = poa_written(&w)};
+    if (rc == POA_OK)
+        rc = poa_op_encode(&all, &op);
+    if (rc != POA_OK)
+        return cli_fail("the operation cannot be written: %s", poa_error_text(rc));
+    o->n = all.n;
+    o->count++;
+    return 0;
+}
+
+/* --- senders ------------------------------------------------------------------------ */
+
+static int one_key(const struct cli *c, const char *label, struct cli_sender *out)
+{
+    struct poa_keystore_info info;
+    char path[600];
+    struct poa_why why = {{0}};
+    if (cli_key_path(c, label, false, path, sizeof path) != POA_OK)
+        return 1;
+    int rc = poa_keystore_info(path, &info, &why);
+    if (rc == POA_E_NOT_FOUND)
+        return cli_fail("no key %s; `poa keys list` shows what there is, `poa keys new` makes one",
+                        label);
+    if (rc != POA_OK)
+        return cli_fail("%s", why.text);
+    *out = (struct cli_sender){.policy = {.m = 1, .keys = {.count = 1}}};
+    out->keys[0] = (uint8_t)info.type;
+    memcpy(out->keys + 1, info.pk, 32);
+    out->policy.keys.bytes = poa_slice(out->keys, 33);
+    snprintf(out->label[0], sizeof out->label[0], "%s", label);
+    memcpy(out->address, info.address, 32);
+    return 0;
+}
+
+int cli_sender(const struct cli *c, const char *label, struct cli_sender *out)
+{
+    bool found = false;
+    int rc = cli_multisig(c, label, out, &found);
+    return rc != 0 || found ? rc : one_key(c, label, out);
+}
+
+/* --- signatures ------------------------------------------------------------------------- */
+
+struct draft {
+    uint8_t bytes[POA_TX_BYTES_MAX], other[POA_TX_BYTES_MAX];
+    size_t n;
+};
+
+static int add_signature(const struct cli *c, const uint8_t chain32[32], struct draft *d,
+                         const char *label)
+{
+    struct poa_keystore_info info;
+    uint8_t secret[32];
+    if (cli_open_key(c, label, &info, secret) != POA_OK)
+        return 1;
+    struct poa_writer w = poa_writer_over(d->other, sizeof d->other);
+    int rc = poa_tx_cosign(chain32, poa_slice(d->bytes, d->n), (uint8_t)info.type, secret, &w);
+    poa_wipe(secret, sizeof secret);
+    if (rc == POA_E_TX_SENDER)
+        return cli_fail("%s is not a key of this account", label);
+    if (rc == POA_E_EXISTS)
+        return cli_fail("%s has signed already", label);
+    if (rc != POA_OK)
+        return cli_fail("cannot sign: %s", poa_error_text(rc));
+    memcpy(d->bytes, d->other, w.n);
+    d->n = w.n;
+    return 0;
+}
+
+/* Signs with each label of a list separated by commas. */
+static int add_signatures(const struct cli *c, const uint8_t chain32[32], struct draft *d,
+                          const char *labels)
+{
+    int rc = 0;
+    while (rc == 0 && *labels != 0) {
+        char label[POA_KEY_LABEL_MAX + 1];
+        size_t n = strcspn(labels, ",");
+        if (n == 0 || n >= sizeof label)
+            return cli_misuse("--sign: labels of keys, separated by commas");
+        memcpy(label, labels, n);
+        label[n] = 0;
+        labels += n + (labels[n] == ',');
+        rc = add_signature(c, chain32, d, label);
+    }
+    return rc;
+}
+
+/* The keys of S that are here, as many as it takes. */
+static int sign_with_ours(const struct cli *c, const uint8_t chain32[32],
+                          const struct cli_sender *s, uint32_t needed, struct draft *d)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && needed > 0 && i < s->policy.keys.count; i++) {
+        char path[600];
+        struct poa_keystore_info info;
+        if (s->label[i][0] == 0 || cli_key_path(c, s->label[i], false, path, sizeof path) ||
+            poa_keystore_info(path, &info, NULL) != POA_OK)
+            continue;
+        rc = add_signature(c, chain32, d, s->label[i]);
+        needed--;
+    }
+    return rc;
+}
+
+static int state_of(const uint8_t chain32[32], const struct draft *d, uint32_t *have,
+                    uint32_t *need, bool *enough)
+{
+    struct poa_tx tx;
+    struct poa_policy policy;
+    struct poa_list sigs;
+    struct poa_tx_view v;
+    int rc = poa_tx_decode(poa_slice(d->bytes, d->n), &tx);
+    if (rc == POA_OK)
+        rc = poa_tx_signers(&tx, &policy, &sigs);
+    if (rc != POA_OK)
+        return cli_fail("not a transaction: %s", poa_error_text(rc));
+    *have = sigs.count;
+    *need = policy.m;
+    rc = poa_tx_check(chain32, poa_slice(d->bytes, d->n), &v);
+    *enough = rc == POA_OK;
+    if (rc != POA_OK && rc != POA_E_TX_SIGNATURE)
+        return cli_fail("the transaction would be refused: %s", poa_error_text(rc));
+    return 0;
+}
+
+/* --- files ---------------------------------------------------------------------------- */
+
+static int write_draft(const struct cli *c, const char *path, const struct draft *d, uint32_t have,
+                       uint32_t need, bool enough)
+{
+    struct poa_why why = {{0}};
+    char *text = malloc(2 * d->n + 2);
+    if (text == NULL)
+        return cli_fail("out of memory");
+    poa_hex(d->bytes, d->n, text);
+    strcpy(text + 2 * d->n, "\n");
+    int rc = POA_OK;
+    if (strcmp(path, "-") == 0)
+        fputs(text, stdout);
+    else
+        rc = poa_file_write(path, text, 2 * d->n + 1, 0644, 0, &why);
+    free(text);
+    if (rc != POA_OK)
+        return cli_fail("%s", why.text);
+    if (strcmp(path, "-") == 0)
+        return 0;
+    if (c->json)
+        return cli_print_json(json_pack("{s:s, s:I, s:I, s:b}", "file", path, "signatures",
+                                        (json_int_t)have, "needed", (json_int_t)need, "complete",
+                                        (int)enough));
+    printf("%s: %u of %u signatures; %s\n", path, have, need,
+           enough ? "`poa tx submit` sends it" : "`poa tx sign` adds one");
+    return 0;
+}
+
+static int read_draft(const char *path, struct draft *d)
+{
+    struct poa_why why = {{0}};
+    char *text;
+    size_t n;
+    if (poa_file_read(path, 2 * POA_TX_BYTES_MAX + 2, 0, &text, &n, &why) != POA_OK)
+        return cli_fail("%s", why.text);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+        text[--n] = 0;
+    d->n = n / 2;
+    int rc = n > 0 && n % 2 == 0 && d->n <= sizeof d->bytes && strlen(text) == n
+                 ? poa_unhex(text, d->bytes, d->n)
+                 : POA_E_TEXT;
+    free(text);
+    return rc == POA_OK ? 0
+                        : cli_fail("%s does not hold a transaction in hex: `poa tx make --output` "
+                                   "writes one",
+                                   path);
+}
+
+/* --- sending ------------------------------------------------------------------------------ */
+
+/* Waits until ID is final; what became of it in *OUT. */
+static int wait_final(const struct cli *c, const char *id, json_t **out)
+{
+    uint64_t seconds = 10;
+    if (c->option[CLI_TIMEOUT] != NULL &&
+        !cli_u64("--timeout", c->option[CLI_TIMEOUT], 1, 3600, &seconds))
+        return 2;
+    for (uint64_t ms = 0; ms < seconds * 1000; ms += 20) {
+        json_t *v;
+        struct poa_rpc_client *client = NULL;
+        struct poa_why why = {{0}};
+        int rc = poa_rpc_client_new(cli_rpc_url(c), 10000, &client, &why);
+        if (rc == POA_OK)
+            rc = poa_rpc_client_call(client, "poa_tx_get", json_pack("{s:s}", "id", id), &v, &why);
+        poa_rpc_client_free(client);
+        /* Between acceptance and the first block a node may not know it. */
+        if (rc != POA_OK && rc != POA_E_NOT_FOUND)
+            return cli_fail("%s", why.text);
+        if (rc == POA_OK && strcmp(cli_text(v, "state"), "final") == 0) {
+            *out = v;
+            return 0;
+        }
+        if (rc == POA_OK)
+            json_decref(v);
+        nanosleep(&(struct timespec){0, 20 * 1000000}, NULL);
+    }
+    return cli_fail("%s was accepted, but is not final after %" PRIu64 " s; `poa tx %s` asks again",
+                    id, seconds, id);
+}
+
+int cli_submitted(const struct cli *c, json_t *v, const char *made)
+{
+    char id[65], object[65] = "";
+    snprintf(id, sizeof id, "%s", cli_text(v, "id"));
+    if (made != NULL) {
+        uint8_t hash[32];
+        if (poa_unhex(id, hash, 32) == POA_OK) {
+            poa_object_id(hash, 0, hash);
+            poa_hex(hash, 32, object);
+        }
+    }
+    bool final = c->option[CLI_NO_WAIT] == NULL;
+    int rc = 0;
+    if (final) {
+        json_decref(v);
+        v = NULL;
+        rc = wait_final(c, id, &v);
+        if (rc != 0)
+            return rc;
+        if (cli_number(v, "code") != 0)
+            rc = cli_fail("%s was skipped in block %s: %s", id, cli_text(v, "height"),
+                          cli_text(v, "why"));
+    }
+    if (made != NULL && json_is_object(v))
+        json_object_set_new(v, made, json_string(object));
+    if (c->json) {
+        int printed = cli_print_json(v);
+        return rc != 0 ? rc : printed;
+    }
+    printf("%s\n", id);
+    if (made != NULL && rc == 0)
+        printf("%s %s\n", made, object);
+    if (final && rc == 0)
+        printf("final in block %s\n", cli_text(v, "height"));
+    json_decref(v);
+    return rc;
+}
+
+static int submit(const struct cli *c, const struct draft *d, const char *made)
+{
+    json_t *v;
+    char *hex = malloc(2 * d->n + 1);
+    if (hex == NULL)
+        return cli_fail("out of memory");
+    poa_hex(d->bytes, d->n, hex);
+    int rc = cli_call(c, "poa_tx_send", json_pack("{s:s}", "tx", hex), &v);
+    free(hex);
+    return rc == POA_OK ? cli_submitted(c, v, made) : 1;
+}
+
+/* The account's next nonce, by the finalized state. */
+static int next_nonce(const struct cli *c, const uint8_t address32[32], uint64_t *out)
+{
+    char text[POA_ADDRESS_TEXT_BYTES];
+    json_t *v;
+    poa_address_to_text(address32, text);
+    int rc = cli_call(c, "poa_account_get", json_pack("{s:s}", "address", text), &v);
+    if (rc != POA_OK)
+        return 1;
+    *out = cli_number(v, "nonce");
+    json_decref(v);
+    return 0;
+}
+
+static int make(const struct cli_sender *s, const struct cli_rules *r, uint64_t nonce,
+                const uint64_t *fee, uint64_t until, const struct cli_ops *ops, struct draft *d)
+{
+    const struct poa_list list = {poa_slice(ops->bytes, ops->n), ops->count};
+    struct poa_writer w = poa_writer_over(d->bytes, sizeof d->bytes);
+    uint64_t pays = fee != NULL ? *fee : 0;
+    int rc = poa_tx_unsigned(r->chain, &s->policy, nonce, pays, until, &list, &w);
+    if (rc == POA_OK && fee == NULL) { /* the size does not depend on the fee */
+        size_t size = w.n + (size_t)s->policy.m * 65;
+        pays = r->g.fee_min + r->g.fee_per_kib * ((size + 1023) / 1024);
+        w = poa_writer_over(d->bytes, sizeof d->bytes);
+        rc = poa_tx_unsigned(r->chain, &s->policy, nonce, pays, until, &list, &w);
+    }
+    d->n = w.n;
+    return rc == POA_OK ? 0 : cli_fail("cannot make the transaction: %s", poa_error_text(rc));
+}
+
+static int transact(const struct cli *c, const struct cli_rules *r, const struct cli_ops *ops,
+                    const char *made, struct draft *d)
+{
+    struct cli_sender s;
+    uint64_t fee = 0, nonce = 0, until = 0;
+    uint32_t have, need;
+    bool enough;
+    if ((c->option[CLI_FEE] != NULL &&
+         !cli_u64("--fee", c->option[CLI_FEE], 0, UINT64_MAX, &fee)) ||
+        (c->option[CLI_NONCE] != NULL &&
+         !cli_u64("--nonce", c->option[CLI_NONCE], 0, UINT64_MAX, &nonce)) ||
+        (c->option[CLI_VALID_FOR] != NULL &&
+         !cli_u64("--valid-for", c->option[CLI_VALID_FOR], 1, 31536000, &until)))
+        return 2;
+    if (until != 0)
+        until = until * 1000 + poa_clock_wall_ms(poa_clock_system());
+    int rc = cli_sender(c, c->option[CLI_FROM], &s);
+    if (rc == 0 && c->option[CLI_NONCE] == NULL)
+        rc = next_nonce(c, s.address, &nonce);
+    if (rc == 0)
+        rc = make(&s, r, nonce, c->option[CLI_FEE] != NULL ? &fee : NULL, until, ops, d);
+    if (rc == 0)
+        rc = c->option[CLI_SIGN] != NULL ? add_signatures(c, r->chain, d, c->option[CLI_SIGN])
+                                         : sign_with_ours(c, r->chain, &s, s.policy.m, d);
+    if (rc == 0)
+        rc = state_of(r->chain, d, &have, &need, &enough);
+    if (rc != 0)
+        return rc;
+    if (c->option[CLI_OUTPUT] != NULL)
+        return write_draft(c, c->option[CLI_OUTPUT], d, have, need, enough);
+    if (!enough)
+        return cli_fail("%u of %u signatures: --output FILE keeps it for the others to sign, or "
+                        "say who signs with --sign",
+                        have, need);
+    return submit(c, d, made);
+}
+
+int cli_no_payer(void)
+{
+    return cli_misuse("say who pays: --from KEY; `poa keys list` shows yours");
+}
+
+int cli_transact(const struct cli *c, const struct cli_ops *ops, const char *made)
+{
+    struct cli_rules r;
+    if (c->option[CLI_FROM] == NULL)
+        return cli_no_payer();
+    if (cli_rules(c, &r) != POA_OK)
+        return 1;
+    struct draft *d = malloc(sizeof *d);
+    int rc = d == NULL ? cli_fail("out of memory") : transact(c, &r, ops, made, d);
+    free(d);
+    cli_rules_free(&r);
+    return rc;
+}
+
+/* --- poa tx make, sign, submit, show --------------------------------------------------------- */
+
+int cli_tx_make(const struct cli *c)
+{
+    json_error_t at;
+    static struct cli_ops ops;
+    const char *path = c->argument[0];
+    json_t *list = strcmp(path, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &at)
+                                          : json_load_file(path, JSON_REJECT_DUPLICATES, &at);
+    if (list == NULL)
+        return cli_fail("%s: line %d: %s", path, at.line, at.text);
+    int rc = 0;
+    json_t *one = json_is_object(list) ? json_pack("[O]", list) : json_incref(list);
+    json_decref(list);
+    size_t n = json_array_size(one);
+    if (n < 1 || n > 64)
+        rc = cli_fail("%s: 1 to 64 operations in an array", path);
+    struct poa_writer w = poa_writer_over(ops.bytes, sizeof ops.bytes);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct poa_why why = {{0}};
+        if (poa_json_to_op(json_array_get(one, i), &w, &why) != POA_OK)
+            rc = cli_fail("%s: operation %zu: %s", path, i, why.text);
+    }
+    json_decref(one);
+    ops.n = w.n;
+    ops.count = (uint32_t)n;
+    return rc != 0 ? rc : cli_transact(c, &ops, NULL);
+}
+
+/* A command on the transaction in the file that the first argument names. */
+static int with_draft(const struct cli *c,
+                      int (*run)(const struct cli *c, const uint8_t chain32[32], struct draft *d))
+{
+    struct cli_rules r = {.raw = NULL};
+    struct draft *d = malloc(sizeof *d);
+    int rc = d == NULL ? cli_fail("out of memory") : read_draft(c->argument[0], d);
+    if (rc == 0 && cli_rules(c, &r) != POA_OK)
+        rc = 1;
+    if (rc == 0)
+        rc = run(c, r.chain, d);
+    cli_rules_free(&r);
+    free(d);
+    return rc;
+}
+
+static int sign(const struct cli *c, const uint8_t chain32[32], struct draft *d)
+{
+    uint32_t have, need;
+    bool enough;
+    const char *to = c->option[CLI_OUTPUT] != NULL ? c->option[CLI_OUTPUT] : c->argument[0];
+    if (c->option[CLI_SIGN] == NULL)
+        return cli_misuse("say who signs: --sign KEY[,KEY...]");
+    int rc = add_signatures(c, chain32, d, c->option[CLI_SIGN]);
+    if (rc == 0)
+        rc = state_of(chain32, d, &have, &need, &enough);
+    return rc != 0 ? rc : write_draft(c, to, d, have, need, enough);
+}
+
+static int send(const struct cli *c, const uint8_t chain32[32], struct draft *d)
+{
+    uint32_t have, need;
+    bool enough;
+    int rc = state_of(chain32, d, &have, &need, &enough);
+    if (rc == 0 && !enough)
+        rc = cli_fail("%u of %u signatures, or not the right ones: `poa tx sign` adds one", have,
+                      need);
+    return rc != 0 ? rc : submit(c, d, NULL);
+}
+
+int cli_tx_sign(const struct cli *c)
+{
+    return with_draft(c, sign);
+}
+
+int cli_tx_submit(const struct cli *c)
+{
+    return with_draft(c, send);
+}
+
+int cli_tx_show(const struct cli *c)
+{
+    struct draft *d = malloc(sizeof *d);
+    int rc = d == NULL ? cli_fail("out of memory") : read_draft(c->argument[0], d);
+    if (rc == 0) {
+        json_t *v = poa_json_tx(poa_slice(d->bytes, d->n));
+        rc = v == NULL ? cli_fail("%s: not a transaction", c->argument[0]) : cli_print_json(v);
+    }
+    free(d);
+    return rc;
+}
