@@ -155,7 +155,11 @@ int poa_risk_change(const struct poa_genesis *g, uint32_t pool, struct poa_why *
     uint32_t n = least(g->committee_size ? g->committee_size : POA_COMMITTEE_MAX, pool);
     struct poa_risk r = {.n = n, .q = least(n, n - poa_committee_faults(n) + g->quorum_extra)};
     fill(g, &r);
-    return g->devnet || r.met ? POA_OK : missed(&r, why);
+    if (g->devnet ||
+        poa_bounds_met(r.n, r.q, g->risk_p_ppb, g->risk_offline_ppb, g->risk_target_exp,
+                       g->risk_stall_exp ? g->risk_stall_exp : g->risk_target_exp))
+        return POA_OK;
+    return missed(&r, why);
 }
 
 int poa_risk_check(const struct poa_genesis *g, struct poa_risk *out, struct poa_why *why)
