@@ -85,6 +85,7 @@
     X(SEAL_LATE, 310, PEER, "seal came after its deadline")                                        \
     X(SEAL_FORK, 311, PEER, "seal is for another block")                                           \
     X(SEAL_TWICE, 312, CALLER, "this slot was already sealed by this device")                      \
+    X(SEAL_DEPENDENT, 313, PEER, "device's maker rules the committee: its seal adds nothing")      \
     X(DUPLICATE, 400, PEER, "already have it")                                                     \
     X(EQUIVOCATION, 401, PEER, "signed two conflicting messages")                                  \
     X(NOT_MEMBER, 402, PEER, "signer is not in the committee")                                     \

@@ -36,6 +36,7 @@
     X(M, "m", "M", "how many of the keys must sign")                                               \
     X(ALONE, "alone", "UNITS", "what the first key alone may spend per transaction")               \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
+    X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
     X(LIMIT, "limit", "N", "how many at most; default 100")                                        \
     X(OFFSET, "offset", "N", "skip so many")                                                       \
     X(SUITE, "suite", "SUITE", "tai or ell2")                                                      \
@@ -119,9 +120,10 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa multisig new fridge fridge-key owner --m 2 --alone 5000")                               \
     X("multisig show", cli_multisig_show, "LABEL", 1, 1, CLI_KEYDIR,                               \
       "Address, keys and limit of an account of several keys", "poa multisig show savings")        \
-    X("send", cli_send, "TO AMOUNT [TO AMOUNT...]", 2, 128, CLI_PAY,                               \
+    X("send", cli_send, "TO AMOUNT [TO AMOUNT...]", 2, 128, CLI_PAY | CLI_BIT(HOLD),               \
       "Send coins: TO is an address or the label of a key; all or nothing",                        \
       "poa send poa1... 1000 --from alice\n"                                                       \
+      "poa send bob 1000 --from alice --hold\n"                                                    \
       "poa send bob 1000 carol 500 --from alice --no-wait --json")                                 \
     X("params show", cli_params_show, "", 0, 0, CLI_NODE,                                          \
       "What governance may change: values now and from the next epoch on, with bounds",            \
@@ -142,14 +144,15 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
     X("tx show", cli_tx_show, "FILE", 1, 1, CLI_ALL, "Print a transaction in a file",              \
       "poa tx show pay.tx")                                                                        \
     X("balance", cli_balance, "ADDRESS...", 1, -1, CLI_NODE | CLI_KEYDIR,                          \
-      "Balance and nonce of accounts: addresses or labels of keys",                                \
+      "Balance, nonce and what waits for grade 2 of accounts: addresses or labels of keys",        \
       "poa balance alice\n"                                                                        \
       "poa balance poa1... --json")                                                                \
     X("faucet", cli_faucet, "ADDRESS [AMOUNT]", 1, 2, CLI_NODE | CLI_KEYDIR,                       \
       "Ask a test network for coins",                                                              \
       "poa faucet alice\n"                                                                         \
       "poa faucet poa1... 5000")                                                                   \
-    X("tx", cli_tx, "ID", 1, 1, CLI_NODE, "What became of a transaction", "poa tx 7f0c...")        \
+    X("tx", cli_tx, "ID", 1, 1, CLI_NODE,                                                          \
+      "What became of a transaction, its grade and what that lacks", "poa tx 7f0c...")             \
     X("block", cli_block, "[HEIGHT|HASH]", 0, 1, CLI_NODE,                                         \
       "A finalized block, the latest one by default",                                              \
       "poa block\n"                                                                                \

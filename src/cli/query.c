@@ -115,6 +115,36 @@ int cli_block(const struct cli *c)
     return 0;
 }
 
+/* Grade of a transaction, what is counted towards grade 2, and its hold. */
+static void print_grade(const json_t *v)
+{
+    const json_t *g = json_object_get(v, "grade2"), *hold = json_object_get(v, "hold");
+    const json_t *needs = json_object_get(g, "needs");
+    if (json_object_get(v, "grade") == NULL)
+        return;
+    printf("grade      %" PRIu64, cli_number(v, "grade"));
+    if (json_is_null(g))
+        printf(" (this network has no grade 2)");
+    else if (json_is_true(json_object_get(g, "expired")))
+        printf(" (its slots are no longer in the state: whether it had grade 2 is not known here)");
+    else
+        printf(": seals of %" PRIu64 " of %" PRIu64 " devices, %" PRIu64 " of %" PRIu64
+               " makers, %" PRIu64 " of %" PRIu64 " regions, in slots %s to %s%s",
+               cli_number(g, "devices"), cli_number(needs, "devices"), cli_number(g, "makers"),
+               cli_number(needs, "makers"), cli_number(g, "regions"), cli_number(needs, "regions"),
+               cli_text(g, "first_slot"), cli_text(g, "last_slot"),
+               json_is_true(json_object_get(g, "closed")) ? " (over)" : "");
+    printf("\n");
+    if (!json_is_object(hold))
+        return;
+    printf("hold       %s %s", cli_text(hold, "amount"), cli_text(hold, "state"));
+    if (strcmp(cli_text(hold, "state"), "held") == 0)
+        printf(", until grade 2; refunded after slot %s", cli_text(hold, "refund_after_slot"));
+    else
+        printf(" in block %s", cli_text(hold, "ended_height"));
+    printf("\n");
+}
+
 int cli_tx(const struct cli *c)
 {
     json_t *v;
@@ -132,6 +162,7 @@ int cli_tx(const struct cli *c)
         printf("block      %s, index %" PRIu64 "\nresult     %s%s%s\n", cli_text(v, "height"),
                cli_number(v, "index"), cli_text(v, "result"), cli_text(v, "why")[0] ? ": " : "",
                cli_text(v, "why"));
+    print_grade(v);
     const json_t *tx = json_object_get(v, "tx"), *ops = json_object_get(tx, "ops");
     if (json_is_object(tx))
         printf("sender     %s\nnonce      %s, fee %s\n", cli_text(tx, "sender"),

@@ -339,7 +339,10 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
     if (made != NULL && rc == 0)
         printf("%s %s\n", made, object);
     if (final && rc == 0)
-        printf("final in block %s\n", cli_text(v, "height"));
+        printf("final in block %s%s\n", cli_text(v, "height"),
+               json_is_object(json_object_get(v, "hold"))
+                   ? ", and waits for grade 2: `poa tx ID` shows what is missing"
+                   : "");
     json_decref(v);
     return rc;
 }

@@ -31,8 +31,11 @@ int cli_balance(const struct cli *c)
     }
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *v = json_array_get(all, i);
-        printf("%s  balance %s  nonce %s\n", cli_text(v, "address"), cli_text(v, "balance"),
+        printf("%s  balance %s  nonce %s", cli_text(v, "address"), cli_text(v, "balance"),
                cli_text(v, "nonce"));
+        if (strcmp(cli_text(v, "held"), "0") != 0)
+            printf("  held %s", cli_text(v, "held"));
+        printf("\n");
     }
     json_decref(all);
     return 0;
@@ -55,6 +58,9 @@ int cli_send(const struct cli *c)
                  ? 1
                  : cli_op(&ops, POA_OP_TRANSFER, &poa_op_transfer_record, &t);
     }
+    const struct poa_op_hold hold = {.grade = 2};
+    if (rc == 0 && c->option[CLI_HOLD] != NULL)
+        rc = cli_op(&ops, POA_OP_HOLD, &poa_op_hold_record, &hold);
     return rc != 0 ? rc : cli_transact(c, &ops, NULL);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grades.h"
 #include "proofs.h"
 
 /* One row per method: X(name, handler, parameters, help). Reads answer from the
@@ -11,8 +12,9 @@
     X("poa_status", status, "", "Tip, roles, committee, counters and readiness of this node")      \
     X("poa_tx_send", tx_send, "tx:bytes", "Submit a signed transaction; answers its id")           \
     X("poa_tx_get", tx_get, "id:hash",                                                             \
-      "State of a transaction: pending, or final with its result")                                 \
-    X("poa_account_get", account_get, "address:address", "Balance and nonce of an account")        \
+      "State of a transaction: pending, or final with its result, grade, and what that lacks")     \
+    X("poa_account_get", account_get, "address:address",                                           \
+      "Balance and nonce of an account, what of it is held, and what it may send without")         \
     X("poa_block_get", block_get, "height:u64? hash:hash?",                                        \
       "A finalized block, the latest one by default")                                              \
     X("poa_device_get", device_get, "device:hash", "A registered device: owner, seals, earnings")  \
@@ -255,7 +257,9 @@ static void tx_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     }
     if (b->tx_free != NULL)
         b->tx_free(b->ctx, &tx);
-    poa_rpc_result(call, v);
+    if (final && tx.code == POA_OK && v != NULL)
+        rc = poa_rpc_add_grade(ctx, id, tx.height, v);
+    answer(call, rc, v);
 }
 
 /* --- state ---------------------------------------------------------------------------------- */
@@ -270,9 +274,11 @@ static void account_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
     int rc = READ(b, ACCOUNT, address, sizeof address, buffer, st_account, &account);
     if (rc == POA_E_NOT_FOUND) /* every address is an account with nothing in it */
         rc = POA_OK;
-    answer(call, rc,
-           with(poa_json_record(&poa_st_account_record, &account), "address",
-                poa_json_address(address)));
+    json_t *v = with(poa_json_record(&poa_st_account_record, &account), "address",
+                     poa_json_address(address));
+    if (rc == POA_OK && v != NULL)
+        rc = poa_rpc_add_outgoing(ctx, address, v);
+    answer(call, rc, v);
 }
 
 static json_t *device_json(const uint8_t key[32], const struct poa_st_device *d)

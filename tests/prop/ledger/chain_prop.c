@@ -138,6 +138,9 @@ static void random_tx(struct body *b, poa_state_id s, uint64_t nonce[USERS])
             break;
         }
     }
+    struct poa_op_hold hold = {2};
+    if (!random_below(&rnd, 6))
+        op_raw(&o, POA_OP_HOLD, &poa_op_hold_record, &hold);
     uint64_t n = nonce[user];
     if (!random_below(&rnd, 15))
         n += random_below(&rnd, 3) - 1;
@@ -347,7 +350,14 @@ static void run(uint64_t seed, int steps)
     s.g.window_slots = 4u << random_below(&rnd, 3);
     s.g.halving_slots = random_below(&rnd, 2) ? 0 : 20;
     s.g.seal_slots = 2 + (uint32_t)random_below(&rnd, 20);
-    s.policy = (uint8_t)random_below(&rnd, 2);
+    s.policy = (uint8_t)random_below(&rnd, 3);
+    if (s.policy == POA_POLICY_VRF && random_below(&rnd, 4)) { /* holds come and go */
+        s.g.grade2_seals = 1 + (uint32_t)random_below(&rnd, 3);
+        s.g.grade2_span = 4 + (uint32_t)random_below(&rnd, 8);
+        s.g.grade2_makers = 1 + (uint16_t)random_below(&rnd, 2);
+        s.g.hold_above = random_below(&rnd, 2) ? 500000 : 0;
+        s.g.hold_slots = s.g.grade2_span + s.g.seal_slots + (uint32_t)random_below(&rnd, 8);
+    }
     chain_open(&c, &s);
     struct poa_ledger_config config = {.suite = c.suite,
                                        .alloc = counting_alloc(&replica_memory),
