@@ -53,6 +53,39 @@ static struct message *second_header(struct poa_sim *s, const struct node *n,
     return copy;
 }
 
+static void pair_keep(struct node *n, struct message *a, struct message *b)
+{
+    struct message **at = n->pair[n->pairs % PAIRS];
+    const struct message *last = n->pairs ? n->pair[(n->pairs - 1) % PAIRS][0] : NULL;
+    if (last == a)
+        return;
+    message_free(at[0]);
+    message_free(at[1]);
+    at[0] = a;
+    at[1] = b;
+    a->refs++;
+    b->refs++;
+    n->pairs++;
+}
+
+static void pair_offer(struct poa_sim *s, struct node *n, uint32_t to, uint32_t which)
+{
+    struct message **at = n->pair[which % PAIRS];
+    uint32_t first = below(&s->random, 2);
+    network(s, n->id, to, at[first]);
+    if (below(&s->random, 2))
+        network(s, n->id, to, at[1 - first]);
+}
+
+void byzantine_restarted(struct poa_sim *s, uint32_t victim)
+{
+    for (uint32_t i = 0; i < s->config.nodes; i++) {
+        struct node *n = &s->node[i];
+        for (uint32_t k = 1; n->up && i != victim && k <= PAIRS && k <= n->pairs; k++)
+            pair_offer(s, n, victim, n->pairs - k);
+    }
+}
+
 static void equivocate(struct poa_sim *s, struct node *n, uint32_t to, struct message *m)
 {
     struct poa_vote v;
@@ -64,6 +97,7 @@ static void equivocate(struct poa_sim *s, struct node *n, uint32_t to, struct me
             network(s, n->id, to, m);
             return;
         }
+        pair_keep(n, m, other);
         if (mode != 1)
             network(s, n->id, to, to % 2 ? m : other);
         if (mode == 0)
@@ -81,6 +115,8 @@ static void equivocate(struct poa_sim *s, struct node *n, uint32_t to, struct me
         return;
     }
     network(s, n->id, to, m);
+    if (n->pairs && below(&s->random, 4) == 0)
+        pair_offer(s, n, to, n->pairs - 1); /* perhaps it votes again */
     if (m->type != POA_MSG_VOTE || poa_vote_decode(poa_slice(m->bytes, m->n), &v))
         return;
     if (v.kind == POA_VOTE_NOTARIZE && below(&s->random, 2)) {
@@ -117,12 +153,37 @@ static void junk_batch(struct poa_sim *s, const struct node *n, uint32_t to)
     pass(s, n, to, POA_MSG_BATCH, poa_written(&w));
 }
 
+/* Everybody's votes for what M is about, in this node's own hand. */
+static void forge_quorum(struct poa_sim *s, struct node *n, uint32_t to, const struct message *m)
+{
+    struct poa_vote v;
+    struct poa_header h;
+    struct poa_proposal p;
+    if (m->type == POA_MSG_PROPOSAL && !poa_proposal_decode(poa_slice(m->bytes, m->n), &p) &&
+        !poa_header_decode(p.header, &h)) {
+        v = (struct poa_vote){.epoch = h.epoch, .view = h.view};
+        poa_header_hash(&h, v.hash);
+    } else if (m->type != POA_MSG_VOTE || poa_vote_decode(poa_slice(m->bytes, m->n), &v)) {
+        return;
+    }
+    v.kind = (uint8_t)below(&s->random, 3);
+    if (v.kind == POA_VOTE_NULLIFY)
+        memset(v.hash, 0, 32);
+    for (uint32_t i = 0; i < n->members; i++) {
+        v.voter = (uint16_t)i;
+        send_vote(s, n, to, &v);
+    }
+}
+
 static void forge(struct poa_sim *s, struct node *n, uint32_t to, struct message *m)
 {
     struct poa_vote v;
     uint8_t garbage[64];
     network(s, n->id, to, m);
-    switch (below(&s->random, 6)) {
+    switch (below(&s->random, 8)) {
+    case 5:
+        forge_quorum(s, n, to, m);
+        break;
     case 0: /* somebody else's vote */
         if (m->type == POA_MSG_VOTE && !poa_vote_decode(poa_slice(m->bytes, m->n), &v)) {
             v.voter = (uint16_t)(v.voter ? 0 : 1);
@@ -157,6 +218,69 @@ static void forge(struct poa_sim *s, struct node *n, uint32_t to, struct message
     }
 }
 
+/* --- one notarization that a single honest node sees ------------------------------------ */
+
+static bool plain(const struct poa_sim *s, uint32_t i, const struct node *n)
+{
+    return s->node[i].kind == HONEST && s->node[i].up && n->member[i] >= 0;
+}
+
+/* The proposal goes to as many honest members as make a quorum with the liars'
+ * votes, and those to the victim only: it alone leaves the view. Nobody else
+ * can, unless it passes the certificate on. */
+static void strike_plan(struct poa_sim *s, const struct node *n, const struct poa_header *h)
+{
+    uint32_t liars = 0, honest = 0, q = poa_core_committee(n->core)->quorum;
+    uint32_t from = below(&s->random, s->config.nodes);
+    s->strike.done = true;
+    s->strike.epoch = h->epoch;
+    s->strike.view = h->view;
+    s->strike.told = 0;
+    for (uint32_t i = 0; i < s->config.nodes; i++)
+        if (s->node[i].kind == BYZ_STRIKE && n->member[i] >= 0) {
+            s->strike.told |= 1u << i;
+            liars++;
+        }
+    for (uint32_t k = 0; k < s->config.nodes && honest + liars < q; k++) {
+        uint32_t i = (from + k) % s->config.nodes;
+        if (!plain(s, i, n))
+            continue;
+        s->strike.victim = i;
+        s->strike.told |= 1u << i;
+        honest++;
+    }
+}
+
+static void strike(struct poa_sim *s, struct node *n, uint32_t to, struct message *m)
+{
+    struct poa_vote v;
+    struct poa_header h;
+    struct poa_proposal p;
+    bool proposal = m->type == POA_MSG_PROPOSAL &&
+                    !poa_proposal_decode(poa_slice(m->bytes, m->n), &p) &&
+                    !poa_header_decode(p.header, &h);
+    if (!s->strike.done && s->now >= s->strike.at && proposal &&
+        h.leader == (uint16_t)n->member[n->id])
+        strike_plan(s, n, &h);
+    if (!s->strike.done) {
+        network(s, n->id, to, m);
+    } else if (proposal) {
+        if (h.epoch == s->strike.epoch && h.view == s->strike.view && (s->strike.told >> to & 1u))
+            network(s, n->id, to, m);
+    } else if (m->type == POA_MSG_VOTE && to == s->strike.victim &&
+               !poa_vote_decode(poa_slice(m->bytes, m->n), &v) && v.epoch == s->strike.epoch &&
+               v.view == s->strike.view && v.kind == POA_VOTE_NOTARIZE) {
+        network(s, n->id, to, m);
+    }
+}
+
+static bool finalizes(const struct message *m)
+{
+    struct poa_vote v;
+    return m->type == POA_MSG_VOTE && !poa_vote_decode(poa_slice(m->bytes, m->n), &v) &&
+           v.kind == POA_VOTE_FINALIZE;
+}
+
 void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct message *m)
 {
     switch (n->kind) {
@@ -172,7 +296,11 @@ void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct messa
             network(s, n->id, to, m);
         return;
     case BYZ_GAP:
-        network(s, n->id, to, m);
+        if (!finalizes(m))
+            network(s, n->id, to, m);
+        return;
+    case BYZ_STRIKE:
+        strike(s, n, to, m);
         return;
     case BYZ_SLEEPER:
         if (s->now < s->config.gst_us && below(&s->random, 2))

@@ -47,7 +47,7 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     c->seed = seed;
     c->nodes = nodes ? nodes : between(&r, 0, 3) ? between(&r, 4, 7) : between(&r, 1, 10);
     uint32_t f = (c->nodes - 1) / 3;
-    c->byzantine = below(&r, 2) ? below(&r, f + 1u) : 0;
+    c->byzantine = f && below(&r, 3) ? between(&r, 1, f) : 0;
     c->followers = below(&r, 3) == 0;
     c->accounts = between(&r, 4, 24);
     c->devices = below(&r, 2) ? between(&r, 2, 12) : 0;
@@ -64,6 +64,7 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     c->loss_after_ppm = below(&r, 2) ? below(&r, 20000) : 0;
     c->crash_ppm = below(&r, 3) ? below(&r, 60000) : 0;
     c->partition_ppm = below(&r, 3) ? below(&r, 700000) : 0;
+    c->cut_ppm = below(&r, 3) ? below(&r, 400000) : 0;
     c->skew_ms = below(&r, 2) ? below(&r, 200) : 0;
     c->real_crypto = seed % 50 == 0;
     c->settle = seed % 16 != 5; /* else it runs on, for what goes wrong late */

@@ -48,6 +48,8 @@ struct poa_sim_config {
     uint32_t loss_after_ppm;
     uint32_t crash_ppm;     /* per node and 50 ms, before GST */
     uint32_t partition_ppm; /* chance that a period of 200 ms is partitioned, before GST */
+    uint32_t cut_ppm;       /* chance, every 20 ms before GST, that one of three cuts begins: a
+                               link, a node's ears, or a kind of message between some nodes */
     uint32_t skew_ms;       /* clocks differ by up to this */
     uint64_t gst_us, end_us;
     uint64_t load_us; /* after GST: transfers stop, what is under way has to arrive */

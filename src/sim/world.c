@@ -66,56 +66,6 @@ static struct event event_pop(struct poa_sim *s)
     return top;
 }
 
-/* --- messages ---------------------------------------------------------------------- */
-
-struct message *message_new(uint32_t from, uint16_t type, struct poa_slice bytes)
-{
-    struct message *m = malloc(sizeof *m + bytes.n);
-    POA_ASSERT(m);
-    m->refs = 1;
-    m->from = from;
-    m->type = type;
-    m->n = bytes.n;
-    if (bytes.n)
-        memcpy(m->bytes, bytes.p, bytes.n);
-    return m;
-}
-
-void message_free(struct message *m)
-{
-    if (m && !--m->refs)
-        free(m);
-}
-
-void network_at(struct poa_sim *s, uint32_t to, struct message *m, uint64_t at)
-{
-    m->refs++;
-    event_push(s, (struct event){.at = at, .kind = EV_DELIVER, .node = to, .m = m});
-}
-
-void network(struct poa_sim *s, uint32_t from, uint32_t to, struct message *m)
-{
-    const struct poa_sim_config *c = &s->config;
-    bool chaos = s->now < c->gst_us;
-    s->result.messages++;
-    if (from == to) {
-        network_at(s, to, m, s->now);
-        return;
-    }
-    if (s->filter && !s->filter(s->filter_ctx, from, to, m->type, poa_slice(m->bytes, m->n)))
-        return;
-    if (s->partitioned && s->side[from] != s->side[to])
-        return;
-    if (chance(&s->random, chaos ? c->loss_ppm : c->loss_after_ppm))
-        return;
-    uint64_t delay = between(&s->random, c->delay_min_us, c->delay_max_us);
-    if (chaos && c->spike_ppm && chance(&s->random, c->spike_ppm))
-        delay += below(&s->random, c->spike_us);
-    network_at(s, to, m, s->now + delay);
-    if (chaos && c->dup_ppm && chance(&s->random, c->dup_ppm))
-        network_at(s, to, m, s->now + delay + below(&s->random, 4 * (uint64_t)c->delay_max_us + 1));
-}
-
 /* --- nodes ---------------------------------------------------------------------------- */
 
 struct poa_now node_now(const struct poa_sim *s, const struct node *n)
@@ -575,6 +525,8 @@ void poa_sim_start(struct poa_sim *s, uint32_t node)
     if (!n->up)
         return; /* crashed in its first step */
     n->behind = false;
+    if (n->kind == HONEST)
+        byzantine_restarted(s, n->id);
     follow(s, n);
 }
 
@@ -590,15 +542,6 @@ static void chaos(struct poa_sim *s)
         }
     if (s->now < c->gst_us)
         event_push(s, (struct event){.at = s->now + 50000, .kind = EV_CHAOS});
-}
-
-static void partition(struct poa_sim *s)
-{
-    s->partitioned = s->now < s->config.gst_us && chance(&s->random, s->config.partition_ppm);
-    for (uint32_t i = 0; i < s->nodes; i++)
-        s->side[i] = (uint8_t)below(&s->random, 2);
-    if (s->now < s->config.gst_us)
-        event_push(s, (struct event){.at = s->now + 200000, .kind = EV_PARTITION});
 }
 
 static void node_event(struct poa_sim *s, struct node *n, const struct event *ev)
@@ -643,6 +586,7 @@ static void node_event(struct poa_sim *s, struct node *n, const struct event *ev
     case EV_START:
     case EV_CHAOS:
     case EV_PARTITION:
+    case EV_CUT:
     case EV_LOAD:
         break;
     }
@@ -670,7 +614,9 @@ void poa_sim_run(struct poa_sim *s, uint64_t until_us)
         else if (ev.kind == EV_CHAOS)
             chaos(s);
         else if (ev.kind == EV_PARTITION)
-            partition(s);
+            network_partition(s);
+        else if (ev.kind == EV_CUT)
+            network_cuts(s);
         else if (ev.kind == EV_LOAD)
             load_tick(s);
         else if (n->up && (!life_matters(ev.kind) || ev.life == n->life))
@@ -683,6 +629,17 @@ void poa_sim_run(struct poa_sim *s, uint64_t until_us)
 
 /* --- construction --------------------------------------------------------------------------- */
 
+/* The more there is to find for it, the more often. */
+static enum byzantine_kind byzantine_draw(struct poa_sim *s)
+{
+    static const enum byzantine_kind kind[] = {
+        BYZ_SILENT, BYZ_EQUIVOCATE, BYZ_EQUIVOCATE, BYZ_EQUIVOCATE, BYZ_HALF,   BYZ_LATE,
+        BYZ_FORGE,  BYZ_FORGE,      BYZ_REPLAY,     BYZ_WITHHOLD,   BYZ_GAP,    BYZ_GAP,
+        BYZ_GAP,    BYZ_SLEEPER,    BYZ_STRIKE,     BYZ_STRIKE,     BYZ_STRIKE,
+    };
+    return kind[below(&s->random, sizeof kind / sizeof kind[0])];
+}
+
 struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
 {
     struct poa_sim *s = calloc(1, sizeof *s);
@@ -693,6 +650,7 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
     s->random = config->seed * 0x2545f4914f6cdd1du + 1;
     s->genesis_ms = 1700000000000u;
     s->nodes = config->nodes + config->followers;
+    s->strike.at = between(&s->random, 100000, (uint32_t)config->gst_us + 300000);
     s->batch_buckets = 4096;
     s->batch = calloc(s->batch_buckets, sizeof *s->batch);
     s->tx = calloc(4096, sizeof *s->tx);
@@ -708,7 +666,7 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
         if (config->skew_ms)
             n->skew_ms = (int64_t)below(&s->random, 2 * config->skew_ms + 1) - config->skew_ms;
         if (n->has_key && i >= config->nodes - config->byzantine)
-            n->kind = (enum byzantine_kind)(1 + below(&s->random, BYZ_KINDS - 1));
+            n->kind = byzantine_draw(s);
     }
     if (load_genesis(s)) {
         poa_sim_free(s);
@@ -720,6 +678,8 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
         event_push(s, (struct event){.at = 100000, .kind = EV_CHAOS});
     if (config->partition_ppm)
         event_push(s, (struct event){.at = 100000, .kind = EV_PARTITION});
+    if (config->cut_ppm)
+        event_push(s, (struct event){.at = 100000, .kind = EV_CUT});
     event_push(s, (struct event){.at = 10000, .kind = EV_LOAD});
     return s;
 }
@@ -736,6 +696,10 @@ void poa_sim_free(struct poa_sim *s)
             message_free(n->wait[k].m);
         for (uint32_t k = 0; k < n->last_n && k < 16; k++)
             message_free(n->last[k]);
+        for (uint32_t k = 0; k < n->pairs && k < PAIRS; k++) {
+            message_free(n->pair[k][0]);
+            message_free(n->pair[k][1]);
+        }
         free(n->wait);
         free(n->seen);
         free(n->vote_tag);

@@ -114,8 +114,9 @@ enum byzantine_kind {
     BYZ_FORGE,    /* others' votes, broken certificates, garbage */
     BYZ_REPLAY,   /* old messages again */
     BYZ_WITHHOLD, /* neither certificates nor answers */
-    BYZ_GAP,      /* proposes on the last final block, whatever came after */
+    BYZ_GAP,      /* proposes on the last final block, whatever came after; finalizes nothing */
     BYZ_SLEEPER,  /* half of everything, then nothing once the network is well */
+    BYZ_STRIKE,   /* honest up to one view, which a single node sees notarized; then silent */
     BYZ_KINDS
 };
 
@@ -130,6 +131,8 @@ struct vote_seen {
     uint64_t key; /* of (kind, epoch, view) */
     uint8_t hash[32];
 };
+
+#define PAIRS 4u
 
 struct node {
     uint32_t id;
@@ -155,6 +158,8 @@ struct node {
     uint32_t members;
     struct message *last[16]; /* BYZ_REPLAY */
     uint32_t last_n;
+    struct message *pair[PAIRS][2]; /* BYZ_EQUIVOCATE: both headers of its last views */
+    uint32_t pairs;
     struct vote_seen *seen; /* votes that left: hash table */
     size_t seens, seen_cap;
     uint64_t *vote_tag; /* of durable vote records: hash set */
@@ -173,6 +178,7 @@ enum event_kind {
     EV_START,
     EV_CHAOS,
     EV_PARTITION,
+    EV_CUT,
     EV_LOAD,
 };
 
@@ -184,6 +190,13 @@ struct event {
     struct message *m;
     struct sim_batch *batch;
     uint64_t value;
+};
+
+#define CUTS 3u
+struct cut {
+    uint64_t until;
+    uint32_t from, to;     /* bits of nodes */
+    uint32_t types, kinds; /* of messages; of votes */
 };
 
 /* --- what is known of all: checks
@@ -237,6 +250,12 @@ struct poa_sim {
     uint64_t genesis_ms;
     bool partitioned;
     uint8_t side[POA_SIM_NODES_MAX];
+    struct cut cut[CUTS];
+    struct { /* of BYZ_STRIKE nodes, who are in it together */
+        uint64_t at, view;
+        uint32_t epoch, victim, told; /* bits of nodes that get the proposal */
+        bool done;
+    } strike;
     bool (*filter)(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes);
     void *filter_ctx;
 
@@ -259,10 +278,16 @@ struct poa_sim {
 
 /* world.c */
 void event_push(struct poa_sim *s, struct event e);
+
+/* network.c */
 struct message *message_new(uint32_t from, uint16_t type, struct poa_slice bytes);
 void message_free(struct message *m);
 void network(struct poa_sim *s, uint32_t from, uint32_t to, struct message *m);
 void network_at(struct poa_sim *s, uint32_t to, struct message *m, uint64_t at);
+void network_partition(struct poa_sim *s); /* events */
+void network_cuts(struct poa_sim *s);
+
+/* world.c */
 int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e);
 struct poa_now node_now(const struct poa_sim *s, const struct node *n);
 uint32_t random_up(struct poa_sim *s);
@@ -300,5 +325,7 @@ bool check_settled(const struct poa_sim *s);
 
 /* byzantine.c: what a Byzantine node makes of a message that it would send. */
 void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct message *m);
+/* Node VICTIM came up again: liars offer it what it may have forgotten. */
+void byzantine_restarted(struct poa_sim *s, uint32_t victim);
 
 #endif
