@@ -71,6 +71,17 @@ struct load_kind {
 };
 void load_make(struct load *l, const struct world *w, const struct load_kind *kind);
 void load_free(struct load *l);
+/* Transactions of any account, with a signature that nobody checks: FIRST to
+ * FIRST + TXS of an endless sequence that visits all ACCOUNTS in turn. NONCE: what
+ * the first SIGNERS accounts have used already. */
+struct plain {
+    uint8_t *bytes;
+    struct poa_tx_view *view;
+    uint32_t txs;
+};
+void plain_make(struct plain *p, const struct world *w, uint64_t accounts, uint64_t first,
+                uint32_t txs, uint32_t signers, uint32_t nonce);
+void plain_free(struct plain *p);
 
 /* --- pipe.c -------------------------------------------------------------------------- */
 
@@ -93,6 +104,9 @@ size_t pipe_checkpoint(struct pipe *p);
 struct spent {
     double wall, cpu; /* seconds */
 };
+/* Blocks of BLOCK_TXS through the ledger alone, on this thread: no signatures,
+ * no disk. */
+double pipe_state(struct pipe *p, const struct plain *plain);
 /* Batches FROM to TO of LOAD through the pipeline, until all are durable. */
 struct spent pipe_run(struct pipe *p, const struct load *load, uint32_t from, uint32_t to);
 void pipe_close(struct pipe *p);

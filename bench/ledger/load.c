@@ -122,3 +122,43 @@ void load_free(struct load *l)
     free(l->bytes);
     free(l->batch);
 }
+
+/* --- without signatures ------------------------------------------------------------- */
+
+#define PLAIN_BYTES 320
+
+void plain_make(struct plain *p, const struct world *w, uint64_t accounts, uint64_t first,
+                uint32_t txs, uint32_t signers, uint32_t nonce)
+{
+    static const uint8_t auth[100];
+    p->txs = txs;
+    p->bytes = malloc((size_t)txs * PLAIN_BYTES);
+    p->view = malloc(txs * sizeof *p->view);
+    bench_must(p->bytes && p->view ? POA_OK : POA_E_NO_MEMORY, "load");
+    for (uint32_t i = 0; i < txs; i++) {
+        uint8_t body[64], list[80];
+        uint64_t at = first + i, sender = at * UINT64_C(7368787) % accounts;
+        struct poa_writer bw = poa_writer_over(body, sizeof body);
+        struct poa_writer lw = poa_writer_over(list, sizeof list);
+        struct poa_writer out = poa_writer_over(p->bytes + (size_t)i * PLAIN_BYTES, PLAIN_BYTES);
+        struct poa_op_transfer t = {.amount = 1};
+        world_address(w, mix(at) % accounts, t.to);
+        bench_must(poa_op_transfer_encode(&bw, &t), "load");
+        struct poa_op op = {.kind = POA_OP_TRANSFER, .body = poa_written(&bw)};
+        bench_must(poa_op_encode(&lw, &op), "load");
+        struct poa_tx tx = {.chain = poa_le32(w->chain),
+                            .nonce = at / accounts + (sender < signers ? nonce : 0),
+                            .fee = FEE,
+                            .ops = {poa_written(&lw), 1},
+                            .auth = poa_slice(auth, sizeof auth)};
+        world_address(w, sender, tx.sender);
+        bench_must(poa_tx_encode(&out, &tx), "load");
+        bench_must(poa_tx_parse(w->chain, poa_written(&out), &p->view[i]), "load");
+    }
+}
+
+void plain_free(struct plain *p)
+{
+    free(p->bytes);
+    free(p->view);
+}

@@ -17,7 +17,7 @@
 /* How much of everything, and for how long. */
 struct plan {
     uint64_t accounts;
-    uint32_t one_txs, all_txs, hot_txs, multi_txs, growth_txs;
+    uint32_t one_txs, all_txs, hot_txs, multi_txs, growth_txs, state_txs;
     unsigned slices;
     double limit_s;
     uint64_t growth_max;
@@ -28,6 +28,7 @@ static const struct plan quick = {.accounts = 1000000,
                                   .hot_txs = 20000,
                                   .multi_txs = 2000,
                                   .growth_txs = 10000,
+                                  .state_txs = 50000,
                                   .slices = 2,
                                   .limit_s = 0.4,
                                   .growth_max = 10000000};
@@ -37,12 +38,14 @@ static const struct plan full = {.accounts = 1000000,
                                  .hot_txs = 100000,
                                  .multi_txs = 8000,
                                  .growth_txs = 40000,
+                                 .state_txs = 200000,
                                  .slices = 5,
                                  .limit_s = 1,
                                  .growth_max = 10000000};
 
-#define SLICES_MAX 16
-#define GROWTH_MAX 8
+#define SLICES_MAX     16
+#define GROWTH_MAX     8
+#define GROWTH_SIGNERS 10000u
 struct growth {
     uint64_t accounts;
     double us_per_tx, state_us_per_tx; /* CPU */
@@ -296,11 +299,12 @@ static void run_replay(const struct world *w, const struct plan *plan)
         r.replay_s, r.ratio_replay, r.replay_certs_s, r.certs_over_replay);
 }
 
-static void run_growth(const struct world *w, const struct plan *plan)
+static void run_growth(const struct world *w, const struct plan *plan, uint64_t only)
 {
-    for (uint64_t n = 10000; n <= plan->growth_max; n *= 10) {
+    for (uint64_t n = only ? only : 10000; n <= (only ? only : plan->growth_max); n *= 10) {
         struct load load;
-        struct load_kind k = {.txs = plan->growth_txs, .ops = 1, .signers = 10000, .accounts = n};
+        struct load_kind k = {
+            .txs = plan->growth_txs, .ops = 1, .signers = GROWTH_SIGNERS, .accounts = n};
         char dir[300];
         struct pipe p;
         struct memory m = {0};
@@ -315,14 +319,23 @@ static void run_growth(const struct world *w, const struct plan *plan)
         struct poa_store *s = pipe_store(w, dir, false);
         pipe_open(&p, w, l, s, cores);
         struct spent spent = pipe_run(&p, &load, 0, load.batches);
-        pipe_close(&p);
         g->us_per_tx = spent.cpu / load.txs * 1e6;
+        struct plain plain;
+        plain_make(&plain, w, n, 0, plan->state_txs, k.signers, plan->growth_txs / k.signers);
+        double limit_us = bench_verify(1, plan->limit_s / 2).cpu_us;
+        g->state_us_per_tx = pipe_state(&p, &plain) / plan->state_txs * 1e6;
+        limit_us = (limit_us + bench_verify(1, plan->limit_s / 2).cpu_us) / 2;
+        plain_free(&plain);
+        pipe_close(&p);
+        POA_ASSERT(p.failed == 0);
         poa_store_close(s);
         poa_ledger_free(l);
         load_free(&load);
         remove_dir(dir);
-        say("%llu accounts: %.1f us CPU per transaction, %.0f bytes per account (made in %.1f s)\n",
-            (unsigned long long)n, g->us_per_tx, g->bytes_per_account, made);
+        say("%llu accounts: %.1f us CPU per transaction, of it %.2f for the state (%.0f keys/s, "
+            "%.3f of a verification); %.0f bytes per account (made in %.1f s)\n",
+            (unsigned long long)n, g->us_per_tx, g->state_us_per_tx, 2e6 / g->state_us_per_tx,
+            g->state_us_per_tx / limit_us, g->bytes_per_account, made);
     }
 }
 
@@ -343,33 +356,37 @@ static void print_json(void)
            r.tx_per_s_all, r.verify_per_s_all, r.cpu_ratio_all, r.ratio_hot, r.replay_s,
            r.replay_certs_s, r.disk_index_bytes, r.start_s, r.checkpoint_s);
     for (unsigned i = 0; i < r.growths; i++)
-        printf("%s{\"accounts\": %llu, \"us_per_tx\": %.2f, \"bytes_per_account\": %.0f}",
+        printf("%s{\"accounts\": %llu, \"us_per_tx\": %.2f, \"state_us_per_tx\": %.2f, "
+               "\"bytes_per_account\": %.0f}",
                i ? ", " : "", (unsigned long long)r.growth[i].accounts, r.growth[i].us_per_tx,
-               r.growth[i].bytes_per_account);
+               r.growth[i].state_us_per_tx, r.growth[i].bytes_per_account);
     printf("]}\n");
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"quick", no_argument, NULL, 'q'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"dir", required_argument, NULL, 'd'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"quick", no_argument, NULL, 'q'},        {"json", no_argument, NULL, 'j'},
+        {"growth", required_argument, NULL, 'g'}, {"dir", required_argument, NULL, 'd'},
+        {"help", no_argument, NULL, 'h'},         {0}};
     const struct plan *plan = &full;
     const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     struct world w;
+    uint64_t only_growth = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'q')
             plan = &quick;
         else if (c == 'j')
             json = true;
+        else if (c == 'g')
+            only_growth = strtoull(optarg, NULL, 10);
         else if (c == 'd')
             dir = optarg;
         else {
-            printf("usage: bench-ledger [--quick] [--json] [--dir DIR]\n"
+            printf("usage: bench-ledger [--quick] [--json] [--growth ACCOUNTS] [--dir DIR]\n"
                    "Speed of the ledger as ratios to raw BIP340 verification, measured in the "
-                   "same run.\nThe last line is one JSON object. Databases go below DIR "
+                   "same run.\nThe last line is one JSON object. With --growth only the cost at "
+                   "so many accounts.\nDatabases go below DIR "
                    "(default: TMPDIR or /tmp).\n");
             return c == 'h' ? 0 : 2;
         }
@@ -381,11 +398,14 @@ int main(int argc, char **argv)
     }
     cores = bench_cores();
     bench_must(poa_crypto_init(), "crypto");
-    world_make(&w, plan->one_txs + plan->all_txs + plan->multi_txs + 100);
-    run_rates(&w, plan);
-    run_replay(&w, plan);
-    run_disk(&w, plan);
-    run_growth(&w, plan);
+    world_make(&w, only_growth ? GROWTH_SIGNERS
+                               : plan->one_txs + plan->all_txs + plan->multi_txs + 100);
+    if (!only_growth) {
+        run_rates(&w, plan);
+        run_replay(&w, plan);
+        run_disk(&w, plan);
+    }
+    run_growth(&w, plan, only_growth);
     print_json();
     world_free(&w);
     remove_dir(tmp);

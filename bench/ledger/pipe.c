@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench_ledger.h"
+#include "poa_node_memo.h"
 #include "poa_store.h"
 
 /* Batches that workers hold or that wait for execution. */
@@ -67,6 +68,8 @@ void pipe_open(struct pipe *p, const struct world *w, struct poa_ledger *l, stru
                                .durable = io_durable,
                                .stored = io_stored,
                                .failed = io_failed};
+    /* A node that starts remembers no signature. */
+    node_memo_open(&poa_suite_ed25519);
     bench_must(node_io_start(&c, &p->io), "I/O thread");
     bench_must(node_workers_new(w->chain, workers, 1024, &p->workers), "workers");
 }
@@ -201,52 +204,76 @@ static struct poa_slice certify(const struct pipe *p, const struct poa_header *h
     return poa_written(&w);
 }
 
+/* Executes VIEW as the next block; HEADER and HASH say which. */
+static void execute(struct pipe *p, const struct poa_tx_view *const *view, uint32_t txs,
+                    struct poa_slice body, struct poa_header *h, uint8_t hash[32],
+                    struct poa_block_result *result)
+{
+    uint8_t beta[64];
+    next_header(p, body, h, beta);
+    struct poa_block_in in = {
+        .header = h, .body = body, .tx = view, .txs = txs, .beacon_beta = beta};
+    poa_header_hash(h, hash);
+    memcpy(in.hash, hash, 32);
+    poa_state_id s = POA_STATE_BASE;
+    int rc;
+    do {
+        bench_must(poa_ledger_reserve(p->ledger), "memory");
+        rc = poa_ledger_execute(p->ledger, POA_STATE_BASE, &in, &s, result);
+    } while (rc == POA_E_FULL);
+    bench_must(rc, "block");
+    bench_must(poa_ledger_apply(p->ledger, s), "apply");
+    p->executed += result->executed;
+    p->failed += result->failed;
+}
+
+static const struct poa_tx_view *view[16384];
+static struct poa_tx_result fate[16384];
+
 static void run_block(struct pipe *p, struct item *const *item, uint32_t items)
 {
-    static const struct poa_tx_view *view[16384];
-    static struct poa_tx_result fate[16384];
-    uint8_t digests[BLOCK_BATCHES][32], body[4096], cert[2048], header[POA_HEADER_BYTES], beta[64];
+    uint8_t digests[BLOCK_BATCHES][32], body[4096], cert[2048], header[POA_HEADER_BYTES];
     struct poa_header h;
     struct poa_block_result result = {.tx = fate};
     struct poa_writer bw = poa_writer_over(body, sizeof body);
     struct poa_writer hw = poa_writer_over(header, sizeof header);
     struct poa_body b = {.batches = {poa_slice(digests, 32 * items), items}};
-    uint32_t txs = 0;
+    struct poa_commit c = {.header = &h, .batches = items, .tx = fate};
     for (uint32_t i = 0; i < items; i++) {
         memcpy(digests[i], item[i]->digest, 32);
         for (uint32_t k = 0; k < item[i]->check->n; k++)
-            view[txs++] = &item[i]->check->view[k];
+            view[c.txs++] = &item[i]->check->view[k];
     }
     bench_must(poa_body_encode(&bw, &b), "body");
-    next_header(p, poa_written(&bw), &h, beta);
+    execute(p, view, c.txs, poa_written(&bw), &h, c.hash, &result);
     bench_must(poa_header_encode(&hw, &h), "header");
-    struct poa_block_in in = {
-        .header = &h, .body = poa_written(&bw), .tx = view, .txs = txs, .beacon_beta = beta};
-    poa_header_hash(&h, in.hash);
-    poa_state_id s = POA_STATE_BASE;
-    int rc;
-    do {
-        bench_must(poa_ledger_reserve(p->ledger), "memory");
-        rc = poa_ledger_execute(p->ledger, POA_STATE_BASE, &in, &s, &result);
-    } while (rc == POA_E_FULL);
-    bench_must(rc, "block");
-    bench_must(poa_ledger_apply(p->ledger, s), "apply");
-    p->executed += result.executed;
-    p->failed += result.failed;
-    struct poa_commit c = {.header = &h,
-                           .header_bytes = poa_written(&hw),
-                           .body = poa_written(&bw),
-                           .cert = certify(p, &h, in.hash, cert, sizeof cert),
-                           .batch = (const uint8_t(*)[32])digests,
-                           .batches = items,
-                           .tx = fate,
-                           .txs = txs};
-    memcpy(c.hash, in.hash, 32);
+    c.header_bytes = poa_written(&hw);
+    c.body = poa_written(&bw);
+    c.batch = (const uint8_t(*)[32])digests;
+    c.cert = certify(p, &h, c.hash, cert, sizeof cert);
     memcpy(c.root, result.root, 32);
     struct node_commit *k = node_commit_new(&c);
     bench_must(k ? node_io_commit(p->io, k) : POA_E_NO_MEMORY, "commit");
     if (p->seq > FORGET_BLOCKS * BLOCK_BATCHES)
         bench_must(node_io_forget(p->io, p->seq - FORGET_BLOCKS * BLOCK_BATCHES), "forget");
+}
+
+double pipe_state(struct pipe *p, const struct plain *plain)
+{
+    uint8_t digest[32] = {1}, body[64], hash[32];
+    struct poa_writer bw = poa_writer_over(body, sizeof body);
+    struct poa_body b = {.batches = {poa_slice(digest, 32), 1}};
+    struct poa_header h;
+    bench_must(poa_body_encode(&bw, &b), "body");
+    double begin = bench_thread_cpu();
+    for (uint32_t at = 0; at < plain->txs; at += BLOCK_TXS) {
+        struct poa_block_result result = {.tx = fate};
+        uint32_t n = plain->txs - at < BLOCK_TXS ? plain->txs - at : BLOCK_TXS;
+        for (uint32_t i = 0; i < n; i++)
+            view[i] = &plain->view[at + i];
+        execute(p, view, n, poa_written(&bw), &h, hash, &result);
+    }
+    return bench_thread_cpu() - begin;
 }
 
 struct spent pipe_run(struct pipe *p, const struct load *load, uint32_t from, uint32_t to)

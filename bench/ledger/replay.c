@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bench_ledger.h"
+#include "poa_node_memo.h"
 #include "poa_store.h"
 
 struct run {
@@ -58,6 +59,7 @@ void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigne
     struct poa_core_config c = {
         .suite = &poa_suite_ed25519, .alloc = memory_alloc(&m), .ledger = l};
     bench_must(poa_core_new(&c, now(), &r.core), "core");
+    node_memo_open(&poa_suite_ed25519);
     bench_must(node_workers_new(w->chain, workers, 1024, &pool), "workers");
     bench_must(poa_store_heights(s, &first, &last), "heights");
     struct node_replay_config config = {

@@ -27,6 +27,13 @@ double bench_cpu(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+double bench_thread_cpu(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 unsigned bench_cores(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);

@@ -8,8 +8,9 @@
 
 #define BENCH_CORES_MAX 64
 
-double bench_now(void); /* seconds, monotonic */
-double bench_cpu(void); /* seconds of CPU that this process has used */
+double bench_now(void);        /* seconds, monotonic */
+double bench_cpu(void);        /* seconds of CPU that this process has used */
+double bench_thread_cpu(void); /* of CPU that this thread has used */
 unsigned bench_cores(void);
 /* Every thread of this process, from now on, on the first CORES cores. */
 void bench_pin(unsigned cores);

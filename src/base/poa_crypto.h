@@ -49,8 +49,7 @@
     X(SIM, "poa/sim")                                                                              \
     X(EVIDENCE, "poa/evidence")                                                                    \
     X(TERMS, "poa/terms")                                                                          \
-    X(OBJECT, "poa/object")                                                                        \
-    X(ARCHIVE, "poa/archive")
+    X(OBJECT, "poa/object")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

@@ -11,7 +11,7 @@ static bool exists(const struct poa_ledger *l, const struct overlay *o, enum poa
 {
     uint8_t skey[32];
     struct poa_slice ignored;
-    poa_state_key(table, key, key_n, skey);
+    poa_state_key_from(&l->key_begun, table, key, key_n, skey);
     return poa_state_get(l, o, skey, &ignored);
 }
 

@@ -114,6 +114,21 @@ struct entry *poa_base_find(const struct base *b, const uint8_t key[32])
     return e && e->value_n != ENTRY_GONE ? e : NULL;
 }
 
+void poa_base_fetch_slot(const struct base *b, const uint8_t key[32])
+{
+    __builtin_prefetch(&b->now.slot[spread(b, key) >> b->now.shift]);
+}
+
+void poa_base_fetch_entry(const struct base *b, const uint8_t key[32])
+{
+    const struct slot32 *s = &b->now.slot[spread(b, key) >> b->now.shift];
+    if (!s->ref)
+        return;
+    const struct entry *e = base_entry(b, s->ref);
+    __builtin_prefetch(e);
+    __builtin_prefetch(e->data + 40); /* where an account's value ends */
+}
+
 /* --- room -------------------------------------------------------------------------- */
 
 static uint64_t table_limit(const struct table *t)

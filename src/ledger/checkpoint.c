@@ -75,7 +75,7 @@ int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e)
     struct poa_slice key = poa_slice(e->value.p + 2, e->value.p[1]);
     struct poa_slice value = poa_slice(key.p + key.n, e->value.n - 2 - key.n);
     const struct poa_record *record = poa_state_record(table);
-    poa_state_key(table, key.p, key.n, skey);
+    poa_state_key_from(&l->key_begun, table, key.p, key.n, skey);
     if (!record || memcmp(skey, e->key, 32) || value.n > POA_VALUE_MAX ||
         poa_record_decode(record, value, &decoded) || poa_base_find(&l->base, skey))
         return POA_E_STORE_CORRUPT;

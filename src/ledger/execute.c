@@ -7,7 +7,12 @@
 int poa_exec_read(const struct exec *x, enum poa_state_table table, const void *key, size_t key_n,
                   void *out)
 {
-    return poa_state_read(x->l, x->o, table, key, key_n, out);
+    uint8_t skey[32];
+    struct poa_slice value;
+    poa_ledger_key(x->l, table, key, key_n, skey);
+    if (!poa_state_get(x->l, x->o, skey, &value))
+        return POA_E_NOT_FOUND;
+    return poa_record_decode(poa_state_record(table), value, out);
 }
 
 static void put_bytes(struct exec *x, enum poa_state_table table, const void *key, size_t key_n,
@@ -16,7 +21,7 @@ static void put_bytes(struct exec *x, enum poa_state_table table, const void *ke
     uint8_t skey[32];
     if (x->full)
         return;
-    poa_state_key(table, key, key_n, skey);
+    poa_ledger_key(x->l, table, key, key_n, skey);
     if (poa_overlay_put(x->l, x->o, skey, table, key, key_n, value))
         x->full = true;
 }
@@ -238,8 +243,11 @@ static int run_mining(struct exec *x, const struct poa_body *body, const struct 
 
 static void run_txs(struct exec *x, const struct poa_block_in *in, struct poa_block_result *r)
 {
+    struct ahead ahead = {.in = in};
     for (size_t i = 0; i < in->txs && !x->full; i++) {
+        poa_ahead_fetch(x->l, &ahead);
         int code = poa_tx_apply(x, in->tx[i]);
+        ahead.used += 1 + in->tx[i]->tx.ops.count;
         r->executed += code == POA_OK;
         r->failed += code != POA_OK;
         if (r->tx) {
@@ -441,6 +449,9 @@ int poa_ledger_new(const struct poa_ledger_config *config, struct poa_ledger **o
     if (!l)
         return POA_E_NO_MEMORY;
     l->config = *config;
+    hash_begin(&l->key_begun, POA_DOMAIN_STATE_KEY);
+    hash_begin(&l->leaf_begun, POA_DOMAIN_STATE_LEAF);
+    hash_begin(&l->node_begun, POA_DOMAIN_STATE_NODE);
     l->tree.inner.item = sizeof(struct inner);
     l->tree.leaf.item = sizeof(struct leaf);
     l->base_root.node = NIL;

@@ -17,12 +17,16 @@
 void *poa_mem_new(const struct poa_alloc *a, size_t bytes);
 void poa_mem_free(const struct poa_alloc *a, void *p);
 
+#define POOL_READY 8u
 struct pool {
     uint8_t **chunk;
     uint32_t chunks, chunk_cap;
-    uint32_t item; /* bytes */
-    uint32_t used; /* ever handed out; below: in use or on the free list */
-    uint32_t free_head, free_count;
+    uint32_t item;                  /* bytes */
+    uint32_t used;                  /* ever handed out; below: in use or on the free list */
+    uint32_t free_head, free_count; /* those in READY are counted too */
+    /* Taken from the free list some calls before their use: writing to memory
+     * that is in no cache holds up everything that is written after it. */
+    uint32_t ready[POOL_READY], ready_at, ready_n;
 };
 #define POOL_CHUNK_ITEMS 16384u
 #define NIL              UINT32_MAX
@@ -94,7 +98,8 @@ struct id_block {
 struct overlay;
 struct tree_op {
     struct poa_ledger *l;
-    struct overlay *o; /* lists what is made and replaced; NULL: nobody looks back */
+    struct overlay *o;           /* lists what is made and replaced; NULL: nobody looks back */
+    const struct change *walked; /* changes before it have their paths in the cache */
     bool full;
 };
 
@@ -110,7 +115,7 @@ void poa_tree_update(struct tree_op *op, const struct subtree *root, const struc
                      uint32_t n, struct subtree *out);
 /* The leaf where KEY's bits lead, or NIL. */
 uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32]);
-void poa_tree_free_node(struct tree *t, uint32_t node);
+void poa_tree_free_nodes(struct tree *t, const struct id_block *b);
 /* New tree from base entries (refs) in ascending key order; false when the
  * pools are too small. */
 bool poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out);
@@ -121,8 +126,24 @@ void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, ui
  * POA_LEAF_INLINE_MAX; or 0xff and their hash. Returns its length. */
 #define POA_LEAF_INLINE_MAX 64
 size_t poa_leaf_claim(struct poa_slice value, uint8_t out[1 + POA_LEAF_INLINE_MAX]);
-void poa_leaf_hash(const uint8_t key[32], const uint8_t *claim, size_t claim_n, uint8_t out32[32]);
-void poa_node_hash(uint8_t bit, const uint8_t left[32], const uint8_t right[32], uint8_t out32[32]);
+/* The state after poa_hash_init, which takes a third of the time of hashes this
+ * short: a ledger keeps one for each use. Bytes, because a poa_hash_state is
+ * aligned more than what the allocator gives. */
+struct hash_begun {
+    uint8_t bytes[sizeof(struct poa_hash_state)];
+};
+static inline void hash_begin(struct hash_begun *b, enum poa_domain domain)
+{
+    struct poa_hash_state s;
+    poa_hash_init(&s, domain);
+    memcpy(b->bytes, &s, sizeof s);
+}
+void poa_state_key_from(const struct hash_begun *begun, enum poa_state_table table, const void *key,
+                        size_t key_n, uint8_t out32[32]);
+void poa_leaf_hash_from(const struct hash_begun *begun, const uint8_t key[32], const uint8_t *claim,
+                        size_t claim_n, uint8_t out32[32]);
+void poa_node_hash_from(const struct hash_begun *begun, uint8_t bit, const uint8_t left[32],
+                        const uint8_t right[32], uint8_t out32[32]);
 
 /* --- finalized base (base.c) ------------------------------------------------------
  *
@@ -181,6 +202,10 @@ int poa_base_init(struct poa_ledger *l);
 void poa_base_clear(struct poa_ledger *l); /* gives everything back */
 /* The live entry of KEY, or NULL. */
 struct entry *poa_base_find(const struct base *b, const uint8_t key[32]);
+/* Asks for the memory that finding KEY will need: its slot; its entry, when the
+ * slot is here. */
+void poa_base_fetch_slot(const struct base *b, const uint8_t key[32]);
+void poa_base_fetch_entry(const struct base *b, const uint8_t key[32]);
 /* Room for COUNT more entries of BYTES in all. */
 bool poa_base_has_room(const struct base *b, uint64_t count, uint64_t granules);
 int poa_base_reserve(struct poa_ledger *l, uint64_t count, uint64_t granules);
@@ -230,6 +255,13 @@ struct overlay {
     struct subtree root;
 };
 
+/* State keys of accounts, for as long as no other takes the row. */
+struct key_row {
+    uint8_t address[32], key[32];
+    bool used;
+};
+#define KEY_ROWS 1024u
+
 struct journal_row {
     struct ov_entry *e;
     uint8_t *value;
@@ -246,6 +278,8 @@ struct journal_row {
 #define ROW_BITS     10u /* of a handle */
 
 struct poa_ledger {
+    struct hash_begun key_begun, leaf_begun, node_begun;
+    struct key_row key_row[KEY_ROWS];
     struct poa_ledger_config config;
     struct poa_genesis genesis;
     uint8_t chain[32];
@@ -331,6 +365,20 @@ struct exec {
     bool full;
 };
 #define POA_VALUE_MAX 6144u
+
+/* Looks ahead in a block's transactions (ahead.c). */
+#define AHEAD_LATER 16u /* accounts between asking for a slot and for its entry */
+struct ahead {
+    const struct poa_block_in *in;
+    size_t tx; /* the one after OPS */
+    struct poa_list_iter ops;
+    uint64_t fetched, used; /* accounts and other operations */
+    struct key_row *row[AHEAD_LATER];
+};
+void poa_ahead_fetch(struct poa_ledger *l, struct ahead *a);
+/* poa_state_key, with a memory for accounts. */
+void poa_ledger_key(struct poa_ledger *l, enum poa_state_table table, const void *key, size_t key_n,
+                    uint8_t out32[32]);
 
 int poa_exec_read(const struct exec *x, enum poa_state_table table, const void *key, size_t key_n,
                   void *out);

@@ -63,18 +63,31 @@ int poa_pool_reserve(struct poa_ledger *l, struct pool *p, uint64_t room)
     return POA_OK;
 }
 
+/* Moves the head of the free list into READY. */
+static void make_ready(struct pool *p)
+{
+    uint32_t i = p->free_head;
+    uint8_t *item = pool_at(p, i);
+    memcpy(&p->free_head, item, sizeof p->free_head);
+    for (uint32_t at = 0; at < p->item; at += 64)
+        __builtin_prefetch(item + at, 1);
+    __builtin_prefetch(item + p->item - 1, 1);
+    p->ready[(p->ready_at + p->ready_n++) % POOL_READY] = i;
+    if (p->free_count > p->ready_n)
+        __builtin_prefetch(pool_at(p, p->free_head)); /* its link is read next time */
+}
+
 uint32_t poa_pool_take(struct pool *p)
 {
-    uint32_t i;
-    if (p->free_count) {
-        i = p->free_head;
-        memcpy(&p->free_head, pool_at(p, i), sizeof p->free_head);
-        p->free_count--;
-        if (p->free_count) /* long unused, so not in any cache: fetch it for the next call */
-            __builtin_prefetch(pool_at(p, p->free_head), 1);
-        return i;
-    }
-    return p->used < p->chunks * POOL_CHUNK_ITEMS ? p->used++ : NIL;
+    if (!p->free_count)
+        return p->used < p->chunks * POOL_CHUNK_ITEMS ? p->used++ : NIL;
+    while (p->ready_n < POOL_READY && p->ready_n < p->free_count)
+        make_ready(p);
+    uint32_t i = p->ready[p->ready_at];
+    p->ready_at = (p->ready_at + 1) % POOL_READY;
+    p->ready_n--;
+    p->free_count--;
+    return i;
 }
 
 void poa_pool_give(struct pool *p, uint32_t i)

@@ -36,12 +36,22 @@ uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32
     return root; /* NIL has the leaf bit too */
 }
 
-void poa_tree_free_node(struct tree *t, uint32_t node)
+static void free_node(struct tree *t, uint32_t node)
 {
     if (node & LEAF_BIT)
         poa_pool_give(&t->leaf, node & ~LEAF_BIT);
     else
         poa_pool_give(&t->inner, node);
+}
+
+void poa_tree_free_nodes(struct tree *t, const struct id_block *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        uint32_t later = b->id[i + 8 < b->n ? i + 8 : i];
+        if (!(later & LEAF_BIT))
+            __builtin_prefetch(inner_at(t, later), 1);
+        free_node(t, b->id[i]);
+    }
 }
 
 /* --- sorting -------------------------------------------------------------------------- */
@@ -84,7 +94,7 @@ void poa_changes_sort(struct change *c, struct change *scratch, uint32_t n)
 static uint32_t note_made(struct tree_op *op, uint32_t node)
 {
     if (op->o && !poa_id_push(op->l, op->o, &op->o->made, node)) {
-        poa_tree_free_node(&op->l->tree, node);
+        free_node(&op->l->tree, node);
         op->full = true;
         return NIL;
     }
@@ -94,15 +104,16 @@ static uint32_t note_made(struct tree_op *op, uint32_t node)
 static void note_replaced(struct tree_op *op, uint32_t node)
 {
     if (!op->o)
-        poa_tree_free_node(&op->l->tree, node);
+        free_node(&op->l->tree, node);
     else if (!poa_id_push(op->l, op->o, &op->o->replaced, node))
         op->full = true;
 }
 
-static void leaf_value(const uint8_t key[32], struct poa_slice value, struct subtree *out)
+static void leaf_value(const struct tree_op *op, const uint8_t key[32], struct poa_slice value,
+                       struct subtree *out)
 {
     uint8_t claim[1 + POA_LEAF_INLINE_MAX];
-    poa_leaf_hash(key, claim, poa_leaf_claim(value, claim), out->hash);
+    poa_leaf_hash_from(&op->l->leaf_begun, key, claim, poa_leaf_claim(value, claim), out->hash);
 }
 
 static void empty(struct subtree *out)
@@ -120,7 +131,7 @@ static void make_leaf(struct tree_op *op, const uint8_t key[32], struct poa_slic
         return;
     }
     memcpy(leaf_at(&op->l->tree, i)->key, key, 32);
-    leaf_value(key, value, out);
+    leaf_value(op, key, value, out);
     out->node = note_made(op, i | LEAF_BIT);
 }
 
@@ -145,7 +156,7 @@ static void join(struct tree_op *op, unsigned bit, const struct subtree *left,
     n->child[0] = left->node;
     n->child[1] = right->node;
     n->bit = (uint8_t)bit;
-    poa_node_hash(n->bit, n->hash[0], n->hash[1], out->hash);
+    poa_node_hash_from(&op->l->node_begun, n->bit, n->hash[0], n->hash[1], out->hash);
     out->node = note_made(op, i);
 }
 
@@ -196,7 +207,7 @@ static void merge_leaf(struct tree_op *op, const struct subtree *node, const str
     if (n == 1 && c->diverge == 256) { /* this very key */
         if (c->value_n) {
             out->node = node->node;
-            leaf_value(c->key, poa_slice(c->value, c->value_n), out);
+            leaf_value(op, c->key, poa_slice(c->value, c->value_n), out);
         } else {
             note_replaced(op, node->node);
             empty(out);
@@ -225,6 +236,40 @@ static void child_of(const struct inner *n, int side, struct subtree *out)
     memcpy(out->hash, n->hash[side], 32);
 }
 
+static void fetch_inner(const struct tree *t, uint32_t node)
+{
+    const struct inner *n = inner_at(t, node);
+    __builtin_prefetch(n);
+    __builtin_prefetch(&n->child);
+}
+
+/* Follows the N changes down from NODE together, a level at a time, so that
+ * their nodes come from memory at the same time; the merge then finds all in
+ * the cache. */
+#define WALK 32u
+static void walk(const struct tree_op *op, uint32_t node, const struct change *c, uint32_t n)
+{
+    const struct tree *t = &op->l->tree;
+    uint32_t at[WALK], which[WALK], left = n;
+    for (uint32_t i = 0; i < n; i++) {
+        at[i] = node;
+        which[i] = i;
+    }
+    while (left) {
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < left; i++) {
+            const struct inner *in = inner_at(t, at[i]);
+            uint32_t next = in->child[key_bit(c[which[i]].key, in->bit)];
+            if (next & LEAF_BIT)
+                continue;
+            fetch_inner(t, next);
+            at[kept] = next;
+            which[kept++] = which[i];
+        }
+        left = kept;
+    }
+}
+
 static void merge(struct tree_op *op, const struct subtree *node, const struct change *c,
                   uint32_t n, struct subtree *out)
 {
@@ -239,6 +284,10 @@ static void merge(struct tree_op *op, const struct subtree *node, const struct c
     if (node->node & LEAF_BIT) {
         merge_leaf(op, node, c, n, out);
         return;
+    }
+    if (n <= WALK && c >= op->walked) {
+        walk(op, node->node, c, n);
+        op->walked = c + n;
     }
     const struct inner *in = inner_at(&op->l->tree, node->node);
     struct subtree left, right;
@@ -261,11 +310,6 @@ static void merge(struct tree_op *op, const struct subtree *node, const struct c
         }
         join(op, first, &left, &right, out);
         return;
-    }
-    if (n > m && !(in->child[1] & LEAF_BIT)) {
-        const struct inner *ahead = inner_at(&op->l->tree, in->child[1]);
-        __builtin_prefetch(ahead);
-        __builtin_prefetch(&ahead->child);
     }
     child_of(in, 0, &left);
     child_of(in, 1, &right);
@@ -327,7 +371,7 @@ int poa_ledger_prove(const struct poa_ledger *l, enum poa_state_table table, con
     uint8_t skey[32];
     uint16_t steps = 0;
     uint32_t node = l->base_root.node;
-    poa_state_key(table, key, key_n, skey);
+    poa_state_key_from(&l->key_begun, table, key, key_n, skey);
     for (uint32_t at = node; !(at & LEAF_BIT); steps++)
         at = inner_at(t, at)->child[key_bit(skey, inner_at(t, at)->bit)];
     poa_write_u16(out, steps);

@@ -19,10 +19,22 @@
 
 #include "ledger.h"
 
+void poa_state_key_from(const struct hash_begun *begun, enum poa_state_table table, const void *key,
+                        size_t key_n, uint8_t out32[32])
+{
+    struct poa_hash_state s;
+    uint8_t number = (uint8_t)table;
+    memcpy(&s, begun->bytes, sizeof s);
+    poa_hash_update(&s, &number, 1);
+    poa_hash_update(&s, key, key_n);
+    poa_hash_final(&s, out32);
+}
+
 void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, uint8_t out32[32])
 {
-    uint8_t number = (uint8_t)table;
-    poa_hash2(POA_DOMAIN_STATE_KEY, &number, 1, key, key_n, out32);
+    struct hash_begun s;
+    hash_begin(&s, POA_DOMAIN_STATE_KEY);
+    poa_state_key_from(&s, table, key, key_n, out32);
 }
 
 size_t poa_leaf_claim(struct poa_slice value, uint8_t out[1 + POA_LEAF_INLINE_MAX])
@@ -37,18 +49,43 @@ size_t poa_leaf_claim(struct poa_slice value, uint8_t out[1 + POA_LEAF_INLINE_MA
     return 33;
 }
 
-void poa_leaf_hash(const uint8_t key[32], const uint8_t *claim, size_t claim_n, uint8_t out32[32])
+void poa_leaf_hash_from(const struct hash_begun *begun, const uint8_t key[32], const uint8_t *claim,
+                        size_t claim_n, uint8_t out32[32])
 {
-    poa_hash2(POA_DOMAIN_STATE_LEAF, key, 32, claim, claim_n, out32);
+    struct poa_hash_state s;
+    memcpy(&s, begun->bytes, sizeof s);
+    poa_hash_update(&s, key, 32);
+    poa_hash_update(&s, claim, claim_n);
+    poa_hash_final(&s, out32);
 }
 
-void poa_node_hash(uint8_t bit, const uint8_t left[32], const uint8_t right[32], uint8_t out32[32])
+static void leaf_hash(const uint8_t key[32], const uint8_t *claim, size_t claim_n,
+                      uint8_t out32[32])
 {
+    struct hash_begun s;
+    hash_begin(&s, POA_DOMAIN_STATE_LEAF);
+    poa_leaf_hash_from(&s, key, claim, claim_n, out32);
+}
+
+void poa_node_hash_from(const struct hash_begun *begun, uint8_t bit, const uint8_t left[32],
+                        const uint8_t right[32], uint8_t out32[32])
+{
+    struct poa_hash_state s;
     uint8_t in[65];
+    memcpy(&s, begun->bytes, sizeof s);
     in[0] = bit;
     memcpy(in + 1, left, 32);
     memcpy(in + 33, right, 32);
-    poa_hash(POA_DOMAIN_STATE_NODE, in, sizeof in, out32);
+    poa_hash_update(&s, in, sizeof in);
+    poa_hash_final(&s, out32);
+}
+
+static void node_hash(uint8_t bit, const uint8_t left[32], const uint8_t right[32],
+                      uint8_t out32[32])
+{
+    struct hash_begun s;
+    hash_begin(&s, POA_DOMAIN_STATE_NODE);
+    poa_node_hash_from(&s, bit, left, right, out32);
 }
 
 /* Reads the key and claim of another leaf; N is what is left of the proof. */
@@ -65,7 +102,7 @@ static int take_neighbour(const uint8_t *p, size_t n, const uint8_t key[32], uin
         return POA_E_PROOF;
     if (n != 32 + claim || !memcmp(p, key, 32))
         return POA_E_PROOF;
-    poa_leaf_hash(p, p + 32, claim, hash);
+    leaf_hash(p, p + 32, claim, hash);
     return POA_OK;
 }
 
@@ -85,7 +122,7 @@ int poa_proof_check(const uint8_t root32[32], enum poa_state_table table, const 
     if (value.n) {
         if (tail)
             return POA_E_PROOF;
-        poa_leaf_hash(skey, claim, poa_leaf_claim(value, claim), hash);
+        leaf_hash(skey, claim, poa_leaf_claim(value, claim), hash);
     } else if (!steps && !tail) {
         memset(hash, 0, 32); /* nothing is in the empty tree */
     } else {
@@ -101,9 +138,9 @@ int poa_proof_check(const uint8_t root32[32], enum poa_state_table table, const 
         if (neighbour && key_bit(neighbour, step[0]) != side)
             return POA_E_PROOF;
         if (side)
-            poa_node_hash(step[0], step + 1, hash, hash);
+            node_hash(step[0], step + 1, hash, hash);
         else
-            poa_node_hash(step[0], hash, step + 1, hash);
+            node_hash(step[0], hash, step + 1, hash);
     }
     return memcmp(hash, root32, 32) ? POA_E_PROOF : POA_OK;
 }

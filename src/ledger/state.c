@@ -91,8 +91,7 @@ static void give_chunks(struct poa_ledger *l, struct overlay *o)
 void poa_overlay_close(struct poa_ledger *l, struct overlay *o)
 {
     for (const struct id_block *b = o->made; b; b = b->next)
-        for (uint32_t i = 0; i < b->n; i++)
-            poa_tree_free_node(&l->tree, b->id[i]);
+        poa_tree_free_nodes(&l->tree, b);
     give_chunks(l, o);
 }
 
@@ -146,7 +145,7 @@ int poa_state_read(const struct poa_ledger *l, const struct overlay *o, enum poa
 {
     uint8_t skey[32];
     struct poa_slice value;
-    poa_state_key(table, key, key_n, skey);
+    poa_state_key_from(&l->key_begun, table, key, key_n, skey);
     if (!poa_state_get(l, o, skey, &value))
         return POA_E_NOT_FOUND;
     return poa_record_decode(poa_state_record(table), value, out);
@@ -164,7 +163,7 @@ int poa_ledger_get(const struct poa_ledger *l, poa_state_id s, enum poa_state_ta
                    const void *key, size_t key_n, struct poa_slice *value)
 {
     uint8_t skey[32];
-    poa_state_key(table, key, key_n, skey);
+    poa_state_key_from(&l->key_begun, table, key, key_n, skey);
     return poa_state_get(l, poa_state_overlay(l, s), skey, value) ? POA_OK : POA_E_NOT_FOUND;
 }
 
@@ -318,19 +317,37 @@ int poa_overlay_seal(struct poa_ledger *l, struct overlay *o)
     return POA_OK;
 }
 
+/* Entries whose places in the base are asked for ahead of their turn: first the
+ * slot, then what it points to. */
+#define SLOTS_AHEAD   32u
+#define ENTRIES_AHEAD 16u
+
+static void apply_entries(struct poa_ledger *l, const struct overlay *o)
+{
+    const struct ov_entry *slot = o->last_made, *entry = slot;
+    uint32_t slots = 0, entries = 0;
+    for (const struct ov_entry *e = o->last_made; e; e = e->prev_made) {
+        for (; slot && slots < SLOTS_AHEAD; slot = slot->prev_made, slots++)
+            poa_base_fetch_slot(&l->base, slot->key);
+        for (; entry && entries < ENTRIES_AHEAD; entry = entry->prev_made, entries++)
+            poa_base_fetch_entry(&l->base, entry->key);
+        if (e->state != OV_INHERIT)
+            poa_base_put(&l->base, e->key, e->table, poa_slice(e->raw, e->raw_n),
+                         poa_slice(e->value, e->state == OV_PRESENT ? e->value_n : 0));
+        slots--;
+        entries--;
+    }
+}
+
 int poa_ledger_apply(struct poa_ledger *l, poa_state_id s)
 {
     struct overlay *o = poa_state_overlay(l, s);
     if (!o || o->parent)
         return POA_E_INVALID;
     poa_ledger_write_begin(l);
-    for (const struct ov_entry *e = o->last_made; e; e = e->prev_made)
-        if (e->state != OV_INHERIT)
-            poa_base_put(&l->base, e->key, e->table, poa_slice(e->raw, e->raw_n),
-                         poa_slice(e->value, e->state == OV_PRESENT ? e->value_n : 0));
+    apply_entries(l, o);
     for (const struct id_block *b = o->replaced; b; b = b->next)
-        for (uint32_t i = 0; i < b->n; i++)
-            poa_tree_free_node(&l->tree, b->id[i]);
+        poa_tree_free_nodes(&l->tree, b);
     l->base_root = o->root;
     poa_ledger_write_end(l);
     for (uint32_t i = 0; i < l->row_top; i++) {

@@ -1,4 +1,3 @@
 store_SRC  := records.c open.c write.c read.c
-store_SRC  += audit.c
 store_DEPS := base
 store_LIBS := -lleveldb
