@@ -40,7 +40,8 @@ int cli_print_json(json_t *value)
 {
     if (value == NULL)
         return cli_fail("out of memory");
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_INDENT(isatty(1) ? 2 : 0));
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
+                                       JSON_INDENT(isatty(1) ? 2 : 0));
     json_decref(value);
     if (text == NULL)
         return cli_fail("out of memory");

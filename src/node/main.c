@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "poa_base.h"
@@ -14,6 +15,7 @@
  * memory of a burst must not stay. */
 #define ARENAS         2
 #define MMAP_THRESHOLD (128 * 1024)
+#define DESCRIPTORS    65536
 
 struct watcher {
     pthread_t thread;
@@ -76,6 +78,16 @@ static int run(const struct poa_config *config, uint64_t started_us, sigset_t se
     return rc ? fail(why.text) : 0;
 }
 
+/* Connections and tables are descriptors; the usual soft limit is there for select(2). */
+static void allow_descriptors(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DESCRIPTORS)
+        return;
+    files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char **argv)
 {
     static struct poa_config config;
@@ -104,6 +116,7 @@ int main(int argc, char **argv)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+    allow_descriptors();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a write over a limit fails, and we say so */
     if (poa_crypto_init() || poa_crypto_selftest(&broken)) {

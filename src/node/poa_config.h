@@ -33,7 +33,8 @@
     X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, health and metrics; or off")    \
     X(FLAG, rpc_behind_tls_proxy, "", 0, 1, false,                                                 \
       "a proxy in front does TLS: allows rpc beyond loopback")                                     \
-    X(U32, rpc_connections, "connections", 1, 10000, 1024, "HTTP connections at the same time")    \
+    X(U32, rpc_connections, "connections", 2, 60000, 4096,                                         \
+      "HTTP connections at the same time, of one address half of them")                            \
     X(TEXT, gateway, "host:port", 0, 128, "off", "where devices connect (role trusted); or off")   \
     X(U32, gateway_devices, "devices", 1, 100000, 10000, "devices connected at the same time")     \
     X(TEXT, anchor_key, "path", 0, 500, "",                                                        \

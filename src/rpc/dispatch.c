@@ -10,6 +10,9 @@
 
 #include "poa_rpc_json.h"
 
+/* 15 digits come back from any double as they went in: 0.1 stays 0.1. */
+#define DUMP (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
 struct exchange {
     void (*reply)(void *ctx, const char *text, size_t n);
     void *reply_ctx;
@@ -50,7 +53,7 @@ static void exchange_send(struct exchange *x)
      * is to be sent to the client, the server MUST NOT return an empty Array and
      * should return nothing at all." */
     if (v != NULL && !(x->batch && json_array_size(v) == 0)) {
-        char *text = json_dumps(v, JSON_COMPACT);
+        char *text = json_dumps(v, DUMP);
         static const char short_of_memory[] =
             "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Internal error\","
             "\"data\":\"out of memory\"},\"id\":null}";
@@ -115,7 +118,7 @@ static void exchange_answer(struct exchange *x, json_t *answer)
         x->answer = answer;
         return;
     }
-    size_t bytes = json_dumpb(answer, NULL, 0, JSON_COMPACT);
+    size_t bytes = json_dumpb(answer, NULL, 0, DUMP);
     if (bytes > POA_RPC_ANSWERS_MAX - x->bytes) {
         json_t *small = error_answer(POA_RPC_APPLICATION, code_text(POA_RPC_APPLICATION),
                                      json_string("the answers of this batch are too long together"),
@@ -365,7 +368,7 @@ static bool hex_digits(const json_t *v, size_t want)
     return strspn(text, "0123456789abcdefABCDEF") == n;
 }
 
-/* NULL when V has TYPE, else what was expected. */
+/* NULL when V has TYPE, else what it must be; of an address, what is wrong with it. */
 static const char *type_fault(const char *type, const json_t *v)
 {
     if (strcmp(type, "any") == 0)
@@ -387,7 +390,7 @@ static const char *type_fault(const char *type, const json_t *v)
         enum poa_address_fault fault;
         uint8_t address[32];
         if (text == NULL)
-            return "an address like poa1...";
+            return "an address is a string like poa1...";
         return poa_address_from_text(text, address, &fault) == POA_OK
                    ? NULL
                    : poa_address_fault_text(fault);
@@ -444,7 +447,8 @@ static bool bind_params(const struct poa_rpc_method *m, json_t *given, json_t **
         }
         const char *want = type_fault(spec[i].type, param[i]);
         if (want != NULL) {
-            poa_rpc_refuse(call, POA_RPC_BAD_PARAMS, "%s: expected %s", spec[i].name, want);
+            poa_rpc_refuse(call, POA_RPC_BAD_PARAMS, "%s: %s%s", spec[i].name,
+                           strcmp(spec[i].type, "address") == 0 ? "" : "must be ", want);
             return false;
         }
     }

@@ -177,7 +177,8 @@ struct poa_rpc_config {
     const char *host;         /* numeric; NULL: 127.0.0.1 */
     uint16_t port;            /* 0: any free one, see poa_rpc_port */
     bool behind_tls_proxy;    /* allows a HOST beyond loopback: a proxy on the way does TLS */
-    uint32_t connections_max; /* accepted at the same time; others wait. 0: 1,024 */
+    uint32_t connections_max; /* at the same time, of one address half of them; at the limit the
+                                 longest idle one is closed. 0: 4,096 */
     uint32_t body_max;        /* bytes of a request; 0: 1 MiB */
     uint32_t timeout_s;       /* idle or slow connections are closed; 0: 60 */
     struct poa_slice genesis; /* encoded; borrowed */

@@ -1,118 +1,35 @@
 /* The HTTP server: libevent's evhttp on a thread of its own. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
-#include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 
-#include "poa_rpc_json.h"
+#include "server.h"
 
-#define CONNECTIONS_DEFAULT 1024
-#define BODY_DEFAULT        (1024 * 1024)
-#define HEADERS_MAX         8192
-#define TIMEOUT_DEFAULT_S   60
-#define BACKLOG             256
-
-/* New connections that evhttp has not attached to yet. */
-struct fresh {
-    struct bufferevent *bev;
-    struct fresh *next;
-};
-
-struct poa_rpc {
-    struct poa_rpc_node node;
-    struct event_base *base;
-    struct evhttp *http;
-    struct evconnlistener *listener;
-    struct event *wake;   /* eventfd: the inbox has something, or stop */
-    struct event *attach; /* connections in FRESH are attached */
-    struct fresh *fresh;
-    struct poa_rpc_inbox *box;
-    pthread_t thread;
-    bool running, stop; /* STOP is atomic */
-    bool loopback;
-    int event_fd;
-    uint16_t port;
-    uint32_t connections, connections_max;
-    uint64_t requests, calls_bytes;
-};
-
-/* --- the connection cap -----------------------------------------------------------
- *
- * evhttp 2.1 has none. It asks for a bufferevent for each connection that it
- * accepts: that is where they are counted, and where the listener is switched
- * off at the cap, so that further clients wait in the kernel's queue. A
- * connection's end shows only in its close callback, which needs the
- * evhttp_connection; before the first request that is known only as the
- * argument of the callbacks that evhttp set on the bufferevent. (libevent 2.2
- * has evhttp_set_max_connections; tests/unit/rpc/server.c would show a libevent
- * where this no longer holds.) */
-
-static void on_closed(struct evhttp_connection *evcon, void *arg)
-{
-    struct poa_rpc *r = arg;
-    (void)evcon;
-    r->connections--;
-    if (r->connections < r->connections_max && !__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
-        evconnlistener_enable(r->listener);
-}
-
-static void on_attach(evutil_socket_t fd, short what, void *arg)
-{
-    struct poa_rpc *r = arg;
-    (void)fd;
-    (void)what;
-    while (r->fresh != NULL) {
-        struct fresh *f = r->fresh;
-        r->fresh = f->next;
-        void *evcon = NULL;
-        bufferevent_event_cb event_cb = NULL;
-        bufferevent_getcb(f->bev, NULL, NULL, &event_cb, &evcon);
-        if (event_cb != NULL && evcon != NULL)
-            evhttp_connection_set_closecb(evcon, on_closed, r);
-        else /* evhttp could not take it */
-            on_closed(NULL, r);
-        bufferevent_decref(f->bev);
-        free(f);
-    }
-}
-
-static struct bufferevent *on_accept(struct event_base *base, void *arg)
-{
-    struct poa_rpc *r = arg;
-    struct fresh *f = malloc(sizeof *f);
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    if (f == NULL || bev == NULL) {
-        free(f);
-        if (bev != NULL)
-            bufferevent_free(bev);
-        return NULL;
-    }
-    bufferevent_incref(bev);
-    *f = (struct fresh){bev, r->fresh};
-    r->fresh = f;
-    event_active(r->attach, 0, 0);
-    if (++r->connections >= r->connections_max)
-        evconnlistener_disable(r->listener);
-    return bev;
-}
+#define CONNECTIONS_DEFAULT 4096
+/* Of one client: this part of all. */
+#define CLIENT_PART 2
+/* Descriptors that the rest of the process wants. */
+#define DESCRIPTORS_OTHERS 512
+#define BODY_DEFAULT       (1024 * 1024)
+#define DISCARD_MAX        ((size_t)32 << 20) /* of a body that is too long */
+#define HEADERS_MAX        8192
+#define TIMEOUT_DEFAULT_S  60
+#define BACKLOG            256
 
 /* --- answers ------------------------------------------------------------------------ */
 
-static void send_text(struct evhttp_request *req, int code, const char *reason, const char *type,
-                      const char *text, size_t n)
+void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
+              const char *type, const char *text, size_t n)
 {
+    struct rpc_conn *conn = rpc_conn_of(r, req);
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *out = evhttp_request_get_output_buffer(req);
     if (type != NULL)
@@ -121,26 +38,33 @@ static void send_text(struct evhttp_request *req, int code, const char *reason, 
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     if (n > 0)
         evbuffer_add(out, text, n);
+    if (conn != NULL)
+        rpc_conn_answer(conn, req, n);
     evhttp_send_reply(req, code, reason, NULL);
 }
 
-static void send_line(struct evhttp_request *req, int code, const char *reason, const char *line)
+void rpc_send_line(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
+                   const char *line)
 {
     char text[256];
     int n = snprintf(text, sizeof text, "%s\n", line);
-    send_text(req, code, reason, "text/plain; charset=utf-8", text,
-              n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    rpc_send(r, req, code, reason, "text/plain; charset=utf-8", text,
+             n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
+
+/* The server that this thread runs: answers are given on no other. */
+static _Thread_local struct poa_rpc *here;
 
 /* One answer of JSON-RPC, possibly long after the request. evhttp keeps the
  * request alive until it is answered, also when its client went away. */
 static void reply_rpc(void *ctx, const char *text, size_t n)
 {
+    struct poa_rpc *r = here;
     struct evhttp_request *req = ctx;
     if (text == NULL)
-        send_text(req, 204, "No Content", NULL, NULL, 0);
+        rpc_send(r, req, 204, "No Content", NULL, NULL, 0);
     else
-        send_text(req, 200, "OK", "application/json", text, n);
+        rpc_send(r, req, 200, "OK", "application/json", text, n);
 }
 
 /* --- pages ---------------------------------------------------------------------------- */
@@ -154,7 +78,7 @@ static void reply_rpc(void *ctx, const char *text, size_t n)
 static void page_health(struct poa_rpc *r, struct evhttp_request *req)
 {
     (void)r;
-    send_line(req, 200, "OK", "ok");
+    rpc_send_line(r, req, 200, "OK", "ok");
 }
 
 static void page_ready(struct poa_rpc *r, struct evhttp_request *req)
@@ -163,9 +87,9 @@ static void page_ready(struct poa_rpc *r, struct evhttp_request *req)
     memset(&s, 0, sizeof s);
     r->node.backend->status(r->node.backend->ctx, &s);
     if (s.ready)
-        send_line(req, 200, "OK", "ready");
+        rpc_send_line(r, req, 200, "OK", "ready");
     else
-        send_line(req, 503, "Service Unavailable", s.why[0] ? s.why : "not ready");
+        rpc_send_line(r, req, 503, "Service Unavailable", s.why[0] ? s.why : "not ready");
 }
 
 static void page_metrics(struct poa_rpc *r, struct evhttp_request *req)
@@ -173,9 +97,9 @@ static void page_metrics(struct poa_rpc *r, struct evhttp_request *req)
     size_t n = 0;
     char *text = poa_rpc_metrics_text(&r->node, &n);
     if (text == NULL)
-        send_line(req, 500, "Internal Server Error", "out of memory");
+        rpc_send_line(r, req, 500, "Internal Server Error", "out of memory");
     else
-        send_text(req, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text, n);
+        rpc_send(r, req, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text, n);
     free(text);
 }
 
@@ -218,9 +142,12 @@ static void on_request(struct evhttp_request *req, void *arg)
 {
     struct poa_rpc *r = arg;
     r->requests++;
+    struct rpc_conn *conn = rpc_conn_of(r, req);
+    if (conn != NULL)
+        rpc_conn_call(conn);
     const char *no = refusal(r, req);
     if (no != NULL) {
-        send_line(req, 403, "Forbidden", no);
+        rpc_send_line(r, req, 403, "Forbidden", no);
         return;
     }
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
@@ -229,14 +156,14 @@ static void on_request(struct evhttp_request *req, void *arg)
         path = "/";
     if (evhttp_request_get_command(req) == EVHTTP_REQ_POST) {
         if (strcmp(path, "/") != 0) {
-            send_line(req, 404, "Not Found", "JSON-RPC is at /");
+            rpc_send_line(r, req, 404, "Not Found", "JSON-RPC is at /");
             return;
         }
         struct evbuffer *in = evhttp_request_get_input_buffer(req);
         size_t n = evbuffer_get_length(in);
         const char *text = n > 0 ? (const char *)evbuffer_pullup(in, -1) : "";
         if (text == NULL)
-            send_line(req, 500, "Internal Server Error", "out of memory");
+            rpc_send_line(r, req, 500, "Internal Server Error", "out of memory");
         else
             poa_rpc_dispatch(&poa_rpc_node_methods, &r->node, r->box, text, n, reply_rpc, req);
         return;
@@ -247,11 +174,12 @@ static void on_request(struct evhttp_request *req, void *arg)
             return;
         }
     if (strcmp(path, "/") == 0)
-        send_line(req, 200, "OK",
-                  "poa node. POST JSON-RPC 2.0 here (method rpc.discover lists all); GET /healthz, "
-                  "/readyz, /metrics.");
+        rpc_send_line(
+            r, req, 200, "OK",
+            "poa node. POST JSON-RPC 2.0 here (method rpc.discover lists all); GET /healthz, "
+            "/readyz, /metrics.");
     else
-        send_line(req, 404, "Not Found", "no such page");
+        rpc_send_line(r, req, 404, "Not Found", "no such page");
 }
 
 /* --- the thread ------------------------------------------------------------------------- */
@@ -282,6 +210,7 @@ static void *run(void *arg)
 {
     struct poa_rpc *r = arg;
     pthread_setname_np(pthread_self(), "rpc");
+    here = r;
     event_base_dispatch(r->base);
     return NULL;
 }
@@ -344,13 +273,33 @@ static int start_http(struct poa_rpc *r, const struct poa_rpc_config *c)
         return POA_E_NO_MEMORY;
     evhttp_set_allowed_methods(r->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
     evhttp_set_max_headers_size(r->http, HEADERS_MAX);
-    evhttp_set_max_body_size(r->http, c->body_max != 0 ? (ev_ssize_t)c->body_max : BODY_DEFAULT);
+    uint32_t body_max = c->body_max != 0 ? c->body_max : BODY_DEFAULT;
+    evhttp_set_max_body_size(r->http, (ev_ssize_t)body_max);
+    r->received_max = (size_t)body_max + DISCARD_MAX;
     evhttp_set_timeout(r->http, c->timeout_s != 0 ? (int)c->timeout_s : TIMEOUT_DEFAULT_S);
     evhttp_set_default_content_type(r->http, NULL);
-    evhttp_set_bevcb(r->http, on_accept, r);
+    /* Who sends too much shall read why: what still comes is read and dropped. */
+    if (evhttp_set_flags(r->http, EVHTTP_SERVER_LINGERING_CLOSE) != 0 ||
+        rpc_conns_start(r) != POA_OK)
+        return POA_E_NO_MEMORY;
     evhttp_set_gencb(r->http, on_request, r);
     evconnlistener_enable(r->listener);
     return POA_OK;
+}
+
+/* What is asked for, unless the descriptors of the process do not suffice. */
+static uint32_t connections_max(const struct poa_rpc_config *c)
+{
+    uint32_t want = c->connections_max != 0 ? c->connections_max : CONNECTIONS_DEFAULT;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+        return want;
+    uint64_t room = files.rlim_cur > 2 * DESCRIPTORS_OTHERS ? files.rlim_cur - DESCRIPTORS_OTHERS
+                                                            : files.rlim_cur / 2;
+    if (want > room)
+        POA_LOG_INFO("rpc", "%llu connections instead of %u: the limit of open files is %llu",
+                     (unsigned long long)room, want, (unsigned long long)files.rlim_cur);
+    return want > room ? (uint32_t)room : want;
 }
 
 int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, struct poa_why *why)
@@ -361,8 +310,8 @@ int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, str
     r->node.backend = config->backend;
     r->node.genesis = config->genesis;
     poa_genesis_chain_id(config->genesis, r->node.chain);
-    r->connections_max =
-        config->connections_max != 0 ? config->connections_max : CONNECTIONS_DEFAULT;
+    r->connections_max = connections_max(config);
+    r->client_max = r->connections_max > CLIENT_PART ? r->connections_max / CLIENT_PART : 1;
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r->base = event_base_new();
     r->box = poa_rpc_inbox_new(wake, r);
@@ -371,9 +320,7 @@ int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, str
                  : bind_port(r, config, why);
     if (rc == POA_OK) {
         r->wake = event_new(r->base, r->event_fd, EV_READ | EV_PERSIST, on_wake, r);
-        r->attach = event_new(r->base, -1, 0, on_attach, r);
-        if (r->wake == NULL || r->attach == NULL || event_add(r->wake, NULL) != 0 ||
-            start_http(r, config) != POA_OK)
+        if (r->wake == NULL || event_add(r->wake, NULL) != 0 || start_http(r, config) != POA_OK)
             rc = poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
     }
     if (rc == POA_OK) {
@@ -411,8 +358,7 @@ void poa_rpc_stop(struct poa_rpc *r)
     if (r->box != NULL)
         poa_rpc_inbox_close(r->box);
     __atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
-    if (r->attach != NULL)
-        on_attach(-1, 0, r);
+    rpc_conns_stop(r);
     if (r->http != NULL)
         evhttp_free(r->http); /* closes the listener and every connection */
     else if (r->listener != NULL)
@@ -436,5 +382,6 @@ void poa_rpc_free(struct poa_rpc *r)
     poa_rpc_inbox_free(r->box);
     if (r->event_fd >= 0)
         close(r->event_fd);
+    free(r->by_fd);
     free(r);
 }

@@ -1,0 +1,88 @@
+/* rpc: what the files of the HTTP server share. Not for other modules. */
+#ifndef POA_RPC_SERVER_H
+#define POA_RPC_SERVER_H
+
+#include <pthread.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+
+#include "poa_rpc_json.h"
+
+/* --- connections (conns.c) ----------------------------------------------------------
+ *
+ * evhttp 2.1 has no cap. All connections of one address are one client; a client
+ * that fills its share, and the fullest client when all are in use, loses the
+ * connection that has been idle longest. So an idle crowd keeps nobody out, also
+ * none of its own address. */
+
+enum conn_state {
+    CONN_IDLE,   /* between requests, or in the middle of one that is still coming */
+    CONN_CALL,   /* a request is in work: cannot be closed */
+    CONN_ANSWER, /* its answer is on the way */
+    CONN_STREAM, /* a reader of events */
+};
+struct rpc_client;
+struct rpc_stream;
+void rpc_stream_closed(struct rpc_stream *s);
+struct rpc_conn {
+    struct rpc_conn *prev, *next; /* of the same client; longest unused first */
+    struct rpc_client *client;
+    struct poa_rpc *server;
+    struct evhttp_connection *evcon;
+    evutil_socket_t fd;
+    struct rpc_stream *stream; /* CONN_STREAM */
+    size_t queued;             /* CONN_ANSWER: bytes of it */
+    size_t received;           /* since the last whole request */
+    enum conn_state state;
+    bool doomed; /* sends without end */
+};
+
+#define CLIENT_BUCKETS 256
+
+struct fresh;
+struct poa_rpc {
+    struct poa_rpc_node node;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evconnlistener *listener;
+    struct event *wake;   /* eventfd: the inbox has something, a block came, or stop */
+    struct event *attach; /* connections in FRESH are attached; timer: listen again */
+    struct fresh *fresh;
+    uint32_t fresh_n;
+    struct poa_rpc_inbox *box;
+    pthread_t thread;
+    bool running, stop; /* STOP is atomic */
+    bool loopback;
+    int event_fd;
+    uint16_t port;
+    struct rpc_client *client[CLIENT_BUCKETS];
+    struct rpc_conn **by_fd;
+    size_t by_fd_n;
+    uint32_t connections, connections_max, client_max;
+    size_t queued;       /* bytes of answers on the way */
+    size_t received_max; /* bytes of one request that are read, also when it is refused */
+    uint64_t requests, evicted, refused;
+};
+
+/* Counts the connections that evhttp accepts from now on. */
+POA_MUST_USE int rpc_conns_start(struct poa_rpc *r);
+/* When the loop stands still: lets go of what evhttp has not taken yet. */
+void rpc_conns_stop(struct poa_rpc *r);
+/* The connection that brought REQ; NULL when the peer is gone. */
+struct rpc_conn *rpc_conn_of(struct poa_rpc *r, struct evhttp_request *req);
+/* The request of C is in work; its answer of N bytes is handed over. */
+void rpc_conn_call(struct rpc_conn *c);
+void rpc_conn_answer(struct rpc_conn *c, struct evhttp_request *req, size_t n);
+
+/* --- answers (server.c) --------------------------------------------------------------- */
+
+void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
+              const char *type, const char *text, size_t n);
+void rpc_send_line(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
+                   const char *line);
+
+#endif
