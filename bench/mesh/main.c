@@ -1,0 +1,320 @@
+/* bench-mesh: finality and throughput of ledger servers on this machine, as ratios
+ * to limits measured in the same run. docs/mesh.md explains every figure. */
+#include <getopt.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench_mesh.h"
+#include "poa_log.h"
+
+/* A batch is closed after so long: the client's choice, not the protocol's cost. */
+#define FLUSH_MS 2.0
+#define SLOW_TPS 25.0
+/* Offered and not final: more would only wait. */
+#define WINDOW 12000
+
+struct plan {
+    double limit_s, slow_s, warm_s, full_s;
+    double sign_s; /* 0: as long as it takes */
+    bool more;     /* seven servers, half load, one dead of four */
+};
+static const struct plan quick = {.limit_s = 1, .slow_s = 7, .warm_s = 2, .full_s = 9, .sign_s = 8};
+static const struct plan full = {
+    .limit_s = 3, .slow_s = 30, .warm_s = 5, .full_s = 300, .more = true};
+
+struct latency {
+    double p50, p99; /* ms, less the flush */
+    uint64_t count;
+};
+
+static struct {
+    unsigned cores;
+    double verify_per_s, tps, tps_limit, generator, server_cpu_us;
+    double wire_bytes_per_tx, tx_bytes;
+    uint64_t rss_idle, rss_start, rss_end, refused;
+    struct latency idle, half, idle7, half7, dead;
+    struct floor floor, floor7;
+} r;
+
+static bool json;
+static char tmp[256], bin[400];
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...)
+{
+    va_list ap;
+    if (json)
+        return;
+    va_start(ap, format);
+    vprintf(format, ap);
+    va_end(ap);
+    fflush(stdout);
+}
+
+static void nap(double s)
+{
+    usleep((useconds_t)(s * 1e6));
+}
+
+/* --- finality ------------------------------------------------------------------------------ */
+
+static struct latency latency_between(const struct poa_histogram *before,
+                                      struct poa_histogram *after)
+{
+    for (unsigned i = 0; i < POA_HISTOGRAM_BUCKETS; i++)
+        after->bucket[i] -= before->bucket[i];
+    after->count -= before->count;
+    struct latency l = {.count = after->count};
+    l.p50 = (double)poa_histogram_quantile(after, 0.5) / 1000 - FLUSH_MS;
+    l.p99 = (double)poa_histogram_quantile(after, 0.99) / 1000 - FLUSH_MS;
+    return l;
+}
+
+/* Transfers one by one over RPC, from any server, for SECONDS; F, when not NULL,
+ * gets the fsyncs of these seconds. */
+static struct latency trickle(struct net *net, double seconds, uint32_t *nonce, struct floor *f)
+{
+    struct said from, to;
+    static struct poa_histogram before, after;
+    struct load slow;
+    uint64_t accepted = 0;
+    uint32_t each = 1 + (uint32_t)(seconds * SLOW_TPS / SLOW);
+    load_sign(&slow, net, ACCOUNTS - SLOW, SLOW, each, *nonce, 1);
+    *nonce += each;
+    net_latency(net, &before);
+    net_ask(net, &from);
+    struct trickle *t = trickle_start(net, &slow, SLOW_TPS);
+    nap((double)SLOW * each / SLOW_TPS + 1);
+    trickle_stop(t, &accepted);
+    net_latency(net, &after);
+    net_ask(net, &to);
+    if (f && to.fsyncs > from.fsyncs)
+        floor_set(f, (to.fsync_s - from.fsync_s) / (to.fsyncs - from.fsyncs) * 1e6);
+    load_free(&slow);
+    return latency_between(&before, &after);
+}
+
+static void say_latency(const char *what, const struct latency *l, const struct floor *f)
+{
+    say("%s: finality p50 %.1f ms, p99 %.1f ms over %llu transfers, less the flush of %.0f ms; "
+        "floor %.1f ms: %.2f\n",
+        what, l->p50, l->p99, (unsigned long long)l->count, FLUSH_MS, f->total_us / 1000,
+        l->p50 * 1000 / f->total_us);
+}
+
+/* --- throughput ------------------------------------------------------------------------------ */
+
+/* Waits S seconds while the offer's window follows the chain. */
+static void follow(struct net *net, struct offer *o, uint64_t base, double s, struct said *out)
+{
+    double until = bench_now() + s;
+    do {
+        nap(0.1);
+        net_ask(net, out);
+        offer_final(o, out->txs - base);
+    } while (bench_now() < until);
+}
+
+static void run_full(struct net *net, const struct plan *p, struct load *l)
+{
+    struct said begin, from, to;
+    struct offered offered;
+    net_ask(net, &begin);
+    double cpu = bench_cpu();
+    struct offer *o = offer_start(net, l, WINDOW, 0);
+    follow(net, o, begin.txs, p->warm_s, &from);
+    cpu = bench_cpu();
+    follow(net, o, begin.txs, p->full_s, &to);
+    r.generator = (bench_cpu() - cpu) / (to.at - from.at);
+    offer_stats(o, &offered);
+    offer_stop(o);
+    double txs = (double)(to.txs - from.txs);
+    r.tps = txs / (to.at - from.at);
+    r.server_cpu_us = (to.cpu - from.cpu) / txs * 1e6;
+    r.wire_bytes_per_tx = (double)(to.sent_bytes - from.sent_bytes) / txs;
+    r.rss_start = from.rss_max;
+    r.rss_end = to.rss_max;
+    r.refused = offered.refused;
+    if (offered.all)
+        say("the load ended early: the figure is too low\n");
+    if (offered.refused)
+        say("%llu transfers were offered again; the first because: %s\n",
+            (unsigned long long)offered.refused, poa_error_text(offered.first_refusal));
+}
+
+/* Latency of transfers over RPC while the mesh carries PER_S. */
+static struct latency run_half(struct net *net, struct load *l, double per_s, double seconds,
+                               uint32_t *nonce)
+{
+    struct said begin;
+    net_ask(net, &begin);
+    struct offer *o = offer_start(net, l, 1000000, per_s);
+    nap(2);
+    struct latency latency = trickle(net, seconds, nonce, NULL);
+    offer_stop(o);
+    return latency;
+}
+
+static void run_four(const struct plan *p)
+{
+    struct net net;
+    struct load l, l2;
+    uint32_t nonce = 0;
+    net_start(&net, bin, tmp, 4);
+    nap(2);
+    struct said idle;
+    net_ask(&net, &idle);
+    r.rss_idle = idle.rss_max;
+    r.idle = trickle(&net, p->slow_s, &nonce, &r.floor);
+    say("floor: fsync %.2f ms (alone %.2f), hop %.3f ms, signatures %.2f ms; verifying takes "
+        "%.1f us (account), %.1f (Ed25519), %.1f (VRF)\n",
+        r.floor.fsync_us / 1000, r.floor.probe_us / 1000, r.floor.hop_us / 1000,
+        r.floor.signatures_us / 1000, r.floor.account_us, r.floor.verify_us, r.floor.vrf_us);
+    say_latency("4 servers, idle", &r.idle, &r.floor);
+    /* More than the limit in the time, as CPU time tells it, which feels other work
+     * on the machine least; quickly, no more than is signed in a few seconds. */
+    uint32_t accounts = ACCOUNTS - SLOW;
+    double most = 1e6 / r.floor.account_us * r.cores / 4 * 1.1 * (p->warm_s + p->full_s);
+    double signed_ = r.tps_limit * 4 * 0.5 * p->sign_s;
+    uint32_t each = 1 + (uint32_t)((p->sign_s > 0 && signed_ < most ? signed_ : most) / accounts);
+    load_sign(&l, &net, 0, accounts, each, 0, r.cores);
+    r.tx_bytes = (double)l.tx_bytes;
+    say("%u transfers of %zu bytes signed in %.1f s\n", accounts * each, l.tx_bytes, l.sign_s);
+    double before = bench_verify(r.cores, p->limit_s).per_s;
+    run_full(&net, p, &l);
+    nap(2); /* what is under way ends */
+    double after = bench_verify(r.cores, p->limit_s).per_s;
+    r.verify_per_s = (before + after) / 2;
+    r.tps_limit = r.verify_per_s / 4;
+    load_free(&l);
+    say("4 servers: %.0f tx/s committed, %.2f of %.0f verifications/s on %u cores / 4; "
+        "%.0f us CPU of the servers per transaction, generator %.2f cores\n",
+        r.tps, r.tps / r.tps_limit, r.tps_limit * 4, r.cores, r.server_cpu_us, r.generator);
+    say("%.0f bytes on the wire per transaction of %.0f; memory %.1f MiB idle, %.1f at the start "
+        "of the load, %.1f at its end\n",
+        r.wire_bytes_per_tx, r.tx_bytes, (double)r.rss_idle / 1048576,
+        (double)r.rss_start / 1048576, (double)r.rss_end / 1048576);
+    net_stop(&net);
+    if (!p->more)
+        return;
+    nonce = 0;
+    net_start(&net, bin, tmp, 4);
+    load_sign(&l2, &net, 0, accounts, 1 + (uint32_t)(r.tps * (p->slow_s + 10) / accounts), 0,
+              r.cores);
+    r.half = run_half(&net, &l2, r.tps / 2, p->slow_s, &nonce);
+    say_latency("4 servers, half load", &r.half, &r.floor);
+    load_free(&l2);
+    nap(5);
+    net_kill(&net, 3);
+    nap(5);
+    r.dead = trickle(&net, p->slow_s, &nonce, NULL);
+    say_latency("4 servers, one dead", &r.dead, &r.floor);
+    net_stop(&net);
+}
+
+static void run_seven(const struct plan *p)
+{
+    struct net net;
+    struct load l;
+    uint32_t nonce = 0;
+    net_start(&net, bin, tmp, 7);
+    nap(2);
+    r.idle7 = trickle(&net, p->slow_s, &nonce, &r.floor7);
+    say_latency("7 servers, idle", &r.idle7, &r.floor7);
+    double half = r.tps / 2 * 4 / 7;
+    load_sign(&l, &net, 0, ACCOUNTS - SLOW,
+              1 + (uint32_t)(half * (p->slow_s + 10) / (ACCOUNTS - SLOW)), 0, r.cores);
+    r.half7 = run_half(&net, &l, half, p->slow_s, &nonce);
+    say_latency("7 servers, half load", &r.half7, &r.floor7);
+    load_free(&l);
+    net_stop(&net);
+}
+
+static void print_latency(const char *name, const struct latency *l)
+{
+    printf(", \"%s_p50\": %.2f, \"%s_p99\": %.2f", name, l->p50, name, l->p99);
+}
+
+static void print_json(bool more)
+{
+    printf("{\"tps\": %.0f, \"tps_limit\": %.0f, \"tps_ratio\": %.3f, \"finality_ms_p50\": %.2f, "
+           "\"finality_ms_p99\": %.2f, \"floor_ms\": %.2f, \"finality_over_floor\": %.2f, "
+           "\"wire_bytes_per_tx\": %.0f, \"rss_idle_bytes\": %llu",
+           r.tps, r.tps_limit, r.tps / r.tps_limit, r.idle.p50, r.idle.p99, r.floor.total_us / 1000,
+           r.idle.p50 * 1000 / r.floor.total_us, r.wire_bytes_per_tx,
+           (unsigned long long)r.rss_idle);
+    printf(", \"cores\": %u, \"verify_per_s\": %.0f, \"generator_cores\": %.3f, "
+           "\"server_cpu_us_per_tx\": %.1f, \"tx_bytes\": %.0f, \"rss_load_start_bytes\": %llu, "
+           "\"rss_load_end_bytes\": %llu, \"refused\": %llu, \"fsync_ms\": %.3f, "
+           "\"fsync_alone_ms\": %.3f, \"hop_ms\": %.4f, "
+           "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f",
+           r.cores, r.verify_per_s, r.generator, r.server_cpu_us, r.tx_bytes,
+           (unsigned long long)r.rss_start, (unsigned long long)r.rss_end,
+           (unsigned long long)r.refused, r.floor.fsync_us / 1000, r.floor.probe_us / 1000,
+           r.floor.hop_us / 1000, r.floor.signatures_us / 1000, r.floor.account_us);
+    if (more) {
+        print_latency("half_load_ms", &r.half);
+        print_latency("one_dead_ms", &r.dead);
+        print_latency("seven_ms", &r.idle7);
+        print_latency("seven_half_load_ms", &r.half7);
+        printf(", \"seven_floor_ms\": %.2f", r.floor7.total_us / 1000);
+    }
+    printf("}\n");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"quick", no_argument, NULL, 'q'},     {"json", no_argument, NULL, 'j'},
+        {"dir", required_argument, NULL, 'd'}, {"seconds", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},      {0}};
+    struct plan plan = full;
+    double seconds = 0;
+    const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    char self[400] = "";
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'q')
+            plan = quick;
+        else if (c == 'j')
+            json = true;
+        else if (c == 'd')
+            dir = optarg;
+        else if (c == 's' && (seconds = atof(optarg)) > 0)
+            continue;
+        else {
+            printf("usage: bench-mesh [--quick] [--json] [--seconds S] [--dir DIR]\n"
+                   "Finality and throughput of ledger servers on the loopback, as ratios to limits "
+                   "measured in\nthe same run. --seconds: how long the full load lasts. The last "
+                   "line is one JSON object.\nFiles go below DIR (default: TMPDIR or /tmp).\n");
+            return c == 'h' ? 0 : 2;
+        }
+    }
+    if (seconds > 0)
+        plan.full_s = seconds;
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
+        return 1;
+    snprintf(bin, sizeof bin, "%s", dirname(self));
+    snprintf(tmp, sizeof tmp, "%s/bench-mesh.XXXXXX", dir);
+    if (!mkdtemp(tmp)) {
+        fprintf(stderr, "bench: cannot make a directory in %s\n", dir);
+        return 1;
+    }
+    bench_must(poa_crypto_init(), "crypto");
+    struct poa_log_config silent = {.fd = STDERR_FILENO, .level = POA_LOG_WARN};
+    poa_log_setup(&silent);
+    r.cores = bench_cores();
+    r.floor = floor_measure(tmp, 4, r.cores);
+    r.floor7 = floor_measure(tmp, 7, r.cores);
+    r.tps_limit = bench_verify(r.cores, plan.limit_s / 2).per_s / 4;
+    run_four(&plan);
+    if (plan.more)
+        run_seven(&plan);
+    print_json(plan.more);
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'", tmp);
+    return system(command) ? 1 : 0;
+}
