@@ -29,6 +29,7 @@
     X(LOCKED, 11, CALLER, "locked or in use by another process")                                   \
     X(PASSPHRASE, 12, CALLER, "wrong passphrase or damaged key file")                              \
     X(TIMEOUT, 13, RETRY, "timed out")                                                             \
+    X(THREADS, 14, RESOURCE, "cannot start a thread: raise the limit (ulimit -u, TasksMax)")       \
     X(TRUNCATED, 100, PEER, "input ends early")                                                    \
     X(TRAILING, 101, PEER, "bytes left after the end")                                             \
     X(RANGE, 102, PEER, "value out of range")                                                      \

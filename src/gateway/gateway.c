@@ -434,7 +434,7 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
 int poa_gateway_start(struct poa_gateway *g)
 {
     if (pthread_create(&g->thread, NULL, loop, g))
-        return POA_E_NO_MEMORY;
+        return POA_E_THREADS;
     g->running = true;
     return POA_OK;
 }

@@ -30,7 +30,7 @@ int node_thread(pthread_t *thread, const char *name, size_t stack, void *(*run)(
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, stack);
-    int rc = pthread_create(thread, &attr, run, arg) ? POA_E_NO_MEMORY : POA_OK;
+    int rc = pthread_create(thread, &attr, run, arg) ? POA_E_THREADS : POA_OK;
     pthread_attr_destroy(&attr);
     if (!rc)
         (void)pthread_setname_np(*thread, name);
@@ -162,7 +162,9 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     if (rc == POA_E_LOCKED)
         return poa_because(why, rc, "listen: %s or the port after it is in use", k->listen);
     if (rc)
-        return poa_because(why, rc, "listen: cannot use %s: %s", k->listen, poa_error_text(rc));
+        return rc == POA_E_THREADS ? poa_because(why, rc, "mesh: %s", poa_error_text(rc))
+                                   : poa_because(why, rc, "listen: cannot use %s: %s", k->listen,
+                                                 poa_error_text(rc));
     for (uint32_t i = 0; i < k->peers; i++) {
         const struct poa_config_peer *p = &k->peer[i];
         int at = -1;

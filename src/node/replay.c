@@ -126,7 +126,7 @@ int node_replay(const struct node_replay_config *c, uint64_t *height, uint64_t l
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     if (pthread_create(&thread, &attr, reader, &r))
-        rc = POA_E_NO_MEMORY;
+        rc = POA_E_THREADS;
     pthread_attr_destroy(&attr);
     if (!rc) {
         pthread_mutex_lock(&r.mutex);

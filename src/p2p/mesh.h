@@ -357,6 +357,8 @@ int mesh_error_of(int nng_error);
 
 /* nngfix.c: true when libnng.so calls what is defined there. */
 bool mesh_nng_repaired(void);
+/* Whether the threads that NNG starts can be made. */
+bool mesh_nng_threads_fit(void);
 
 /* push.c */
 void mesh_push_init(struct peer *peer);

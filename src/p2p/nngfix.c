@@ -14,7 +14,9 @@
  * through its symbol table, where the program's definitions come first.
  */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mesh.h"
 
@@ -61,4 +63,32 @@ bool mesh_nng_repaired(void)
     void *symbol = dlsym(RTLD_DEFAULT, "nng_stream_recv");
     stream_fn *fn = nng_stream_recv;
     return memcmp(&symbol, &fn, sizeof fn) == 0;
+}
+
+/* The second repair: when a thread cannot be made, NNG's start goes on half-built
+ * and crashes or hangs. So we see first whether its threads would fit. */
+static void *probe(void *lock)
+{
+    pthread_mutex_lock(lock);
+    pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+bool mesh_nng_threads_fit(void)
+{
+    enum { PROBES_MAX = 512 };
+    pthread_t thread[PROBES_MAX];
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    /* Tasks, expiry, and poller, reaper, timer, resolvers; and some of ours. */
+    unsigned n = 0, want = 3 * (unsigned)(cpus < 1 ? 1 : cpus) + 16;
+    want = want < PROBES_MAX ? want : PROBES_MAX;
+    pthread_mutex_lock(&lock);
+    while (n < want && pthread_create(&thread[n], NULL, probe, &lock) == 0)
+        n++;
+    pthread_mutex_unlock(&lock);
+    bool fit = n == want;
+    while (n > 0)
+        pthread_join(thread[--n], NULL);
+    return fit;
 }

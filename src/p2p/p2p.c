@@ -326,6 +326,8 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
         POA_LOG_ERROR("p2p", "this program does not repair NNG (linked without its symbol table?)");
         return POA_E_UNSUPPORTED;
     }
+    if (!mesh_nng_threads_fit())
+        return POA_E_THREADS;
     struct poa_p2p *p = calloc(1, sizeof *p);
     if (p == NULL)
         return POA_E_NO_MEMORY;
@@ -353,7 +355,7 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
     int rc =
         config->listen != NULL ? open_listeners(p, config->listen, config->listen_push) : POA_OK;
     if (rc == POA_OK && pthread_create(&p->worker, NULL, work, p) != 0)
-        rc = POA_E_NO_MEMORY;
+        rc = POA_E_THREADS;
     if (rc != POA_OK) {
         poa_p2p_close(p);
         *out = NULL;
