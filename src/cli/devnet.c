@@ -210,7 +210,9 @@ static int wait_ready(struct devnet *d, size_t from, size_t to)
             return cli_fail("stopped");
         devnet_watch(d);
         if (p->pid == 0) {
-            return cli_fail("%s did not start", p->name);
+            return cli_fail("%s did not start; if what it stored is damaged, remove %s/%s/data: it "
+                            "fetches the chain from the others",
+                            p->name, d->dir, p->name);
         }
         if (devnet_now_ms() > until) {
             devnet_print_log_tail(d, p);
@@ -565,6 +567,10 @@ static json_t *running(const struct cli *c, int *fd)
     char path[512];
     snprintf(path, sizeof path, "%s/devnet.lock", dir);
     *fd = open(path, O_RDWR | O_CLOEXEC);
+    if (*fd < 0 && errno != ENOENT) {
+        cli_fail("cannot open %s: %s", path, strerror(errno));
+        return NULL;
+    }
     if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) == 0) {
         if (*fd >= 0)
             close(*fd);

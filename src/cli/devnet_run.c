@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,8 @@
 
 #define STOP_GRACE_MS 5000
 #define RESTART_MS    2000
+/* LevelDB asks for its next log whole. */
+#define DISK_FULL_BYTES (1u << 20)
 
 uint64_t devnet_now_ms(void)
 {
@@ -27,10 +30,20 @@ int devnet_start(struct devnet *d, struct devnet_process *p)
     if (devnet_path(d, log, sizeof log, "%s/log", p->name) != 0)
         return 1;
     pid_t parent = getpid();
+    /* A signal between fork and exec would reach our handler in the child, and be
+     * lost: it waits until the child has its own. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
+    if (pid != 0)
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
         return cli_fail("cannot start %s: %s", p->name, strerror(errno));
     if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
         /* Only async-signal-safe calls: another thread may hold any lock. It dies
          * with us, even when we are killed; and Ctrl-C reaches us alone. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -84,6 +97,9 @@ static void ended(struct devnet *d, struct devnet_process *p, int status)
             isatty(2) ? "\r\033[K" : "", p->name, how, d->dir, p->name, RESTART_MS / 1000);
     if (WIFEXITED(status))
         devnet_print_log_tail(d, p);
+    struct statvfs disk; /* then the log is cut as well */
+    if (statvfs(d->dir, &disk) == 0 && disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES)
+        fprintf(stderr, "  the disk that holds %s is full\n", d->dir);
     p->pid = 0;
     p->restart_ms = devnet_now_ms() + RESTART_MS;
 }
