@@ -49,7 +49,8 @@
     X(SIM, "poa/sim")                                                                              \
     X(EVIDENCE, "poa/evidence")                                                                    \
     X(TERMS, "poa/terms")                                                                          \
-    X(OBJECT, "poa/object")
+    X(OBJECT, "poa/object")                                                                        \
+    X(ARCHIVE, "poa/archive")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

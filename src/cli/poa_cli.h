@@ -173,6 +173,27 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Check a proof offline; only the chain that you name is trusted",                            \
       "poa proof account alice --json | poa verify proof --genesis genesis.poa\n"                  \
       "poa verify proof proof.json --header HEX --cert HEX --json")                                \
+    X("store check", cli_store_check, "DATA_DIR", 1, 1, CLI_ALL | CLI_BIT(GENESIS),                \
+      "Verify a stopped node's database: checksums, blocks, certificates, state",                  \
+      "poa store check poa-data\n"                                                                 \
+      "poa store check poa-data --json")                                                           \
+    X("store compact", cli_store_compact, "DATA_DIR", 1, 1, CLI_ALL,                               \
+      "Rewrite a stopped node's database, which gives the disk back what was deleted",             \
+      "poa store compact poa-data")                                                                \
+    X("store export", cli_store_export, "DATA_DIR", 1, 1, CLI_ALL | CLI_BIT(OUTPUT),               \
+      "Write the chain of a stopped node to one portable file",                                    \
+      "poa store export poa-data --output chain.archive")                                          \
+    X("store import", cli_store_import, "FILE DATA_DIR", 2, 2,                                     \
+      CLI_ALL | CLI_BIT(GENESIS) | CLI_BIT(CHAIN),                                                 \
+      "Make a database from such a file: verified from genesis on and executed",                   \
+      "poa store import chain.archive poa-data --genesis genesis.poa")                             \
+    X("snapshot create", cli_snapshot_create, "DATA_DIR", 1, 1, CLI_ALL | CLI_BIT(OUTPUT),         \
+      "Write the certified state of a stopped node to one portable file",                          \
+      "poa snapshot create poa-data --output state.snapshot")                                      \
+    X("snapshot restore", cli_snapshot_restore, "FILE DATA_DIR", 2, 2,                             \
+      CLI_ALL | CLI_BIT(GENESIS) | CLI_BIT(CHAIN),                                                 \
+      "Make a database from a snapshot, once its certificates and state root are verified",        \
+      "poa snapshot restore state.snapshot poa-data --genesis genesis.poa")                        \
     X("status", cli_status, "", 0, 0, CLI_NODE, "Tip, roles, committee and readiness of a node",   \
       "poa status\n"                                                                               \
       "poa status --rpc http://127.0.0.1:7646 --json")                                             \

@@ -6,6 +6,8 @@
 
 /* Housekeeping: checkpoints by time, pruning, forgiving of faults. */
 #define HOUSE_US 1000000u
+/* Transactions after the checkpoint that a start replays in well under a second. */
+#define STOP_TXS 10000u
 /* Peers are asked for their height, for people who look. */
 #define HEIGHTS_US 5000000u
 /* Expired blobs go so many at a time (io.c), this often. */
@@ -161,6 +163,7 @@ void node_checkpoint(struct poa_node *n)
         return;
     }
     n->checkpoint_height = g.height;
+    n->checkpoint_txs = g.txs;
     rc = node_io_checkpoint(n->io, &c);
     if (rc) {
         node_halt(n, "cannot save the state: %s", poa_error_text(rc));
@@ -313,6 +316,11 @@ void *node_core_thread(void *arg)
         if (now_us >= n->house_us)
             house(n, now_us);
     }
-    node_checkpoint(n);
+    /* A short tail is replayed faster than it is worth another state whose
+     * certificate is not there yet: snapshots are made of certified ones. */
+    struct poa_st_global g;
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    if (g.txs - n->checkpoint_txs > STOP_TXS)
+        node_checkpoint(n);
     return NULL;
 }

@@ -12,7 +12,7 @@
 
 static void name_of(uint32_t epoch, char name[POA_STORE_NAME_MAX + 1])
 {
-    snprintf(name, POA_STORE_NAME_MAX + 1, "node/epoch/%u", epoch);
+    snprintf(name, POA_STORE_NAME_MAX + 1, POA_META_HAND_OVER, epoch);
 }
 
 /* --- building a run -------------------------------------------------------------- */

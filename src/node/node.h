@@ -119,7 +119,7 @@ struct poa_node {
     struct checked *checked; /* batches that workers or the core hold, newest first */
     bool replaying;          /* blocks that the store has are stepped through again */
     uint64_t replay_stored;  /* highest of them */
-    uint64_t checkpoint_height, checkpoint_us;
+    uint64_t checkpoint_height, checkpoint_us, checkpoint_txs;
     uint64_t house_us, heights_us, expire_us;
     uint64_t sealed_slot;
     uint64_t steps;

@@ -71,7 +71,10 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
         rc = poa_ledger_restore_end(n->ledger, at.root);
     if (rc)
         return store_fault(n, rc, why);
+    struct poa_st_global g;
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
     n->checkpoint_height = at.height;
+    n->checkpoint_txs = g.txs;
     return POA_OK;
 }
 
@@ -138,6 +141,25 @@ static int check_memory(struct poa_node *n, bool *amnesia, struct poa_why *why)
             return rc;
     }
     return joined ? POA_OK : poa_file_write(path, "", 0, 0600, 0, why);
+}
+
+/* The database says by itself of which chain it is, to those who check, export
+ * or restore it. */
+static int keep_genesis(struct poa_node *n, struct poa_why *why)
+{
+    struct poa_store_value v;
+    struct poa_store_batch *b = NULL;
+    int rc = poa_store_get_meta(n->store, POA_META_GENESIS, &v);
+    poa_store_value_free(&v);
+    if (rc != POA_E_NOT_FOUND)
+        return rc ? store_fault(n, rc, why) : POA_OK;
+    rc = poa_store_batch_new(n->store, &b);
+    if (!rc) {
+        poa_store_put_meta(b, POA_META_GENESIS, poa_slice(n->genesis_bytes, n->genesis_n));
+        rc = poa_store_write(b, true);
+    }
+    poa_store_batch_free(b);
+    return rc ? store_fault(n, rc, why) : POA_OK;
 }
 
 /* --- replay ------------------------------------------------------------------------------ */
@@ -230,6 +252,8 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
     struct poa_store_value tip = {.own = NULL};
     struct poa_stored_block blk;
     int rc = check_memory(n, &c.amnesia, why);
+    if (!rc)
+        rc = keep_genesis(n, why);
     if (rc)
         return rc;
     if (n->checkpoint_height) {

@@ -1,4 +1,5 @@
 /* Opening, closing, and what failures are called. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -109,26 +110,76 @@ struct key key_expiry(uint64_t expires_ms, uint8_t kind, const uint8_t hash32[32
 }
 
 /* The lock is ours, not LevelDB's, to be able to say who holds it. */
-static int take_lock(struct poa_store *s, struct poa_why *why)
+int poa_store_lock(const char *dir, int *out, struct poa_why *why)
 {
-    char path[sizeof s->dir + 8];
-    snprintf(path, sizeof path, "%s/LOCK", s->dir);
-    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0)
+    char path[4096 + 8];
+    if ((size_t)snprintf(path, sizeof path, "%s/LOCK", dir) >= sizeof path - 8)
+        return poa_because(why, POA_E_LIMIT, "the name of the data directory is too long");
+    if (mkdir(dir, 0700) && errno != EEXIST)
+        return poa_because(why, POA_E_IO, "cannot create %s: %s", dir, strerror(errno));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
         return poa_because(why, POA_E_IO, "cannot open %s: %s", path, strerror(errno));
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB)) {
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
         char pid[16] = "";
-        ssize_t n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
+        ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
         pid[n > 0 ? n : 0] = 0;
         pid[strcspn(pid, "\n")] = 0;
-        return poa_because(why, POA_E_LOCKED, "%s is in use by process %s: stop it first", s->dir,
+        close(fd);
+        return poa_because(why, POA_E_LOCKED, "%s is in use by process %s: stop it first", dir,
                            pid[0] ? pid : "?");
     }
     char pid[16];
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(s->lock_fd, 0) || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
-        return poa_because(why, POA_E_IO, "cannot write %s: %s", path, strerror(errno));
+    if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n) {
+        poa_because(why, POA_E_IO, "cannot write %s: %s", path, strerror(errno));
+        close(fd);
+        return POA_E_IO;
+    }
+    *out = fd;
     return POA_OK;
+}
+
+/* Calls EACH for the files in folder PATH. */
+static void each_file(const char *path, void (*each)(void *ctx, const char *file), void *ctx)
+{
+    char file[4600];
+    DIR *d = opendir(path);
+    struct dirent *e;
+    while (d && (e = readdir(d)))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            (size_t)snprintf(file, sizeof file, "%s/%s", path, e->d_name) < sizeof file)
+            each(ctx, file);
+    if (d)
+        closedir(d);
+}
+
+static void remove_file(void *ctx, const char *file)
+{
+    (void)ctx;
+    unlink(file);
+}
+
+void poa_store_remove(const char *path)
+{
+    each_file(path, remove_file, NULL);
+    rmdir(path);
+}
+
+static void add_size(void *ctx, const char *file)
+{
+    struct stat st;
+    if (stat(file, &st) == 0)
+        *(uint64_t *)ctx += (uint64_t)st.st_size;
+}
+
+uint64_t poa_store_files_bytes(const char *dir)
+{
+    char path[4200];
+    uint64_t bytes = 0;
+    snprintf(path, sizeof path, "%.4096s/db", dir);
+    each_file(path, add_size, &bytes);
+    return bytes;
 }
 
 static int put_first_meta(struct poa_store *s, const uint8_t chain32[32])
@@ -224,11 +275,8 @@ static int find_next_batch(struct poa_store *s)
 
 static int open_db(struct poa_store *s, const struct poa_store_config *c, struct poa_why *why)
 {
-    char path[sizeof s->dir + 4], current[sizeof path + 8];
+    char path[sizeof s->dir + 4];
     snprintf(path, sizeof path, "%s/db", s->dir);
-    snprintf(current, sizeof current, "%s/CURRENT", path);
-    if (!c->create && access(current, F_OK))
-        return poa_because(why, POA_E_NOT_FOUND, "%s holds no database", s->dir);
     s->options = leveldb_options_create();
     s->cache = leveldb_cache_create_lru(c->cache_bytes);
     s->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
@@ -271,12 +319,15 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
     if (strlen(c->dir) >= sizeof s->dir)
         rc = poa_because(why, POA_E_LIMIT, "the name of the data directory is too long");
     if (!rc) {
+        char current[sizeof s->dir + 16];
         snprintf(s->dir, sizeof s->dir, "%s", c->dir);
-        if (mkdir(s->dir, 0700) && errno != EEXIST)
-            rc = poa_because(why, POA_E_IO, "cannot create %s: %s", s->dir, strerror(errno));
+        snprintf(current, sizeof current, "%s/db/CURRENT", s->dir);
+        if (!c->create && access(current, F_OK)) /* nothing is made of it */
+            rc = poa_because(why, POA_E_NOT_FOUND, "%s holds no database", s->dir);
     }
-    if (!rc)
-        rc = take_lock(s, why);
+    if (!rc) {
+        rc = poa_store_lock(s->dir, &s->lock_fd, why);
+    }
     if (!rc)
         rc = open_db(s, c, why);
     if (!rc)
@@ -315,8 +366,9 @@ void poa_store_close(struct poa_store *s)
     free(s);
 }
 
-void poa_store_compact(struct poa_store *s)
+int poa_store_compact(struct poa_store *s)
 {
     char first = 0, last = (char)0x7f;
     leveldb_compact_range(s->db, &first, 1, &last, 1);
+    return store_probe(s);
 }

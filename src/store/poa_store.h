@@ -89,6 +89,14 @@ struct poa_store_config {
 POA_MUST_USE int poa_store_open(const struct poa_store_config *config, struct poa_store **out,
                                 struct poa_why *why);
 void poa_store_close(struct poa_store *s);
+/* Creates DIR when it is missing and takes its lock alone; close *FD to give it
+ * back. LOCKED, IO. */
+POA_MUST_USE int poa_store_lock(const char *dir, int *fd, struct poa_why *why);
+/* Removes the files in folder PATH, and PATH; not its folders. What is not there is
+ * no error. */
+void poa_store_remove(const char *path);
+/* Bytes of the files of the database in DIR. */
+uint64_t poa_store_files_bytes(const char *dir);
 /* The text of the last failure, or "". */
 void poa_store_why(struct poa_store *s, struct poa_why *out);
 /* Chain id that the database belongs to. */
@@ -164,8 +172,9 @@ POA_MUST_USE int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t 
                                  bool *done);
 /* Deletes blobs that expired before NOW_MS, at most MAX. */
 POA_MUST_USE int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max);
-/* Rewrites the database without what was deleted. Slow. */
-void poa_store_compact(struct poa_store *s);
+/* Rewrites the database without what was deleted, so that the disk has it back.
+ * Slow; from any thread. */
+POA_MUST_USE int poa_store_compact(struct poa_store *s);
 
 /* --- reading ------------------------------------------------------------------- */
 
@@ -203,6 +212,41 @@ POA_MUST_USE int poa_store_each_state(struct poa_store *s,
                                       int (*visit)(void *ctx, const uint8_t key32[32],
                                                    struct poa_slice value),
                                       void *ctx);
+
+/* Calls VISIT for every meta entry whose name begins with PREFIX, in order of
+ * names. */
+POA_MUST_USE int poa_store_each_meta(struct poa_store *s, const char *prefix,
+                                     int (*visit)(void *ctx, struct poa_slice name,
+                                                  struct poa_slice value),
+                                     void *ctx);
+
+/* Names of what other modules keep: the genesis record; for each epoch the run of
+ * headers that ends it. */
+#define POA_META_GENESIS   "node/genesis"
+#define POA_META_HAND_OVER "node/epoch/%u"
+
+/* What the database holds now: reads of *OUT do not see later writes. For
+ * reading only; thaw it before S is closed. NO_MEMORY. */
+POA_MUST_USE int poa_store_freeze(struct poa_store *s, struct poa_store **out);
+void poa_store_thaw(struct poa_store *frozen);
+
+/* --- checking -------------------------------------------------------------------- */
+
+struct poa_store_audit {
+    /* May be NULL. Called now and then: entries looked at so far. */
+    void (*progress)(void *ctx, const char *space, uint64_t entries);
+    /* One line for each thing that is wrong. */
+    void (*wrong)(void *ctx, const char *text);
+    void *ctx;
+    uint64_t entries, bytes, faults; /* out */
+};
+/* Reads every entry, so that LevelDB verifies every checksum, and checks that
+ * each has the form of its key space, that what one entry refers to is there,
+ * and that batches have their digests (by DIGEST_OF, when not NULL). What the
+ * blocks and the state say is the caller's to check. Goes on after a fault;
+ * STORE_CORRUPT when there was any. */
+POA_MUST_USE int poa_store_audit(struct poa_store *s, struct poa_store_audit *a,
+                                 void (*digest_of)(struct poa_slice batch, uint8_t out32[32]));
 
 struct poa_store_stats {
     uint64_t batches;               /* arrival numbers given out */

@@ -272,6 +272,63 @@ int poa_store_each_state(struct poa_store *s,
     return scan(s, SPACE_STATE, scan_state, &t);
 }
 
+struct meta_scan {
+    struct poa_slice prefix;
+    int (*visit)(void *ctx, struct poa_slice name, struct poa_slice value);
+    void *ctx;
+};
+
+static int scan_meta(void *ctx, struct poa_slice key, struct poa_slice value)
+{
+    struct meta_scan *m = ctx;
+    if (key.n < m->prefix.n || memcmp(key.p, m->prefix.p, m->prefix.n) != 0)
+        return POA_OK;
+    return m->visit(m->ctx, key, value);
+}
+
+int poa_store_each_meta(struct poa_store *s, const char *prefix,
+                        int (*visit)(void *ctx, struct poa_slice name, struct poa_slice value),
+                        void *ctx)
+{
+    struct meta_scan m = {poa_slice(prefix, strlen(prefix)), visit, ctx};
+    return scan(s, SPACE_META, scan_meta, &m);
+}
+
+int poa_store_freeze(struct poa_store *s, struct poa_store **out)
+{
+    struct poa_store *f = calloc(1, sizeof *f);
+    if (!f)
+        return POA_E_NO_MEMORY;
+    f->db = s->db;
+    f->frozen = leveldb_create_snapshot(s->db);
+    f->lock_fd = -1;
+    f->tx_index = s->tx_index;
+    memcpy(f->chain, s->chain, sizeof f->chain);
+    memcpy(f->dir, s->dir, sizeof f->dir);
+    pthread_mutex_init(&f->why_mutex, NULL);
+    f->failed = POA_E_UNSUPPORTED; /* nothing is written through it */
+    leveldb_readoptions_t **option[] = {&f->read, &f->scan};
+    for (int i = 0; i < 2; i++) {
+        *option[i] = leveldb_readoptions_create();
+        leveldb_readoptions_set_verify_checksums(*option[i], 1);
+        leveldb_readoptions_set_fill_cache(*option[i], 0);
+        leveldb_readoptions_set_snapshot(*option[i], f->frozen);
+    }
+    *out = f;
+    return POA_OK;
+}
+
+void poa_store_thaw(struct poa_store *f)
+{
+    if (!f)
+        return;
+    leveldb_release_snapshot(f->db, f->frozen);
+    leveldb_readoptions_destroy(f->read);
+    leveldb_readoptions_destroy(f->scan);
+    pthread_mutex_destroy(&f->why_mutex);
+    free(f);
+}
+
 void poa_store_stats(struct poa_store *s, struct poa_store_stats *out)
 {
     *out = (struct poa_store_stats){

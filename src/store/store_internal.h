@@ -53,6 +53,7 @@ struct poa_store {
     leveldb_writeoptions_t *sync, *lazy;
     leveldb_cache_t *cache;
     leveldb_filterpolicy_t *bloom;
+    const leveldb_snapshot_t *frozen; /* a view of another store */
     int lock_fd;
     bool tx_index;
     uint8_t chain[32];
@@ -94,6 +95,8 @@ int store_get(struct poa_store *s, enum space space, const struct key *key,
 /* Arrival number and height of DIGEST; NOT_FOUND. */
 int store_find_batch(struct poa_store *s, const uint8_t digest32[32], uint64_t *number,
                      uint64_t *height);
+/* LevelDB keeps what went wrong in the background for the next write. */
+int store_probe(struct poa_store *s);
 int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes);
 
 #endif

@@ -340,6 +340,14 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
     return POA_OK;
 }
 
+int store_probe(struct poa_store *s)
+{
+    leveldb_writebatch_t *nothing = leveldb_writebatch_create();
+    int rc = store_write(s, nothing, true, 0);
+    leveldb_writebatch_destroy(nothing);
+    return rc;
+}
+
 int poa_store_write(struct poa_store_batch *b, bool sync)
 {
     int rc = store_write(b->store, b->wb, sync, b->bytes);
