@@ -278,7 +278,9 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->seal_slots = 16;
     g->subsidy = 1000000;
     g->miner_bp = 5000;
-    g->sealers_bp = 4000;
+    g->sealers_bp = 3000;
+    g->witnesses_bp = 500;
+    g->data_bp = 1000;
     g->tip = 1000;
     g->fee_min = DEVNET_FEE_MIN;
     g->fee_per_kib = DEVNET_FEE_PER_KIB;

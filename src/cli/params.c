@@ -129,3 +129,15 @@ int cli_params_set(const struct cli *c)
         rc = cli_op(&ops, POA_OP_PARAM_SET, &poa_op_params_record, &op);
     return rc != 0 ? rc : cli_transact(c, &ops, NULL);
 }
+
+int cli_readmit(const struct cli *c)
+{
+    static struct cli_ops ops;
+    struct poa_op_readmit op;
+    if (c->option[CLI_FROM] == NULL)
+        return cli_no_payer();
+    if (strlen(c->argument[0]) != 64 || poa_unhex(c->argument[0], op.key, 32) != POA_OK)
+        return cli_misuse("%s: the key of a device or witness has 64 hex digits", c->argument[0]);
+    int rc = cli_op(&ops, POA_OP_READMIT, &poa_op_readmit_record, &op);
+    return rc != 0 ? rc : cli_transact(c, &ops, NULL);
+}

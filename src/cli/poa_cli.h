@@ -132,6 +132,9 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Change parameters from the next epoch on, as the steering committee's account",             \
       "poa params set fee_min 20 commerce_bp 100 --from steering\n"                                \
       "poa params set committee_size 16 quorum_extra 1 --from steering --sign a,b --output p.tx")  \
+    X("readmit", cli_readmit, "KEY", 1, 1, CLI_PAY,                                                \
+      "Readmit a suspended device or witness, as the steering committee's account",                \
+      "poa readmit 4f9c... --from steering")                                                       \
     X("tx make", cli_tx_make, "FILE.json", 1, 1, CLI_PAY,                                          \
       "Any operations, as `poa tx ID --json` shows them: one object or an array of up to 64",      \
       "poa tx make ops.json --from alice\n"                                                        \

@@ -95,6 +95,33 @@ static struct pending *pending_add(struct poa_core *c, uint64_t key)
     return p;
 }
 
+/* S was refused as being of another block. Alone it convicts its device when it
+ * contradicts the final block of its height; or together with another seal of the
+ * same slot that waits here. Otherwise somebody was shown the wrong block. */
+static void accuse_sealer(struct poa_core *c, const struct poa_seal *s)
+{
+    uint8_t first[POA_SEAL_BYTES], second[POA_SEAL_BYTES];
+    struct poa_writer a = poa_writer_over(first, sizeof first),
+                      b = poa_writer_over(second, sizeof second);
+    if (poa_seal_encode(&a, s))
+        return;
+    struct poa_evidence e = {.kind = POA_EVIDENCE_FORK, .first = poa_written(&a)};
+    memcpy(e.author, s->device, 32);
+    if (poa_ledger_try_evidence(c->ledger, POA_STATE_BASE, &e)) {
+        const struct pending *p = c->pending_head;
+        while (p && !(p->is_seal && p->u.seal.slot == s->slot &&
+                      hash_eq(p->u.seal.device, s->device) && !hash_eq(p->u.seal.hash, s->hash)))
+            p = p->newer;
+        if (!p || poa_seal_encode(&b, &p->u.seal))
+            return;
+        e.kind = POA_EVIDENCE_SEALS;
+        e.second = poa_written(&b);
+        if (poa_ledger_try_evidence(c->ledger, POA_STATE_BASE, &e))
+            return;
+    }
+    core_accuse(c, e.kind, e.author, e.first, e.second);
+}
+
 /* LOCAL: from our gateway or a request; checked at once, answered with codes
  * and passed on to the other members. */
 int core_on_mining(struct poa_core *c, const struct poa_event *ev, bool local)
@@ -126,6 +153,8 @@ int core_on_mining(struct poa_core *c, const struct poa_event *ev, bool local)
         int code = pending_find(c, key) ? POA_E_SEAL_DUPLICATE : POA_OK;
         if (!code && local)
             code = poa_ledger_try_seal(c->ledger, POA_STATE_BASE, time_ms, &s);
+        if (code == POA_E_SEAL_FORK && c->self >= 0)
+            accuse_sealer(c, &s);
         struct pending *p = !code && c->self >= 0 ? pending_add(c, key) : NULL;
         if (p) {
             p->is_seal = true;
@@ -191,6 +220,8 @@ void core_mining_list(struct poa_core *c, poa_state_id state, uint64_t time_ms,
                     pending_drop(c, p);
                 continue; /* an ancestor that may not become final has it */
             }
+            if (e == POA_E_SEAL_FORK)
+                accuse_sealer(c, &p->u.seal);
             if (e) {
                 if (!may_come(e) || ++p->tries > 16)
                     pending_drop(c, p);

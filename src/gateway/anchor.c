@@ -14,6 +14,7 @@
 
 /* An anchor that no block took within this time is built anew. */
 #define ANCHOR_VALID_MS 10000
+#define ANCHOR_DEVICES  64u /* that an anchor names */
 /* After a refusal. */
 #define ANCHOR_PAUSE_MS 2000
 /* A reading may be this much ahead of our clock. */
@@ -40,7 +41,8 @@ int anchor_init(struct poa_gateway *g, struct poa_why *why)
 
 /* --- taking packs --------------------------------------------------------------- */
 
-static int add_waiting(struct poa_gateway *g, const uint8_t id[32], const struct poa_pack *p)
+static int add_waiting(struct poa_gateway *g, const uint8_t id[32], uint32_t index,
+                       const struct poa_pack *p)
 {
     struct anchor *a = &g->anchor;
     if (a->wait_n == a->wait_cap) {
@@ -56,6 +58,7 @@ static int add_waiting(struct poa_gateway *g, const uint8_t id[32], const struct
         return POA_E_NO_MEMORY;
     memcpy(s->id, id, 32);
     memcpy(s->device, p->device, 32);
+    s->index = index;
     s->from_ms = p->from_ms;
     s->to_ms = p->to_ms;
     if (!tsearch(s, &a->known, compare_ids)) {
@@ -103,7 +106,7 @@ static int keep_pack(struct conn *c, struct poa_slice encoded, const struct poa_
         return POA_E_FULL;
     int e = b->blob_put(b->ctx, POA_BLOB_PACK, id, encoded);
     if (!e && g->config.anchor_key_type)
-        e = add_waiting(g, id, p);
+        e = add_waiting(g, id, c->device, p);
     return e;
 }
 
@@ -178,6 +181,21 @@ static int account_nonce(struct poa_gateway *g, uint64_t *nonce)
     return e == POA_E_NOT_FOUND ? POA_E_TX_BALANCE : e;
 }
 
+/* The devices whose packs are in A->sent, each once, as many as an anchor names. */
+static struct poa_list name_devices(const struct anchor *a, uint8_t bytes[ANCHOR_DEVICES * 4])
+{
+    struct poa_list list = {poa_slice(bytes, 0), 0};
+    for (size_t i = 0; i < a->sent_n && list.count < ANCHOR_DEVICES; i++) {
+        uint32_t k = 0;
+        while (k < list.count && poa_le32(bytes + 4 * (size_t)k) != a->sent[i]->index)
+            k++;
+        if (k == list.count)
+            poa_put_le32(bytes + 4 * (size_t)list.count++, a->sent[i]->index);
+    }
+    list.bytes.n = 4 * (size_t)list.count;
+    return list;
+}
+
 /* Builds, signs and submits the anchor of what is in a->sent. */
 static int submit(struct poa_gateway *g)
 {
@@ -186,7 +204,8 @@ static int submit(struct poa_gateway *g)
     const struct poa_genesis *genesis = g->config.genesis;
     uint32_t n = (uint32_t)a->sent_n;
     struct poa_op_anchor anchor = {.packs = n, .from_ms = UINT64_MAX, .to_ms = 0};
-    uint8_t body[64], ops[128], tx[1024], id[32];
+    uint8_t body[64 + ANCHOR_DEVICES * 4], ops[128 + ANCHOR_DEVICES * 4], tx[1024], id[32];
+    uint8_t devices[ANCHOR_DEVICES * 4];
     struct poa_writer body_w = poa_writer_over(body, sizeof body);
     struct poa_writer ops_w = poa_writer_over(ops, sizeof ops);
     struct poa_writer tx_w = poa_writer_over(tx, sizeof tx);
@@ -201,6 +220,7 @@ static int submit(struct poa_gateway *g)
     poa_pack_tree(a->tree, n);
     memcpy(a->root, a->tree[poa_pack_tree_size(n) - 1], 32);
     memcpy(anchor.root, a->root, 32);
+    anchor.devices = name_devices(a, devices);
     a->valid_ms = poa_clock_wall_ms(g->clock) + ANCHOR_VALID_MS;
     int e = account_nonce(g, &nonce);
     if (!e)

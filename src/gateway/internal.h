@@ -90,6 +90,7 @@ struct task {
 struct stored_pack {
     uint8_t id[32]; /* first: what the tree compares */
     uint8_t device[32];
+    uint32_t index; /* of the device in the registry */
     uint64_t from_ms, to_ms;
 };
 

@@ -61,6 +61,9 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
             witness.status)
             return POA_E_NOT_FOUND;
         return poa_witnesses_active(l, o) > 1 ? POA_OK : POA_E_LIMIT;
+    case POA_OP_READMIT:
+        return memcmp(j->sender, j->g->steering, 32) ? POA_E_TX_NOT_ALLOWED
+                                                     : poa_readmit_judge(l, o, op->READMIT.key);
     case POA_OP_PARAM_SET:
         return poa_params_judge(j, &op->PARAM_SET);
     case POA_OP_ANCHOR:
@@ -99,6 +102,7 @@ static void apply_anchor(struct exec *x, const uint8_t sender[32], const struct 
         .height = x->header->height, .packs = a->packs, .from_ms = a->from_ms, .to_ms = a->to_ms};
     memcpy(st.sender, sender, 32);
     poa_exec_put(x, POA_STATE_ANCHOR, a->root, 32, &st);
+    poa_mining_publish(x, &a->devices);
     x->global.anchors++;
 }
 
@@ -155,6 +159,9 @@ static int apply_op(struct run *r, const struct poa_op *op)
         break;
     case POA_OP_WITNESS_LEAVE:
         apply_leave(x, &u.WITNESS_LEAVE);
+        break;
+    case POA_OP_READMIT:
+        poa_readmit(x, u.READMIT.key);
         break;
     case POA_OP_PARAM_SET:
         poa_params_put(x, &u.PARAM_SET);

@@ -54,8 +54,8 @@ const char *poa_genesis_parameters(const struct poa_genesis *g)
         return "seats_per_slot must be 1 to 16";
     if (!g->seal_slots || g->seal_slots > 512)
         return "seal_slots must be 1 to 512";
-    if ((uint32_t)g->miner_bp + g->sealers_bp > 10000)
-        return "miner_bp and sealers_bp must not exceed 10000 together";
+    if ((uint32_t)g->miner_bp + g->sealers_bp + g->witnesses_bp + g->data_bp > 10000)
+        return "miner_bp, sealers_bp, witnesses_bp and data_bp must not exceed 10000 together";
     if (g->fee_per_kib > (uint64_t)1 << 56 || g->fee_min > (uint64_t)1 << 62)
         return "fee_per_kib must not exceed 2^56, fee_min 2^62";
     if (g->risk_p_ppb > 1000000000 || g->risk_offline_ppb > 1000000000 ||

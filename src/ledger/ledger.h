@@ -401,7 +401,7 @@ void poa_exec_credit(struct exec *x, const uint8_t address[32], uint64_t amount)
 
 uint32_t poa_epoch_of_next(const struct poa_st_global *g);
 
-/* Mining (mining.c). The checks leave the state alone. BETA64 and CHECKED: the
+/* Mining (mining.c, convict.c). The checks leave the state alone. BETA64 and CHECKED: the
  * proof or signature was checked before. */
 struct seats {
     struct poa_st_device device;
@@ -420,7 +420,13 @@ void poa_mining_slot(struct exec *x);
 void poa_mining_settle(struct exec *x);
 void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats *seats);
 void poa_mining_seal(struct exec *x, const struct poa_seal *s);
+/* The devices that an anchor names, for the slot in work. */
+void poa_mining_publish(struct exec *x, const struct poa_list *devices);
+#define POA_PUBLISHERS_MAX 64
 void poa_mining_evidence(struct exec *x, const struct poa_evidence *e);
+/* NOT_FOUND; TX_EXISTS: KEY32 is not suspended. */
+int poa_readmit_judge(const struct poa_ledger *l, const struct overlay *o, const uint8_t key32[32]);
+void poa_readmit(struct exec *x, const uint8_t key32[32]);
 
 /* --- transactions on state (apply.c) ----------------------------------------------- */
 

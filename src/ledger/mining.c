@@ -1,4 +1,4 @@
-/* Mining: slots, seats, tickets, seals, settlement, convictions.
+/* Mining: slots, seats, tickets, seals, settlement.
  *
  *   slot s begins with a block       SLOT[s] gets its sealing block and seats
  *   devices seal it                  within seal_slots, in any later block
@@ -48,7 +48,8 @@ static uint64_t subsidy_of(const struct poa_genesis *g, uint64_t slot)
 static uint64_t tip_of(const struct poa_genesis *g, uint64_t slot)
 {
     uint64_t subsidy = subsidy_of(g, slot), most;
-    most = (subsidy - share(subsidy, g->miner_bp) - share(subsidy, g->sealers_bp)) /
+    most = (subsidy - share(subsidy, g->miner_bp) - share(subsidy, g->sealers_bp) -
+            share(subsidy, g->witnesses_bp) - share(subsidy, g->data_bp)) /
            POA_SLOT_SEATS_MAX;
     return g->tip < most ? g->tip : most;
 }
@@ -208,6 +209,41 @@ static void close_seat(struct exec *x, const struct poa_st_seat *seat, uint64_t 
     poa_exec_put(x, POA_STATE_DEVICE, seat->device, 32, &d);
 }
 
+/* The witness whose turn SLOT is, by its number: nobody gains by hurrying or
+ * holding back a block. One that was suspended loses its turns. */
+static uint64_t pay_witness(struct exec *x, uint64_t slot, uint32_t epoch, uint64_t amount)
+{
+    struct poa_committee c;
+    struct poa_st_witness w;
+    uint8_t key[32];
+    if (!amount || poa_state_read_u32(x->l, x->o, POA_STATE_COMMITTEE, epoch, &c) ||
+        poa_committee_key(&c, (uint32_t)(slot % c.members.count), key) ||
+        poa_exec_read(x, POA_STATE_WITNESS, key, 32, &w) || w.status == 1)
+        return 0;
+    poa_exec_credit(x, w.payout, amount);
+    return amount;
+}
+
+/* Equal parts of AMOUNT to the devices that published. */
+static uint64_t pay_publishers(struct exec *x, const struct poa_list *publishers, uint64_t amount)
+{
+    struct poa_list_iter it = poa_list_begin(publishers);
+    uint64_t each = publishers->count ? amount / publishers->count : 0, paid = 0;
+    struct poa_mark m;
+    while (each && poa_mark_next(&it, &m)) {
+        struct poa_digest key;
+        struct poa_st_device d;
+        if (poa_state_read_u32(x->l, x->o, POA_STATE_DEVICE_INDEX, m.id, &key) ||
+            poa_exec_read(x, POA_STATE_DEVICE, key.digest, 32, &d))
+            continue;
+        d.earned += each;
+        poa_exec_credit(x, d.payout, each);
+        poa_exec_put(x, POA_STATE_DEVICE, key.digest, 32, &d);
+        paid += each;
+    }
+    return paid;
+}
+
 static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
 {
     uint64_t subsidy = subsidy_of(x->g, slot), rest = subsidy;
@@ -233,10 +269,42 @@ static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
         rest -= amount;
         close_seat(x, &list.seat[i], amount);
     }
-    if (sealed)
-        poa_exec_credit(x, x->g->treasury, rest);
-    else
+    if (!sealed) {
         x->global.burned += subsidy;
+        return;
+    }
+    rest -= pay_witness(x, slot, s->epoch, share(subsidy, x->g->witnesses_bp));
+    rest -= pay_publishers(x, &s->publishers, share(subsidy, x->g->data_bp));
+    poa_exec_credit(x, x->g->treasury, rest);
+}
+
+void poa_mining_publish(struct exec *x, const struct poa_list *devices)
+{
+    uint8_t bytes[POA_PUBLISHERS_MAX * 4];
+    struct poa_list_iter it = poa_list_begin(devices);
+    struct poa_st_slot s;
+    struct poa_mark m;
+    if (!x->g->data_bp || !devices->count || read_slot(x->l, x->o, x->slot, &s))
+        return;
+    uint32_t before = s.publishers.count;
+    if (before)
+        memcpy(bytes, s.publishers.bytes.p, s.publishers.bytes.n);
+    while (s.publishers.count < POA_PUBLISHERS_MAX && poa_mark_next(&it, &m)) {
+        uint32_t i = 0;
+        struct poa_digest key;
+        struct poa_st_device d;
+        while (i < s.publishers.count && poa_le32(bytes + 4 * (size_t)i) != m.id)
+            i++;
+        if (i < s.publishers.count ||
+            poa_state_read_u32(x->l, x->o, POA_STATE_DEVICE_INDEX, m.id, &key) ||
+            poa_exec_read(x, POA_STATE_DEVICE, key.digest, 32, &d) || d.status)
+            continue;
+        poa_put_le32(bytes + 4 * (size_t)s.publishers.count++, m.id);
+    }
+    if (s.publishers.count == before)
+        return;
+    s.publishers.bytes = poa_slice(bytes, 4 * (size_t)s.publishers.count);
+    put_slot(x, x->slot, &s);
 }
 
 void poa_mining_settle(struct exec *x)
@@ -360,100 +428,4 @@ void poa_mining_seal(struct exec *x, const struct poa_seal *s)
     x->global.seals++;
     x->global.issued += tip;
     x->fees += tip;
-}
-
-/* --- convictions
- * ------------------------------------------------------------------------------------ */
-
-/* The epoch that the first object of E names. */
-static int evidence_epoch(const struct poa_evidence *e, uint32_t *epoch)
-{
-    struct poa_vote vote = {.epoch = 0};
-    struct poa_signed_header signed_header;
-    struct poa_header header = {.epoch = 0};
-    struct poa_batch batch = {.epoch = 0};
-    int rc = POA_OK;
-    switch ((enum poa_evidence_kind)e->kind) {
-    case POA_EVIDENCE_VOTES:
-        rc = poa_vote_decode(e->first, &vote);
-        break;
-    case POA_EVIDENCE_HEADERS:
-        rc = poa_signed_header_decode(e->first, &signed_header);
-        if (!rc)
-            rc = poa_header_decode(signed_header.header, &header);
-        break;
-    case POA_EVIDENCE_BATCH:
-        rc = poa_batch_decode(e->first, &batch);
-        break;
-    case POA_EVIDENCE_SEALS:
-        break;
-    }
-    *epoch = vote.epoch + header.epoch + batch.epoch; /* only one is not 0 */
-    return rc;
-}
-
-static int check_batch_evidence(const struct poa_ledger *l, const struct poa_committee *c,
-                                const struct poa_evidence *e)
-{
-    struct poa_batch batch;
-    uint8_t digest[32];
-    if (e->second.n)
-        return POA_E_NOT_CANONICAL;
-    int rc =
-        poa_batch_check(l->config.suite, l->chain, c, e->first, true, &batch, digest, NULL, NULL);
-    if (rc == POA_OK)
-        return POA_E_PROOF;
-    if (rc != POA_E_BATCH_INVALID)
-        return rc;
-    return poa_committee_find(c, e->author) == (int)batch.author ? POA_OK : POA_E_NOT_MEMBER;
-}
-
-int poa_evidence_judge(const struct poa_ledger *l, const struct overlay *o,
-                       const struct poa_evidence *e, bool checked)
-{
-    struct poa_committee c;
-    uint32_t epoch = 0;
-    if (e->kind == POA_EVIDENCE_SEALS) {
-        struct poa_st_device device;
-        if (poa_state_read(l, o, POA_STATE_DEVICE, e->author, 32, &device))
-            return POA_E_DEVICE_UNKNOWN;
-        if (device.status)
-            return POA_E_EXISTS;
-        return checked ? POA_OK : poa_evidence_check(l->config.suite, l->chain, NULL, e);
-    }
-    struct poa_st_witness witness;
-    if (poa_state_read(l, o, POA_STATE_WITNESS, e->author, 32, &witness))
-        return POA_E_NOT_MEMBER;
-    if (witness.status)
-        return POA_E_EXISTS;
-    if (checked)
-        return POA_OK;
-    int rc = evidence_epoch(e, &epoch);
-    if (rc)
-        return rc;
-    if (poa_state_read_u32(l, o, POA_STATE_COMMITTEE, epoch, &c))
-        return POA_E_EPOCH;
-    if (e->kind == POA_EVIDENCE_BATCH)
-        return check_batch_evidence(l, &c, e);
-    return poa_evidence_check(l->config.suite, l->chain, &c, e);
-}
-
-void poa_mining_evidence(struct exec *x, const struct poa_evidence *e)
-{
-    /* A witness serves until its epoch ends: the draw skips it from then on.
-     * Two copies in one block convict once. */
-    if (e->kind == POA_EVIDENCE_SEALS) {
-        struct poa_st_device device;
-        if (!poa_exec_read(x, POA_STATE_DEVICE, e->author, 32, &device)) {
-            device.status = 1;
-            poa_exec_put(x, POA_STATE_DEVICE, e->author, 32, &device);
-        }
-    } else {
-        struct poa_st_witness witness;
-        if (!poa_exec_read(x, POA_STATE_WITNESS, e->author, 32, &witness)) {
-            witness.status = 1;
-            witness.until = x->header->epoch;
-            poa_exec_put(x, POA_STATE_WITNESS, e->author, 32, &witness);
-        }
-    }
 }

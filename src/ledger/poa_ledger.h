@@ -76,6 +76,7 @@ POA_RECORD_DECLARE(auth, POA_AUTH_TABLE)
     X(MAKER_ADD, 0x0201, op_maker, "governance: admit a manufacturer")                             \
     X(WITNESS_ADD, 0x0202, op_witness, "governance: admit a witness to the pool")                  \
     X(WITNESS_LEAVE, 0x0203, op_witness_leave, "governance: a witness leaves the pool")            \
+    X(READMIT, 0x0204, op_readmit, "governance: a suspended device or witness returns")            \
     X(PARAM_SET, 0x0210, op_params, "governance: change parameters from the next epoch on")        \
     X(ANCHOR, 0x0601, op_anchor, "anchor usage data by its Merkle root")
 
@@ -134,11 +135,20 @@ POA_RECORD_DECLARE(op_witness, POA_OP_WITNESS_TABLE)
     F(FIX, key, 32, _, "its key, which never enters again; it serves the epoch to its end")
 POA_RECORD_DECLARE(op_witness_leave, POA_OP_WITNESS_LEAVE_TABLE)
 
+#define POA_OP_READMIT_TABLE(F) F(FIX, key, 32, _, "key of the device or witness")
+POA_RECORD_DECLARE(op_readmit, POA_OP_READMIT_TABLE)
+
+#define POA_MARK_TABLE(F) F(U32, id, 0, _, "registry index, manufacturer or region")
+POA_RECORD_DECLARE(mark, POA_MARK_TABLE)
+
 #define POA_OP_ANCHOR_TABLE(F)                                                                     \
     F(FIX, root, 32, _, "one pack's hash, or the Merkle root of many")                             \
     F(U32, packs, 0, _, "how many packs it commits to, at least 1")                                \
     F(U64, from_ms, 0, _, "time of the earliest reading")                                          \
-    F(U64, to_ms, 0, _, "time of the latest reading")
+    F(U64, to_ms, 0, _, "time of the latest reading")                                              \
+    F(LIST, devices, 64, mark,                                                                     \
+      "registry indices of devices whose packs are among them: they "                              \
+      "share the slot's reward for data")
 POA_RECORD_DECLARE(op_anchor, POA_OP_ANCHOR_TABLE)
 
 /* A transaction that was decoded and whose signatures were checked once.
@@ -280,7 +290,9 @@ POA_MUST_USE int poa_policy_kind_of(const char *name, enum poa_policy_kind *out)
     F(U64, subsidy, 0, _, "issued per sealed slot, before halvings")                               \
     F(U64, halving_slots, 0, _, "the subsidy halves every so many slots; 0 = never")               \
     F(U16, miner_bp, 10000, _, "miner's share of the subsidy, basis points")                       \
-    F(U16, sealers_bp, 10000, _, "other sealers' share; the rest goes to the treasury")            \
+    F(U16, sealers_bp, 10000, _, "other sealers' share, in equal parts")                           \
+    F(U16, witnesses_bp, 10000, _, "share of the committee member whose turn the slot is")         \
+    F(U16, data_bp, 10000, _, "share of devices with data anchored in the slot; rest: treasury")   \
     F(U64, tip, 0, _, "paid from the subsidy to the leader per included seal")                     \
     F(U64, fee_min, 0, _, "smallest fee of a transaction")                                         \
     F(U64, fee_per_kib, 0, _, "and per started KiB of it")                                         \
@@ -382,6 +394,7 @@ POA_RECORD_DECLARE(st_account, POA_ST_ACCOUNT_TABLE)
     F(U64, since, 0, _, "slot of its registration")                                                \
     F(U32, history, 0, _, "its last 32 settled seats, the latest in bit 0; 1: sealed in time")     \
     F(U64, convicted, 0, _, "height of the block with the evidence that suspended it; 0 = none")   \
+    F(U64, pardoned, 0, _, "evidence of seals up to this height counts no more; 0 = none")         \
     F(BLOB, meta, 255, _, "metadata")
 POA_RECORD_DECLARE(st_device, POA_ST_DEVICE_TABLE)
 
@@ -402,6 +415,7 @@ POA_RECORD_DECLARE(st_maker, POA_ST_MAKER_TABLE)
     F(U8, status, 2, _, "0 active, 1 suspended, 2 left")                                           \
     F(U32, until, 0, _, "when not active: last epoch that it may have been drawn for")             \
     F(U64, convicted, 0, _, "height of the block with the evidence that suspended it; 0 = none")   \
+    F(U32, pardoned, 0, _, "evidence of epochs before this one counts no more")                    \
     F(BLOB, name, 64, _, "UTF-8 name")                                                             \
     F(BLOB, meta, 255, _, "metadata")
 POA_RECORD_DECLARE(st_witness, POA_ST_WITNESS_TABLE)
@@ -420,7 +434,8 @@ POA_RECORD_DECLARE(st_seat, POA_ST_SEAT_TABLE)
     F(U64, next, 0, _, "next slot with a sealing block; UINT64_MAX when none yet")                 \
     F(U8, settled, 1, _, "1: paid or burned")                                                      \
     F(FIX, miner, 32, _, "device that won it, once settled; zero = none")                          \
-    F(LIST, seats, 32, st_seat, "assigned devices, rank ascending")
+    F(LIST, seats, 32, st_seat, "assigned devices, rank ascending")                                \
+    F(LIST, publishers, 64, mark, "registry indices of devices with data anchored in it")
 POA_RECORD_DECLARE(st_slot, POA_ST_SLOT_TABLE)
 
 #define POA_ST_EPOCH_TABLE(F)                                                                      \
@@ -474,8 +489,6 @@ enum poa_hold_status {
     POA_HOLD_RELEASED = 1,
     POA_HOLD_REFUNDED = 2,
 };
-#define POA_MARK_TABLE(F) F(U32, id, 0, _, "registry index, manufacturer or region")
-POA_RECORD_DECLARE(mark, POA_MARK_TABLE)
 #define POA_ST_HOLDS_TABLE(F)                                                                      \
     F(U8, status, 2, _, "0 open, 1 released, 2 refunded")                                          \
     F(U64, height, 0, _, "block that released or refunded it")                                     \

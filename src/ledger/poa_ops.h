@@ -40,7 +40,11 @@
     X(RISK_STALL_EXP, 16, U16, risk_stall_exp, 0, 300, power of ten,                               \
       "a stall; 0 = as risk_target_exp")                                                           \
     X(STEERING, 17, FIX, steering, 0, 0, address, "who governs: the steering committee's account") \
-    X(TREASURY, 18, FIX, treasury, 0, 0, address, "who receives commissions and remainders")
+    X(TREASURY, 18, FIX, treasury, 0, 0, address, "who receives commissions and remainders")       \
+    X(WITNESSES_BP, 19, U16, witnesses_bp, 0, 10000, basis points, "share of witnesses, by turns") \
+    X(DATA_BP, 20, U16, data_bp, 0, 10000, basis points, "share of devices that publish data")     \
+    X(HOLD_ABOVE, 21, U64, hold_above, 0, UINT64_MAX, units,                                       \
+      "what an account sends above this in a span waits for grade 2; 0 = no limit")
 
 enum poa_param {
 #define POA_PARAM_ROW(name, number, kind, field, min, max, unit, text) POA_PARAM_##name = (number),

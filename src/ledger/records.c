@@ -31,6 +31,12 @@ POA_RECORD_DEFINE(op_witness, POA_OP_WITNESS_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_witness_leave, k, n, m, s, d)
 POA_RECORD_DEFINE(op_witness_leave, POA_OP_WITNESS_LEAVE_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_readmit, k, n, m, s, d)
+POA_RECORD_DEFINE(op_readmit, POA_OP_READMIT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(mark, k, n, m, s, d)
+POA_RECORD_DEFINE(mark, POA_MARK_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(op_anchor, k, n, m, s, d)
 POA_RECORD_DEFINE(op_anchor, POA_OP_ANCHOR_TABLE)
 #undef F
@@ -99,9 +105,6 @@ POA_RECORD_DEFINE(held, POA_HELD_TABLE)
 #undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(st_hold, k, n, m, s, d)
 POA_RECORD_DEFINE(st_hold, POA_ST_HOLD_TABLE)
-#undef F
-#define F(k, n, m, s, d) POA_FIELD_ROW_(mark, k, n, m, s, d)
-POA_RECORD_DEFINE(mark, POA_MARK_TABLE)
 #undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(st_holds, k, n, m, s, d)
 POA_RECORD_DEFINE(st_holds, POA_ST_HOLDS_TABLE)

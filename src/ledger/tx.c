@@ -120,6 +120,7 @@ static int check_op(const struct poa_op *op, uint64_t *cost)
     case POA_OP_WITNESS_ADD:
         return poa_name_ok(u.WITNESS_ADD.name) ? POA_OK : POA_E_TX_MALFORMED;
     case POA_OP_WITNESS_LEAVE:
+    case POA_OP_READMIT:
         return POA_OK;
     case POA_OP_PARAM_SET:
         return u.PARAM_SET.changes.count ? POA_OK : POA_E_TX_PARAM;
@@ -221,6 +222,7 @@ static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
     case POA_OP_TRANSFER:
     case POA_OP_HOLD:
     case POA_OP_WITNESS_LEAVE:
+    case POA_OP_READMIT:
     case POA_OP_PARAM_SET:
     case POA_OP_ANCHOR:
         break;

@@ -187,6 +187,7 @@ static void of_evidence(struct claims *c, const struct poa_list *evidence)
                 of_signed_header(c, object);
                 break;
             case POA_EVIDENCE_SEALS:
+            case POA_EVIDENCE_FORK:
                 if (!poa_seal_decode(object, &s))
                     of_seal(c, &s);
                 break;

@@ -263,6 +263,7 @@ POA_RECORD_DECLARE(ticket, POA_TICKET_TABLE)
     F(FIX, hash, 32, _, "hash of that block's header")                                             \
     F(FIX, sig, 64, _, "device's signature over domain, chain and the above")
 POA_RECORD_DECLARE(seal, POA_SEAL_TABLE)
+#define POA_SEAL_BYTES 148
 
 /* What a lottery needs to know; integers only. */
 struct poa_lottery {
@@ -307,6 +308,8 @@ enum poa_evidence_kind {
     POA_EVIDENCE_HEADERS = 1, /* two `signed_header` of one (epoch, view, leader) */
     POA_EVIDENCE_SEALS = 2,   /* two `seal` of one device and slot with other hashes */
     POA_EVIDENCE_BATCH = 3,   /* a signed batch that breaks a stateless rule; second is empty */
+    POA_EVIDENCE_FORK = 4,    /* a `seal` of another block than the final one of its height, which
+                                 sealed its slot; second is empty */
 };
 
 #define POA_SIGNED_HEADER_TABLE(F)                                                                 \
@@ -315,14 +318,14 @@ enum poa_evidence_kind {
 POA_RECORD_DECLARE(signed_header, POA_SIGNED_HEADER_TABLE)
 
 #define POA_EVIDENCE_TABLE(F)                                                                      \
-    F(U8, kind, 3, _, "enum poa_evidence_kind")                                                    \
+    F(U8, kind, 4, _, "enum poa_evidence_kind")                                                    \
     F(FIX, author, 32, _, "key of who is convicted")                                               \
     F(BLOB, first, 600000, _, "signed object")                                                     \
     F(BLOB, second, 600, _, "signed object")
 POA_RECORD_DECLARE(evidence, POA_EVIDENCE_TABLE)
 
-/* Votes, headers and seals; a batch is checked by the ledger (UNSUPPORTED
- * here). C is the committee of the epoch that the objects name; seals do not
+/* Votes, headers and seals; a batch or a fork is checked by the ledger
+ * (UNSUPPORTED here). C is the committee of the epoch that the objects name; seals do not
  * need one (may be NULL).
  * Errors: POA_E_PROOF (the two do not contradict each other), POA_E_NOT_MEMBER
  * (not the author's), POA_E_SIGNATURE, POA_E_EPOCH, POA_E_CHAIN, those of the

