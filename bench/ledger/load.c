@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bench_ledger.h"
+#include "poa_node_parallel.h"
 
 /* The receivers are pseudo-random and the same in every run. */
 static uint64_t mix(uint64_t x)
@@ -13,11 +14,11 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+#define SHARE 256u
+
 struct maker {
-    pthread_t thread;
     const struct world *world;
     const struct load_kind *kind;
-    uint32_t from, to;
     uint8_t *out; /* room for one transaction each */
     size_t room;
     size_t *n;
@@ -47,12 +48,11 @@ static void make_one(const struct maker *m, uint32_t i)
     m->n[i] = w.n;
 }
 
-static void *make_some(void *arg)
+static void make_some(void *arg, uint32_t share)
 {
-    struct maker *m = arg;
-    for (uint32_t i = m->from; i < m->to; i++)
+    const struct maker *m = arg;
+    for (uint32_t i = share * SHARE; i < m->kind->txs && i < (share + 1) * SHARE; i++)
         make_one(m, i);
-    return NULL;
 }
 
 static struct poa_slice batch_of(const struct world *w, struct poa_list txs, uint32_t seq,
@@ -73,8 +73,6 @@ static struct poa_slice batch_of(const struct world *w, struct poa_list txs, uin
 
 void load_make(struct load *l, const struct world *w, const struct load_kind *kind)
 {
-    struct maker m[BENCH_CORES_MAX];
-    unsigned cores = bench_cores();
     size_t room = 256 + 64 * (size_t)kind->ops;
     uint8_t *txs = malloc(kind->txs * room);
     size_t *n = malloc(kind->txs * sizeof *n);
@@ -88,19 +86,8 @@ void load_make(struct load *l, const struct world *w, const struct load_kind *ki
     l->batch = malloc(l->batches * sizeof *l->batch);
     uint8_t *list = malloc(batch_room);
     bench_must(txs && n && l->bytes && l->batch && list ? POA_OK : POA_E_NO_MEMORY, "load");
-    for (unsigned i = 0; i < cores; i++) {
-        m[i] = (struct maker){.world = w,
-                              .kind = kind,
-                              .from = (uint32_t)((uint64_t)kind->txs * i / cores),
-                              .to = (uint32_t)((uint64_t)kind->txs * (i + 1) / cores),
-                              .out = txs,
-                              .room = room,
-                              .n = n};
-        bench_must(pthread_create(&m[i].thread, NULL, make_some, &m[i]) ? POA_E_NO_MEMORY : POA_OK,
-                   "thread");
-    }
-    for (unsigned i = 0; i < cores; i++)
-        pthread_join(m[i].thread, NULL);
+    struct maker m = {.world = w, .kind = kind, .out = txs, .room = room, .n = n};
+    node_parallel(NULL, make_some, &m, (kind->txs + SHARE - 1) / SHARE);
     for (uint32_t b = 0; b < l->batches; b++) {
         uint32_t first = b * per, end = first + per < kind->txs ? first + per : kind->txs;
         struct poa_writer lw = poa_writer_over(list, batch_room);

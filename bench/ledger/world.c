@@ -5,6 +5,7 @@
 
 #include "bench_ledger.h"
 #include "poa_crypto.h"
+#include "poa_node_parallel.h"
 #include "poa_store.h"
 
 #define BALANCE UINT64_C(1000000000)
@@ -15,23 +16,18 @@ void world_secret(uint32_t i, uint8_t sk32[32])
     poa_hash(POA_DOMAIN_SIM, sk32, 4, sk32);
 }
 
-/* A part of the signers, for one core. */
-struct share {
-    pthread_t thread;
-    uint32_t from, to;
-    uint8_t (*address)[32];
-};
+/* Signers are derived in shares of so many. */
+#define SHARE 1000u
 
-static void *derive(void *arg)
+static void derive(void *arg, uint32_t share)
 {
-    struct share *s = arg;
-    for (uint32_t i = s->from; i < s->to; i++) {
+    struct world *w = arg;
+    for (uint32_t i = share * SHARE; i < w->signers && i < (share + 1) * SHARE; i++) {
         uint8_t sk[32], pk[32];
         world_secret(i, sk);
         bench_must(poa_bip340_public(sk, pk), "key");
-        poa_address_of_key(POA_KEY_BIP340, pk, s->address[i]);
+        poa_address_of_key(POA_KEY_BIP340, pk, w->address[i]);
     }
-    return NULL;
 }
 
 void world_make(struct world *w, uint32_t signers)
@@ -76,20 +72,10 @@ void world_make(struct world *w, uint32_t signers)
     }
     poa_genesis_chain_id(w->encoded, w->chain);
 
-    struct share s[BENCH_CORES_MAX];
-    unsigned n = bench_cores();
     w->signers = signers;
     w->address = malloc(signers * sizeof *w->address + 1);
     bench_must(w->address ? POA_OK : POA_E_NO_MEMORY, "signers");
-    for (unsigned i = 0; i < n; i++) {
-        s[i] = (struct share){.from = (uint32_t)((uint64_t)signers * i / n),
-                              .to = (uint32_t)((uint64_t)signers * (i + 1) / n),
-                              .address = w->address};
-        bench_must(pthread_create(&s[i].thread, NULL, derive, &s[i]) ? POA_E_NO_MEMORY : POA_OK,
-                   "thread");
-    }
-    for (unsigned i = 0; i < n; i++)
-        pthread_join(s[i].thread, NULL);
+    node_parallel(NULL, derive, w, (signers + SHARE - 1) / SHARE);
 }
 
 void world_free(struct world *w)
@@ -141,12 +127,13 @@ struct poa_ledger *world_ledger(const struct world *w, struct memory *m)
 
 struct row {
     uint8_t key[32];
-    uint64_t account; /* or UINT64_MAX: an entry of genesis */
-    struct poa_slice value;
+    uint8_t address[32];           /* of an account */
+    const struct poa_slice *value; /* of an entry of genesis */
 };
 
 struct genesis_rows {
     struct row row[64];
+    struct poa_slice value[64];
     uint32_t n;
     uint8_t bytes[32768];
     size_t used;
@@ -162,8 +149,8 @@ static int take_entry(void *ctx, const struct poa_entry *e)
     uint8_t *p = g->bytes + g->used;
     memcpy(p, e->value.p, e->value.n);
     memcpy(r->key, e->key, 32);
-    r->account = UINT64_MAX;
-    r->value = poa_slice(p, e->value.n);
+    g->value[g->n - 1] = poa_slice(p, e->value.n);
+    r->value = &g->value[g->n - 1];
     g->used += e->value.n;
     if (p[0] == POA_STATE_GLOBAL) {
         struct poa_st_global st;
@@ -180,28 +167,68 @@ static int by_key(const void *a, const void *b)
     return memcmp(((const struct row *)a)->key, ((const struct row *)b)->key, 32);
 }
 
-/* By the first two bytes, then each group by itself: quicker than one sort. */
-static struct row *sorted(struct row *from, uint64_t n)
+/* Rows in groups by the first two bytes of their keys. */
+#define GROUPS 65536u
+struct sorting {
+    const struct world *world;
+    struct row *row, *to;
+    uint64_t accounts, n;
+    uint64_t end[GROUPS];
+};
+
+#define ROW_SHARE 16384u
+
+static void make_rows(void *arg, uint32_t share)
 {
-    static uint64_t at[65537];
-    struct row *to = malloc((n + 1) * sizeof *to);
-    bench_must(to ? POA_OK : POA_E_NO_MEMORY, "state");
-    memset(at, 0, sizeof at);
-    for (uint64_t i = 0; i < n; i++)
-        at[(unsigned)from[i].key[0] << 8 | from[i].key[1]]++;
-    for (uint64_t k = 0, sum = 0; k <= 65536; k++) {
-        uint64_t count = at[k];
-        at[k] = sum;
+    struct sorting *s = arg;
+    uint64_t first = (uint64_t)share * ROW_SHARE;
+    for (uint64_t i = first; i < s->accounts && i < first + ROW_SHARE; i++) {
+        uint8_t table = POA_STATE_ACCOUNT;
+        struct row *r = &s->row[i];
+        world_address(s->world, i, r->address);
+        poa_hash2(POA_DOMAIN_STATE_KEY, &table, 1, r->address, 32, r->key);
+        r->value = NULL;
+    }
+}
+
+static void sort_groups(void *arg, uint32_t share)
+{
+    struct sorting *s = arg;
+    for (uint32_t k = share * 256; k < (share + 1) * 256; k++) {
+        uint64_t first = k ? s->end[k - 1] : 0;
+        qsort(s->to + first, s->end[k] - first, sizeof *s->to, by_key);
+    }
+}
+
+static uint32_t group_of(const struct row *r)
+{
+    return (uint32_t)r->key[0] << 8 | r->key[1];
+}
+
+/* All rows in the order of their keys. */
+static struct row *sorted_rows(const struct world *w, uint64_t accounts,
+                               const struct genesis_rows *g, uint64_t *n)
+{
+    static struct sorting s;
+    s = (struct sorting){.world = w, .accounts = accounts, .n = accounts + g->n};
+    s.row = malloc(s.n * sizeof *s.row);
+    s.to = malloc(s.n * sizeof *s.to);
+    bench_must(s.row && s.to ? POA_OK : POA_E_NO_MEMORY, "state");
+    node_parallel(NULL, make_rows, &s, (uint32_t)((accounts + ROW_SHARE - 1) / ROW_SHARE));
+    memcpy(s.row + accounts, g->row, g->n * sizeof *s.row);
+    for (uint64_t i = 0; i < s.n; i++)
+        s.end[group_of(&s.row[i])]++;
+    for (uint64_t k = 0, sum = 0; k < GROUPS; k++) {
+        uint64_t count = s.end[k];
+        s.end[k] = sum;
         sum += count;
     }
-    for (uint64_t i = 0; i < n; i++)
-        to[at[(unsigned)from[i].key[0] << 8 | from[i].key[1]]++] = from[i];
-    for (uint64_t k = 0; k < 65536; k++) {
-        uint64_t first = k ? at[k - 1] : 0;
-        qsort(to + first, at[k] - first, sizeof *to, by_key);
-    }
-    free(from);
-    return to;
+    for (uint64_t i = 0; i < s.n; i++)
+        s.to[s.end[group_of(&s.row[i])]++] = s.row[i];
+    free(s.row);
+    node_parallel(NULL, sort_groups, &s, GROUPS / 256);
+    *n = s.n;
+    return s.to;
 }
 
 #define GROUP_BYTES ((size_t)4 << 20)
@@ -217,28 +244,19 @@ struct poa_ledger *world_state(const struct world *w, uint64_t accounts, struct 
     memset(&g, 0, sizeof g);
     g.supply = accounts * BALANCE;
     bench_must(poa_ledger_changes(l, take_entry, &g), "genesis");
-    struct row *row = malloc((accounts + g.n) * sizeof *row);
-    bench_must(row ? POA_OK : POA_E_NO_MEMORY, "state");
+    uint64_t n;
+    struct row *row = sorted_rows(w, accounts, &g, &n);
     uint8_t value[2 + 32 + 16] = {POA_STATE_ACCOUNT, 32};
     struct poa_st_account a = {.balance = BALANCE};
     struct poa_writer vw = poa_writer_over(value + 34, 16);
     bench_must(poa_st_account_encode(&vw, &a), "state");
-    for (uint64_t i = 0; i < accounts; i++) {
-        uint8_t address[32], table = POA_STATE_ACCOUNT;
-        world_address(w, i, address);
-        poa_hash2(POA_DOMAIN_STATE_KEY, &table, 1, address, 32, row[i].key);
-        row[i].account = i;
-    }
-    memcpy(row + accounts, g.row, g.n * sizeof *row);
-    row = sorted(row, accounts + g.n);
     bench_must(poa_ledger_restore_begin(l), "state");
-    for (uint64_t i = 0; i < accounts + g.n; i++) {
-        struct poa_entry e = {.value = row[i].value};
+    for (uint64_t i = 0; i < n; i++) {
+        struct poa_entry e = {.value = poa_slice(value, sizeof value)};
         memcpy(e.key, row[i].key, 32);
-        if (row[i].account != UINT64_MAX) {
-            world_address(w, row[i].account, value + 2);
-            e.value = poa_slice(value, sizeof value);
-        }
+        memcpy(value + 2, row[i].address, 32);
+        if (row[i].value)
+            e.value = *row[i].value;
         bench_must(poa_ledger_restore_put(l, &e), "state");
         if (group)
             poa_store_put_state(group, e.key, e.value);

@@ -11,9 +11,10 @@
 
 static uint64_t spread(const struct base *b, const uint8_t key[32])
 {
-    /* Multiply-shift with a multiplier that the network does not know: keys
-     * can be ground, and must not meet in one place. */
-    return (poa_le64(key) ^ poa_le64(key + 8)) * b->multiplier;
+    /* Multiply-shift with multipliers that the network does not know: keys can
+     * be ground, those of a snapshot are anybody's, and none may meet in one
+     * place. */
+    return poa_le64(key) * b->multiplier[0] + poa_le64(key + 8) * b->multiplier[1];
 }
 
 static uint32_t tag_of(const uint8_t key[32])
@@ -40,7 +41,11 @@ int poa_base_init(struct poa_ledger *l)
     struct base *b = &l->base;
     memset(b, 0, sizeof *b);
     b->dirty_head = DIRTY_END;
-    b->multiplier = l->config.salt * 0x9e3779b97f4a7c15u | 1;
+    uint8_t salt[8], spread32[32];
+    poa_put_le64(salt, l->config.salt);
+    poa_hash(POA_DOMAIN_STATE_KEY, salt, sizeof salt, spread32);
+    b->multiplier[0] = poa_le64(spread32) | 1;
+    b->multiplier[1] = poa_le64(spread32 + 8) | 1;
     b->slab_used = 1; /* reference 0 means none */
     return table_new(l, &b->now, FIRST_SLOTS);
 }

@@ -68,19 +68,17 @@ int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e)
         POA_STATE_TABLES(MEMBER_ROW)
 #undef MEMBER_ROW
     } decoded;
-    uint8_t skey[32];
     if (!l->restoring || e->value.n < 3 || e->value.n - 2 <= e->value.p[1])
         return POA_E_STORE_CORRUPT;
     enum poa_state_table table = (enum poa_state_table)e->value.p[0];
     struct poa_slice key = poa_slice(e->value.p + 2, e->value.p[1]);
     struct poa_slice value = poa_slice(key.p + key.n, e->value.n - 2 - key.n);
     const struct poa_record *record = poa_state_record(table);
-    poa_state_key_from(&l->key_begun, table, key.p, key.n, skey);
-    if (!record || memcmp(skey, e->key, 32) || value.n > POA_VALUE_MAX ||
-        poa_record_decode(record, value, &decoded) || poa_base_find(&l->base, skey))
+    if (!record || value.n > POA_VALUE_MAX || poa_record_decode(record, value, &decoded) ||
+        poa_base_find(&l->base, e->key))
         return POA_E_STORE_CORRUPT;
     int rc = poa_base_reserve(l, 1, entry_granules((uint32_t)key.n, (uint32_t)value.n));
-    return rc ? rc : note_ref(l, poa_base_put(&l->base, skey, (uint8_t)table, key, value));
+    return rc ? rc : note_ref(l, poa_base_put(&l->base, e->key, (uint8_t)table, key, value));
 }
 
 /* Heapsort by key; only when the entries did not come in order. */
@@ -128,14 +126,13 @@ int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
     if (e)
         return e;
     poa_ledger_write_begin(l);
-    bool built = poa_tree_build(l, l->restore_ref, l->restore_n, &l->base_root);
+    e = poa_tree_build(l, l->restore_ref, l->restore_n, &l->base_root);
     poa_base_checkpointed(&l->base);
     poa_ledger_write_end(l);
-    POA_ASSERT(built);
     poa_mem_free(&l->config.alloc, l->restore_ref);
     l->restore_ref = NULL;
     l->restore_n = l->restore_cap = 0;
-    if ((root32 && memcmp(l->base_root.hash, root32, 32)) ||
+    if (e || (root32 && memcmp(l->base_root.hash, root32, 32)) ||
         poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g))
         return POA_E_STORE_CORRUPT;
     return poa_ledger_reserve(l);

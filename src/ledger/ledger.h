@@ -95,10 +95,16 @@ struct id_block {
     uint32_t id[62];
 };
 
+/* The next leaf and inner node of a tree that is made as a whole. */
+struct id_range {
+    uint32_t leaf, inner;
+};
+
 struct overlay;
 struct tree_op {
     struct poa_ledger *l;
     struct overlay *o;           /* lists what is made and replaced; NULL: nobody looks back */
+    struct id_range *range;      /* where nodes are taken from; NULL: the pools */
     const struct change *walked; /* changes before it have their paths in the cache */
     bool full;
 };
@@ -116,9 +122,11 @@ void poa_tree_update(struct tree_op *op, const struct subtree *root, const struc
 /* The leaf where KEY's bits lead, or NIL. */
 uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32]);
 void poa_tree_free_nodes(struct tree *t, const struct id_block *b);
-/* New tree from base entries (refs) in ascending key order; false when the
- * pools are too small. */
-bool poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out);
+/* Changes or entries from which on other threads help. */
+#define POA_PARALLEL_LEAST 2048u
+/* New tree from base entries (refs) in ascending key order; the pools are empty
+ * and have room. STORE_CORRUPT: an entry's key is not its hash. */
+int poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out);
 
 /* Shared with devices (proof.c). */
 void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, uint8_t out32[32]);
@@ -184,7 +192,7 @@ struct base {
     uint32_t slab_now, slab_used; /* granules of the current slab that are taken */
     uint32_t free_head[ENTRY_GRANULES + 1];
     uint32_t dirty_head;
-    uint64_t multiplier; /* odd: spreads keys by something the network cannot guess */
+    uint64_t multiplier[2]; /* spread keys by something the network cannot guess */
 };
 
 /* Entry sizes in granules. */

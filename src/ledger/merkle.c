@@ -124,7 +124,7 @@ static void empty(struct subtree *out)
 static void make_leaf(struct tree_op *op, const uint8_t key[32], struct poa_slice value,
                       struct subtree *out)
 {
-    uint32_t i = poa_pool_take(&op->l->tree.leaf);
+    uint32_t i = op->range ? op->range->leaf++ : poa_pool_take(&op->l->tree.leaf);
     if (i == NIL) {
         op->full = true;
         empty(out);
@@ -144,7 +144,7 @@ static void join(struct tree_op *op, unsigned bit, const struct subtree *left,
         *out = left->node == NIL ? *right : *left;
         return;
     }
-    uint32_t i = poa_pool_take(&t->inner);
+    uint32_t i = op->range ? op->range->inner++ : poa_pool_take(&t->inner);
     if (i == NIL) {
         op->full = true;
         empty(out);
@@ -354,11 +354,94 @@ static void build_refs(struct tree_op *op, const uint32_t *ref, uint32_t n, stru
     join(op, bit, out, &right, out);
 }
 
-bool poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out)
+/* The tree in parts by the top bits of the keys, which are built on any threads.
+ * K leaves need K - 1 inner nodes: so each part knows which it may use, and
+ * leaves the last one of its share to the nodes above the parts. */
+#define PART_BITS 6u
+#define PARTS     (1u << PART_BITS)
+
+struct part {
+    uint32_t first, n; /* of the references */
+    uint32_t spare;    /* inner node */
+    struct subtree tree;
+    bool damaged;
+};
+struct whole {
+    struct poa_ledger *l;
+    const uint32_t *ref;
+    struct part part[PARTS];
+};
+
+/* That the entries' keys are the hashes of what they are about. */
+static bool keys_right(const struct poa_ledger *l, const uint32_t *ref, uint32_t n)
 {
-    struct tree_op op = {.l = l};
-    build_refs(&op, ref, n, out);
-    return !op.full;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct entry *e = base_entry(&l->base, ref[i]);
+        uint8_t key[32];
+        poa_state_key_from(&l->key_begun, (enum poa_state_table)e->table, e->data, e->key_n, key);
+        if (memcmp(key, e->key, 32))
+            return false;
+    }
+    return true;
+}
+
+static void build_part(void *arg, uint32_t i)
+{
+    struct whole *w = arg;
+    struct part *p = &w->part[i];
+    struct id_range range = {p->first, p->first};
+    struct tree_op op = {.l = w->l, .range = &range};
+    p->damaged = !keys_right(w->l, w->ref + p->first, p->n);
+    build_refs(&op, w->ref + p->first, p->n, &p->tree);
+    p->spare = range.inner;
+}
+
+/* Parts LO to HI - 1, which agree on the bits before BIT. */
+static void join_parts(struct tree_op *op, const struct whole *w, uint32_t lo, uint32_t hi,
+                       unsigned bit, uint32_t *spare, struct subtree *out)
+{
+    struct subtree right;
+    if (hi - lo == 1) {
+        *out = w->part[lo].tree;
+        return;
+    }
+    uint32_t mid = lo + (hi - lo) / 2;
+    join_parts(op, w, lo, mid, bit + 1, spare, out);
+    join_parts(op, w, mid, hi, bit + 1, spare, &right);
+    if (out->node != NIL && right.node != NIL) {
+        while (!w->part[*spare].n)
+            ++*spare;
+        op->range->inner = w->part[(*spare)++].spare;
+    }
+    join(op, bit, out, &right, out);
+}
+
+int poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out)
+{
+    struct whole w = {.l = l, .ref = ref};
+    struct id_range range = {0};
+    struct tree_op op = {.l = l, .range = &range};
+    uint32_t spare = 0;
+    for (uint32_t i = 0, at = 0; i < PARTS; i++) {
+        w.part[i].first = at;
+        while (at < n && base_entry(&l->base, ref[at])->key[0] >> (8 - PART_BITS) == i)
+            at++;
+        w.part[i].n = at - w.part[i].first;
+    }
+    l->tree.inner.used = l->tree.leaf.used = n;
+    if (l->config.parallel && n > POA_PARALLEL_LEAST)
+        l->config.parallel(l->config.parallel_ctx, build_part, &w, PARTS);
+    else
+        for (uint32_t i = 0; i < PARTS; i++)
+            build_part(&w, i);
+    join_parts(&op, &w, 0, PARTS, 0, &spare, out);
+    for (; spare < PARTS; spare++) /* one is left when there is any */
+        if (w.part[spare].n)
+            poa_pool_give(&l->tree.inner, w.part[spare].spare);
+    for (uint32_t i = 0; i < PARTS; i++)
+        if (w.part[i].damaged)
+            return POA_E_STORE_CORRUPT;
+    return POA_OK;
 }
 
 /* --- proofs ------------------------------------------------------------------------------------

@@ -523,6 +523,10 @@ struct poa_ledger_config {
     void (*write_end)(void *ctx);
     void *write_ctx;
     uint64_t salt; /* something that others cannot guess: spreads the hash table */
+    /* Calls TASK(arg, 0) to TASK(arg, n - 1), each once, on any threads, and returns
+     * when all have; NULL: the ledger does it on its own thread. */
+    void (*parallel)(void *ctx, void (*task)(void *arg, uint32_t i), void *arg, uint32_t n);
+    void *parallel_ctx;
 };
 
 /* Starts at the genesis state (height 0). Errors: as poa_genesis_check,
@@ -656,10 +660,10 @@ POA_MUST_USE int poa_ledger_changes(struct poa_ledger *l,
 void poa_ledger_checkpointed(struct poa_ledger *l); /* forgets those changes */
 POA_MUST_USE int poa_ledger_restore_begin(struct poa_ledger *l);
 /* Fastest in ascending key order. STORE_CORRUPT: the entry is not what changes
- * gave (checked: its key, its record); NO_MEMORY. */
+ * gave (checked: its record; its key in restore_end); NO_MEMORY. */
 POA_MUST_USE int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_entry *e);
-/* Builds the tree; STORE_CORRUPT when the root is not ROOT32 (NULL: any; for
- * tools that make a state). */
+/* Builds the tree; STORE_CORRUPT when a key is not its entry's or the root is not ROOT32 (NULL:
+ * any; for tools that make a state). */
 POA_MUST_USE int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32]);
 
 /* --- proofs (freestanding: devices link proof.c) ------------------------------

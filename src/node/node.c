@@ -7,6 +7,7 @@
 
 #include "node.h"
 #include "poa_genesis_json.h"
+#include "poa_node_parallel.h"
 
 /* Checks that wait for a worker; a batch takes one place per worker. */
 #define CHECKS_MAX 65536
@@ -206,12 +207,6 @@ static int open_rpc(struct poa_node *n, struct poa_why *why)
     return poa_rpc_start(&c, &n->rpc, why);
 }
 
-static unsigned cores(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
-}
-
 static int open_threads(struct poa_node *n, struct poa_why *why)
 {
     struct node_io_config io = {.store = n->store,
@@ -231,8 +226,8 @@ static int open_threads(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = node_io_start(&io, &n->io);
     if (!rc)
-        rc = node_workers_new(n->chain, n->config.workers ? n->config.workers : cores(), CHECKS_MAX,
-                              &n->workers);
+        rc = node_workers_new(n->chain, n->config.workers ? n->config.workers : node_cores(),
+                              CHECKS_MAX, &n->workers);
     return rc ? poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc)) : POA_OK;
 }
 

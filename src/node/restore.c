@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node.h"
+#include "poa_node_parallel.h"
 #include "poa_node_replay.h"
 
 static void *ledger_alloc(void *ctx, size_t bytes)
@@ -54,7 +55,8 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
                                   .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
                                   .write_begin = write_begin,
                                   .write_end = write_end,
-                                  .write_ctx = n};
+                                  .write_ctx = n,
+                                  .parallel = node_parallel};
     poa_random(&c.salt, sizeof c.salt);
     int rc = poa_ledger_new(&c, &n->ledger);
     if (rc)
