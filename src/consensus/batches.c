@@ -286,7 +286,7 @@ static int32_t author_bit(const struct poa_core *c, const struct batch *b)
  * author may have shown the batch to us alone. */
 static void held(struct poa_core *c, struct batch *b)
 {
-    if (b->safe || b->state != BATCH_VALID || !b->durable || bit_count(b->holders) < c->f + 1u)
+    if (b->safe || b->state != BATCH_VALID || !b->seq || bit_count(b->holders) < c->f + 1u)
         return;
     b->safe = true;
     core_routed_batched(c, b);
@@ -297,7 +297,9 @@ static void count_holders(struct poa_core *c, struct batch *b)
     int32_t bit = author_bit(c, b);
     if (bit >= 0)
         bit_set(b->holders, (uint32_t)bit);
-    if (c->self >= 0 && b->durable)
+    /* Ours counts from when it was handed to the disk: whatever we send because of
+     * it waits for a later record. */
+    if (c->self >= 0 && b->seq)
         bit_set(b->holders, (uint32_t)c->self);
     held(c, b);
 }
@@ -402,6 +404,17 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     return POA_OK;
 }
 
+/* A batch may have become listable. */
+static void listable_changed(struct poa_core *c)
+{
+    if (c->restoring || c->self < 0)
+        return;
+    bool before = c->listable > 0;
+    core_batches_count(c);
+    if (c->listable && !before)
+        core_batch_ready(c);
+}
+
 int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in)
 {
     struct batch *b = core_batch_find(c, in->digest);
@@ -453,21 +466,9 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     }
     if (c->self >= 0 && !b->own && !c->restoring)
         acknowledge(c, b);
-    if (b->durable)
-        core_batches_durable(c);
+    listable_changed(c);
     core_progress(c);
     return POA_OK;
-}
-
-/* A batch may have become listable. */
-static void listable_changed(struct poa_core *c)
-{
-    if (c->restoring || c->self < 0)
-        return;
-    bool before = c->listable > 0;
-    core_batches_count(c);
-    if (c->listable && !before)
-        core_batch_ready(c);
 }
 
 void core_batches_durable(struct poa_core *c)

@@ -136,7 +136,8 @@ enum batch_state {
 
 struct batch {
     bool used, own, durable, restored, token_held, linked;
-    bool safe; /* f+1 hold it durably, we among them: it will be listed */
+    bool safe; /* f+1 hold it durably, or the log of ours will before anything that is sent
+                  from now on: it will be listed */
     enum batch_state state;
     uint8_t digest[32];
     uint32_t epoch;

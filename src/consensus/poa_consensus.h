@@ -334,6 +334,9 @@ struct poa_core_status {
 void poa_core_status(const struct poa_core *c, struct poa_core_status *out);
 /* Where a transaction of SENDER belongs now: committee index. */
 uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32]);
+/* VRF input of the proof that this node makes soon, for its turn in VIEW; false:
+ * none. A driver may have it made elsewhere first, behind the suite. */
+bool poa_core_beacon_next(const struct poa_core *c, uint64_t *view, uint8_t alpha32[32]);
 /* Committee of the current epoch; borrowed until the next step. */
 const struct poa_committee *poa_core_committee(const struct poa_core *c);
 

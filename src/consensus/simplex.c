@@ -664,6 +664,28 @@ void core_simplex_start(struct poa_core *c)
         skip_arm(c);
 }
 
+static bool beacon_next(const struct poa_core *c)
+{
+    return voter(c) && c->beacon_view <= c->view && core_leader_of(c, c->view + 1) == c->self;
+}
+
+/* The proof of our next turn is made ahead of it, off the critical path: not at
+ * the beginning of the view before, when the votes come that make the last block
+ * final. */
+static uint64_t beacon_due(const struct poa_core *c)
+{
+    return beacon_next(c) ? c->entered_us + (uint64_t)c->genesis->block_min_ms * 500 : NO_DEADLINE;
+}
+
+bool poa_core_beacon_next(const struct poa_core *c, uint64_t *view, uint8_t alpha[32])
+{
+    if (!beacon_next(c))
+        return false;
+    *view = c->view + 1;
+    poa_beacon_alpha(c->chain, c->epoch, *view, c->epoch_seed, alpha);
+    return true;
+}
+
 void core_simplex_tick(struct poa_core *c)
 {
     if (c->self < 0)
@@ -681,8 +703,7 @@ void core_simplex_tick(struct poa_core *c)
         c->stand_k++;
         c->stand_us = c->now.us + grown(c, core_heartbeat_us(c) + 2 * core_t0_us(c), c->stand_k);
     }
-    /* The proof of our next turn is made ahead of it, off the critical path. */
-    if (voter(c) && c->beacon_view <= c->view && core_leader_of(c, c->view + 1) == c->self) {
+    if (c->now.us >= beacon_due(c)) {
         uint8_t alpha[32];
         poa_beacon_alpha(c->chain, c->epoch, c->view + 1, c->epoch_seed, alpha);
         if (c->suite->vrf_prove(c->seed, c->key, alpha, sizeof alpha, c->beacon) == POA_OK)
@@ -724,8 +745,9 @@ uint64_t core_simplex_deadline(const struct poa_core *c)
         if (at < d)
             d = at;
     }
-    if (voter(c) && c->beacon_view <= c->view && core_leader_of(c, c->view + 1) == c->self)
-        d = c->now.us;
+    due = beacon_due(c);
+    if (due < d)
+        d = due;
     uint64_t w = core_wants_deadline(c);
     return w < d ? w : d;
 }

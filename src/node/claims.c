@@ -313,3 +313,34 @@ void node_claims_bundle(struct node_bundle *b)
     b->check->claim = c.claim;
     b->check->claims = c.n;
 }
+
+static void beacon_made(struct node_check *c)
+{
+    free(c);
+}
+
+void node_claims_beacon(struct poa_node *n, uint32_t epoch)
+{
+    uint64_t view;
+    uint8_t alpha[32];
+    if (!n->workers || !poa_core_beacon_next(n->core, &view, alpha) ||
+        (n->beacon_epoch == epoch && n->beacon_view == view))
+        return;
+    void *extra = NULL;
+    struct node_check *c = node_check_new(0, sizeof(struct node_claim), &extra);
+    if (!c)
+        return;
+    struct node_claim *k = extra;
+    k->seed = n->seed;
+    memcpy(k->key, n->key, 32);
+    memcpy(k->msg, alpha, 32);
+    c->claim = k;
+    c->claims = 1;
+    c->done = beacon_made;
+    if (node_workers_check(n->workers, c)) {
+        free(c);
+        return;
+    }
+    n->beacon_epoch = epoch;
+    n->beacon_view = view;
+}

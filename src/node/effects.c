@@ -264,6 +264,7 @@ void node_publish(struct poa_node *n)
     n->status.global = g;
     pthread_mutex_unlock(&n->status_mutex);
     node_roster_view(n, &core);
+    node_claims_beacon(n, core.epoch);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------

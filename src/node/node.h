@@ -123,6 +123,8 @@ struct poa_node {
     uint64_t house_us, heights_us, expire_us;
     uint64_t sealed_slot;
     uint64_t steps;
+    uint32_t beacon_epoch; /* last proof of ours that a worker was asked for */
+    uint64_t beacon_view;
 
     /* peers_mutex */
     pthread_mutex_t peers_mutex;
@@ -189,6 +191,8 @@ void node_roster_view(struct poa_node *n, const struct poa_core_status *s);
  * check and before BYTES. Any thread. */
 struct node_claim *node_claims_message(struct poa_node *n, uint16_t type, struct poa_slice bytes,
                                        uint32_t *count);
+/* Core thread: has a worker make the proof that the core wants next. */
+void node_claims_beacon(struct poa_node *n, uint32_t epoch);
 /* Adds to the check of an open bundle what its blocks claim. */
 void node_claims_bundle(struct node_bundle *b);
 

@@ -15,7 +15,7 @@
 
 #include "poa_witness.h"
 
-/* sign and vrf_prove are those of the suite below. */
+/* vrf_prove remembers too; sign is that of the suite below. */
 extern const struct poa_suite node_suite;
 
 /* Transactions too: what was checked when it was submitted here comes back in the

@@ -14,9 +14,10 @@
 
 #include "poa_ledger.h"
 
-/* KEY signed MSG, or proved its VRF on it. */
+/* KEY signed MSG, or proved its VRF on it; with SEED: shall prove it. */
 struct node_claim {
     bool vrf;
+    const uint8_t *seed;                 /* of KEY, 32 bytes, borrowed; or NULL */
     uint8_t key[32], msg[32], proof[80]; /* a signature: its first 64 bytes */
     struct poa_slice batch; /* when not empty, of this encoded batch: it is long to hash, and MSG
                                is left to the worker. Borrowed */

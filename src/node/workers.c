@@ -42,6 +42,12 @@ static void check_claim(const struct node_workers *w, struct node_check *c,
         poa_batch_digest(k->batch, digest);
         poa_batch_sig_digest(w->chain, digest, msg);
     }
+    if (k->seed) {
+        uint8_t proof[POA_VRF_PI_BYTES];
+        if (!node_suite.vrf_prove(k->seed, k->key, msg, 32, proof))
+            (void)node_suite.vrf_verify(k->key, msg, 32, proof, beta);
+        return;
+    }
     int rc = k->vrf ? node_suite.vrf_verify(k->key, msg, 32, k->proof, beta)
                     : node_suite.verify(k->key, msg, 32, k->proof);
     if (rc)

@@ -35,13 +35,23 @@ static int vrf_verify(const uint8_t pk[32], const void *alpha, size_t n, const u
     return poa_suite_ed25519.vrf_verify(pk, alpha, n, pi, beta);
 }
 
-static const struct poa_suite counting = {.verify = verify, .vrf_verify = vrf_verify};
+static _Atomic unsigned made;
+
+static int vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const void *alpha, size_t n,
+                     uint8_t pi[80])
+{
+    counted(&made);
+    return poa_suite_ed25519.vrf_prove(seed, pk, alpha, n, pi);
+}
+
+static const struct poa_suite counting = {
+    .verify = verify, .vrf_verify = vrf_verify, .vrf_prove = vrf_prove};
 
 static void setup(void)
 {
     cr_assert_eq(poa_crypto_init(), POA_OK);
     core = pthread_self();
-    verified = proved = by_core = 0;
+    verified = proved = made = by_core = 0;
     node_memo_open(&counting);
 }
 
@@ -259,4 +269,23 @@ Test(memo, knows_transactions_again, .init = setup)
     }
     cr_assert(known(many, sizeof many));
     cr_assert_not(known(a, sizeof a), "forgotten");
+}
+
+/* The proof of a turn to come: the core finds it made, and judged. */
+Test(memo, a_worker_proves_ahead, .init = setup)
+{
+    uint8_t seed[32] = {9}, pi[80], beta[64];
+    struct node_claim k = {.vrf = false, .msg = {4}, .seed = seed};
+    struct node_workers *w = NULL;
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 4, &w), POA_OK);
+    poa_ed25519_public(seed, k.key);
+    check(w, &k, 1);
+    cr_assert_eq(node_suite.vrf_prove(seed, k.key, k.msg, 32, pi), POA_OK);
+    cr_assert_eq(node_suite.vrf_verify(k.key, k.msg, 32, pi, beta), POA_OK);
+    cr_assert_eq(made, 1);
+    cr_assert_eq(proved, 1);
+    cr_assert_eq(by_core, 0);
+    cr_assert_eq(poa_suite_ed25519.vrf_verify(k.key, k.msg, 32, pi, beta), POA_OK);
+    node_workers_free(w);
 }
