@@ -248,14 +248,16 @@ static void print_json(bool more)
            r.idle.p50 * 1000 / r.floor.total_us, r.wire_bytes_per_tx,
            (unsigned long long)r.rss_idle);
     printf(", \"cores\": %u, \"verify_per_s\": %.0f, \"generator_cores\": %.3f, "
-           "\"server_cpu_us_per_tx\": %.1f, \"tx_bytes\": %.0f, \"rss_load_start_bytes\": %llu, "
+           "\"server_cpu_us_per_tx\": %.1f, \"cpu_ratio\": %.3f, \"tx_bytes\": %.0f, "
+           "\"rss_load_start_bytes\": %llu, "
            "\"rss_load_end_bytes\": %llu, \"refused\": %llu, \"fsync_ms\": %.3f, "
            "\"fsync_alone_ms\": %.3f, \"hop_ms\": %.4f, "
            "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f",
-           r.cores, r.verify_per_s, r.generator, r.server_cpu_us, r.tx_bytes,
-           (unsigned long long)r.rss_start, (unsigned long long)r.rss_end,
-           (unsigned long long)r.refused, r.floor.fsync_us / 1000, r.floor.probe_us / 1000,
-           r.floor.hop_us / 1000, r.floor.signatures_us / 1000, r.floor.account_us);
+           r.cores, r.verify_per_s, r.generator, r.server_cpu_us,
+           4 * r.floor.account_us / r.server_cpu_us, r.tx_bytes, (unsigned long long)r.rss_start,
+           (unsigned long long)r.rss_end, (unsigned long long)r.refused, r.floor.fsync_us / 1000,
+           r.floor.probe_us / 1000, r.floor.hop_us / 1000, r.floor.signatures_us / 1000,
+           r.floor.account_us);
     if (more) {
         print_latency("half_load_ms", &r.half);
         print_latency("one_dead_ms", &r.dead);

@@ -806,6 +806,13 @@ static void batch_ask(struct poa_core *c, struct batch *b)
         core_behind(c, c->height + 1); /* its holders may have let go of it: follow */
 }
 
+/* Members that verify much acknowledge late, and to send them more of the same
+ * would not help. Once enough have it the others fetch it when it is listed. */
+static uint64_t resend_us(const struct poa_core *c, const struct batch *b)
+{
+    return core_two_heartbeats(c) << (b->sends + (b->safe ? 3 : 0));
+}
+
 void core_batches_tick(struct poa_core *c)
 {
     if (c->restoring)
@@ -845,8 +852,10 @@ void core_batches_tick(struct poa_core *c)
                 if (b->own)
                     batch_renew(c, b);
                 batch_drop(c, b);
-            } else if (b->own && voter(c) && c->now.us >= b->send_us + core_two_heartbeats(c)) {
+            } else if (b->own && voter(c) && c->now.us >= b->send_us + resend_us(c, b)) {
                 /* Whoever has not acknowledged it may have lost it. */
+                if (b->sends < 4)
+                    b->sends++;
                 uint8_t to[16] = {0};
                 for (uint32_t m = 0; m < c->n; m++)
                     if (!bit_get(b->holders, m) && (int32_t)m != c->self)

@@ -152,6 +152,7 @@ struct batch {
     uint64_t height; /* FINAL: of its block */
     uint64_t since_us, ask_us, send_us;
     uint32_t tries;
+    uint8_t sends;               /* again, of an own one: each waits longer */
     uint64_t mark;               /* path that lists it */
     struct batch *next;          /* hash chain; free list */
     struct batch *older, *newer; /* of one author, by number: VALID only */

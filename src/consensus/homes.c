@@ -257,14 +257,17 @@ void core_routed_batched(struct poa_core *c, const struct batch *b)
 
 /* Transactions that wait for their home longer than two heartbeats, in which it
  * made no batch at all, go to the next rank, together: nonces of one sender
- * need one home. A home that leaves out single senders is left behind by age. */
+ * need one home. A home that makes batches is busy: it is told again later, and
+ * left behind by age when it leaves out single senders. */
 void core_route_tick(struct poa_core *c)
 {
     uint32_t looked = 0;
+    uint64_t beat = core_two_heartbeats(c);
     for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next, looked++) {
         next = r->newer;
-        uint64_t wait = r->batched ? (uint64_t)BATCH_TTL_MS * 1000 : core_two_heartbeats(c);
         bool ours = c->self >= 0 && (int32_t)r->home == c->self;
+        bool busy = c->self >= 0 && !ours && c->now.us < c->home_us[r->home] + beat;
+        uint64_t wait = r->batched ? (uint64_t)BATCH_TTL_MS * 1000 : busy ? 8 * beat : beat;
         bool dead = c->self >= 0 && !r->batched && !ours &&
                     (core_silent(c, r->home) || c->home_skip[r->home]);
         if (!dead && c->now.us < r->sent_us + wait)
@@ -280,7 +283,7 @@ void core_route_tick(struct poa_core *c)
         r->batched = false;
         if (c->self >= 0 && !ours && c->now.us >= c->home_us[r->home] + wait)
             c->home_skip[r->home] = true;
-        uint64_t age = (c->now.us - r->since_us) / (4 * core_two_heartbeats(c) + 1);
+        uint64_t age = (c->now.us - r->since_us) / (16 * beat + 1);
         uint16_t home = c->self >= 0 ? core_home_rank(c, r->sender, (uint32_t)(age % c->n)) : 0;
         if (c->self >= 0 && !c->abstain && home == c->self) {
             struct poa_tx_view v;
