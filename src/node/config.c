@@ -12,7 +12,8 @@
 #include "poa_log.h"
 #include "poa_version.h"
 
-#define FILE_MAX (1024 * 1024)
+#define FILE_MAX  (1024 * 1024)
+#define PRUNE_MIN 100
 
 enum type { TEXT, U32, FLAG };
 
@@ -310,11 +311,10 @@ int poa_config_check(struct poa_config *c, struct poa_why *why)
         rc = check_address("gateway", c->gateway, why);
     if (!rc && c->gateway[0] && !c->trusted)
         rc = poa_because(why, POA_E_CONFIG, "gateway: needs role trusted");
-    if (!rc && c->keep_blocks && c->ledger)
-        rc = poa_because(why, POA_E_CONFIG, "keep_blocks: role ledger keeps the full history");
-    if (!rc && c->keep_blocks && c->keep_blocks < 1000)
+    if (!rc && c->prune && c->prune < PRUNE_MIN)
         rc = poa_because(why, POA_E_CONFIG,
-                         "keep_blocks: at least 1000, or nobody can catch up from here");
+                         "prune: keep at least %d blocks, or nobody can catch up from here",
+                         PRUNE_MIN);
     if (!rc && !c->genesis[0])
         snprintf(c->genesis, sizeof c->genesis, "%.400s/genesis.poa", c->data_dir);
     if (!rc && !c->key[0])

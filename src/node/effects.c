@@ -6,6 +6,8 @@
 
 /* Housekeeping: checkpoints by time, pruning, forgiving of faults. */
 #define HOUSE_US 1000000u
+/* Blocks between two deletions of old ones. */
+#define PRUNE_EVERY 32u
 /* Transactions after the checkpoint that a start replays in well under a second. */
 #define STOP_TXS 10000u
 /* Peers are asked for their height, for people who look. */
@@ -139,8 +141,8 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
                       (unsigned long long)c->header->view, c->txs, hash);
     }
     /* Blocks after the checkpoint are the log that the state is replayed from. */
-    uint64_t keep = n->config.keep_blocks;
-    if (keep && c->header->height % 256 == 0 && c->header->height > keep) {
+    uint64_t keep = n->config.prune;
+    if (keep && c->header->height % PRUNE_EVERY == 0 && c->header->height > keep) {
         uint64_t below = c->header->height - keep;
         rc = node_io_prune(n->io, below < n->checkpoint_height ? below : n->checkpoint_height);
     }

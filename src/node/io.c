@@ -13,6 +13,8 @@
 /* Blocks deleted at a time, and blobs; the rest waits for the next call. */
 #define PRUNE_BLOCKS 256
 #define EXPIRE_MAX   1024
+/* The disk has deleted bytes back when they are so many, and a quarter of all. */
+#define RECLAIM_BYTES ((uint64_t)4 << 20)
 
 enum kind { RECORD, BATCH, COMMIT, SEND, META, FORGET, PRUNE, CHECKPOINT, BLOB, EXPIRE, SYNC };
 
@@ -46,6 +48,11 @@ struct node_io {
     struct job *first, **last;
     size_t bytes;
     bool stop, failed;
+    uint64_t prune; /* blocks below are to be deleted; 0: none */
+    /* Gives the disk back what was deleted. */
+    pthread_t compactor;
+    pthread_cond_t deleted;
+    bool reclaim;
     /* The core thread's: jobs of the step in work. */
     bool corked;
     struct job *held, **held_last;
@@ -182,6 +189,38 @@ static int put_job(struct round *r, const struct job *j)
     return rc;
 }
 
+/* Rewriting what was deleted takes a while: in a thread of its own, which begins
+ * when there is enough of it. */
+static void *compact_thread(void *arg)
+{
+    struct node_io *io = arg;
+    pthread_mutex_lock(&io->mutex);
+    while (!io->stop) {
+        if (!io->reclaim) {
+            pthread_cond_wait(&io->deleted, &io->mutex);
+            continue;
+        }
+        io->reclaim = false;
+        pthread_mutex_unlock(&io->mutex);
+        poa_store_reclaim(io->config.store);
+        pthread_mutex_lock(&io->mutex);
+    }
+    pthread_mutex_unlock(&io->mutex);
+    return NULL;
+}
+
+static void reclaim(struct node_io *io)
+{
+    struct poa_store_stats st;
+    poa_store_stats(io->config.store, &st);
+    if (st.deleted_bytes < RECLAIM_BYTES || st.deleted_bytes < st.disk_bytes / 4)
+        return;
+    pthread_mutex_lock(&io->mutex);
+    io->reclaim = true;
+    pthread_cond_signal(&io->deleted);
+    pthread_mutex_unlock(&io->mutex);
+}
+
 static int delete_old(const struct round *r)
 {
     struct poa_store *s = r->io->config.store;
@@ -189,8 +228,14 @@ static int delete_old(const struct round *r)
     int rc = POA_OK;
     if (r->forget)
         rc = poa_store_forget(s, r->forget);
-    if (!rc && r->prune)
-        rc = poa_store_prune(s, r->prune, PRUNE_BLOCKS, &done);
+    if (r->prune > r->io->prune)
+        r->io->prune = r->prune;
+    if (!rc && r->io->prune) {
+        rc = poa_store_prune(s, r->io->prune, PRUNE_BLOCKS, &done);
+        if (!rc && done)
+            r->io->prune = 0;
+        reclaim(r->io);
+    }
     if (!rc && r->expire)
         rc = poa_store_expire(s, r->expire, EXPIRE_MAX);
     return rc;
@@ -279,6 +324,7 @@ int node_io_start(const struct node_io_config *config, struct node_io **out)
     pthread_mutex_init(&io->mutex, NULL);
     pthread_cond_init(&io->work, NULL);
     pthread_cond_init(&io->room, NULL);
+    pthread_cond_init(&io->deleted, NULL);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -287,6 +333,17 @@ int node_io_start(const struct node_io_config *config, struct node_io **out)
     pthread_attr_destroy(&attr);
     if (!rc)
         (void)pthread_setname_np(io->thread, "io");
+    if (!rc && pthread_create(&io->compactor, &attr, compact_thread, io)) {
+        pthread_mutex_lock(&io->mutex);
+        io->stop = true;
+        pthread_cond_signal(&io->work);
+        pthread_mutex_unlock(&io->mutex);
+        pthread_join(io->thread, NULL);
+        rc = POA_E_NO_MEMORY;
+    }
+    pthread_attr_destroy(&attr);
+    if (!rc)
+        (void)pthread_setname_np(io->compactor, "compact");
     if (rc) {
         poa_store_batch_free(io->group);
         free(io);
@@ -304,11 +361,14 @@ void node_io_stop(struct node_io *io)
     io->stop = true;
     pthread_cond_broadcast(&io->work);
     pthread_cond_broadcast(&io->room);
+    pthread_cond_broadcast(&io->deleted);
     pthread_mutex_unlock(&io->mutex);
     pthread_join(io->thread, NULL);
+    pthread_join(io->compactor, NULL);
     poa_store_batch_free(io->group);
     pthread_cond_destroy(&io->work);
     pthread_cond_destroy(&io->room);
+    pthread_cond_destroy(&io->deleted);
     pthread_mutex_destroy(&io->mutex);
     free(io);
 }

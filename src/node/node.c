@@ -134,6 +134,22 @@ static int open_key(struct poa_node *n, struct poa_why *why)
     return POA_OK;
 }
 
+static int tx_ids(const uint8_t chain32[32], struct poa_slice bytes,
+                  int (*emit)(void *ctx, const uint8_t id32[32]), void *ctx)
+{
+    struct poa_batch batch;
+    struct poa_raw_tx tx;
+    int rc = poa_batch_decode(bytes, &batch);
+    struct poa_list_iter it = rc ? (struct poa_list_iter){.left = 0} : poa_list_begin(&batch.txs);
+    while (!rc && poa_raw_tx_next(&it, &tx)) {
+        struct poa_tx_view view;
+        rc = poa_tx_parse(chain32, tx.tx, &view);
+        if (!rc)
+            rc = emit(ctx, view.id);
+    }
+    return rc ? POA_E_STORE_CORRUPT : POA_OK;
+}
+
 static int open_store(struct poa_node *n, struct poa_why *why)
 {
     struct poa_store_config c = {
@@ -141,6 +157,7 @@ static int open_store(struct poa_node *n, struct poa_why *why)
         .chain32 = n->chain,
         .create = true,
         .tx_index = n->config.tx_index,
+        .tx_ids = tx_ids,
         .write_buffer_bytes = (size_t)n->config.store_write_buffer_kib * 1024,
         .cache_bytes = (size_t)n->config.store_cache_kib * 1024,
         .max_open_files = (int)n->config.store_open_files,
@@ -257,6 +274,9 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (rc)
         return rc;
     poa_genesis_chain_id(poa_slice(n->genesis_bytes, n->genesis_n), n->chain);
+    if (n->config.prune && n->config.ledger)
+        POA_LOG_INFO(NODE, "blocks older than %u are deleted here: this is no full history",
+                     n->config.prune);
     rc = node_risk_check(n, why);
     if (!rc)
         rc = open_key(n, why);

@@ -45,8 +45,8 @@
     X(U32, workers, "threads", 0, 64, 0, "threads that check signatures; 0: one per core")         \
     X(U32, checkpoint_blocks, "blocks", 1, 1000000, 10000, "state is saved after so many blocks")  \
     X(U32, checkpoint_s, "s", 1, 86400, 60, "or after so long, when it changed")                   \
-    X(U32, keep_blocks, "blocks", 0, UINT32_MAX, 0,                                                \
-      "role trusted alone: older blocks are deleted; 0: keep all")                                 \
+    X(U32, prune, "blocks", 0, UINT32_MAX, 0,                                                      \
+      "older blocks are deleted and the disk gets them back; 0: keep all")                         \
     X(FLAG, tx_index, "", 0, 1, true, "find transactions by id")                                   \
     X(U32, blob_days, "days", 1, 36500, 30, "how long usage packs are kept")                       \
     X(U32, store_write_buffer_kib, "KiB", 64, 262144, 1024, "memory before a table is written")    \

@@ -314,6 +314,7 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
         return poa_because(why, POA_E_NO_MEMORY, "out of memory");
     s->lock_fd = -1;
     s->tx_index = c->tx_index;
+    s->tx_ids = c->tx_ids;
     pthread_mutex_init(&s->why_mutex, NULL);
     int rc = POA_OK;
     if (strlen(c->dir) >= sizeof s->dir)
@@ -364,6 +365,28 @@ void poa_store_close(struct poa_store *s)
         close(s->lock_fd);
     pthread_mutex_destroy(&s->why_mutex);
     free(s);
+}
+
+static void compact_numbers(struct poa_store *s, enum space space, uint64_t to)
+{
+    struct key a = key_number(space, 0), b = key_number(space, to + 1);
+    leveldb_compact_range(s->db, a.p, a.n, b.p, b.n);
+}
+
+void poa_store_reclaim(struct poa_store *s)
+{
+    uint64_t bytes = s->deleted, height = s->deleted_height;
+    static const char scattered[] = {SPACE_DIGEST, SPACE_HASH, SPACE_TX};
+    if (!bytes)
+        return;
+    compact_numbers(s, SPACE_BATCH, s->deleted_batch);
+    compact_numbers(s, SPACE_BLOCK, height);
+    compact_numbers(s, SPACE_RECEIPTS, height);
+    for (size_t i = 0; i < sizeof scattered; i++) {
+        char to = (char)(scattered[i] + 1);
+        leveldb_compact_range(s->db, &scattered[i], 1, &to, 1);
+    }
+    s->deleted -= bytes;
 }
 
 int poa_store_compact(struct poa_store *s)

@@ -79,6 +79,10 @@ struct poa_store_config {
     const uint8_t *chain32; /* NULL: any chain (tools) */
     bool create;            /* make a new database when there is none */
     bool tx_index;          /* keep transaction id -> height, index */
+    /* For deleting them from the index: calls EMIT for each transaction of an
+     * encoded batch, in order. NULL: they stay. */
+    int (*tx_ids)(const uint8_t chain32[32], struct poa_slice batch,
+                  int (*emit)(void *ctx, const uint8_t id32[32]), void *ctx);
     size_t write_buffer_bytes, cache_bytes;
     int max_open_files;
 };
@@ -166,12 +170,15 @@ POA_MUST_USE int poa_store_write(struct poa_store_batch *b, bool sync);
  * lists. Works in its own small writes without fsync: losing one is harmless.
  * The caller has written its group before, here and in poa_store_prune. */
 POA_MUST_USE int poa_store_forget(struct poa_store *s, uint64_t seq);
-/* Deletes blocks below HEIGHT with their batches and receipts, at most MAX_BLOCKS
- * per call; *DONE says whether none is left. */
+/* Deletes blocks below HEIGHT with their batches, receipts and entries in the
+ * indexes, at most MAX_BLOCKS per call; *DONE says whether none is left. */
 POA_MUST_USE int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t max_blocks,
                                  bool *done);
 /* Deletes blobs that expired before NOW_MS, at most MAX. */
 POA_MUST_USE int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max);
+/* Gives the disk back what was pruned since the last time. Takes a while; any
+ * thread, one at a time. */
+void poa_store_reclaim(struct poa_store *s);
 /* Rewrites the database without what was deleted, so that the disk has it back.
  * Slow; from any thread. */
 POA_MUST_USE int poa_store_compact(struct poa_store *s);
@@ -252,6 +259,7 @@ struct poa_store_stats {
     uint64_t batches;               /* arrival numbers given out */
     uint64_t writes, synced, bytes; /* by this process */
     uint64_t disk_bytes;            /* files of the database */
+    uint64_t deleted_bytes;         /* pruned, and not reclaimed yet */
 };
 void poa_store_stats(struct poa_store *s, struct poa_store_stats *out);
 

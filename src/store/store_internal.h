@@ -56,6 +56,10 @@ struct poa_store {
     const leveldb_snapshot_t *frozen; /* a view of another store */
     int lock_fd;
     bool tx_index;
+    int (*tx_ids)(const uint8_t chain32[32], struct poa_slice batch,
+                  int (*emit)(void *ctx, const uint8_t id32[32]), void *ctx);
+    /* Pruned since the last reclaim, and up to where. */
+    _Atomic uint64_t deleted, deleted_height, deleted_batch;
     uint8_t chain[32];
     char dir[4096];
     uint64_t next_batch; /* writer's */

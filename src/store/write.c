@@ -471,19 +471,62 @@ int poa_store_forget(struct poa_store *s, uint64_t seq)
     return sweep(&w, &done);
 }
 
+/* Transactions of a block that goes, in order. */
+struct gone {
+    struct sweep *w;
+    uint64_t height;
+};
+
+/* The index names the block that executed a transaction; one that another block
+ * skipped is still there. */
+static int erase_tx(void *ctx, const uint8_t id32[32])
+{
+    struct gone *g = ctx;
+    struct key k = key_bytes(SPACE_TX, id32, 32);
+    struct poa_store_value v;
+    int rc = store_get(g->w->store, SPACE_TX, &k, &v);
+    if (!rc && v.bytes.n == 12 && poa_le64(v.bytes.p) <= g->height)
+        erase(g->w->wb, &k);
+    poa_store_value_free(&v);
+    return rc == POA_E_NOT_FOUND ? POA_OK : rc;
+}
+
+static int erase_txs(struct sweep *w, uint64_t height, const struct poa_stored_locator *at)
+{
+    struct gone g = {w, height};
+    struct poa_store_value v;
+    int rc = poa_store_get_batch_at(w->store, at->number, &v);
+    if (rc)
+        return rc == POA_E_NOT_FOUND ? POA_OK : rc;
+    w->store->deleted += v.bytes.n;
+    if (w->store->tx_index && w->store->tx_ids)
+        rc = w->store->tx_ids(w->store->chain, v.bytes, erase_tx, &g);
+    poa_store_value_free(&v);
+    return rc;
+}
+
 static int sweep_block(struct sweep *w, const struct key *k, struct poa_slice value)
 {
+    uint64_t height = poa_be64((const uint8_t *)k->p + 1);
     struct poa_stored_block blk;
     if (poa_stored_block_decode(value, &blk))
         return store_corrupt(w->store, SPACE_BLOCK, "a block");
     struct poa_list_iter it = poa_list_begin(&blk.batches);
     struct poa_stored_locator at;
-    while (poa_stored_locator_next(&it, &at))
+    while (poa_stored_locator_next(&it, &at)) {
+        int rc = erase_txs(w, height, &at);
+        if (rc)
+            return rc;
         erase_batch(w->wb, &at);
-    struct key r = key_number(SPACE_RECEIPTS, poa_be64((const uint8_t *)k->p + 1));
+        if (at.number > w->store->deleted_batch)
+            w->store->deleted_batch = at.number;
+    }
+    struct key r = key_number(SPACE_RECEIPTS, height);
     struct key h = key_bytes(SPACE_HASH, blk.hash, 32);
     erase(w->wb, &r);
     erase(w->wb, &h);
+    w->store->deleted += value.n;
+    w->store->deleted_height = height;
     return POA_OK;
 }
 

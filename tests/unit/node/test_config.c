@@ -122,7 +122,7 @@ static const struct {
     {"rpc", "127.0.0.1:65536", "rpc:"},
     {"rpc", "::1:80", "rpc:"},
     {"gateway", "127.0.0.1:7000", "needs role trusted"},
-    {"keep_blocks", "5000", "role ledger keeps the full history"},
+    {"prune", "99", "prune: keep at least 100 blocks"},
 };
 
 Test(config, rules_over_several_keys)

@@ -391,6 +391,83 @@ Test(store, prune_deletes_blocks_and_batches)
     poa_store_close(s);
 }
 
+/* --- a long life with pruning --------------------------------------------------------- */
+
+#define LIFE   12000u /* blocks; 48 MB are written */
+#define KEEP   500u
+#define TX_ONE 200u
+
+static int ids_of(const uint8_t chain[32], struct poa_slice batch,
+                  int (*emit)(void *ctx, const uint8_t id32[32]), void *ctx)
+{
+    (void)chain;
+    int rc = POA_OK;
+    for (size_t at = 0; !rc && at < batch.n; at += TX_ONE)
+        rc = emit(ctx, batch.p + at);
+    return rc;
+}
+
+Test(store, pruning_bounds_the_disk, .timeout = 600)
+{
+    struct poa_store *s = NULL;
+    struct poa_store_config c = {.dir = dir,
+                                 .chain32 = chain_a,
+                                 .create = true,
+                                 .tx_index = true,
+                                 .tx_ids = ids_of,
+                                 .write_buffer_bytes = 256 * 1024,
+                                 .cache_bytes = 256 * 1024,
+                                 .max_open_files = 64};
+    cr_assert_eq(poa_store_open(&c, &s, &why), POA_OK);
+    struct poa_store_batch *b = group(s);
+    uint64_t most = 0, kept = 0;
+    for (uint32_t h = 1; h <= LIFE; h++) {
+        uint8_t bytes[20 * TX_ONE], digest[32];
+        struct poa_store_fate tx[20] = {{{0}, 0}};
+        for (uint32_t i = 0; i < 20; i++) {
+            digest_of(h * 32 + i, tx[i].id);
+            memset(bytes + i * TX_ONE, (int)h, TX_ONE);
+            memcpy(bytes + i * TX_ONE, tx[i].id, 32);
+        }
+        digest_of(h, digest);
+        cr_assert_eq(poa_store_put_batch(b, 0, 5, digest, poa_slice(bytes, sizeof bytes)), POA_OK);
+        struct poa_store_block blk = {.height = h,
+                                      .header = poa_slice(bytes, 289),
+                                      .body = text("body"),
+                                      .batch = (const uint8_t(*)[32])digest,
+                                      .batches = 1,
+                                      .tx = tx,
+                                      .txs = 20};
+        poa_put_le32(blk.hash, h);
+        cr_assert_eq(poa_store_put_block(b, &blk), POA_OK);
+        cr_assert_eq(poa_store_write(b, false), POA_OK);
+        if (h % 32 == 0 && h > KEEP) {
+            bool done;
+            struct poa_store_stats st;
+            cr_assert_eq(poa_store_prune(s, h - KEEP, 256, &done), POA_OK);
+            poa_store_stats(s, &st);
+            if (st.deleted_bytes > 4 << 20)
+                poa_store_reclaim(s);
+        }
+        if (h == KEEP)
+            kept = poa_store_files_bytes(dir);
+        if (h % 500 == 0 && poa_store_files_bytes(dir) > most)
+            most = poa_store_files_bytes(dir);
+    }
+    printf("prune: %u blocks of 4 KB, %u kept: %llu bytes when these were written, at most %llu\n",
+           LIFE, KEEP, (unsigned long long)kept, (unsigned long long)most);
+    cr_assert_lt(most, 4 * kept + (8u << 20));
+    poa_store_batch_free(b);
+    poa_store_reclaim(s);
+    struct poa_store_audit a = {.wrong = NULL};
+    cr_assert_eq(poa_store_audit(s, &a, NULL), POA_OK);
+    /* Per block: itself, hash, receipts, batch, digest, twenty transactions. */
+    uint64_t first = 0, last = 0;
+    cr_assert_eq(poa_store_heights(s, &first, &last), POA_OK);
+    cr_assert_eq(a.entries, 2 + (last - first + 1) * 25);
+    poa_store_close(s);
+}
+
 static int note_state(void *ctx, const uint8_t key[32], struct poa_slice value)
 {
     struct seen *s = ctx;
