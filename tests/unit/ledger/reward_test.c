@@ -149,7 +149,9 @@ Test(reward, issuance_does_not_depend_on_the_speed_of_blocks)
 {
     uint64_t issued[2], burned[2], blocks[2];
     for (int loaded = 0; loaded < 2; loaded++) {
-        open_with(shared());
+        struct setup s = shared();
+        s.policy = POA_POLICY_RANDOM; /* seats without tickets */
+        open_with(s);
         blocks[loaded] = 0;
         for (uint64_t slot = 0; slot < 240; slot++) {
             uint64_t in_slot = loaded ? 20 : 1;
