@@ -45,7 +45,7 @@ LDFLAGS_ALL := -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(OPT_$(PROFILE
 LDFLAGS_PROGRAM := $(LDFLAGS_ALL) -Wl,--gc-sections
 CFLAGS_DEVICE := -std=c99 -O2 -ffreestanding -Wall -Wextra -Wconversion -Werror -pedantic
 
-all: programs ## build the programs of PROFILE (default: release)
+all: programs bench-build ## build the programs and benchmarks of PROFILE (default: release)
 
 include $(foreach m,$(MODULES),$(wildcard src/$(m)/module.mk))
 
@@ -162,7 +162,7 @@ $(E2E_PRELOADS): $(O)/tests/e2e/%.so: tests/e2e/%.c $(O)/tests/.command
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -o $@ $<
-e2e-build: programs $(E2E_HELPERS) $(E2E_PRELOADS)
+e2e-build: programs bench-build $(E2E_HELPERS) $(E2E_PRELOADS)
 
 # --- benchmarks --------------------------------------------------------------
 # bench/NAME/*.c is $(O)/bench-NAME, bench/shared what they share; bench/module.mk

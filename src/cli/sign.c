@@ -220,7 +220,8 @@ static int state_of(const uint8_t chain32[32], const struct draft *d, uint32_t *
     rc = poa_tx_check(chain32, poa_slice(d->bytes, d->n), &v);
     *enough = rc == POA_OK;
     if (rc != POA_OK && rc != POA_E_TX_SIGNATURE)
-        return cli_fail("the transaction would be refused: %s", poa_error_text(rc));
+        return cli_fail("the transaction would be refused: %s (%s)", poa_error_text(rc),
+                        poa_error_name(rc));
     return 0;
 }
 
