@@ -16,6 +16,8 @@ devnet=$!
 trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
 fail() {
     echo "FAIL: $*" >&2
+    cat err >&2
+    tail -n 5 "$dir"/*/log >&2
     exit 1
 }
 wait_for() { # SECONDS COMMAND...
