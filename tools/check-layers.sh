@@ -22,7 +22,7 @@ complain() {
 
 # Headers of libraries and who wraps them.
 foreign=(
-    '<sodium(/.*)?\.h> src/base/crypto\.c'
+    '<sodium(/.*)?\.h> src/base/(crypto|sealed)\.c'
     '<secp256k1.*\.h> src/base/keys\.c'
     '<leveldb/.*> src/store/.*'
     '<nng/.*> src/p2p/.*'

@@ -50,7 +50,9 @@
     X(EVIDENCE, "poa/evidence")                                                                    \
     X(TERMS, "poa/terms")                                                                          \
     X(OBJECT, "poa/object")                                                                        \
-    X(ARCHIVE, "poa/archive")
+    X(ARCHIVE, "poa/archive")                                                                      \
+    X(DATA, "poa/data")                                                                            \
+    X(DATA_KEY, "poa/data-key")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,
@@ -126,6 +128,14 @@ void poa_aead_seal(const uint8_t key32[32], const uint8_t nonce12[12], struct po
                    struct poa_slice plain, uint8_t *out);
 POA_MUST_USE int poa_aead_open(const uint8_t key32[32], const uint8_t nonce12[12],
                                struct poa_slice ad, struct poa_slice cipher, uint8_t *out);
+
+/* libsodium's sealed box of a 32-byte key: X25519 to PK from a fresh key, then
+ * XSalsa20-Poly1305. Making one draws randomness. POA_E_DECRYPT: not sealed to SK.
+ * Hosts only (sealed.c). */
+POA_MUST_USE int poa_sealed_make(const uint8_t pk32[32], const uint8_t key32[32],
+                                 uint8_t out80[80]);
+POA_MUST_USE int poa_sealed_open(const uint8_t sk32[32], const uint8_t sealed80[80],
+                                 uint8_t out32[32]);
 
 /* XChaCha20-Poly1305 for data at rest, where nonces are drawn at random. */
 void poa_xaead_seal(const uint8_t key32[32], const uint8_t nonce24[24], struct poa_slice ad,

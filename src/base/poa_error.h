@@ -67,8 +67,16 @@
     X(TX_POOL_FULL, 221, RETRY, "too many transactions wait: try again later")                     \
     X(TX_TRAILING, 222, CALLER, "bytes left after the transaction")                                \
     X(TX_TRUNCATED, 223, CALLER, "transaction ends early")                                         \
+    X(TX_TERMS, 224, CALLER, "terms are not a terms record, or contradict themselves")             \
+    X(TX_TIMEOUT, 225, CALLER, "time-out must be 1 to 100000000 slots")                            \
+    X(TX_MINT, 226, CALLER, "more than the asset's limit")                                         \
+    X(TX_ESCROW, 227, CALLER, "no such escrow or sale, or it is settled")                          \
+    X(TX_LATE, 228, CALLER, "the time-out has passed")                                             \
+    X(TX_OFFER, 229, CALLER, "no such offer, or at another price")                                 \
     X(TX_PARAM, 230, CALLER, "no such parameter, or its value is out of range")                    \
     X(TX_BOUND, 231, CALLER, "this committee would miss the network's own target")                 \
+    X(TX_DELIVERED, 232, CALLER, "the sale was delivered, or was not yet")                         \
+    X(TX_DISPUTE, 233, CALLER, "not the buyer's secret, or the delivered key is the promised one") \
     X(TX_HOLD_OFF, 240, CALLER, "this network has no grade 2 to wait for")                         \
     X(TX_HOLD_OPS, 241, CALLER, "only transfers can wait for grade 2: send the others apart")      \
     X(TX_HOLD_FULL, 242, RETRY, "too many transfers wait for grade 2: try again later")            \

@@ -6,7 +6,7 @@ uint64_t poa_fee_min(const struct poa_genesis *g, size_t size_bytes)
     return g->fee_min + g->fee_per_kib * ((size_bytes + 1023) / 1024);
 }
 
-static bool exists(const struct poa_ledger *l, const struct overlay *o, enum poa_state_table table,
+bool poa_state_has(const struct poa_ledger *l, const struct overlay *o, enum poa_state_table table,
                    const void *key, size_t key_n)
 {
     uint8_t skey[32];
@@ -20,7 +20,7 @@ static bool exists_u32(const struct poa_ledger *l, const struct overlay *o,
 {
     uint8_t raw[4];
     poa_put_le32(raw, key);
-    return exists(l, o, table, raw, sizeof raw);
+    return poa_state_has(l, o, table, raw, sizeof raw);
 }
 
 /* The rules of an operation that need the state, the native balance aside. */
@@ -32,15 +32,29 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
     struct poa_st_witness witness;
     switch ((enum poa_op_kind)kind) {
     case POA_OP_TRANSFER:
+        return poa_asset_judge(j, op->TRANSFER.asset, op->TRANSFER.amount);
     case POA_OP_HOLD: /* rules of the whole transaction: poa_hold_judge */
         return POA_OK;
+    case POA_OP_PURCHASE:
+    case POA_OP_ASSET_CREATE:
+    case POA_OP_ASSET_MINT:
+    case POA_OP_ESCROW_OPEN:
+    case POA_OP_ESCROW_RELEASE:
+    case POA_OP_ESCROW_REFUND:
+        return poa_value_judge(j, kind, op);
+    case POA_OP_DATA_OFFER:
+    case POA_OP_DATA_BUY:
+    case POA_OP_DATA_DELIVER:
+    case POA_OP_DATA_DISPUTE:
+    case POA_OP_DATA_CLOSE:
+        return poa_data_judge(j, kind, op);
     case POA_OP_DEVICE_REGISTER:
         if (poa_state_read_u32(l, o, POA_STATE_MAKER, op->DEVICE_REGISTER.maker, &maker) ||
             maker.status)
             return POA_E_TX_MAKER_UNKNOWN;
         if (memcmp(maker.key, op->DEVICE_REGISTER.maker_key, 32))
             return POA_E_TX_ATTESTATION;
-        return exists(l, o, POA_STATE_DEVICE, op->DEVICE_REGISTER.device, 32)
+        return poa_state_has(l, o, POA_STATE_DEVICE, op->DEVICE_REGISTER.device, 32)
                    ? POA_E_TX_DEVICE_EXISTS
                    : POA_OK;
     case POA_OP_MAKER_ADD:
@@ -50,7 +64,7 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
     case POA_OP_WITNESS_ADD:
         if (memcmp(j->sender, j->g->steering, 32))
             return POA_E_TX_NOT_ALLOWED;
-        if (exists(l, o, POA_STATE_WITNESS, op->WITNESS_ADD.key, 32))
+        if (poa_state_has(l, o, POA_STATE_WITNESS, op->WITNESS_ADD.key, 32))
             return POA_E_TX_EXISTS;
         return exists_u32(l, o, POA_STATE_WITNESS_INDEX, POA_WITNESSES_MAX - 1) ? POA_E_LIMIT
                                                                                 : POA_OK;
@@ -67,7 +81,8 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
     case POA_OP_PARAM_SET:
         return poa_params_judge(j, &op->PARAM_SET);
     case POA_OP_ANCHOR:
-        return exists(l, o, POA_STATE_ANCHOR, op->ANCHOR.root, 32) ? POA_E_TX_EXISTS : POA_OK;
+        return poa_state_has(l, o, POA_STATE_ANCHOR, op->ANCHOR.root, 32) ? POA_E_TX_EXISTS
+                                                                          : POA_OK;
     }
     return POA_E_TX_OP_UNKNOWN;
 }
@@ -106,22 +121,6 @@ static void apply_anchor(struct exec *x, const uint8_t sender[32], const struct 
     x->global.anchors++;
 }
 
-/* A transaction in work. The sender's account is here until the end: what it
- * pays to itself must not meet an older copy. */
-struct run {
-    struct exec *x;
-    struct judge j;
-    struct poa_st_account account;
-};
-
-static void pay(struct run *r, const uint8_t to[32], uint64_t amount)
-{
-    if (!memcmp(to, r->j.sender, 32))
-        r->account.balance += amount;
-    else
-        poa_exec_credit(r->x, to, amount);
-}
-
 /* Judged: it is there. The draw passes over it from the end of this epoch on. */
 static void apply_leave(struct exec *x, const struct poa_op_witness_leave *leave)
 {
@@ -133,7 +132,7 @@ static void apply_leave(struct exec *x, const struct poa_op_witness_leave *leave
     poa_exec_put(x, POA_STATE_WITNESS, leave->key, 32, &st);
 }
 
-static int apply_op(struct run *r, const struct poa_op *op)
+static int apply_op(struct tx_run *r, const struct poa_op *op)
 {
     struct exec *x = r->x;
     union op_record u;
@@ -144,7 +143,23 @@ static int apply_op(struct run *r, const struct poa_op *op)
         return e;
     switch ((enum poa_op_kind)op->kind) {
     case POA_OP_TRANSFER:
-        pay(r, u.TRANSFER.to, u.TRANSFER.amount);
+        poa_asset_take(r, u.TRANSFER.asset, u.TRANSFER.amount);
+        poa_asset_pay(r, u.TRANSFER.asset, u.TRANSFER.to, u.TRANSFER.amount);
+        break;
+    case POA_OP_PURCHASE:
+    case POA_OP_ASSET_CREATE:
+    case POA_OP_ASSET_MINT:
+    case POA_OP_ESCROW_OPEN:
+    case POA_OP_ESCROW_RELEASE:
+    case POA_OP_ESCROW_REFUND:
+        poa_value_apply(r, op->kind, &u);
+        break;
+    case POA_OP_DATA_OFFER:
+    case POA_OP_DATA_BUY:
+    case POA_OP_DATA_DELIVER:
+    case POA_OP_DATA_DISPUTE:
+    case POA_OP_DATA_CLOSE:
+        poa_data_apply(r, op->kind, &u);
         break;
     case POA_OP_HOLD:
         break;
@@ -191,14 +206,14 @@ static int judge_account(const struct poa_genesis *g, const struct poa_st_accoun
 
 static int run(struct exec *x, const struct poa_tx_view *tx)
 {
-    struct run r = {.x = x,
-                    .j = {.l = x->l,
-                          .o = x->o,
-                          .g = x->g,
-                          .epoch = x->header->epoch,
-                          .slot = x->slot,
-                          .sender = tx->tx.sender,
-                          .tx = tx->id}};
+    struct tx_run r = {.x = x,
+                       .j = {.l = x->l,
+                             .o = x->o,
+                             .g = x->g,
+                             .epoch = x->header->epoch,
+                             .slot = x->slot,
+                             .sender = tx->tx.sender,
+                             .tx = tx->id}};
     struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
     struct poa_op op;
     uint64_t cost = 0;

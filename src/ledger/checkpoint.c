@@ -140,40 +140,75 @@ int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32])
 
 /* --- audit ------------------------------------------------------------------------------ */
 
+/* Of every asset the supply must equal what balances and escrows hold. All are
+ * added up at once, each with a weight of its own that the network cannot guess:
+ * the sums agree by chance once in 2^64. */
 struct sum {
-    uint64_t balances, held;
+    uint64_t balances, held, escrowed, escrows;
+    uint64_t minted, owned; /* of the other assets, weighted */
+    uint64_t salt;
     bool overflow;
 };
 
-static int add_balance(void *ctx, const struct entry *e)
+static uint64_t weight(const struct sum *s, uint32_t asset)
+{
+    uint64_t z = s->salt + (asset + 1) * 0x9e3779b97f4a7c15u; /* splitmix64 */
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (z ^ z >> 31) | 1;
+}
+
+static int add_escrow(struct sum *s, struct poa_slice value)
+{
+    struct poa_st_escrow e;
+    int rc = poa_st_escrow_decode(value, &e);
+    if (rc)
+        return rc;
+    s->escrows++;
+    if (e.asset)
+        s->owned += weight(s, e.asset) * e.amount;
+    else
+        s->escrowed += e.amount;
+    return POA_OK;
+}
+
+static int add_entry(void *ctx, const struct entry *e)
 {
     struct sum *s = ctx;
     struct poa_slice value = poa_slice(e->data + e->key_n, e->value_n);
     struct poa_st_account a;
     struct poa_st_outgoing out;
-    if (e->table == POA_STATE_OUTGOING) {
-        int rc = poa_st_outgoing_decode(value, &out);
+    struct poa_st_asset asset;
+    struct poa_st_balance b;
+    int rc = POA_OK;
+    if (e->table == POA_STATE_ACCOUNT) {
+        rc = poa_st_account_decode(value, &a);
+        s->overflow |= !rc && a.balance > UINT64_MAX - s->balances;
+        s->balances += rc ? 0 : a.balance;
+    } else if (e->table == POA_STATE_OUTGOING) {
+        rc = poa_st_outgoing_decode(value, &out);
         s->held += rc ? 0 : out.held; /* less than g.held, or the comparison fails */
-        return rc;
+    } else if (e->table == POA_STATE_ASSET) {
+        rc = poa_st_asset_decode(value, &asset);
+        s->minted += rc ? 0 : weight(s, poa_le32(e->data)) * asset.supply;
+    } else if (e->table == POA_STATE_BALANCE) {
+        rc = poa_st_balance_decode(value, &b);
+        s->owned += rc ? 0 : weight(s, poa_le32(e->data)) * b.balance;
+    } else if (e->table == POA_STATE_ESCROW) {
+        rc = add_escrow(s, value);
     }
-    if (e->table != POA_STATE_ACCOUNT)
-        return POA_OK;
-    int rc = poa_st_account_decode(value, &a);
-    if (rc)
-        return rc;
-    s->overflow |= a.balance > UINT64_MAX - s->balances;
-    s->balances += a.balance;
-    return POA_OK;
+    return rc;
 }
 
 int poa_ledger_audit(const struct poa_ledger *l, bool *conserved)
 {
-    struct sum s = {0};
+    struct sum s = {.salt = l->config.salt};
     struct poa_st_global g;
     int e = poa_state_read(l, NULL, POA_STATE_GLOBAL, NULL, 0, &g);
     if (!e)
-        e = poa_base_visit(&l->base, add_balance, &s);
+        e = poa_base_visit(&l->base, add_entry, &s);
     *conserved = !e && !s.overflow && g.burned <= g.issued && s.held == g.held &&
-                 s.balances + g.held == g.genesis_supply + (g.issued - g.burned);
+                 s.escrowed == g.escrowed && s.escrows == g.escrows && s.minted == s.owned &&
+                 s.balances + s.held + s.escrowed == g.genesis_supply + (g.issued - g.burned);
     return e;
 }

@@ -306,6 +306,7 @@ static int run(struct exec *x, const struct overlay *parent, const struct poa_bl
         poa_mining_slot(x);
         poa_mining_settle(x);
         poa_hold_expire(x);
+        poa_escrow_timeouts(x);
     }
     if (h->kind == POA_BLOCK_NORMAL) {
         e = run_mining(x, body, in, r);

@@ -94,6 +94,12 @@ void poa_hold_count(struct exec *x, const uint8_t sender[32], uint64_t amount)
 
 /* --- holding -------------------------------------------------------------------------- */
 
+static bool native_transfer(const struct poa_op *op)
+{
+    struct poa_op_transfer t;
+    return op->kind == POA_OP_TRANSFER && !poa_op_transfer_decode(op->body, &t) && !t.asset;
+}
+
 int poa_hold_judge(const struct judge *j, const struct poa_tx_view *tx, uint64_t amount, bool *held)
 {
     const struct poa_genesis *g = j->g;
@@ -104,7 +110,7 @@ int poa_hold_judge(const struct judge *j, const struct poa_tx_view *tx, uint64_t
     *held = false;
     while (poa_op_next(&it, &op)) {
         *held |= op.kind == POA_OP_HOLD;
-        others |= op.kind != POA_OP_HOLD && op.kind != POA_OP_TRANSFER;
+        others |= op.kind != POA_OP_HOLD && !native_transfer(&op);
     }
     if (*held && !g->grade2_seals)
         return POA_E_TX_HOLD_OFF;

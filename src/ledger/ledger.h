@@ -468,6 +468,42 @@ void poa_hold_expire(struct exec *x);
 
 int poa_tx_apply(struct exec *x, const struct poa_tx_view *tx);
 
+/* A transaction in work. The sender's account is here until the end: what it
+ * pays to itself must not meet an older copy. Its native cost was taken before. */
+struct tx_run {
+    struct exec *x;
+    struct judge j;
+    struct poa_st_account account;
+};
+bool poa_state_has(const struct poa_ledger *l, const struct overlay *o, enum poa_state_table table,
+                   const void *key, size_t key_n);
+uint64_t poa_share(uint64_t amount, uint16_t bp); /* rounded down */
+
+/* Assets, purchases, escrow (value.c); usage data (data.c): the rules of an
+ * operation by its bytes, by the state, and what it does once they hold. */
+int poa_cost_add(uint32_t asset, uint64_t amount, uint64_t *cost);
+bool poa_terms_ok(struct poa_slice terms);
+int poa_value_check(uint16_t kind, const union op_record *op, uint64_t *cost);
+int poa_value_judge(const struct judge *j, uint16_t kind, const union op_record *op);
+void poa_value_apply(struct tx_run *r, uint16_t kind, const union op_record *op);
+int poa_data_check(uint16_t kind, const union op_record *op, uint64_t *cost);
+int poa_data_judge(const struct judge *j, uint16_t kind, const union op_record *op);
+void poa_data_apply(struct tx_run *r, uint16_t kind, const union op_record *op);
+/* TX_ASSET, TX_BALANCE: the sender has AMOUNT of ASSET; of the native one it does. */
+int poa_asset_judge(const struct judge *j, uint32_t asset, uint64_t amount);
+/* From the sender into nowhere; to somebody. */
+void poa_asset_take(struct tx_run *r, uint32_t asset, uint64_t amount);
+void poa_asset_pay(struct tx_run *r, uint32_t asset, const uint8_t to[32], uint64_t amount);
+/* Puts a new escrow with a deadline SLOTS from now, and into the list of that. */
+void poa_escrow_put(struct exec *x, const uint8_t id[32], struct poa_st_escrow *e, uint32_t slots);
+void poa_escrow_unlink(struct exec *x, const struct poa_st_escrow *e);
+/* TX_ESCROW, TX_LATE. */
+int poa_escrow_find(const struct judge *j, const uint8_t id[32], struct poa_st_escrow *out);
+/* Ends it. R: the transaction that does; NULL: time-out. */
+void poa_escrow_settle(struct exec *x, struct tx_run *r, const uint8_t id[32],
+                       const struct poa_st_escrow *e, bool to_payee);
+void poa_escrow_timeouts(struct exec *x);
+
 /* Parameters (params.c). */
 void poa_params_at(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
                    struct poa_genesis *out);

@@ -30,7 +30,7 @@ uint32_t poa_ledger_next_epoch(const struct poa_ledger *l, poa_state_id s)
 
 /* --- amounts --------------------------------------------------------------------- */
 
-static uint64_t share(uint64_t amount, uint16_t bp)
+uint64_t poa_share(uint64_t amount, uint16_t bp)
 {
     return amount / 10000 * bp + amount % 10000 * bp / 10000;
 }
@@ -48,8 +48,8 @@ static uint64_t subsidy_of(const struct poa_genesis *g, uint64_t slot)
 static uint64_t tip_of(const struct poa_genesis *g, uint64_t slot)
 {
     uint64_t subsidy = subsidy_of(g, slot), most;
-    most = (subsidy - share(subsidy, g->miner_bp) - share(subsidy, g->sealers_bp) -
-            share(subsidy, g->witnesses_bp) - share(subsidy, g->data_bp)) /
+    most = (subsidy - poa_share(subsidy, g->miner_bp) - poa_share(subsidy, g->sealers_bp) -
+            poa_share(subsidy, g->witnesses_bp) - poa_share(subsidy, g->data_bp)) /
            POA_SLOT_SEATS_MAX;
     return g->tip < most ? g->tip : most;
 }
@@ -260,8 +260,8 @@ static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
         memcpy(s->miner, list.seat[miner].device, 32);
     put_seats(x, slot, s, &list);
     uint64_t tips = sealed * tip_of(x->g, slot); /* paid when the seals came */
-    uint64_t won = share(subsidy, x->g->miner_bp);
-    uint64_t each = sealed > 1 ? share(subsidy, x->g->sealers_bp) / (sealed - 1) : 0;
+    uint64_t won = poa_share(subsidy, x->g->miner_bp);
+    uint64_t each = sealed > 1 ? poa_share(subsidy, x->g->sealers_bp) / (sealed - 1) : 0;
     x->global.issued += subsidy - tips;
     rest -= tips;
     for (uint32_t i = 0; i < list.n; i++) {
@@ -273,8 +273,8 @@ static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
         x->global.burned += subsidy;
         return;
     }
-    rest -= pay_witness(x, slot, s->epoch, share(subsidy, x->g->witnesses_bp));
-    rest -= pay_publishers(x, &s->publishers, share(subsidy, x->g->data_bp));
+    rest -= pay_witness(x, slot, s->epoch, poa_share(subsidy, x->g->witnesses_bp));
+    rest -= pay_publishers(x, &s->publishers, poa_share(subsidy, x->g->data_bp));
     poa_exec_credit(x, x->g->treasury, rest);
 }
 

@@ -78,7 +78,18 @@ POA_RECORD_DECLARE(auth, POA_AUTH_TABLE)
     X(WITNESS_LEAVE, 0x0203, op_witness_leave, "governance: a witness leaves the pool")            \
     X(READMIT, 0x0204, op_readmit, "governance: a suspended device or witness returns")            \
     X(PARAM_SET, 0x0210, op_params, "governance: change parameters from the next epoch on")        \
-    X(ANCHOR, 0x0601, op_anchor, "anchor usage data by its Merkle root")
+    X(ANCHOR, 0x0601, op_anchor, "anchor usage data by its Merkle root")                           \
+    X(PURCHASE, 0x0002, op_purchase, "pay a seller, less the commission")                          \
+    X(ASSET_CREATE, 0x0003, op_asset, "issue an asset of one's own")                               \
+    X(ASSET_MINT, 0x0004, op_mint, "make more of it, up to its limit")                             \
+    X(ESCROW_OPEN, 0x0020, op_escrow, "pay into an escrow")                                        \
+    X(ESCROW_RELEASE, 0x0021, op_escrow_id, "delivery is confirmed: pay the payee")                \
+    X(ESCROW_REFUND, 0x0022, op_escrow_id, "give back to the payer")                               \
+    X(DATA_OFFER, 0x0602, op_offer, "offer encrypted data for sale")                               \
+    X(DATA_BUY, 0x0603, op_buy, "pay for it into a sale")                                          \
+    X(DATA_DELIVER, 0x0604, op_deliver, "deliver the data key, sealed to the buyer")               \
+    X(DATA_DISPUTE, 0x0605, op_dispute, "show that it is not the promised one")                    \
+    X(DATA_CLOSE, 0x0606, op_offer_id, "withdraw an offer")
 
 enum poa_op_kind {
 #define POA_OP_ROW(name, number, record, text) POA_OP_##name = (number),
@@ -90,7 +101,7 @@ enum poa_op_kind {
     F(FIX, to, 32, _, "address")                                                                   \
     F(U32, asset, 0, _, "0 = the native asset")                                                    \
     F(U64, amount, 0, _, "smallest unit, at least 1")                                              \
-    F(BLOB, terms, 255, _, "nature, delivery schedule, warranty: hash and short text; may be empty")
+    F(BLOB, terms, 255, _, "terms record, or empty")
 POA_RECORD_DECLARE(op_transfer, POA_OP_TRANSFER_TABLE)
 
 #define POA_OP_HOLD_TABLE(F) F(U8, grade, 2, _, "2: what the transfers wait for")
@@ -339,6 +350,12 @@ POA_MUST_USE int poa_genesis_check(const struct poa_genesis *g, const char **why
     X(EPOCH, 9, st_epoch, "epoch u32 le")                                                          \
     X(ANCHOR, 10, st_anchor, "root")                                                               \
     X(PARAMS, 20, st_params, "empty")                                                              \
+    X(ASSET, 21, st_asset, "asset u32 le")                                                         \
+    X(BALANCE, 22, st_balance, "asset u32 le, address")                                            \
+    X(ESCROW, 23, st_escrow, "id")                                                                 \
+    X(DUE, 24, st_due, "deadline's slot u64 le")                                                   \
+    X(OFFER, 25, st_offer, "id")                                                                   \
+    X(SALE, 26, st_sale, "id")                                                                     \
     X(OUTGOING, 30, st_outgoing, "address")                                                        \
     X(HOLD, 31, st_hold, "transaction id")                                                         \
     X(HOLDS, 32, st_holds, "slot u64 le: the first whose seals count")
@@ -364,14 +381,18 @@ enum poa_state_table {
     F(U64, seals, 0, _, "seals accepted")                                                          \
     F(U64, genesis_supply, 0, _, "sum of the initial balances")                                    \
     F(U64, issued, 0, _, "subsidies issued so far, burned ones included")                          \
-    F(U64, burned, 0, _, "destroyed so far; balances + held = genesis_supply + issued - burned")   \
+    F(U64, burned, 0, _,                                                                           \
+      "destroyed; balances + held + escrowed = genesis_supply + issued - burned")                  \
     F(U8, kind, 2, _, "enum poa_block_kind of the last block")                                     \
     F(U64, closing_height, 0, _, "after a closing block: its height; otherwise 0")                 \
     F(U64, oldest, 0, _, "oldest slot still in state; UINT64_MAX when none")                       \
     F(U64, held, 0, _, "what waits in holds: of no account's balance")                             \
     F(U64, hold_first, 0, _, "oldest group of holds still in state; UINT64_MAX when none")         \
     F(U64, hold_open, 0, _, "oldest one that may be open; UINT64_MAX when none")                   \
-    F(U64, hold_last, 0, _, "newest one, when there is any")
+    F(U64, hold_last, 0, _, "newest one, when there is any")                                       \
+    F(U64, escrowed, 0, _, "native asset in escrows: of no account's balance")                     \
+    F(U64, escrows, 0, _, "open escrows and sales")                                                \
+    F(U64, due, 0, _, "time-outs before this slot are settled")
 POA_RECORD_DECLARE(st_global, POA_ST_GLOBAL_TABLE)
 
 #define POA_ST_ACCOUNT_TABLE(F)                                                                    \

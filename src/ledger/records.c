@@ -109,3 +109,54 @@ POA_RECORD_DEFINE(st_hold, POA_ST_HOLD_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(st_holds, k, n, m, s, d)
 POA_RECORD_DEFINE(st_holds, POA_ST_HOLDS_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(terms, k, n, m, s, d)
+POA_RECORD_DEFINE(terms, POA_TERMS_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_purchase, k, n, m, s, d)
+POA_RECORD_DEFINE(op_purchase, POA_OP_PURCHASE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_asset, k, n, m, s, d)
+POA_RECORD_DEFINE(op_asset, POA_OP_ASSET_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_mint, k, n, m, s, d)
+POA_RECORD_DEFINE(op_mint, POA_OP_MINT_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_asset, k, n, m, s, d)
+POA_RECORD_DEFINE(st_asset, POA_ST_ASSET_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_balance, k, n, m, s, d)
+POA_RECORD_DEFINE(st_balance, POA_ST_BALANCE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_escrow, k, n, m, s, d)
+POA_RECORD_DEFINE(op_escrow, POA_OP_ESCROW_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_escrow_id, k, n, m, s, d)
+POA_RECORD_DEFINE(op_escrow_id, POA_OP_ESCROW_ID_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_escrow, k, n, m, s, d)
+POA_RECORD_DEFINE(st_escrow, POA_ST_ESCROW_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_due, k, n, m, s, d)
+POA_RECORD_DEFINE(st_due, POA_ST_DUE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_offer, k, n, m, s, d)
+POA_RECORD_DEFINE(op_offer, POA_OP_OFFER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_offer_id, k, n, m, s, d)
+POA_RECORD_DEFINE(op_offer_id, POA_OP_OFFER_ID_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_buy, k, n, m, s, d)
+POA_RECORD_DEFINE(op_buy, POA_OP_BUY_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_deliver, k, n, m, s, d)
+POA_RECORD_DEFINE(op_deliver, POA_OP_DELIVER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(op_dispute, k, n, m, s, d)
+POA_RECORD_DEFINE(op_dispute, POA_OP_DISPUTE_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_offer, k, n, m, s, d)
+POA_RECORD_DEFINE(st_offer, POA_ST_OFFER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(st_sale, k, n, m, s, d)
+POA_RECORD_DEFINE(st_sale, POA_ST_SALE_TABLE)
+#undef F

@@ -87,12 +87,12 @@ bool poa_name_ok(struct poa_slice s)
 }
 
 /* Adds what an operation spends of the native asset. */
-static int add_cost(uint32_t asset, uint64_t amount, uint64_t *cost)
+int poa_cost_add(uint32_t asset, uint64_t amount, uint64_t *cost)
 {
     if (!amount)
         return POA_E_TX_AMOUNT_ZERO;
     if (asset)
-        return POA_E_TX_ASSET;
+        return POA_OK;
     if (amount > UINT64_MAX - *cost)
         return POA_E_TX_OVERFLOW;
     *cost += amount;
@@ -110,7 +110,22 @@ static int check_op(const struct poa_op *op, uint64_t *cost)
         return POA_E_TX_MALFORMED;
     switch ((enum poa_op_kind)op->kind) {
     case POA_OP_TRANSFER:
-        return add_cost(u.TRANSFER.asset, u.TRANSFER.amount, cost);
+        if (u.TRANSFER.terms.n && !poa_terms_ok(u.TRANSFER.terms))
+            return POA_E_TX_TERMS;
+        return poa_cost_add(u.TRANSFER.asset, u.TRANSFER.amount, cost);
+    case POA_OP_PURCHASE:
+    case POA_OP_ASSET_CREATE:
+    case POA_OP_ASSET_MINT:
+    case POA_OP_ESCROW_OPEN:
+    case POA_OP_ESCROW_RELEASE:
+    case POA_OP_ESCROW_REFUND:
+        return poa_value_check(op->kind, &u, cost);
+    case POA_OP_DATA_OFFER:
+    case POA_OP_DATA_BUY:
+    case POA_OP_DATA_DELIVER:
+    case POA_OP_DATA_DISPUTE:
+    case POA_OP_DATA_CLOSE:
+        return poa_data_check(op->kind, &u, cost);
     case POA_OP_HOLD:
         return u.HOLD.grade == 2 ? POA_OK : POA_E_TX_MALFORMED;
     case POA_OP_DEVICE_REGISTER:
@@ -174,6 +189,39 @@ int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_
 
 /* --- signatures ----------------------------------------------------------------------- */
 
+/* What the first key of a multisig account may do alone: what is counted against
+ * its limit, and what spends nothing. */
+static bool alone_may(const struct poa_op *op)
+{
+    union op_record u;
+    switch ((enum poa_op_kind)op->kind) {
+    case POA_OP_TRANSFER:
+        return !poa_op_transfer_decode(op->body, &u.TRANSFER) && !u.TRANSFER.asset;
+    case POA_OP_PURCHASE:
+        return !poa_op_purchase_decode(op->body, &u.PURCHASE) && !u.PURCHASE.asset;
+    case POA_OP_HOLD:
+    case POA_OP_ANCHOR:
+    case POA_OP_DATA_DELIVER:
+        return true;
+    case POA_OP_ASSET_CREATE:
+    case POA_OP_ASSET_MINT:
+    case POA_OP_ESCROW_OPEN:
+    case POA_OP_ESCROW_RELEASE:
+    case POA_OP_ESCROW_REFUND:
+    case POA_OP_DATA_OFFER:
+    case POA_OP_DATA_BUY:
+    case POA_OP_DATA_DISPUTE:
+    case POA_OP_DATA_CLOSE:
+    case POA_OP_DEVICE_REGISTER:
+    case POA_OP_MAKER_ADD:
+    case POA_OP_WITNESS_ADD:
+    case POA_OP_WITNESS_LEAVE:
+    case POA_OP_PARAM_SET:
+        return false;
+    }
+    return false;
+}
+
 static int check_auth(const struct poa_tx_view *v, uint64_t cost)
 {
     struct poa_auth auth;
@@ -190,7 +238,7 @@ static int check_auth(const struct poa_tx_view *v, uint64_t cost)
     struct poa_list_iter ops = poa_list_begin(&v->tx.ops), it = poa_list_begin(&auth.sigs);
     struct poa_op op;
     while (alone && poa_op_next(&ops, &op))
-        if (op.kind != POA_OP_TRANSFER && op.kind != POA_OP_HOLD && op.kind != POA_OP_ANCHOR)
+        if (!alone_may(&op))
             return POA_E_TX_SIGNATURE;
     int last = -1;
     while (poa_auth_sig_next(&it, &sig)) {
@@ -220,6 +268,17 @@ static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
         e = poa_op_witness_decode(op->body, &u.WITNESS_ADD);
         return e ? e : poa_point_check(u.WITNESS_ADD.key);
     case POA_OP_TRANSFER:
+    case POA_OP_PURCHASE:
+    case POA_OP_ASSET_CREATE:
+    case POA_OP_ASSET_MINT:
+    case POA_OP_ESCROW_OPEN:
+    case POA_OP_ESCROW_RELEASE:
+    case POA_OP_ESCROW_REFUND:
+    case POA_OP_DATA_OFFER:
+    case POA_OP_DATA_BUY:
+    case POA_OP_DATA_DELIVER:
+    case POA_OP_DATA_DISPUTE:
+    case POA_OP_DATA_CLOSE:
     case POA_OP_HOLD:
     case POA_OP_WITNESS_LEAVE:
     case POA_OP_READMIT:

@@ -13,6 +13,31 @@ static const uint8_t *chain(void)
 
 enum mode { RAW, SAME_CHAIN, CHANGED, BUILT, BATCH, MODES };
 
+/* What an operation takes of the native asset. */
+static uint64_t spends(uint16_t kind, const void *body)
+{
+    const struct poa_op_transfer *t = body;
+    const struct poa_op_purchase *p = body;
+    const struct poa_op_escrow *e = body;
+    const struct poa_op_buy *b = body;
+    switch (kind) {
+    case POA_OP_TRANSFER:
+        FUZZ_CHECK(t->amount);
+        return t->asset ? 0 : t->amount;
+    case POA_OP_PURCHASE:
+        FUZZ_CHECK(p->amount);
+        return p->asset ? 0 : p->amount;
+    case POA_OP_ESCROW_OPEN:
+        FUZZ_CHECK(e->amount && e->slots);
+        return e->asset ? 0 : e->amount;
+    case POA_OP_DATA_BUY:
+        FUZZ_CHECK(b->price);
+        return b->asset ? 0 : b->price;
+    default:
+        return 0;
+    }
+}
+
 static void check_view(struct poa_slice raw, const struct poa_tx_view *v)
 {
     uint8_t *again = malloc(raw.n);
@@ -26,15 +51,13 @@ static void check_view(struct poa_slice raw, const struct poa_tx_view *v)
     uint64_t cost, sum = v->tx.fee;
     FUZZ_CHECK(!poa_tx_cost(v, &cost));
     while (poa_op_next(&it, &op)) {
-        uint64_t body[64];
+        uint64_t body[96];
         const struct poa_record *rec = poa_op_record_of(op.kind);
         FUZZ_CHECK(rec && rec->size <= sizeof body);
         FUZZ_CHECK(!poa_record_decode(rec, op.body, body));
-        if (op.kind == POA_OP_TRANSFER) {
-            const struct poa_op_transfer *t = (const void *)body;
-            FUZZ_CHECK(t->amount && sum + t->amount > sum);
-            sum += t->amount;
-        }
+        uint64_t spent = spends(op.kind, body);
+        FUZZ_CHECK(sum + spent >= sum);
+        sum += spent;
     }
     FUZZ_CHECK(cost == sum && v->tx.ops.count);
 }
@@ -168,6 +191,23 @@ void fuzz_seeds(void)
     struct poa_param_change change = {.param = POA_PARAM_FEE_MIN, .value = 5};
     FUZZ_CHECK(!poa_param_change_encode(&changes, &change));
     struct poa_op_params params = {.changes = {poa_written(&changes), 1}};
+    struct poa_op_purchase purchase = {.amount = 5};
+    struct poa_op_asset asset = {.asset = 3, .name = {(const uint8_t *)"A", 1}, .max = 9};
+    struct poa_op_mint mint = {.asset = 3, .amount = 4};
+    struct poa_op_escrow escrow = {.amount = 5, .slots = 10, .commerce = 1};
+    struct poa_op_escrow_id escrow_id = {{1}};
+    struct poa_op_offer offer = {
+        .price = 5, .slots = 9, .dispute_slots = 9, .title = {(const uint8_t *)"t", 1}};
+    struct poa_op_buy buy = {.price = 5};
+    struct poa_op_deliver deliver = {{1}, {2}};
+    struct poa_op_dispute dispute = {{1}, {2}};
+    struct poa_op_offer_id offer_id = {{1}};
+    uint8_t terms_bytes[256];
+    struct poa_writer terms_w = poa_writer_over(terms_bytes, sizeof terms_bytes);
+    struct poa_terms terms = {
+        .nature = POA_NATURE_GOODS, .deliveries = 2, .first_ms = 1, .every_ms = 1};
+    FUZZ_CHECK(!poa_terms_encode(&terms_w, &terms));
+    struct poa_op_transfer agreed = {.amount = 5, .terms = poa_written(&terms_w)};
     fuzz_identity(20, maker_seed, key);
     fuzz_identity(33, seed, key);
     poa_device_attest(&poa_suite_ed25519, chain(), maker_seed, seed, &device);
@@ -184,7 +224,19 @@ void fuzz_seeds(void)
               {&poa_op_witness_record, &witness, "built-witness", POA_OP_WITNESS_ADD},
               {&poa_op_witness_leave_record, &leave, "built-leave", POA_OP_WITNESS_LEAVE},
               {&poa_op_anchor_record, &anchor, "built-anchor", POA_OP_ANCHOR},
-              {&poa_op_params_record, &params, "built-params", POA_OP_PARAM_SET}};
+              {&poa_op_params_record, &params, "built-params", POA_OP_PARAM_SET},
+              {&poa_op_transfer_record, &agreed, "built-terms", POA_OP_TRANSFER},
+              {&poa_op_purchase_record, &purchase, "built-purchase", POA_OP_PURCHASE},
+              {&poa_op_asset_record, &asset, "built-asset", POA_OP_ASSET_CREATE},
+              {&poa_op_mint_record, &mint, "built-mint", POA_OP_ASSET_MINT},
+              {&poa_op_escrow_record, &escrow, "built-escrow", POA_OP_ESCROW_OPEN},
+              {&poa_op_escrow_id_record, &escrow_id, "built-release", POA_OP_ESCROW_RELEASE},
+              {&poa_op_escrow_id_record, &escrow_id, "built-refund", POA_OP_ESCROW_REFUND},
+              {&poa_op_offer_record, &offer, "built-offer", POA_OP_DATA_OFFER},
+              {&poa_op_buy_record, &buy, "built-buy", POA_OP_DATA_BUY},
+              {&poa_op_deliver_record, &deliver, "built-deliver", POA_OP_DATA_DELIVER},
+              {&poa_op_dispute_record, &dispute, "built-dispute", POA_OP_DATA_DISPUTE},
+              {&poa_op_offer_id_record, &offer_id, "built-close", POA_OP_DATA_CLOSE}};
     for (size_t i = 0; i < sizeof op / sizeof op[0]; i++) {
         uint8_t body[1024];
         struct poa_writer b = poa_writer_over(body, sizeof body);

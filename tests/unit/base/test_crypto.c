@@ -234,3 +234,24 @@ Test(base_clock, system_clock_runs)
     cr_assert_geq(b, a);
     cr_assert_gt(poa_clock_wall_ms(c), 1700000000000u);
 }
+
+Test(base_crypto, sealed_keys_open_for_their_receiver_alone)
+{
+    uint8_t sk[32] = {7}, other[32] = {8}, pk[32], key[32], got[32], sealed[80], again[80];
+    for (int i = 0; i < 32; i++)
+        key[i] = (uint8_t)i;
+    poa_x25519_public(sk, pk);
+    cr_assert_eq(poa_sealed_make(pk, key, sealed), POA_OK);
+    cr_assert_eq(poa_sealed_make(pk, key, again), POA_OK);
+    cr_assert(memcmp(sealed, again, 80)); /* from a fresh key each time */
+    cr_assert_eq(poa_sealed_open(sk, sealed, got), POA_OK);
+    cr_assert_arr_eq(got, key, 32);
+    cr_assert_eq(poa_sealed_open(other, sealed, got), POA_E_DECRYPT);
+    for (int bit = 0; bit < 640; bit++) {
+        if (bit / 8 == 31 && bit % 8 == 7)
+            continue; /* X25519 ignores the top bit of a public key, the nonce does not */
+        sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        cr_assert_eq(poa_sealed_open(sk, sealed, got), POA_E_DECRYPT, "bit %d", bit);
+        sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}

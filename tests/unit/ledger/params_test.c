@@ -4,7 +4,6 @@
 #include "support.h"
 
 static struct chain c;
-static struct body b;
 
 static void change(uint8_t *bytes, struct poa_list *list, uint16_t param, uint64_t value,
                    const uint8_t *address)
@@ -41,27 +40,9 @@ static struct ops address_param(uint16_t param, uint64_t value, const uint8_t *a
     return o;
 }
 
-static uint64_t nonce_of(uint32_t user)
-{
-    struct poa_st_account a = {.nonce = 0};
-    (void)!poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_ACCOUNT, c.address[user], 32, &a);
-    return a.nonce;
-}
-
-/* The code of a transaction with O in a block of its own. */
 static int run(uint32_t user, uint64_t fee, const struct ops *o)
 {
-    struct poa_tx_view v;
-    uint8_t before[32], after[32];
-    body_reset(&b);
-    body_tx(&b, &c, user, nonce_of(user), fee, o);
-    v = *b.tx[0];
-    int judged = poa_ledger_try_tx(c.l, POA_STATE_BASE, c.time_ms + 1, &v, 0, 0);
-    root_of(&c, POA_STATE_BASE, before);
-    block_add(&c, &b, c.time_ms - c.s.g.time_ms + 10);
-    root_of(&c, POA_STATE_BASE, after);
-    cr_assert_eq(judged, b.result[0].code); /* the home server says what the chain says */
-    return b.result[0].code;
+    return chain_run(&c, user, fee, o, 10, NULL);
 }
 
 /* Blocks until the next epoch has its first one. */

@@ -417,6 +417,64 @@ bool audit(const struct chain *c)
     return conserved;
 }
 
+uint64_t chain_nonce(const struct chain *c, uint32_t user)
+{
+    struct poa_st_account a;
+    int e = poa_ledger_read(c->l, POA_STATE_BASE, POA_STATE_ACCOUNT, c->address[user], 32, &a);
+    return e ? 0 : a.nonce;
+}
+
+uint64_t asset_of(const struct chain *c, uint32_t asset, const uint8_t address[32])
+{
+    struct poa_st_balance b;
+    uint8_t key[36];
+    if (!asset)
+        return balance_of(c, address);
+    poa_put_le32(key, asset);
+    memcpy(key + 4, address, 32);
+    return poa_ledger_read(c->l, POA_STATE_BASE, POA_STATE_BALANCE, key, sizeof key, &b)
+               ? 0
+               : b.balance;
+}
+
+int chain_run(struct chain *c, uint32_t user, uint64_t fee, const struct ops *o, uint64_t time,
+              uint8_t id32[32])
+{
+    static struct body b;
+    struct poa_block_result r;
+    struct poa_slice body;
+    poa_state_id s;
+    uint8_t with[32], without[32];
+    uint64_t at = c->time_ms - c->s.g.time_ms + time;
+    body_reset(&b);
+    body_tx(&b, c, user, chain_nonce(c, user), fee, o);
+    if (id32)
+        memcpy(id32, b.tx[0]->id, 32);
+    struct poa_tx_view checked;
+    cr_assert_eq(poa_tx_check(c->id, b.tx[0]->raw, &checked), POA_OK);
+    int judged = poa_ledger_try_tx(c->l, POA_STATE_BASE, c->s.g.time_ms + at, b.tx[0], 0, 0);
+    /* The same block without it, to compare. */
+    cr_assert_eq(poa_ledger_reserve(c->l), POA_OK);
+    struct poa_header h = header_next(c, POA_STATE_BASE, &b, at, &body);
+    struct poa_block_in in = {.header = &h, .hash = {1}, .body = body};
+    memset(&r, 0, sizeof r);
+    cr_assert_eq(poa_ledger_execute(c->l, POA_STATE_BASE, &in, &s, &r), POA_OK);
+    memcpy(without, r.root, 32);
+    poa_ledger_drop(c->l, s);
+    in.tx = b.tx;
+    in.txs = 1;
+    r.tx = b.result;
+    cr_assert_eq(poa_ledger_execute(c->l, POA_STATE_BASE, &in, &s, &r), POA_OK);
+    memcpy(with, r.root, 32);
+    poa_ledger_drop(c->l, s);
+    cr_assert_eq(!memcmp(with, without, 32), b.result[0].code != POA_OK);
+    block_add(c, &b, at);
+    cr_assert_eq(judged, b.result[0].code, "the home server says %s, the chain %s",
+                 poa_error_name(judged), poa_error_name(b.result[0].code));
+    cr_assert(audit(c));
+    return b.result[0].code;
+}
+
 uint64_t random_next(struct random *r)
 {
     r->s ^= r->s << 13;

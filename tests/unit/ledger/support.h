@@ -101,6 +101,13 @@ int block_try(struct chain *c, poa_state_id s, const struct poa_header *h, struc
 /* Builds, executes on the base and applies a block; asserts success. */
 struct poa_block_result block_add(struct chain *c, struct body *b, uint64_t time);
 
+/* A block with one transaction of USER with O, TIME ms after the last one; its code.
+ * Asserts that the home server says what the chain says, that a refusal leaves no
+ * trace and that the supply is conserved. The id in ID32, which may be NULL. */
+int chain_run(struct chain *c, uint32_t user, uint64_t fee, const struct ops *o, uint64_t time,
+              uint8_t id32[32]);
+uint64_t chain_nonce(const struct chain *c, uint32_t user);
+uint64_t asset_of(const struct chain *c, uint32_t asset, const uint8_t address[32]);
 uint64_t balance_of(const struct chain *c, const uint8_t address[32]);
 void root_of(const struct chain *c, poa_state_id s, uint8_t out[32]);
 bool audit(const struct chain *c);
