@@ -193,33 +193,13 @@ int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_
  * its limit, and what spends nothing. */
 static bool alone_may(const struct poa_op *op)
 {
-    union op_record u;
-    switch ((enum poa_op_kind)op->kind) {
-    case POA_OP_TRANSFER:
-        return !poa_op_transfer_decode(op->body, &u.TRANSFER) && !u.TRANSFER.asset;
-    case POA_OP_PURCHASE:
-        return !poa_op_purchase_decode(op->body, &u.PURCHASE) && !u.PURCHASE.asset;
-    case POA_OP_HOLD:
-    case POA_OP_ANCHOR:
-    case POA_OP_DATA_DELIVER:
-        return true;
-    case POA_OP_ASSET_CREATE:
-    case POA_OP_ASSET_MINT:
-    case POA_OP_ESCROW_OPEN:
-    case POA_OP_ESCROW_RELEASE:
-    case POA_OP_ESCROW_REFUND:
-    case POA_OP_DATA_OFFER:
-    case POA_OP_DATA_BUY:
-    case POA_OP_DATA_DISPUTE:
-    case POA_OP_DATA_CLOSE:
-    case POA_OP_DEVICE_REGISTER:
-    case POA_OP_MAKER_ADD:
-    case POA_OP_WITNESS_ADD:
-    case POA_OP_WITNESS_LEAVE:
-    case POA_OP_PARAM_SET:
-        return false;
-    }
-    return false;
+    struct poa_op_transfer t;
+    struct poa_op_purchase p;
+    if (op->kind == POA_OP_TRANSFER)
+        return !poa_op_transfer_decode(op->body, &t) && !t.asset;
+    if (op->kind == POA_OP_PURCHASE)
+        return !poa_op_purchase_decode(op->body, &p) && !p.asset;
+    return op->kind == POA_OP_HOLD || op->kind == POA_OP_ANCHOR || op->kind == POA_OP_DATA_DELIVER;
 }
 
 static int check_auth(const struct poa_tx_view *v, uint64_t cost)
