@@ -19,6 +19,7 @@
     X(CHAIN, "poa/chain")                                                                          \
     X(HEADER, "poa/header")                                                                        \
     X(BODY, "poa/body")                                                                            \
+    X(RECOVER, "poa/recover")                                                                      \
     X(PROPOSAL, "poa/proposal")                                                                    \
     X(VOTE, "poa/vote")                                                                            \
     X(BATCH, "poa/batch")                                                                          \

@@ -93,6 +93,7 @@ int core_on_get_certs(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
             if (s->cert[k].have)
                 core_send_to(c, POA_MSG_CERT, poa_slice(s->cert[k].bytes, s->cert[k].n), peer, 0);
     }
+    core_recovery_resend(c, peer);
     if (c->final_view > to && core_has_cert(c, c->final_view, POA_VOTE_FINALIZE)) {
         const struct cert_at *at = &core_slot_get(c, c->final_view)->cert[POA_VOTE_FINALIZE];
         core_send_to(c, POA_MSG_CERT, poa_slice(at->bytes, at->n), peer, 0);
@@ -136,6 +137,7 @@ void core_resend(struct poa_core *c)
         if (s->finaled)
             core_vote_send(c, s, POA_VOTE_FINALIZE);
     }
+    core_recovery_resend(c, POA_PEER_OTHER);
     struct slot *s = core_slot_get(c, c->view);
     if (voter(c) && s && s->proposed && s->prop) {
         struct poa_list just = core_just_build(c, s->prop);

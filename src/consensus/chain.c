@@ -204,7 +204,7 @@ static enum verdict justified(struct poa_core *c, const struct block *b)
     }
     for (uint64_t v = p + 1; v < b->h.view && c->mutant != POA_MUTANT_UNCHECKED_GAP; v++) {
         const struct slot *s = core_slot_get(c, v);
-        if (!s || !s->cert[POA_VOTE_NULLIFY].have) {
+        if ((!s || !s->cert[POA_VOTE_NULLIFY].have) && !core_recovered(c, v)) {
             core_ask_certs(c, v, b->h.view);
             return V_WAIT;
         }

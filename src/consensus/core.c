@@ -324,6 +324,7 @@ static int restore(struct poa_core *c, const struct poa_event *e)
             if (r.epoch == c->epoch) {
                 c->epoch_logged = true;
                 c->epoch_seq = e->seq;
+                c->vote_from = r.from_view;
             }
         }
         return err;
@@ -340,6 +341,10 @@ static int restore(struct poa_core *c, const struct poa_event *e)
         c->restore_seq = e->seq;
         err = core_cert_take(c, e->bytes, true, POA_PEER_OTHER);
         return err == POA_E_DUPLICATE || err == POA_E_EPOCH || err == POA_E_VIEW ? POA_OK : err;
+    case POA_WAL_RECOVER:
+        return core_restore_recover(c, e->bytes, e->seq);
+    case POA_WAL_RECOVERED:
+        return core_restore_recovered(c, e->bytes, e->seq);
     case POA_WAL_BATCH:
         return core_restore_batch(c, e->bytes, e->seq);
     }
@@ -390,6 +395,10 @@ static int message(struct poa_core *c, const struct poa_event *e)
         return core_on_get_block(c, e->bytes, e->peer);
     case POA_MSG_GET_BATCH:
         return core_on_get_batch(c, e->bytes, e->peer);
+    case POA_MSG_RECOVER:
+        return core_on_recover(c, e->bytes, e->peer);
+    case POA_MSG_RECOVERED:
+        return core_on_recovered(c, e->bytes, e->peer);
     case POA_MSG_REQ_FOLLOW:
     case POA_MSG_ANS_FOLLOW:
     case POA_MSG_REQ_SUBMIT:
@@ -431,6 +440,8 @@ static int dispatch(struct poa_core *c, const struct poa_event *e)
         return core_on_bundle(c, e);
     case POA_EVENT_RESTORE:
         return c->restoring ? restore(c, e) : POA_E_INVALID;
+    case POA_EVENT_RECOVER:
+        return c->restoring ? POA_E_AGAIN : core_recovery_begin(c, e->seq, e->bytes);
     case POA_EVENT_RESTORED:
         if (!c->restoring)
             return POA_E_INVALID;
@@ -509,6 +520,9 @@ void poa_core_status(const struct poa_core *c, struct poa_core_status *out)
     out->mining_pending = c->pending_n;
     for (uint32_t i = 0; i < EVIDENCE; i++)
         out->evidence_pending += c->accusation[i].used;
-    out->abstaining = c->abstain;
+    out->abstaining = c->abstain || (c->self >= 0 && c->view < c->vote_from);
+    out->recovering = c->recovery.on;
+    out->final_us = c->now.us - c->finality_us;
+    core_heard_in(c, c->view, out->heard);
     out->synced = c->final_view <= c->tip_view;
 }

@@ -30,6 +30,7 @@
 #define RELAYS           128u
 #define STANDSTILL_VIEWS 64u
 #define EVIDENCE         16u
+#define RECOVERIES       4u /* recovered pairs of views that are not final yet */
 
 #define LIST_TICKETS    32u /* per block; each costs every voter a VRF check */
 #define LIST_SEALS      128u
@@ -79,12 +80,31 @@ struct slot {
     uint64_t view; /* 0: unused */
     uint64_t seq;  /* oldest write-ahead record of this view, 0 = none */
     bool voted, nulled, finaled, proposed;
+    bool skipped;        /* never to be finalized: recovery.c */
     bool conflict;       /* a second header was seen: evidence is made once */
     uint8_t hash[3][32]; /* own votes, by kind */
     uint8_t sig[3][64];
     uint64_t vote_seq[3], prop_seq; /* of their write-ahead records */
     struct cert_at cert[3];
     struct block *prop; /* the leader's header that came first */
+};
+
+/* --- recovery.c --- */
+
+struct recovered { /* a certificate; bytes NULL: none */
+    uint64_t view;
+    uint8_t *bytes; /* in the arena */
+    uint32_t n;
+};
+struct recovery {
+    bool on;
+    uint8_t token[32];
+    struct poa_recover own; /* the last one said; view 0: none */
+    uint64_t own_seq;
+    struct {
+        uint64_t view;
+        uint8_t sig[64];
+    } said[POA_COMMITTEE_MAX]; /* under our token */
 };
 
 /* --- blocks --------------------------------------------------------------------- */
@@ -243,7 +263,10 @@ struct poa_core {
     uint32_t prev_cert_n;
     bool amnesia, abstain, restoring;
     bool epoch_known, epoch_logged; /* in the log: this node; the present epoch */
-    bool live_handover;             /* not in a bundle: the hand-over happens before our eyes */
+    uint64_t vote_from;             /* earlier views of this epoch: perhaps forgotten votes */
+    struct recovery recovery;
+    struct recovered recovered[RECOVERIES];
+    bool live_handover; /* not in a bundle: the hand-over happens before our eyes */
 
     /* Finalized tip */
     uint64_t height, tip_view, tip_time;
@@ -359,7 +382,7 @@ static inline uint32_t authors(const struct poa_core *c)
 
 static inline bool voter(const struct poa_core *c)
 {
-    return c->self >= 0 && !c->abstain && !c->restoring && !c->halted;
+    return c->self >= 0 && !c->abstain && !c->restoring && !c->halted && c->view >= c->vote_from;
 }
 
 /* --- core.c: effects -------------------------------------------------------------------- */
@@ -438,8 +461,24 @@ void core_behind(struct poa_core *c, uint64_t height);
 void core_help(struct poa_core *c, uint16_t peer);
 bool core_serve_allowed(struct poa_core *c, uint16_t peer, uint32_t cost);
 void core_final_advance(struct poa_core *c); /* a block was committed */
-void core_log_trim(struct poa_core *c);      /* ... with its certificate */
+/* Members whose votes of VIEW are here. */
+void core_heard_in(const struct poa_core *c, uint64_t view, uint8_t out[16]);
+void core_log_trim(struct poa_core *c); /* ... with its certificate */
 bool core_ask_certs(struct poa_core *c, uint64_t from, uint64_t to);
+
+/* --- recovery.c ---------------------------------------------------------------------- */
+
+int core_recovery_begin(struct poa_core *c, uint64_t epoch, struct poa_slice token);
+void core_recovery_try(struct poa_core *c);
+void core_recovery_reset(struct poa_core *c); /* a new epoch */
+void core_recovery_prune(struct poa_core *c); /* a block was committed */
+void core_recovery_resend(struct poa_core *c, uint16_t peer);
+/* A quorum skipped VIEW. */
+bool core_recovered(const struct poa_core *c, uint64_t view);
+int core_on_recover(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_on_recovered(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+int core_restore_recover(struct poa_core *c, struct poa_slice bytes, uint64_t seq);
+int core_restore_recovered(struct poa_core *c, struct poa_slice bytes, uint64_t seq);
 
 /* --- blocks.c, chain.c, propose.c, bundle.c --- */
 

@@ -67,7 +67,7 @@ int core_epoch_load(struct poa_core *c, uint32_t epoch)
 
 void core_epoch_log(struct poa_core *c)
 {
-    struct poa_wal_epoch r = {.epoch = c->epoch};
+    struct poa_wal_epoch r = {.epoch = c->epoch, .from_view = c->vote_from};
     uint8_t buffer[128];
     struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
     memcpy(r.chain, c->chain, 32);
@@ -98,6 +98,7 @@ void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n)
     c->final_view = 0;
     c->beacon_view = 0;
     core_slots_reset(c);
+    core_recovery_reset(c);
     core_blocks_reset(c);
     memset(c->convicted, 0, sizeof c->convicted);
     memset(c->helped_us, 0, sizeof c->helped_us);

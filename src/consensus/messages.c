@@ -25,6 +25,12 @@ POA_RECORD_DEFINE(get_block, POA_GET_BLOCK_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(get_batch, k, n, m, s, d)
 POA_RECORD_DEFINE(get_batch, POA_GET_BATCH_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(recover, k, n, m, s, d)
+POA_RECORD_DEFINE(recover, POA_RECOVER_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(recovered, k, n, m, s, d)
+POA_RECORD_DEFINE(recovered, POA_RECOVERED_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(follow, k, n, m, s, d)
 POA_RECORD_DEFINE(follow, POA_FOLLOW_TABLE)
 #undef F

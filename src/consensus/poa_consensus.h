@@ -45,6 +45,8 @@
     X(GET_CERTS, 8, 1, get_certs, "asks for certificates and blocks of a range of views")          \
     X(GET_BLOCK, 9, 1, get_block, "asks for a proposal by header hash")                            \
     X(GET_BATCH, 10, 1, get_batch, "asks for batches by digest")                                   \
+    X(RECOVER, 11, 0, recover, "operators' order: two views are skipped, logs were lost")          \
+    X(RECOVERED, 12, 0, recovered, "a quorum of those")                                            \
     X(REQ_FOLLOW, 32, 3, follow, "request: finalized blocks after a height, waits for news")       \
     X(ANS_FOLLOW, 33, 3, blocks, "answer: consecutive finalized blocks and a certificate")         \
     X(REQ_SUBMIT, 34, 2, txs, "request: transactions from a follower or gateway")                  \
@@ -93,6 +95,22 @@ POA_RECORD_DECLARE(get_block, POA_GET_BLOCK_TABLE)
 #define POA_GET_BATCH_TABLE(F) F(LIST, batches, 256, digest, "digests")
 POA_RECORD_DECLARE(get_batch, POA_GET_BATCH_TABLE)
 
+/* Lost logs: recovery.c. */
+#define POA_RECOVER_TABLE(F)                                                                       \
+    F(U32, epoch, 0, _, "epoch")                                                                   \
+    F(U64, view, 0, _, "this view and the next one are skipped: never finalized by the signer")    \
+    F(FIX, token, 32, _, "the operators', drawn after the logs were lost")                         \
+    F(U16, voter, 127, _, "index in the committee")                                                \
+    F(FIX, sig, 64, _, "over domain, chain, epoch, view, token")
+POA_RECORD_DECLARE(recover, POA_RECOVER_TABLE)
+#define POA_RECOVERED_TABLE(F)                                                                     \
+    F(U32, epoch, 0, _, "epoch")                                                                   \
+    F(U64, view, 0, _, "as in recover")                                                            \
+    F(FIX, token, 32, _, "as in recover")                                                          \
+    F(FIX, signers, 16, _, "bit i of byte i/8: member i signed")                                   \
+    F(LIST, sigs, 128, sig, "one per set bit, in order")
+POA_RECORD_DECLARE(recovered, POA_RECOVERED_TABLE)
+
 #define POA_FOLLOW_TABLE(F)                                                                        \
     F(U64, after, 0, _, "height the asker has")                                                    \
     F(U32, max_bytes, 0, _, "largest answer it takes")
@@ -135,6 +153,8 @@ enum poa_event_kind {
                             store. POA_E_AGAIN: not all executed yet; reserve and step again with
                             the same event. Blocks that the core has are skipped. */
     POA_EVENT_RESTORE,   /* at start: write-ahead record TYPE, SEQ, BYTES as it was persisted */
+    POA_EVENT_RECOVER,   /* operators' order: epoch SEQ stands still for lost logs, go on under the
+                            token BYTES (32). POA_E_EPOCH: it is over */
     POA_EVENT_RESTORED,  /* at start: no more; the core begins to take part */
 };
 
@@ -161,7 +181,7 @@ struct poa_event {
     const struct poa_checked_batch *batch; /* BATCH: one; BLOCK: those of all its blocks, in order,
                                               parsed only (the certificate covers them), borrowed */
     uint32_t batches;
-    uint64_t seq; /* PERSISTED, RESTORE */
+    uint64_t seq; /* PERSISTED, RESTORE, RECOVER */
 };
 #define POA_PEER_OTHER UINT16_MAX
 
@@ -191,12 +211,15 @@ enum poa_record_kind {
     POA_WAL_CERT = 4,
     POA_WAL_BATCH = 5, /* encoded batch; goes to the batch store under its digest */
     POA_WAL_SEAT = 6,  /* encoded proposal of another leader that we voted for */
+    POA_WAL_RECOVER = 7,
+    POA_WAL_RECOVERED = 8,
 };
 
 #define POA_WAL_EPOCH_TABLE(F)                                                                     \
     F(FIX, chain, 32, _, "chain id")                                                               \
     F(FIX, key, 32, _, "node key")                                                                 \
-    F(U32, epoch, 0, _, "epoch in which this node may vote: it lost nothing since it began")
+    F(U32, epoch, 0, _, "epoch in which this node may vote: it lost nothing since it began")       \
+    F(U64, from_view, 0, _, "in views from here on only: what it said before was lost; 0 = all")
 POA_RECORD_DECLARE(wal_epoch, POA_WAL_EPOCH_TABLE)
 
 /* A committed block; slices borrow until the next step. */
@@ -329,7 +352,10 @@ struct poa_core_status {
     uint64_t views_nullified, views_notarized;
     uint32_t mempool, batches_pending, mining_pending, evidence_pending;
     bool abstaining;
-    bool synced; /* no certificate is known beyond the tip */
+    bool recovering;   /* the operators' order is being carried out */
+    uint64_t final_us; /* since the last block became final, or the epoch or the node began */
+    uint8_t heard[16]; /* members whose vote in the view in work is here: bit i of byte i/8 */
+    bool synced;       /* no certificate is known beyond the tip */
 };
 void poa_core_status(const struct poa_core *c, struct poa_core_status *out);
 /* Where a transaction of SENDER belongs now: committee index. */

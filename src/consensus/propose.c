@@ -209,7 +209,7 @@ static bool parent_choose(struct poa_core *c, struct parent *p, uint8_t hash[32]
             *view = v;
             return core_parent_find(c, hash, v, p);
         }
-        if (!s || !s->cert[POA_VOTE_NULLIFY].have) {
+        if ((!s || !s->cert[POA_VOTE_NULLIFY].have) && !core_recovered(c, v)) {
             core_ask_certs(c, v, c->view);
             return false;
         }

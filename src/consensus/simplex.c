@@ -129,7 +129,7 @@ bool core_has_cert(struct poa_core *c, uint64_t view, int kind)
 static bool cleared(struct poa_core *c, uint64_t view)
 {
     return view <= c->final_view || core_has_cert(c, view, POA_VOTE_NOTARIZE) ||
-           core_has_cert(c, view, POA_VOTE_NULLIFY);
+           core_has_cert(c, view, POA_VOTE_NULLIFY) || core_recovered(c, view);
 }
 
 /* --- casting ------------------------------------------------------------------- */
@@ -490,6 +490,15 @@ int core_on_vote(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     return POA_OK;
 }
 
+void core_heard_in(const struct poa_core *c, uint64_t view, uint8_t out[16])
+{
+    const struct vote_cell *cell = c->cell + (size_t)(view % TABLES) * 3 * c->n;
+    memset(out, 0, 16);
+    for (uint32_t i = 0; c->table[view % TABLES].view == view && i < (uint32_t)3 * c->n; i++)
+        if (cell[i].have)
+            bit_set(out, i % c->n);
+}
+
 /* --- progress ------------------------------------------------------------------------------ */
 
 static void skip_arm(struct poa_core *c)
@@ -550,6 +559,8 @@ static void try_finals(struct poa_core *c)
             continue;
         if (s->nulled && c->mutant != POA_MUTANT_FINAL_AFTER_NULL)
             continue;
+        if (s->skipped || v < c->vote_from)
+            continue;
         struct block *b = core_block_find(c, s->cert[POA_VOTE_NOTARIZE].hash);
         if (!b) {
             core_want_block(c, s->cert[POA_VOTE_NOTARIZE].hash, core_leader_of(c, v));
@@ -596,6 +607,7 @@ void core_progress(struct poa_core *c)
         if (c->self >= 0) {
             try_finals(c);
             advance(c);
+            core_recovery_try(c);
             core_try_propose(c);
             try_notar(c);
         }
@@ -607,6 +619,7 @@ void core_progress(struct poa_core *c)
 void core_final_advance(struct poa_core *c)
 {
     core_slots_prune(c, c->tip_view);
+    core_recovery_prune(c);
     if (c->final_view < c->tip_view)
         c->final_view = c->tip_view;
     c->finality_us = c->now.us;

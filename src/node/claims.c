@@ -284,6 +284,8 @@ struct node_claim *node_claims_message(struct poa_node *n, uint16_t type, struct
     case POA_MSG_GET_CERTS:
     case POA_MSG_GET_BLOCK:
     case POA_MSG_GET_BATCH:
+    case POA_MSG_RECOVER:
+    case POA_MSG_RECOVERED:
     case POA_MSG_REQ_FOLLOW:
     case POA_MSG_ANS_FOLLOW:
     case POA_MSG_REQ_SUBMIT:

@@ -75,6 +75,8 @@ static int class_of(uint16_t type, enum node_class *class)
     switch (type) {
     case POA_MSG_VOTE:
     case POA_MSG_CERT:
+    case POA_MSG_RECOVER:
+    case POA_MSG_RECOVERED:
         *class = NODE_CLASS_VOTE;
         return POA_OK;
     case POA_MSG_PROPOSAL:

@@ -107,6 +107,23 @@ void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes)
                   (unsigned long long)c.view);
 }
 
+/* Skipped views count as nullified: nobody may ever hold one of them for final. */
+void check_recovered(struct poa_sim *s, struct node *n, struct poa_slice bytes)
+{
+    struct poa_recovered r;
+    static const uint8_t zero[32];
+    if (poa_recovered_decode(bytes, &r)) {
+        violation(s, n, "keeps a recovery that cannot be decoded");
+        return;
+    }
+    for (uint64_t v = r.view; v <= r.view + 1; v++) {
+        (void)agrees(&s->cleared, view_key(r.epoch, v), zero);
+        if (pair_at(&s->finalized, view_key(r.epoch, v))->used)
+            violation(s, n, "[3] view %u.%llu is both final and skipped", r.epoch,
+                      (unsigned long long)v);
+    }
+}
+
 /* --- votes ------------------------------------------------------------------------ */
 
 static uint64_t tag_of(struct poa_slice bytes)

@@ -117,6 +117,8 @@ const uint8_t *poa_sim_hash(const struct poa_sim *s, uint32_t node, uint64_t hei
 void poa_sim_kill(struct poa_sim *s, uint32_t node); /* loses what was not synced */
 void poa_sim_start(struct poa_sim *s, uint32_t node);
 void poa_sim_wipe_log(struct poa_sim *s, uint32_t node); /* of a node that is down */
+/* The order of NODE's operator, for the epoch that it is in; the core's answer. */
+int poa_sim_recover(struct poa_sim *s, uint32_t node, const uint8_t token32[32]);
 /* Every message passes FILTER: false drops it. */
 void poa_sim_filter(struct poa_sim *s,
                     bool (*filter)(void *ctx, uint32_t from, uint32_t to, uint16_t type,

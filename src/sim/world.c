@@ -158,6 +158,8 @@ static void trace_message(struct poa_sim *s, struct node *n, const char *what, u
     struct poa_cert c;
     struct poa_proposal p;
     struct poa_header h;
+    struct poa_recover r;
+    struct poa_recovered rd;
     uint8_t hash[32];
     if (!s->config.trace)
         return;
@@ -176,6 +178,13 @@ static void trace_message(struct poa_sim *s, struct node *n, const char *what, u
         trace(s, n, "%s proposal: %s %s, height %llu, view %u.%llu on view %llu, %u certificates",
               what, kind[h.kind], name_of(s, hash), (unsigned long long)h.height, h.epoch,
               (unsigned long long)h.view, (unsigned long long)h.parent_view, p.just.count);
+    } else if (type == POA_MSG_RECOVER && !poa_recover_decode(bytes, &r)) {
+        trace(s, n, "%s: views %u.%llu and %llu are skipped", what, r.epoch,
+              (unsigned long long)r.view, (unsigned long long)r.view + 1);
+    } else if (type == POA_MSG_RECOVERED && !poa_recovered_decode(bytes, &rd)) {
+        trace(s, n, "%s certificate: views %u.%llu and %llu are skipped, %u signatures", what,
+              rd.epoch, (unsigned long long)rd.view, (unsigned long long)rd.view + 1,
+              rd.sigs.count);
     } else {
         trace(s, n, "%s %s, %zu bytes", what, message_name(type), bytes.n);
     }
@@ -289,6 +298,8 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
         POA_ASSERT(op.bytes);
         memcpy(op.bytes, e->bytes.p, e->bytes.n);
         op.n = e->bytes.n;
+        if (e->type == POA_WAL_RECOVERED && n->kind == HONEST)
+            check_recovered(s, n, e->bytes);
         if (e->type == POA_WAL_CERT) {
             if (n->kind == HONEST)
                 check_cert(s, n, e->bytes);
@@ -392,6 +403,19 @@ int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e)
     if (n->up && n->life == life)
         arm(s, n);
     return code;
+}
+
+int poa_sim_recover(struct poa_sim *s, uint32_t node, const uint8_t token32[32])
+{
+    struct node *n = &s->node[node];
+    struct poa_core_status st;
+    if (!n->up)
+        return POA_E_CLOSED;
+    poa_core_status(n->core, &st);
+    struct poa_event e = {
+        .kind = POA_EVENT_RECOVER, .seq = st.epoch, .bytes = poa_slice(token32, 32)};
+    trace(s, n, "is told to recover");
+    return node_step(s, n, &e);
 }
 
 uint32_t random_up(struct poa_sim *s)

@@ -314,6 +314,7 @@ void load_free(struct poa_sim *s);
 /* check.c */
 void violation(struct poa_sim *s, const struct node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void check_recovered(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 void check_durable_vote(struct node *n, struct poa_slice bytes);
 void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes);
