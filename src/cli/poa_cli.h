@@ -68,6 +68,12 @@
     X(GENESIS, "genesis", "FILE", "genesis record of the network (.poa)")                          \
     X(FROM_EPOCH, "from-epoch", "E", "all headers from this epoch on; before it hand-overs only")  \
     X(SEED, "seed", NULL, "also compute the seed from the beacon outputs in the blocks")           \
+    X(NAME, "name", "TEXT", "name on the ledger; default: the key as given")                       \
+    X(MESH, "mesh", "HOST:PORT", "where it listens for other nodes")                               \
+    X(MAKER, "maker", "ID", "manufacturer of its hardware; default 0")                             \
+    X(REGION, "region", "ID", "where it stands; default 0")                                        \
+    X(PROVIDER, "provider", "ID", "who hosts it; default 0")                                       \
+    X(PAYOUT, "payout", "ADDRESS", "who gets its fees; default: the payer")                        \
     X(CHAIN, "chain", "ID", "id of the chain that is trusted")                                     \
     X(HEADER, "header", "HEX|FILE", "header of a block, instead of the proof's own")               \
     X(CERT, "cert", "HEX|FILE", "certificate, instead of the proof's own")
@@ -248,6 +254,18 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Repeat the draw of an epoch's committee and compare it with the chain",                     \
       "poa witness draw --epoch 3\n"                                                               \
       "poa witness draw --epoch 3 --seed --json")                                                  \
+    X("witness admit", cli_witness_admit, "KEY", 1, 1,                                             \
+      CLI_PAY | CLI_BIT(NAME) | CLI_BIT(MESH) | CLI_BIT(MAKER) | CLI_BIT(REGION) |                 \
+          CLI_BIT(PROVIDER) | CLI_BIT(PAYOUT),                                                     \
+      "Admit a node to the pool of witnesses, as the steering committee's account",                \
+      "poa witness admit server5 --mesh 203.0.113.5:7640 --maker 3 --region 7 --from steering\n"   \
+      "poa witness admit KEYHEX --mesh host:7640 --from steering --sign a,b --output admit.tx")    \
+    X("witness leave", cli_witness_leave, "KEY", 1, 1, CLI_PAY,                                    \
+      "Let a witness go when its epoch ends, as the steering committee's account",                 \
+      "poa witness leave server2 --from steering")                                                 \
+    X("witness recovery", cli_witness_recovery, "", 0, 0, CLI_NODE,                                \
+      "Make the order that gets a stalled chain going when witnesses lost their logs",             \
+      "poa witness recovery")                                                                      \
     X("chain export", cli_chain_export, "", 0, 0,                                                  \
       CLI_NODE | CLI_BIT(OUTPUT) | CLI_BIT(FROM_EPOCH),                                            \
       "Write headers, hand-overs and certificates to a file that anybody can verify",              \

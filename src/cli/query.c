@@ -60,6 +60,19 @@ int cli_status(const struct cli *c)
     printf("devices    %" PRIu64 " registered, %" PRIu64 " connected here\n",
            cli_number(s, "devices"), cli_number(v, "devices"));
     printf("peers      %" PRIu64 "\n", cli_number(v, "peers"));
+    size_t silent = json_array_size(json_object_get(k, "silent"));
+    if (json_is_true(json_object_get(k, "abstaining")))
+        printf("votes      no: this node lost its log, or has an older copy of it; it votes again "
+               "from "
+               "the next epoch on\n");
+    if (silent > 0)
+        printf("stalled    for %" PRIu64 " s: %zu of %" PRIu64 " members vote, %" PRIu64
+               " must; see Recovery in docs/node.md\n",
+               cli_number(k, "final_age_ms") / 1000, (size_t)cli_number(k, "members") - silent,
+               cli_number(k, "members"), cli_number(k, "quorum"));
+    for (size_t i = 0; i < silent; i++)
+        printf("  silent   %s\n",
+               json_string_value(json_array_get(json_object_get(k, "silent"), i)));
     if (json_is_true(json_object_get(v, "ready")))
         printf("ready      yes\n");
     else

@@ -357,6 +357,11 @@ struct poa_core_status {
     uint8_t heard[16]; /* members whose vote in the view in work is here: bit i of byte i/8 */
     bool synced;       /* no certificate is known beyond the tip */
 };
+/* Nothing final for so long in a committee that works means that it does not. */
+static inline uint64_t poa_stall_us(const struct poa_genesis *g)
+{
+    return ((uint64_t)g->heartbeat_ms + 10 * (uint64_t)g->timeout_ms) * 1000;
+}
 void poa_core_status(const struct poa_core *c, struct poa_core_status *out);
 /* Where a transaction of SENDER belongs now: committee index. */
 uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32]);

@@ -66,6 +66,8 @@ void core_recovery_prune(struct poa_core *c)
             c->recovered[i].bytes = NULL;
             c->recovery.on = false;
         }
+    if (c->recovery.own.view && c->recovery.own.view + 1 < c->tip_view)
+        c->recovery.on = false;
 }
 
 /* --- statements ------------------------------------------------------------------ */

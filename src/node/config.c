@@ -284,6 +284,18 @@ static int check_address(const char *name, char *value, struct poa_why *why)
     return POA_OK;
 }
 
+int poa_config_recover(const char *text, uint32_t *epoch, uint8_t token32[32])
+{
+    char *end = NULL;
+    unsigned long v = strtoul(text, &end, 10);
+    memset(token32, 0, 32);
+    *epoch = (uint32_t)v;
+    return text[0] >= '0' && text[0] <= '9' && v <= UINT32_MAX && *end == '-' &&
+                   strlen(end + 1) == 32 && poa_unhex(end + 1, token32, 16) == POA_OK
+               ? POA_OK
+               : POA_E_CONFIG;
+}
+
 int poa_config_check(struct poa_config *c, struct poa_why *why)
 {
     char list[POA_CONFIG_TEXT_MAX + 1], *rest = list, *role;
@@ -304,6 +316,12 @@ int poa_config_check(struct poa_config *c, struct poa_why *why)
         return poa_because(why, POA_E_CONFIG,
                            "log_level: \"%s\" is none of error, warn, info, debug, trace",
                            c->log_level);
+    uint8_t token[32];
+    uint32_t epoch;
+    if (c->recover[0] && poa_config_recover(c->recover, &epoch, token))
+        return poa_because(why, POA_E_CONFIG,
+                           "recover: \"%s\" is no token; `poa witness recovery` makes one",
+                           c->recover);
     int rc = check_address("listen", c->listen, why);
     if (!rc)
         rc = check_address("rpc", c->rpc, why);

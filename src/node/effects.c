@@ -285,6 +285,10 @@ static void house(struct poa_node *n, uint64_t now_us)
         if (node_io_expire(n->io, poa_clock_wall_ms(n->clock)))
             node_halt(n, "out of memory");
     }
+    if (n->amnesia && !s.abstaining)
+        node_memory_regained(n);
+    node_recover(n);
+    node_stall_tell(n, &s, now_us);
     if (now_us >= n->heights_us) {
         n->heights_us = now_us + HEIGHTS_US;
         node_ask_heights(n);

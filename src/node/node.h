@@ -116,6 +116,10 @@ struct poa_node {
     int self;
     uint32_t mapped_epoch;
     bool mapped;
+    bool amnesia;            /* memory.c: in the store, until the core votes again */
+    bool recover_done;       /* the order was given, or is over */
+    bool recovering;         /* it is being carried out */
+    uint64_t stall_log_us;   /* peers.c */
     struct checked *checked; /* batches that workers or the core hold, newest first */
     bool replaying;          /* blocks that the store has are stepped through again */
     uint64_t replay_stored;  /* highest of them */
@@ -177,7 +181,9 @@ void node_map(struct poa_node *n);
 /* What p2p is told of a peer: witnesses push to one another. Core thread, or
  * before it runs. */
 unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);
-/* (node_map, node_peer_flags: peers.c) */
+/* Says so when nothing becomes final any more, and who is silent. */
+void node_stall_tell(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us);
+/* (the last three: peers.c) */
 /* Asks every connected peer for its height. */
 void node_ask_heights(struct poa_node *n);
 
@@ -218,6 +224,19 @@ void node_rpc_prove(void *ctx, enum poa_state_table table, struct poa_slice key,
  * answers (CODE: all are refused). */
 struct node_proof *node_proofs_take(struct poa_node *n, uint64_t now_us, uint64_t *next_us);
 void node_proofs_answer(struct poa_node *n, struct node_proof *due, int code);
+
+/* STORE failed while the node starts: WHY names the directory and what to do. */
+int node_store_fault(struct poa_node *n, int rc, struct poa_why *why);
+
+/* --- memory.c: what this node knows of its own past ------------------------------------------- */
+
+/* Whether it may have voted and does not remember it. */
+int node_memory_check(struct poa_node *n, bool *amnesia, struct poa_why *why);
+/* Core thread, after a step: it may vote again. */
+void node_memory_regained(struct poa_node *n);
+/* Core thread, now and then: the operators' order (`recover`), when its epoch is
+ * the core's. */
+void node_recover(struct poa_node *n);
 
 /* --- submit.c --------------------------------------------------------------------------------- */
 

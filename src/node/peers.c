@@ -105,6 +105,42 @@ static void map_peers(struct poa_node *n)
     pthread_mutex_unlock(&n->peers_mutex);
 }
 
+#define STALL_LOG_US 30000000u
+
+void node_stall_tell(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us)
+{
+    if (s->member < 0 || s->final_us < poa_stall_us(&n->genesis) || now_us < n->stall_log_us)
+        return;
+    n->stall_log_us = now_us + STALL_LOG_US;
+    struct poa_list_iter it = poa_list_begin(&poa_core_committee(n->core)->members);
+    struct poa_member m;
+    char text[320] = "", hex[17];
+    size_t at = 0;
+    uint32_t heard = 0;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int i = 0; poa_member_next(&it, &m); i++) {
+        int peer = n->member_peer[i];
+        if (s->heard[i / 8] >> (i % 8) & 1) {
+            heard++;
+            continue;
+        }
+        poa_hex(m.key, 8, hex);
+        if (at + 80 < sizeof text)
+            at +=
+                (size_t)snprintf(text + at, sizeof text - at, "%s%s... (%s)", at ? ", " : "", hex,
+                                 i == s->member                  ? "this node, it abstains"
+                                 : peer >= 0 && n->peer[peer].up ? "connected: did it lose its log?"
+                                                                 : "not connected");
+    }
+    pthread_mutex_unlock(&n->peers_mutex);
+    POA_LOG_WARN(
+        NODE,
+        "stalled: nothing became final for %llu s; in view %llu of epoch %u %u of %u members "
+        "vote and %u must; silent: %s; see Recovery in docs/node.md",
+        (unsigned long long)(s->final_us / 1000000), (unsigned long long)s->view, s->epoch, heard,
+        s->members, s->quorum, at ? text : "none");
+}
+
 void node_map(struct poa_node *n)
 {
     struct poa_core_status core;

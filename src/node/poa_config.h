@@ -60,6 +60,10 @@
     X(U32, mining, "items", 64, 1000000, 4096, "tickets and seals that wait for a block")          \
     X(U32, batch_flush_kib, "KiB", 1, 512, 512, "a batch is closed at this size")                  \
     X(U32, batch_flush_us, "us", 0, 1000000, 2000, "or after this long")                           \
+    X(FLAG, restored, "", 0, 1, false,                                                             \
+      "option of one start: data_dir came from a backup, so abstain until the next epoch")         \
+    X(TEXT, recover, "token", 0, 48, "",                                                           \
+      "operators' order after lost logs, from `poa witness recovery`; see docs/node.md")           \
     X(TEXT, log_level, "", 4, 5, "info", "error, warn, info, debug or trace")                      \
     X(FLAG, log_json, "", 0, 1, false, "log lines as JSON")                                        \
     X(TEXT, ready_file, "path", 0, 500, "", "written once the node listens: its addresses")
@@ -96,6 +100,9 @@ void poa_config_print(const struct poa_config *c, FILE *to);
 /* HOST:PORT; HOST may be [v6]. CONFIG. */
 POA_MUST_USE int poa_config_address(const char *text, char *host, size_t host_n, uint16_t *port,
                                     struct poa_why *why);
+
+/* EPOCH-TOKEN, as `poa witness recovery` prints it. CONFIG. */
+POA_MUST_USE int poa_config_recover(const char *text, uint32_t *epoch, uint8_t token32[32]);
 
 /* Command line: options for every key, and
  *   --config FILE   --print-config   --help   --version

@@ -40,7 +40,7 @@ static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)
     return poa_ledger_restore_put(ctx, &e);
 }
 
-static int store_fault(struct poa_node *n, int rc, struct poa_why *why)
+int node_store_fault(struct poa_node *n, int rc, struct poa_why *why)
 {
     struct poa_why inner = {""};
     poa_store_why(n->store, &inner);
@@ -72,77 +72,12 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = poa_ledger_restore_end(n->ledger, at.root);
     if (rc)
-        return store_fault(n, rc, why);
+        return node_store_fault(n, rc, why);
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
     n->checkpoint_height = at.height;
     n->checkpoint_txs = g.txs;
     return POA_OK;
-}
-
-/* --- has this key been used on this chain before? -------------------------------------
- *
- * A node that lost its write-ahead log must not vote until the next epoch. The
- * log cannot say that it is lost, so a file beside the key says that the node
- * once had one. */
-
-static void marker_path(const struct poa_node *n, char *path, size_t path_n)
-{
-    char chain[17];
-    poa_hex(n->chain, 8, chain);
-    snprintf(path, path_n, "%s.joined-%s", n->config.key, chain);
-}
-
-/* FRESH: this key never voted on this chain; otherwise only the core can say
- * when it may again. */
-static int write_first(struct poa_node *n, bool fresh, struct poa_why *why)
-{
-    uint8_t record[256];
-    struct poa_writer w = poa_writer_over(record, sizeof record);
-    struct poa_store_batch *b = NULL;
-    int rc = poa_core_init_record(n->chain, n->key, &w);
-    if (!rc)
-        rc = poa_store_batch_new(n->store, &b);
-    if (!rc) {
-        if (fresh)
-            poa_store_put_record(b, 1, POA_WAL_EPOCH, poa_written(&w));
-        poa_store_put_meta(b, "node/key", poa_slice(n->key, 32));
-        rc = poa_store_write(b, true);
-    }
-    poa_store_batch_free(b);
-    return rc ? poa_because(why, rc, "cannot initialise the write-ahead log: %s",
-                            poa_error_text(rc))
-              : POA_OK;
-}
-
-static int check_memory(struct poa_node *n, bool *amnesia, struct poa_why *why)
-{
-    char path[POA_CONFIG_TEXT_MAX + 64];
-    struct poa_store_value v;
-    marker_path(n, path, sizeof path);
-    bool joined = access(path, F_OK) == 0;
-    int rc = poa_store_get_meta(n->store, "node/key", &v);
-    bool ours = !rc && v.bytes.n == 32 && memcmp(v.bytes.p, n->key, 32) == 0;
-    poa_store_value_free(&v);
-    if (rc && rc != POA_E_NOT_FOUND)
-        return store_fault(n, rc, why);
-    if (!rc && !ours)
-        return poa_because(why, POA_E_CONFIG,
-                           "%s belongs to another node key than %s: use that key, or another "
-                           "data directory",
-                           n->config.data_dir, n->config.key);
-    *amnesia = rc == POA_E_NOT_FOUND && joined;
-    if (*amnesia)
-        POA_LOG_WARN(NODE,
-                     "this key has voted on this chain before and %s has no memory of it: "
-                     "abstaining until the next epoch",
-                     n->config.data_dir);
-    if (rc == POA_E_NOT_FOUND) {
-        rc = write_first(n, !joined, why);
-        if (rc)
-            return rc;
-    }
-    return joined ? POA_OK : poa_file_write(path, "", 0, 0600, 0, why);
 }
 
 /* The database says by itself of which chain it is, to those who check, export
@@ -154,14 +89,14 @@ static int keep_genesis(struct poa_node *n, struct poa_why *why)
     int rc = poa_store_get_meta(n->store, POA_META_GENESIS, &v);
     poa_store_value_free(&v);
     if (rc != POA_E_NOT_FOUND)
-        return rc ? store_fault(n, rc, why) : POA_OK;
+        return rc ? node_store_fault(n, rc, why) : POA_OK;
     rc = poa_store_batch_new(n->store, &b);
     if (!rc) {
         poa_store_put_meta(b, POA_META_GENESIS, poa_slice(n->genesis_bytes, n->genesis_n));
         rc = poa_store_write(b, true);
     }
     poa_store_batch_free(b);
-    return rc ? store_fault(n, rc, why) : POA_OK;
+    return rc ? node_store_fault(n, rc, why) : POA_OK;
 }
 
 /* --- replay ------------------------------------------------------------------------------ */
@@ -184,7 +119,7 @@ static int replay(struct poa_node *n, struct poa_why *why)
     uint64_t first = 0, last = 0, height = n->checkpoint_height;
     int rc = poa_store_heights(n->store, &first, &last);
     if (rc)
-        return store_fault(n, rc, why);
+        return node_store_fault(n, rc, why);
     if (last > height)
         POA_LOG_INFO(NODE, "replaying blocks %llu to %llu", (unsigned long long)height + 1,
                      (unsigned long long)last);
@@ -203,7 +138,7 @@ static int replay(struct poa_node *n, struct poa_why *why)
         return poa_because(why, rc ? rc : POA_E_STORE_CORRUPT, "replaying after height %llu: %s",
                            (unsigned long long)height, n->halt_why.text);
     if (rc)
-        return store_fault(n, rc, why);
+        return node_store_fault(n, rc, why);
     if (last > n->checkpoint_height)
         POA_LOG_INFO(NODE, "replayed to height %llu in %llu ms", (unsigned long long)height,
                      (unsigned long long)(poa_clock_monotonic_us(n->clock) - before) / 1000);
@@ -253,7 +188,7 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
                                            .batch_flush_us = k->batch_flush_us}};
     struct poa_store_value tip = {.own = NULL};
     struct poa_stored_block blk;
-    int rc = check_memory(n, &c.amnesia, why);
+    int rc = node_memory_check(n, &c.amnesia, why);
     if (!rc)
         rc = keep_genesis(n, why);
     if (rc)
@@ -261,7 +196,7 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
     if (n->checkpoint_height) {
         rc = poa_store_get_block(n->store, n->checkpoint_height, &tip, &blk);
         if (rc)
-            return store_fault(n, rc, why);
+            return node_store_fault(n, rc, why);
         c.tip_header = blk.header;
         c.tip_cert = blk.cert;
     }
@@ -277,7 +212,7 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
     struct restoring r = {.node = n};
     rc = poa_store_each_record(n->store, restore_record, &r);
     if (rc)
-        return store_fault(n, rc, why);
+        return node_store_fault(n, rc, why);
     struct poa_event e = {.kind = POA_EVENT_RESTORED};
     (void)node_step(n, &e);
     if (n->halted)

@@ -141,6 +141,26 @@ static json_t *witness_bound(const struct poa_rpc_node *node, uint32_t epoch)
                                                                : json_null();
 }
 
+/* When nothing becomes final any more: keys of the members that do not vote. */
+static json_t *silent_json(const struct poa_rpc_node *node, const struct poa_core_status *core)
+{
+    uint8_t buffer[VALUE_BYTES_MAX];
+    struct poa_genesis g;
+    struct poa_committee committee;
+    struct poa_member m;
+    json_t *list = json_array();
+    if (core->member < 0 || poa_genesis_decode(node->genesis, &g) != POA_OK ||
+        core->final_us < poa_stall_us(&g) ||
+        read_u32(node->backend, POA_STATE_COMMITTEE, core->epoch, buffer, &poa_committee_record,
+                 &committee) != POA_OK)
+        return list;
+    struct poa_list_iter it = poa_list_begin(&committee.members);
+    for (uint32_t i = 0; poa_member_next(&it, &m); i++)
+        if ((core->heard[i / 8] >> (i % 8) & 1) == 0)
+            json_array_append_new(list, hash_json(m.key));
+    return list;
+}
+
 static void status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_node *node = ctx;
@@ -158,6 +178,9 @@ static void status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         "batches_pending", (json_int_t)s.core.batches_pending, "mining_pending",
         (json_int_t)s.core.mining_pending, "evidence_pending", (json_int_t)s.core.evidence_pending,
         "abstaining", (int)s.core.abstaining, "synced", (int)s.core.synced);
+    consensus = with(consensus, "recovering", json_boolean(s.core.recovering));
+    consensus = with(consensus, "final_age_ms", poa_json_u64(s.core.final_us / 1000));
+    consensus = with(consensus, "silent", silent_json(node, &s.core));
     json_t *v = json_pack(
         "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, "
         "s:b, s:b, s:s, s:o}",
