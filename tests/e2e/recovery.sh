@@ -7,7 +7,7 @@ set -eu
 poa=$POA_BIN/poa
 poad=$POA_BIN/poad
 net=$POA_TMP/net
-base=$((30000 + $$ % 400 * 20))
+base=$((10000 + $$ % 400 * 20))
 declare -A pid=()
 fail() {
     echo "FAIL: $*" >&2
