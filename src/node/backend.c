@@ -181,6 +181,20 @@ static int do_block(void *ctx, uint64_t height, const uint8_t *hash32, struct po
     return rc;
 }
 
+static int do_block_txs(void *ctx, uint64_t height, int (*visit)(void *v, struct poa_slice raw),
+                        void *v)
+{
+    struct poa_node *n = ctx;
+    struct poa_store_value value;
+    struct poa_stored_block blk;
+    int rc = poa_store_get_block(n->store, height, &value, &blk);
+    if (rc)
+        return rc;
+    rc = each_tx(n, &blk, visit, v);
+    poa_store_value_free(&value);
+    return rc;
+}
+
 static int do_run(void *ctx, uint64_t after, uint8_t **bytes, size_t *n, uint64_t *last)
 {
     struct poa_node *node = ctx;
@@ -476,6 +490,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .read = do_read,
                                     .block = do_block,
                                     .block_free = do_block_free,
+                                    .block_txs = do_block_txs,
                                     .run = do_run,
                                     .hand_over = do_hand_over,
                                     .tx = do_tx,

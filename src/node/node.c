@@ -102,6 +102,9 @@ static void io_stored(void *ctx, uint64_t height)
         n->status.stored = height;
     pthread_cond_broadcast(&n->status_cond);
     pthread_mutex_unlock(&n->status_mutex);
+    struct poa_rpc *rpc = __atomic_load_n(&n->rpc, __ATOMIC_ACQUIRE);
+    if (rpc)
+        poa_rpc_tip(rpc, height);
 }
 
 static void io_failed(void *ctx, int error, const char *why)
@@ -221,7 +224,10 @@ static int open_rpc(struct poa_node *n, struct poa_why *why)
                                .connections_max = n->config.rpc_connections,
                                .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
                                .backend = &n->rpc_backend};
-    return poa_rpc_start(&c, &n->rpc, why);
+    struct poa_rpc *rpc = NULL; /* the I/O thread sees it when it is whole */
+    rc = poa_rpc_start(&c, &rpc, why);
+    __atomic_store_n(&n->rpc, rpc, __ATOMIC_RELEASE);
+    return rc;
 }
 
 static int open_threads(struct poa_node *n, struct poa_why *why)

@@ -11,9 +11,12 @@
 #define FRESH_MAX 16
 /* Without a free descriptor, and nothing to close, it listens again after this. */
 #define PAUSE_MS 100
-/* Answers that clients have not read yet. Past it the client that has most of them loses the
- * oldest. */
-#define QUEUED_MAX ((size_t)64 << 20)
+/* Of a request that is too long so much is read, so that its client gets to read why. */
+#define INPUT_SPARE ((size_t)64 << 10)
+#define DISCARD_MAX ((size_t)32 << 20)
+/* Requests that are still coming, and answers that are not read yet. Past it the client that
+ * holds most of them loses its largest. */
+#define HELD_MAX ((size_t)64 << 20)
 
 /* New connections that evhttp has not attached to yet. */
 struct fresh {
@@ -25,7 +28,7 @@ struct rpc_client {
     struct rpc_client *next; /* in its bucket */
     struct rpc_conn *first, *last;
     uint32_t conns;
-    size_t queued; /* bytes of answers on the way */
+    size_t held;
     uint8_t address[8];
 };
 
@@ -101,11 +104,18 @@ static struct rpc_conn *victim(struct rpc_client *client, const struct rpc_conn 
 
 /* --- ends ----------------------------------------------------------------------------- */
 
-static void answered(struct rpc_conn *c)
+static void hold(struct rpc_conn *c, size_t n)
 {
-    c->server->queued -= c->queued;
-    c->client->queued -= c->queued;
-    c->queued = 0;
+    c->held += n;
+    c->client->held += n;
+    c->server->held += n;
+}
+
+static void let_go(struct rpc_conn *c)
+{
+    c->server->held -= c->held;
+    c->client->held -= c->held;
+    c->held = 0;
 }
 
 /* What comes before a request is whole. evhttp reads on after a body that is too long, so
@@ -114,11 +124,15 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
 {
     struct rpc_conn *c = arg;
     (void)in;
+    struct poa_rpc *r = c->server;
     c->received += info->n_added;
-    if (c->received <= c->server->received_max || c->doomed)
-        return;
-    c->doomed = true;
-    event_active(c->server->attach, 0, 0);
+    if (c->state == CONN_IDLE && c->received <= r->body_max)
+        hold(c, info->n_added);
+    else if (c->state == CONN_IDLE)
+        let_go(c); /* from here on it is dropped */
+    c->doomed |= c->received > r->body_max + DISCARD_MAX;
+    if (c->doomed || r->held > HELD_MAX)
+        event_active(r->attach, 0, 0);
 }
 
 /* By evhttp, however the connection ends. */
@@ -129,7 +143,9 @@ static void on_closed(struct evhttp_connection *evcon, void *arg)
     struct rpc_client *client = c->client;
     evbuffer_remove_cb(bufferevent_get_input(evhttp_connection_get_bufferevent(evcon)), on_input,
                        c);
-    answered(c);
+    if (c->stream != NULL)
+        rpc_stream_closed(c->stream);
+    let_go(c);
     unlink_conn(c);
     r->by_fd[c->fd] = NULL;
     r->connections--;
@@ -154,10 +170,35 @@ static void close_doomed(struct poa_rpc *r)
 {
     for (size_t fd = 0; fd < r->by_fd_n; fd++) {
         struct rpc_conn *c = r->by_fd[fd];
-        if (c == NULL || !c->doomed || c->state != CONN_IDLE)
+        if (c == NULL || !c->doomed || c->state == CONN_CALL)
             continue;
         r->evicted++;
         evhttp_connection_free(c->evcon);
+    }
+}
+
+static struct rpc_client *heaviest(struct poa_rpc *r)
+{
+    struct rpc_client *best = NULL;
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++)
+        for (struct rpc_client *c = r->client[i]; c != NULL; c = c->next)
+            if (best == NULL || c->held > best->held)
+                best = c;
+    return best;
+}
+
+static void shed(struct poa_rpc *r)
+{
+    while (r->held > HELD_MAX) {
+        struct rpc_client *client = heaviest(r);
+        struct rpc_conn *largest = NULL;
+        for (struct rpc_conn *c = client != NULL ? client->first : NULL; c != NULL; c = c->next)
+            if (c->state != CONN_CALL && c->held > (largest != NULL ? largest->held : 0))
+                largest = c;
+        if (largest == NULL)
+            return;
+        r->evicted++;
+        evhttp_connection_free(largest->evcon);
     }
 }
 
@@ -201,6 +242,8 @@ static void attach(struct poa_rpc *r, struct bufferevent *bev, struct evhttp_con
     link_last(c);
     evhttp_connection_set_closecb(evcon, on_closed, c);
     evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
+    /* evhttp waits for a whole body in here; what follows a request waits outside. */
+    bufferevent_setwatermark(bev, EV_READ, 0, r->body_max + INPUT_SPARE);
     bool room = true;
     if (c->client->conns > r->client_max)
         room = evict(r, c->client, c);
@@ -234,6 +277,7 @@ static void on_attach(evutil_socket_t fd, short what, void *arg)
     }
     r->fresh_n = 0;
     close_doomed(r);
+    shed(r);
     if (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE))
         evconnlistener_enable(r->listener);
 }
@@ -306,6 +350,7 @@ struct rpc_conn *rpc_conn_of(struct poa_rpc *r, struct evhttp_request *req)
 void rpc_conn_call(struct rpc_conn *c)
 {
     c->state = CONN_CALL;
+    let_go(c);
     c->received = 0;
     c->doomed = false;
 }
@@ -314,39 +359,17 @@ static void on_answered(struct evhttp_request *req, void *arg)
 {
     struct rpc_conn *c = arg;
     (void)req;
-    answered(c);
+    let_go(c);
     c->state = CONN_IDLE;
     unlink_conn(c);
     link_last(c);
 }
 
-/* The client whose answers take most. */
-static struct rpc_client *heaviest(struct poa_rpc *r)
-{
-    struct rpc_client *best = NULL;
-    for (size_t i = 0; i < CLIENT_BUCKETS; i++)
-        for (struct rpc_client *c = r->client[i]; c != NULL; c = c->next)
-            if (best == NULL || c->queued > best->queued)
-                best = c;
-    return best;
-}
-
 void rpc_conn_answer(struct rpc_conn *c, struct evhttp_request *req, size_t n)
 {
-    struct poa_rpc *r = c->server;
     c->state = CONN_ANSWER;
-    c->queued = n;
-    c->client->queued += n;
-    r->queued += n;
+    hold(c, n);
     evhttp_request_set_on_complete_cb(req, on_answered, c);
-    while (r->queued > QUEUED_MAX) {
-        struct rpc_client *client = heaviest(r);
-        struct rpc_conn *slow = client != NULL ? client->first : NULL;
-        while (slow != NULL && (slow == c || slow->state != CONN_ANSWER || slow->queued == 0))
-            slow = slow->next;
-        if (slow == NULL)
-            return;
-        r->evicted++;
-        evhttp_connection_free(slow->evcon);
-    }
+    if (c->server->held > HELD_MAX)
+        event_active(c->server->attach, 0, 0);
 }

@@ -10,11 +10,9 @@
 
 #include "poa_rpc_json.h"
 
-/* 15 digits come back from any double as they went in: 0.1 stays 0.1. */
-#define DUMP (JSON_COMPACT | JSON_REAL_PRECISION(15))
-
 struct exchange {
     void (*reply)(void *ctx, const char *text, size_t n);
+    void (*reply_value)(void *ctx, const json_t *answer); /* instead */
     void *reply_ctx;
     json_t *answers; /* a batch's, in the order of completion */
     size_t bytes;    /* that they take, about */
@@ -49,11 +47,15 @@ struct poa_rpc_inbox {
 static void exchange_send(struct exchange *x)
 {
     json_t *v = x->batch ? x->answers : x->answer;
+    if (x->reply_value != NULL) {
+        x->reply_value(x->reply_ctx, v);
+        return;
+    }
     /* "If there are no Response objects contained within the Response array as it
      * is to be sent to the client, the server MUST NOT return an empty Array and
      * should return nothing at all." */
     if (v != NULL && !(x->batch && json_array_size(v) == 0)) {
-        char *text = json_dumps(v, DUMP);
+        char *text = json_dumps(v, POA_RPC_DUMP);
         static const char short_of_memory[] =
             "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Internal error\","
             "\"data\":\"out of memory\"},\"id\":null}";
@@ -118,7 +120,7 @@ static void exchange_answer(struct exchange *x, json_t *answer)
         x->answer = answer;
         return;
     }
-    size_t bytes = json_dumpb(answer, NULL, 0, DUMP);
+    size_t bytes = json_dumpb(answer, NULL, 0, POA_RPC_DUMP);
     if (bytes > POA_RPC_ANSWERS_MAX - x->bytes) {
         json_t *small = error_answer(POA_RPC_APPLICATION, code_text(POA_RPC_APPLICATION),
                                      json_string("the answers of this batch are too long together"),
@@ -570,6 +572,25 @@ void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct p
         x->open = calls;
         for (size_t i = 0; i < calls; i++)
             one(methods, ctx, box, x, json_array_get(request, i));
+    }
+    json_decref(request);
+}
+
+void poa_rpc_call_method(const struct poa_rpc_methods *methods, void *ctx,
+                         struct poa_rpc_inbox *box, const char *method, json_t *params,
+                         void (*reply)(void *reply_ctx, const json_t *answer), void *reply_ctx)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+    json_t *request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 0, "method", method,
+                                "params", params);
+    if (x == NULL || request == NULL) {
+        free(x);
+        reply(reply_ctx, NULL);
+    } else {
+        x->reply_value = reply;
+        x->reply_ctx = reply_ctx;
+        x->open = 1;
+        one(methods, ctx, box, x, request);
     }
     json_decref(request);
 }

@@ -142,6 +142,10 @@ struct poa_rpc_backend {
     /* By HASH32, or by HEIGHT when HASH32 is NULL. NOT_FOUND. */
     int (*block)(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out);
     void (*block_free)(void *ctx, struct poa_rpc_block *block);
+    /* Visits the transactions of the block at HEIGHT, in order, until VISIT answers
+     * something else than POA_OK, which is returned. */
+    int (*block_txs)(void *ctx, uint64_t height, int (*visit)(void *v, struct poa_slice raw),
+                     void *v);
     /* An encoded `run` of final headers: those after height AFTER, or the closing
      * one of EPOCH. *BYTES is malloc'ed, the caller's; *LAST: where it ends.
      * NOT_FOUND: there is none yet, or its blocks are no longer kept. */
@@ -192,6 +196,9 @@ struct poa_rpc;
 POA_MUST_USE int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out,
                                struct poa_why *why);
 uint16_t poa_rpc_port(const struct poa_rpc *r);
+/* Blocks up to HEIGHT are final and can be read: tells the readers of the event
+ * stream. Any thread, until poa_rpc_free. */
+void poa_rpc_tip(struct poa_rpc *r, uint64_t height);
 /* Stops the thread and closes every connection. No callback runs after it
  * returns; open calls may still be ended until poa_rpc_free. */
 void poa_rpc_stop(struct poa_rpc *r);

@@ -19,6 +19,9 @@
 #define POA_RPC_ANSWERS_MAX ((size_t)16 << 20) /* bytes of their answers together */
 #define POA_RPC_DEPTH_MAX   32                 /* nesting of a request */
 
+/* How JSON is written: 15 digits come back from any double as they went in, 0.1 stays 0.1. */
+#define POA_RPC_DUMP (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
 /* JSON-RPC error codes; application errors carry their own number in data. */
 enum poa_rpc_code {
     POA_RPC_PARSE = -32700,
@@ -79,6 +82,12 @@ void poa_rpc_inbox_free(struct poa_rpc_inbox *box); /* every call must have ende
 void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
                       const char *text, size_t n,
                       void (*reply)(void *reply_ctx, const char *text, size_t n), void *reply_ctx);
+
+/* One call of METHOD, which need not come from text. PARAMS is taken. REPLY gets the answer
+ * object of JSON-RPC, borrowed. */
+void poa_rpc_call_method(const struct poa_rpc_methods *methods, void *ctx,
+                         struct poa_rpc_inbox *box, const char *method, json_t *params,
+                         void (*reply)(void *reply_ctx, const json_t *answer), void *reply_ctx);
 
 /* OpenRPC 1.2.6 document of METHODS. */
 json_t *poa_rpc_openrpc(const struct poa_rpc_methods *methods, const char *title,

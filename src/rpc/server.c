@@ -19,7 +19,6 @@
 /* Descriptors that the rest of the process wants. */
 #define DESCRIPTORS_OTHERS 512
 #define BODY_DEFAULT       (1024 * 1024)
-#define DISCARD_MAX        ((size_t)32 << 20) /* of a body that is too long */
 #define HEADERS_MAX        8192
 #define TIMEOUT_DEFAULT_S  60
 #define BACKLOG            256
@@ -43,6 +42,17 @@ void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const cha
     evhttp_send_reply(req, code, reason, NULL);
 }
 
+void rpc_send_json(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
+                   const json_t *value)
+{
+    char *text = value != NULL ? json_dumps(value, POA_RPC_DUMP) : NULL;
+    if (text == NULL)
+        rpc_send_line(r, req, 500, "Internal Server Error", "out of memory");
+    else
+        rpc_send(r, req, code, reason, "application/json", text, strlen(text));
+    free(text);
+}
+
 void rpc_send_line(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
                    const char *line)
 {
@@ -54,6 +64,11 @@ void rpc_send_line(struct poa_rpc *r, struct evhttp_request *req, int code, cons
 
 /* The server that this thread runs: answers are given on no other. */
 static _Thread_local struct poa_rpc *here;
+
+struct poa_rpc *rpc_here(void)
+{
+    return here;
+}
 
 /* One answer of JSON-RPC, possibly long after the request. evhttp keeps the
  * request alive until it is answered, also when its client went away. */
@@ -173,6 +188,14 @@ static void on_request(struct evhttp_request *req, void *arg)
             pages[i].handler(r, req);
             return;
         }
+    if (strcmp(path, "/v1/events") == 0) {
+        rpc_events_open(r, req, conn);
+        return;
+    }
+    if (strcmp(path, "/v1") == 0 || strncmp(path, "/v1/", 4) == 0) {
+        rpc_rest(r, req, path);
+        return;
+    }
     if (strcmp(path, "/") == 0)
         rpc_send_line(
             r, req, 200, "OK",
@@ -204,6 +227,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         return;
     }
     poa_rpc_inbox_drain(r->box);
+    rpc_events_tell(r);
 }
 
 static void *run(void *arg)
@@ -275,7 +299,7 @@ static int start_http(struct poa_rpc *r, const struct poa_rpc_config *c)
     evhttp_set_max_headers_size(r->http, HEADERS_MAX);
     uint32_t body_max = c->body_max != 0 ? c->body_max : BODY_DEFAULT;
     evhttp_set_max_body_size(r->http, (ev_ssize_t)body_max);
-    r->received_max = (size_t)body_max + DISCARD_MAX;
+    r->body_max = body_max;
     evhttp_set_timeout(r->http, c->timeout_s != 0 ? (int)c->timeout_s : TIMEOUT_DEFAULT_S);
     evhttp_set_default_content_type(r->http, NULL);
     /* Who sends too much shall read why: what still comes is read and dropped. */
@@ -320,7 +344,8 @@ int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, str
                  : bind_port(r, config, why);
     if (rc == POA_OK) {
         r->wake = event_new(r->base, r->event_fd, EV_READ | EV_PERSIST, on_wake, r);
-        if (r->wake == NULL || event_add(r->wake, NULL) != 0 || start_http(r, config) != POA_OK)
+        if (r->wake == NULL || event_add(r->wake, NULL) != 0 || rpc_events_start(r) != POA_OK ||
+            start_http(r, config) != POA_OK)
             rc = poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
     }
     if (rc == POA_OK) {
@@ -347,6 +372,12 @@ uint16_t poa_rpc_port(const struct poa_rpc *r)
     return r->port;
 }
 
+void poa_rpc_tip(struct poa_rpc *r, uint64_t height)
+{
+    __atomic_store_n(&r->tip, height, __ATOMIC_RELEASE);
+    wake(r);
+}
+
 void poa_rpc_stop(struct poa_rpc *r)
 {
     if (r->running) {
@@ -359,6 +390,7 @@ void poa_rpc_stop(struct poa_rpc *r)
         poa_rpc_inbox_close(r->box);
     __atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
     rpc_conns_stop(r);
+    rpc_events_stop(r);
     if (r->http != NULL)
         evhttp_free(r->http); /* closes the listener and every connection */
     else if (r->listener != NULL)

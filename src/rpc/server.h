@@ -35,13 +35,20 @@ struct rpc_conn {
     struct evhttp_connection *evcon;
     evutil_socket_t fd;
     struct rpc_stream *stream; /* CONN_STREAM */
-    size_t queued;             /* CONN_ANSWER: bytes of it */
+    size_t held;               /* bytes of a request that is coming, or of its answer */
     size_t received;           /* since the last whole request */
     enum conn_state state;
     bool doomed; /* sends without end */
 };
 
 #define CLIENT_BUCKETS 256
+
+/* Transactions of the last seconds, for the rate that readers are told. */
+#define RPC_PACE_S 10
+struct rpc_pace {
+    uint64_t txs[RPC_PACE_S], time_us[RPC_PACE_S];
+    uint32_t n;
+};
 
 struct fresh;
 struct poa_rpc {
@@ -63,9 +70,16 @@ struct poa_rpc {
     struct rpc_conn **by_fd;
     size_t by_fd_n;
     uint32_t connections, connections_max, client_max;
-    size_t queued;       /* bytes of answers on the way */
-    size_t received_max; /* bytes of one request that are read, also when it is refused */
+    size_t held, body_max;
     uint64_t requests, evicted, refused;
+
+    /* events.c */
+    struct rpc_stream *streams;
+    struct event *tick; /* each second while there are streams */
+    uint32_t streams_n;
+    uint64_t streams_dropped;
+    uint64_t tip, told; /* TIP is atomic: what can be read; what readers know */
+    struct rpc_pace pace;
 };
 
 /* Counts the connections that evhttp accepts from now on. */
@@ -78,10 +92,29 @@ struct rpc_conn *rpc_conn_of(struct poa_rpc *r, struct evhttp_request *req);
 void rpc_conn_call(struct rpc_conn *c);
 void rpc_conn_answer(struct rpc_conn *c, struct evhttp_request *req, size_t n);
 
+/* --- events (events.c) ------------------------------------------------------------------- */
+
+/* GET /v1/events: answers, now and from here on. */
+void rpc_events_open(struct poa_rpc *r, struct evhttp_request *req, struct rpc_conn *conn);
+/* After TIP moved. */
+void rpc_events_tell(struct poa_rpc *r);
+POA_MUST_USE int rpc_events_start(struct poa_rpc *r);
+void rpc_events_stop(struct poa_rpc *r);
+
+/* --- REST (rest.c) ------------------------------------------------------------------------ */
+
+/* GET /v1/...: reads of the method table. */
+void rpc_rest(struct poa_rpc *r, struct evhttp_request *req, const char *path);
+
 /* --- answers (server.c) --------------------------------------------------------------- */
+
+/* The server whose thread this is. */
+struct poa_rpc *rpc_here(void);
 
 void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
               const char *type, const char *text, size_t n);
+void rpc_send_json(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
+                   const json_t *value);
 void rpc_send_line(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
                    const char *line);
 

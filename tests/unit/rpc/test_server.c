@@ -83,14 +83,44 @@ static void fake_latency(void *ctx, struct poa_histogram *out)
         poa_histogram_add(out, us);
 }
 
-static const struct poa_rpc_backend backend = {
-    .status = fake_status, .read = fake_read, .submit = fake_submit, .latency = fake_latency};
+#define BLOCKS 8000 /* each with one seal */
+static int fake_block(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out)
+{
+    static uint8_t header_bytes[512], body_bytes[1024], seal_bytes[512];
+    (void)ctx;
+    if (hash32 != NULL || height > BLOCKS)
+        return POA_E_NOT_FOUND;
+    struct poa_header h = {.version = 1, .height = height, .view = height + 5};
+    struct poa_seal seal = {.device = {1, 2, 3}, .slot = height - 1, .height = height - 1};
+    struct poa_writer w = poa_writer_over(seal_bytes, sizeof seal_bytes);
+    cr_assert_eq(poa_seal_encode(&w, &seal), POA_OK);
+    struct poa_body body = {.seals = {poa_written(&w), 1}};
+    w = poa_writer_over(body_bytes, sizeof body_bytes);
+    cr_assert_eq(poa_body_encode(&w, &body), POA_OK);
+    out->body = poa_written(&w);
+    w = poa_writer_over(header_bytes, sizeof header_bytes);
+    cr_assert_eq(poa_header_encode(&w, &h), POA_OK);
+    out->header = poa_written(&w);
+    out->hash[0] = (uint8_t)height;
+    return POA_OK;
+}
+
+static const struct poa_rpc_backend backend = {.status = fake_status,
+                                               .read = fake_read,
+                                               .block = fake_block,
+                                               .submit = fake_submit,
+                                               .latency = fake_latency};
 
 /* --- help ---------------------------------------------------------------------------- */
 
 static struct poa_rpc *start(const struct poa_rpc_config *base)
 {
+    static uint8_t genesis_bytes[1024];
+    struct poa_genesis genesis = {.version = 1, .name = poa_slice("test", 4)};
+    struct poa_writer w = poa_writer_over(genesis_bytes, sizeof genesis_bytes);
     struct poa_rpc_config c = *base;
+    cr_assert_eq(poa_genesis_encode(&w, &genesis), POA_OK);
+    c.genesis = poa_written(&w);
     struct poa_why why;
     struct poa_rpc *r = NULL;
     c.backend = &backend;
@@ -148,6 +178,22 @@ static size_t get(int fd, char *out, size_t cap, int wait_ms)
     }
     out[n] = 0;
     return n;
+}
+
+/* Reads until WHAT has come, or nothing more does. */
+static bool get_until(int fd, char *out, size_t cap, const char *what)
+{
+    size_t n = 0;
+    out[0] = 0;
+    while (n + 1 < cap && strstr(out, what) == NULL) {
+        struct pollfd p = {fd, POLLIN, 0};
+        ssize_t k = poll(&p, 1, 5000) == 1 ? recv(fd, out + n, cap - 1 - n, 0) : 0;
+        if (k <= 0)
+            return false;
+        n += (size_t)k;
+        out[n] = 0;
+    }
+    return true;
 }
 
 /* One request on a connection of its own; the status code. */
@@ -248,7 +294,10 @@ Test(server, calls)
          "{\"device\":\"" /* 64 digits */
          "0000000000000000000000000000000000000000000000000000000000000000\"}",
          POA_E_DEVICE_UNKNOWN},
-        {"poa_block_get", "{}", POA_E_UNSUPPORTED},
+        {"poa_tx_get",
+         "{\"id\":\"" /* 64 digits */
+         "0000000000000000000000000000000000000000000000000000000000000000\"}",
+         POA_E_UNSUPPORTED},
         {"poa_faucet", "{}", POA_E_UNSUPPORTED},
         {"poa_supply_audit", "{}", POA_E_UNSUPPORTED},
         {"poa_epoch_get", "{}", POA_E_NOT_FOUND},
@@ -454,6 +503,118 @@ Test(server, idle_connections_time_out)
     cr_expect_eq(poll(&p, 1, 10000), 1);
     cr_expect_eq(recv(fd, out, sizeof out, 0), 0);
     close(fd);
+    stop(r);
+}
+
+/* The stream of events: what a reader asked for, framed, and what it missed. */
+Test(server, events)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    cr_expect_eq(ask(r, GET("/v1/events?topics=blo"), "", out, sizeof out), 400);
+    cr_expect_not_null(strstr(out, "topics: block"));
+    cr_expect_eq(ask(r, GET("/v1/events?account=poa2"), "", out, sizeof out), 400);
+    cr_expect_eq(ask(r, GET("/v1/events?other=1"), "", out, sizeof out), 400);
+    int fd = dial(r);
+    static const char some[] = GET("/v1/events?topics=status,block,seal") "\r\n";
+    put(fd, some, sizeof some - 1);
+    cr_expect(get_until(fd, out, sizeof out, "event: status\ndata: {"), "%s", out);
+    cr_expect_not_null(strstr(out, "Content-Type: text/event-stream"), "%s", out);
+    cr_expect_not_null(strstr(out, "event: block\nid: 41\ndata: {\"height\":\"41\""), "%s", out);
+    poa_rpc_tip(r, 42);
+    cr_expect(get_until(fd, out, sizeof out, "event: seal\nid: 42\ndata: {"), "%s", out);
+    cr_expect_not_null(strstr(out, "event: block\nid: 42\ndata: {"), "%s", out);
+    cr_expect_not_null(strstr(out, "\"device\":\"010203"), "%s", out);
+    cr_expect_null(strstr(out, "event: finality"), "%s", out);
+    close(fd);
+    /* Who comes back gets what it missed. */
+    poa_rpc_tip(r, 50);
+    fd = dial(r);
+    static const char back[] = GET("/v1/events?topics=block") "Last-Event-ID: 45\r\n\r\n";
+    put(fd, back, sizeof back - 1);
+    cr_expect(get_until(fd, out, sizeof out, "id: 50\ndata: {"), "%s", out);
+    cr_expect_not_null(strstr(out, "id: 46\n"));
+    cr_expect_null(strstr(out, "id: 45\n"));
+    close(fd);
+    cr_expect_eq(ask(r, GET("/healthz"), "", out, sizeof out), 200);
+    stop(r);
+}
+
+/* It costs the server a bounded backlog, and then its connection; others go on. */
+Test(server, a_reader_that_does_not_read_is_dropped)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    static const char all[] = GET("/v1/events?topics=block,seal") "\r\n";
+    int slow = dial(r);
+    int small = 4096;
+    setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    put(slow, all, sizeof all - 1);
+    int fd = dial(r);
+    put(fd, all, sizeof all - 1);
+    cr_expect(get_until(fd, out, sizeof out, "event: seal\nid: 41\n"));
+    /* Blocks of half a kilobyte in events: far more than sockets and backlog take. */
+    uint64_t tip = 41;
+    while (tip < BLOCKS) {
+        char want[64];
+        poa_rpc_tip(r, ++tip);
+        snprintf(want, sizeof want, "event: seal\nid: %" PRIu64 "\n", tip);
+        cr_assert(get_until(fd, out, sizeof out, want), "block %" PRIu64, tip);
+    }
+    static char rest[8 << 20];
+    size_t n = get(slow, rest, sizeof rest, 5000);
+    char last[64];
+    snprintf(last, sizeof last, "id: %" PRIu64 "\n", tip);
+    cr_expect(n < sizeof rest - 1);
+    cr_expect_null(strstr(rest, last), "%zu bytes", n);
+    close(slow);
+    close(fd);
+    stop(r);
+}
+
+/* Reads by GET answer what the method of that name does. */
+Test(server, rest)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[65536];
+    uint8_t key[32] = {9};
+    char head[256], address[POA_ADDRESS_TEXT_BYTES];
+    poa_address_to_text(key, address);
+    cr_expect_eq(ask(r, GET("/v1"), "", out, sizeof out), 200);
+    cr_expect_not_null(strstr(out, "\"path\":\"/v1/block\",\"method\":\"poa_block_get\""));
+    cr_expect_null(strstr(out, "tx_send"));
+    snprintf(head, sizeof head, "GET /v1/account/%s HTTP/1.1\r\n" HOST, address);
+    cr_expect_eq(ask(r, head, "", out, sizeof out), 200);
+    cr_expect_not_null(strstr(out, "\"balance\":\"18446744073709551615\""), "%s", out);
+    snprintf(head, sizeof head, "GET /v1/account?address=%s HTTP/1.1\r\n" HOST, address);
+    cr_expect_eq(ask(r, head, "", out, sizeof out), 200);
+    cr_expect_eq(ask(r, GET("/v1/block/7"), "", out, sizeof out), 200);
+    cr_expect_not_null(strstr(out, "\"height\":\"7\""));
+    static const struct {
+        const char *head;
+        int code;
+        const char *says;
+    } wrong[] = {
+        {GET("/v1/account/poa2"), 400, "address: an address starts with poa1"},
+        {GET("/v1/account"), 400, "needs the parameter address"},
+        {GET("/v1/account/a/b"), 400, ""},
+        {GET("/v1/account/%ff"), 400, ""},
+        {GET("/v1/block/x"), 400, "height: must be a number"},
+        {GET("/v1/block?colour=red"), 400, "takes:"},
+        {GET("/v1/block/9000"), 404, "NOT_FOUND"},
+        {GET("/v1/supply_audit"), 501, "UNSUPPORTED"},
+        {GET("/v1/tx_send/00"), 404, "no such resource"},
+        {GET("/v1/faucet"), 404, "no such resource"},
+        {GET("/v1/rpc.discover"), 404, "no such resource"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cr_expect_eq(ask(r, wrong[i].head, "", out, sizeof out), wrong[i].code, "%s: %s",
+                     wrong[i].head, out);
+        cr_expect_not_null(strstr(out, wrong[i].says), "%s: %s", wrong[i].head, out);
+    }
     stop(r);
 }
 
