@@ -1,9 +1,13 @@
 /* Transactions that wait at their home server.
  *
  * A sender's transactions come in the order of their nonces and leave in it;
- * across senders, first come, first served. Rows and bytes are taken from
+ * senders take turns, one transaction each. Rows and bytes are taken from
  * arrays that are made once: adding allocates nothing, and a full pool says
- * so instead of pushing somebody else out. */
+ * so instead of pushing somebody else out. It is never full for all because of
+ * a few: a sender may have as much as is still free, so one alone gets half,
+ * two a third each, and who has nothing here finds room.
+ * Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for
+ * Shared-Memory Packet Switches", 1998, with alpha = 1. */
 #include "ledger.h"
 
 #define BLOCK_BYTES 128u
@@ -19,7 +23,6 @@ struct row {
     uint64_t nonce, cost, fee, valid_until;
     uint64_t since_ms;     /* added, or taken */
     uint32_t bytes, block; /* length, first block */
-    uint32_t prev, next;   /* waiting ones, oldest first */
     uint32_t id_next;      /* in its bucket */
     uint32_t later;        /* same sender, next nonce; free list */
     bool used, taken;
@@ -28,8 +31,10 @@ struct row {
 struct account {
     uint8_t sender[32];
     uint32_t first, last; /* rows by nonce */
-    uint32_t count;
-    uint32_t next; /* in its bucket; free list */
+    uint32_t wait;        /* first row that waits, as do all after it; NIL: none */
+    uint32_t count, blocks;
+    uint32_t next;          /* in its bucket; free list */
+    uint32_t before, after; /* whose turn is next: while WAIT */
 };
 
 struct poa_mempool {
@@ -44,7 +49,7 @@ struct poa_mempool {
     uint32_t blocks, block_used, block_free, block_free_count;
     uint32_t row_used, row_free;
     uint32_t account_used, account_free;
-    uint32_t first, last; /* waiting */
+    uint32_t first, last; /* accounts in turn */
     uint32_t count;
     uint64_t now_ms, swept_ms;
 };
@@ -165,10 +170,21 @@ static void free_bytes(struct poa_mempool *m, uint32_t b)
 
 /* --- rows --------------------------------------------------------------------------------- */
 
-static void unlink_waiting(struct poa_mempool *m, struct row *r)
+/* Puts account A behind the others; takes it out. */
+static void turn_last(struct poa_mempool *m, uint32_t a)
 {
-    *(r->prev == NIL ? &m->first : &m->row[r->prev].next) = r->next;
-    *(r->next == NIL ? &m->last : &m->row[r->next].prev) = r->prev;
+    struct account *acc = &m->account[a];
+    acc->before = m->last;
+    acc->after = NIL;
+    *(m->last == NIL ? &m->first : &m->account[m->last].after) = a;
+    m->last = a;
+}
+
+static void turn_over(struct poa_mempool *m, uint32_t a)
+{
+    const struct account *acc = &m->account[a];
+    *(acc->before == NIL ? &m->first : &m->account[acc->before].after) = acc->after;
+    *(acc->after == NIL ? &m->last : &m->account[acc->after].before) = acc->before;
 }
 
 /* Takes row I, the first of account A, out of everything. */
@@ -181,9 +197,13 @@ static void remove_first(struct poa_mempool *m, uint32_t a)
     while (*link != i + 1)
         link = &m->row[*link - 1].id_next;
     *link = r->id_next;
-    if (!r->taken)
-        unlink_waiting(m, r);
+    if (acc->wait == i) {
+        acc->wait = r->later;
+        if (acc->wait == NIL)
+            turn_over(m, a);
+    }
     free_bytes(m, r->block);
+    acc->blocks -= blocks_for(r->bytes);
     acc->first = r->later;
     acc->count--;
     r->used = false;
@@ -221,7 +241,7 @@ static uint32_t new_account(struct poa_mempool *m, const uint8_t sender[32])
                            m->account_free == NIL ? NIL : m->account[m->account_free].next);
     struct account *acc = &m->account[a];
     uint32_t *bucket = bucket_of(m, m->account_bucket, sender);
-    *acc = (struct account){.first = NIL, .last = NIL, .next = *bucket};
+    *acc = (struct account){.first = NIL, .last = NIL, .wait = NIL, .next = *bucket};
     memcpy(acc->sender, sender, 32);
     *bucket = a + 1;
     return a;
@@ -229,9 +249,11 @@ static uint32_t new_account(struct poa_mempool *m, const uint8_t sender[32])
 
 /* Same sender and nonce, not yet taken, for a fee a tenth higher: takes the
  * place of ROW. */
-static void replace(struct poa_mempool *m, uint32_t i, const struct poa_tx_view *tx, uint64_t cost)
+static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct poa_tx_view *tx,
+                    uint64_t cost)
 {
     struct row *r = &m->row[i];
+    m->account[a].blocks += blocks_for(tx->raw.n) - blocks_for(r->bytes);
     uint32_t *link = bucket_of(m, m->id_bucket, r->id);
     while (*link != i + 1)
         link = &m->row[*link - 1].id_next;
@@ -262,20 +284,21 @@ static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *
                       .since_ms = m->now_ms,
                       .bytes = (uint32_t)tx->raw.n,
                       .block = store_bytes(m, tx->raw),
-                      .prev = m->last,
-                      .next = NIL,
                       .id_next = *bucket,
                       .later = NIL,
                       .used = true};
     memcpy(r->id, tx->id, 32);
     memcpy(r->sender, tx->tx.sender, 32);
     *bucket = i + 1;
-    *(m->last == NIL ? &m->first : &m->row[m->last].next) = i;
-    m->last = i;
     *(acc->count ? &m->row[acc->last].later : &acc->first) = i;
     acc->last = i;
     acc->count++;
+    acc->blocks += blocks_for(tx->raw.n);
     m->count++;
+    if (acc->wait == NIL) {
+        acc->wait = i;
+        turn_last(m, a);
+    }
 }
 
 void poa_mempool_clear(struct poa_mempool *m)
@@ -323,11 +346,12 @@ int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state
             return POA_E_TX_NONCE_USED;
         if (room + blocks_for(r->bytes) < blocks)
             return POA_E_TX_POOL_FULL;
-        replace(m, same, tx, cost);
+        replace(m, a, same, tx, cost);
         return POA_OK;
     }
-    if (m->count == m->limits.txs || room < blocks ||
-        (a != NIL && m->account[a].count >= m->limits.per_account))
+    uint32_t has = a == NIL ? 0 : m->account[a].count, holds = a == NIL ? 0 : m->account[a].blocks;
+    if (room < blocks || holds + blocks > room || has >= m->limits.txs - m->count ||
+        has >= m->limits.per_account)
         return POA_E_TX_POOL_FULL;
     append(m, a == NIL ? new_account(m, tx->tx.sender) : a, tx, cost);
     return POA_OK;
@@ -339,7 +363,9 @@ uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t 
     uint32_t taken = 0;
     size_t start = out->n;
     while (m->first != NIL && taken < max_txs) {
-        struct row *r = &m->row[m->first];
+        uint32_t a = m->first;
+        struct account *acc = &m->account[a];
+        struct row *r = &m->row[acc->wait];
         size_t left = r->bytes;
         /* raw_tx: u32 length, bytes. */
         if (out->n - start + 4 + left > max_bytes || out->cap - out->n < 4 + left)
@@ -350,7 +376,10 @@ uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t 
             poa_write(out, m->bytes + (size_t)b * BLOCK_BYTES, part);
             left -= part;
         }
-        unlink_waiting(m, r);
+        turn_over(m, a);
+        acc->wait = r->later;
+        if (acc->wait != NIL)
+            turn_last(m, a);
         r->taken = true;
         r->since_ms = m->now_ms;
         taken++;
@@ -385,17 +414,14 @@ static void sweep_account(struct poa_mempool *m, const struct poa_ledger *l, uin
  * waits again, in the order of nonces. */
 static void requeue(struct poa_mempool *m, uint32_t a)
 {
-    for (uint32_t i = m->account[a].first; i != NIL; i = m->row[i].later) {
-        struct row *r = &m->row[i];
-        if (!r->taken)
-            unlink_waiting(m, r);
-        r->taken = false;
-        r->since_ms = m->now_ms;
-        r->prev = m->last;
-        r->next = NIL;
-        *(m->last == NIL ? &m->first : &m->row[m->last].next) = i;
-        m->last = i;
+    struct account *acc = &m->account[a];
+    for (uint32_t i = acc->first; i != NIL; i = m->row[i].later) {
+        m->row[i].taken = false;
+        m->row[i].since_ms = m->now_ms;
     }
+    if (acc->wait == NIL)
+        turn_last(m, a);
+    acc->wait = acc->first;
 }
 
 void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,

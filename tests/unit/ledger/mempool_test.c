@@ -97,19 +97,45 @@ Test(mempool, balance_counts_what_waits)
 
 Test(mempool, limits)
 {
-    open_pool(6, 3, 128 * 6);
+    open_pool(100, 3, 100000);
     for (uint64_t n = 0; n < 3; n++)
-        cr_assert_eq(add(1, n, 10, 5), n < 3 ? POA_OK : POA_E_TX_POOL_FULL);
-    cr_assert_eq(add(1, 3, 10, 5), POA_E_TX_POOL_FULL); /* per account; and the bytes are out */
-    cr_assert_eq(add(2, 0, 10, 5), POA_E_TX_POOL_FULL);
+        cr_assert_eq(add(1, n, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 3, 10, 5), POA_E_TX_POOL_FULL, "per account");
+    close_pool();
+    open_pool(100, 50, 128 * 8); /* two pieces each */
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 1, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 2, 10, 5), POA_E_TX_POOL_FULL, "half of the bytes");
+    cr_assert_eq(add(2, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(3, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 0, 10, 5), POA_E_TX_POOL_FULL, "all of them");
     cr_assert_eq(take(1), 1);
     settle(1000);
-    cr_assert_eq(add(2, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 0, 10, 5), POA_OK);
     close_pool();
     open_pool(2, 5, 1 << 20);
     cr_assert_eq(add(1, 0, 10, 5), POA_OK);
     cr_assert_eq(add(2, 0, 10, 5), POA_OK);
     cr_assert_eq(add(3, 0, 10, 5), POA_E_TX_POOL_FULL);
+    close_pool();
+}
+
+Test(mempool, senders_share_it)
+{
+    static const uint32_t turns[] = {1, 2, 3, 1, 2, 1, 1};
+    open_pool(8, 100, 1 << 20);
+    uint64_t n = 0;
+    while (add(1, n, 10, 5) == POA_OK)
+        n++;
+    cr_assert_eq(n, 4, "one alone has half: %u", (unsigned)n);
+    n = 0;
+    while (add(2, n, 1000, 5) == POA_OK)
+        n++;
+    cr_assert_eq(n, 2, "whatever it pays: %u", (unsigned)n);
+    cr_assert_eq(add(3, 0, 10, 5), POA_OK, "who has nothing here finds room");
+    cr_assert_eq(take(100), 7);
+    for (uint32_t i = 0; i < 7; i++)
+        cr_assert_arr_eq(b.tx[i]->tx.sender, c.address[turns[i]], 32, "turn %u", i);
     close_pool();
 }
 
