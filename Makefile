@@ -300,6 +300,7 @@ docs: $(O)/poa-doc ## write the reference pages anew from the program's tables
 
 docs-charts: $(O)/poa ## draw the charts of the documents anew
 	@tools/witness-chart.sh $(O)/poa >docs/witness-bound.svg
+	@tools/lottery-chart.sh $(O)/poa >docs/lottery-share.svg
 
 docs-check: $(O)/poa-doc
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p | diff -u docs/$$p.md - || \

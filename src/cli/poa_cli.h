@@ -37,6 +37,10 @@
     X(ALONE, "alone", "UNITS", "what the first key alone may spend per transaction")               \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
+    X(SLOTS, "slots", "S", "how many slots; default 100000")                                       \
+    X(MALICIOUS, "malicious", "F", "fraction of the devices that bad leaders own; default 0")      \
+    X(REAL_VRF, "real-vrf", NULL, "evaluate real VRFs: 50 times slower")                           \
+    X(RUN, "run", "N", "another random run; default 1")                                            \
     X(LIMIT, "limit", "N", "how many at most; default 100")                                        \
     X(OFFSET, "offset", "N", "skip so many")                                                       \
     X(SUITE, "suite", "SUITE", "tai or ell2")                                                      \
@@ -276,6 +280,12 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Verify an exported chain (FILE or standard input), trusting genesis alone, offline",        \
       "poa verify chain chain.poa --genesis genesis.poa --from-epoch 0\n"                          \
       "poa verify chain --genesis genesis.poa --json < chain.poa")                                 \
+    X("lottery simulate", cli_lottery_simulate, "", 0, 0,                                          \
+      CLI_ALL | CLI_BIT(DEVICES) | CLI_BIT(POLICY) | CLI_BIT(SLOTS) | CLI_BIT(MALICIOUS) |         \
+          CLI_BIT(REAL_VRF) | CLI_BIT(RUN),                                                        \
+      "How fairly a policy assigns slots, by the draws that nodes use",                            \
+      "poa lottery simulate --devices 10000 --policy vrf --slots 100000\n"                         \
+      "poa lottery simulate --devices 500 --slots 5000 --malicious 0.1 --json")                    \
     X("version", cli_version, "", 0, 0, CLI_ALL, "Version of this program", "poa version")         \
     X("help", cli_help, "[COMMAND]", 0, 2, CLI_ALL, "This text, or that of a command",             \
       "poa help\n"                                                                                 \
