@@ -157,6 +157,20 @@ done
 says 0 '.consensus.evidence_pending == 0' || fail "evidence: $(status 0)"
 ! grep -h "halted\|evidence" "$net"/*.log || fail "a node halted, or was accused"
 
+echo "# a log whose end was torn loses its end only: no abstaining"
+crash 3
+h=$(height 0)
+wait_for 60 above 0 $((h + 20)) || fail "the others stopped"
+log=$(ls -t "$net"/data-3/db/*.log | head -n 1)
+truncate -s -5 "$log"
+start 3
+wait_for 60 above 3 $((h + 20)) || fail "node 3 does not come back with a torn log: $(height 3)"
+says 3 '.consensus.abstaining | not' || fail "it abstains"
+crash 0
+h=$(height 3)
+wait_for 60 above 3 $((h + 5)) || fail "node 3 does not vote: $(status 3)"
+start 0
+
 echo "# a data directory from a backup is noticed"
 stop 3
 cp -a "$net/data-3" "$net/backup"

@@ -24,6 +24,8 @@ enum mode {
     LOTTERY,
     COMMITTEE,
     DRAW,
+    RUN,
+    RUN_GAP,
     MODES
 };
 
@@ -155,6 +157,27 @@ static void check_draw(struct fuzz_in *in)
         FUZZ_CHECK(c.members.count == drawn && poa_committee_check(&c) == POA_OK);
 }
 
+/* Headers as a file brings them; the epoch ends after view 4. */
+static void check_run(struct poa_slice bytes, bool gap)
+{
+    static struct poa_chain_check check;
+    const struct poa_committee *c = &committee()->c;
+    struct poa_run run;
+    if (poa_run_decode(bytes, &run))
+        return;
+    FUZZ_CHECK(poa_chain_begin(&check, &fuzz_suite, chain, 4, 1000, c) == POA_OK);
+    int e = poa_chain_run(&check, &run, gap);
+    FUZZ_CHECK(!e == !check.wrong);
+    if (e)
+        return;
+    FUZZ_CHECK(check.headers == run.headers.count && check.certificates == 1);
+    FUZZ_CHECK(check.hand_overs == (run.next.n ? 1u : 0u));
+    FUZZ_CHECK(check.epoch == EPOCH + check.hand_overs && check.time_ms > 1000);
+    FUZZ_CHECK(gap || check.height <= run.headers.count);
+    FUZZ_CHECK(poa_committee_check(&check.committee) == POA_OK);
+    FUZZ_CHECK(poa_chain_run(&check, &run, gap) != POA_OK); /* never twice */
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_in in = {data, size};
@@ -201,6 +224,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case DRAW:
         check_draw(&rest);
+        break;
+    case RUN:
+    case RUN_GAP:
+        check_run(bytes, mode == RUN_GAP);
         break;
     case MODES:
         break;
@@ -295,6 +322,41 @@ void fuzz_seeds(void)
     FUZZ_CHECK(!poa_evidence_encode(&w, &ev));
     FUZZ_CHECK(!poa_evidence_check(&fuzz_suite, chain, &f->c, &ev));
     SEED("evidence-seals", w);
+
+    /* An epoch's closing header and its hand-over; with a gap, and without. */
+    static struct fuzz_committee next;
+    fuzz_committee(&next, EPOCH + 1, 4);
+    for (uint8_t mode = RUN; mode <= RUN_GAP; mode++) {
+        uint8_t header[POA_HEADER_BYTES], list[512], cert_bytes[POA_CERT_BYTES_MAX], members[512];
+        struct poa_writer hw = poa_writer_over(header, sizeof header);
+        struct poa_writer lw = poa_writer_over(list, sizeof list);
+        struct poa_writer cw = poa_writer_over(cert_bytes, sizeof cert_bytes);
+        struct poa_writer mw = poa_writer_over(members, sizeof members);
+        struct poa_header closing = {.version = 1,
+                                     .kind = POA_BLOCK_CLOSING,
+                                     .epoch = EPOCH,
+                                     .view = 5,
+                                     .height = mode == RUN ? 1 : 77,
+                                     .time_ms = 2000};
+        memcpy(closing.chain, chain, 32);
+        memcpy(closing.parent, chain, 32);
+        poa_committee_hash(&next.c, closing.next_committee);
+        poa_header_hash(&closing, hash);
+        cert = fuzz_cert(f, POA_VOTE_FINALIZE, 5, hash, sigs);
+        FUZZ_CHECK(!poa_header_encode(&hw, &closing) && !poa_cert_encode(&cw, &cert) &&
+                   !poa_committee_encode(&mw, &next.c));
+        struct poa_raw_header raw = {.header = poa_written(&hw)};
+        FUZZ_CHECK(!poa_raw_header_encode(&lw, &raw));
+        struct poa_run run = {.headers = {.bytes = poa_written(&lw), .count = 1},
+                              .cert = poa_written(&cw),
+                              .next = poa_written(&mw)};
+        static struct poa_chain_check check;
+        FUZZ_CHECK(!poa_chain_begin(&check, &fuzz_suite, chain, 4, 1000, &f->c) &&
+                   !poa_chain_run(&check, &run, mode == RUN_GAP) && check.hand_overs == 1);
+        BEGIN(mode);
+        FUZZ_CHECK(!poa_run_encode(&w, &run));
+        SEED(mode == RUN ? "run" : "run-gap", w);
+    }
 
     struct poa_ticket t = {.epoch = EPOCH, .window = 2, .proof = {FUZZ_VALID}};
     BEGIN(TICKET);
