@@ -62,10 +62,12 @@ static int write_run(struct export *x, const json_t *v)
 /* Hand-overs up to the first epoch that is wanted whole, then everything. */
 static int write_runs(struct export *x, uint64_t tip)
 {
+    char about[80];
     json_t *v;
     while (x->epoch < x->head.from_epoch) {
-        if (cli_call(x->c, "poa_handover_get", json_pack("{s:I}", "epoch", (json_int_t)x->epoch),
-                     &v) != POA_OK)
+        snprintf(about, sizeof about, "the end of epoch %" PRIu32, x->epoch);
+        if (cli_call_about(x->c, about, "poa_handover_get",
+                           json_pack("{s:I}", "epoch", (json_int_t)x->epoch), &v) != POA_OK)
             return 1;
         int rc = write_run(x, v);
         json_decref(v);
@@ -76,7 +78,9 @@ static int write_runs(struct export *x, uint64_t tip)
         char after[24];
         snprintf(after, sizeof after, "%" PRIu64, x->head.height);
         uint64_t before = x->head.height;
-        if (cli_call(x->c, "poa_chain_get", json_pack("{s:s}", "after", after), &v) != POA_OK)
+        snprintf(about, sizeof about, "headers after height %" PRIu64, x->head.height);
+        if (cli_call_about(x->c, about, "poa_chain_get", json_pack("{s:s}", "after", after), &v) !=
+            POA_OK)
             return 1;
         int rc = write_run(x, v);
         json_decref(v);
