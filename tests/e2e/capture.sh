@@ -37,7 +37,7 @@ devnet=$!
 trap 'set +e; kill $devnet $tcpdump 2>/dev/null; wait' EXIT
 ready() {
     "$poa" devnet status --data-dir "$dir" --json 2>/dev/null |
-        jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null
+        jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null
 }
 up=false
 for _ in $(seq 150); do
@@ -55,7 +55,7 @@ export POA_RPC
 sleep 6 # windows of the lottery, packs, anchors
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 wait $devnet || fail "devnet: exit code $?: $(tail -n 1 net.json)"
-tail -n 1 net.json | jq -e '.anchors > 0' >/dev/null || fail "no usage data was anchored"
+tail -n 1 net.json | jq -en 'input | .anchors > 0' >/dev/null || fail "no usage data was anchored"
 kill -INT $tcpdump
 wait $tcpdump || true
 grep -Eq "^0 packets dropped" tcpdump.log || fail "capture: $(cat tcpdump.log)"

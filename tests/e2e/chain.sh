@@ -31,7 +31,7 @@ jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp s
 "$poa" devnet --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
 trap 'kill $devnet 2>/dev/null; wait' EXIT
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 7 and all(.ready)'" ||
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 7 and all(.ready)'" ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[0].rpc')
 export POA_RPC
@@ -52,11 +52,11 @@ trap - EXIT
 
 echo "# verified offline, from a file and from standard input"
 "$poa" verify chain chain.poa --genesis genesis.poa --from-epoch 0 --json >verified.json || fail "verify"
-jq -e --slurpfile x export.json '.verified and .height == $x[0].height and .hash == $x[0].hash
+jq -en --slurpfile x export.json 'input | .verified and .height == $x[0].height and .hash == $x[0].hash
     and .hand_overs >= 4 and .headers >= .height and .certificates >= 4' verified.json >/dev/null ||
     fail "$(cat verified.json)"
 "$poa" verify chain --genesis genesis.poa --from-epoch 0 <chain.poa | grep -q "^verified .* hand-overs" || fail "from standard input"
-"$poa" verify chain late.poa --genesis genesis.poa --from-epoch 3 --json | jq -e '.hand_overs >= 4' >/dev/null ||
+"$poa" verify chain late.poa --genesis genesis.poa --from-epoch 3 --json | jq -en 'input | .hand_overs >= 4' >/dev/null ||
     fail "from epoch 3"
 
 refused() { # PATTERN ARGUMENTS...

@@ -24,7 +24,7 @@ process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] 
 # A pid of 0, of a process that is not there, would mean our own process group.
 pid_of() {
     local pid
-    wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '.processes[] | select(.name == \"$1\") | .pid > 0'" ||
+    wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | .processes[] | select(.name == \"$1\") | .pid > 0'" ||
         fail "$1 does not run"
     pid=$(process "$1" pid)
     [ "$pid" -gt 0 ] || fail "$1 has pid $pid"
@@ -36,7 +36,7 @@ public() { "$poa" keys show "$1" --json | jq -r .public; }
     2>"$POA_TMP/net.err" &
 devnet=$!
 export POA_KEYS=$dir/keys
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 6 and all(.ready)'" ||
+wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 6 and all(.ready)'" ||
     fail "not ready: $(cat "$POA_TMP/net.err")"
 # Its own process rests; ours takes its key, and a state file of its own.
 stopped=$(pid_of device-02)
@@ -71,7 +71,7 @@ done
 run 60 "$g0,$g1" --source "csv:$POA_TMP/meter.csv" --interval 0 --pack-every 0.2 \
     --state "$POA_TMP/state" --once --json >last.json 2>>"$POA_TMP/agent.log" ||
     fail "the last run: $(tail -n 1 "$POA_TMP/agent.log")"
-jq -e '.packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
+jq -en 'input | .packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
     fail "packs are left: $(cat last.json)"
 sealed() { grep -o "sealed slot [0-9]*" "$POA_TMP/agent.log"; }
 [ "$(sealed | wc -l)" -ge 5 ] || fail "it sealed next to nothing: $(sealed | wc -l)"
@@ -96,13 +96,13 @@ wait $agent || fail "exit code $? after SIGTERM"
 echo "# an impostor"
 wrong=$(public ledger-0)@${g1#*@}
 run 2 "$wrong" --source none --state "$POA_TMP/state" --json >impostor.json 2>err || fail "$(cat err)"
-jq -e '.sealed == 0' impostor.json >/dev/null || fail "sealed for an impostor"
+jq -en 'input | .sealed == 0' impostor.json >/dev/null || fail "sealed for an impostor"
 ! grep -q "connected" err || fail "it talked to an impostor"
 
 echo "# who is who"
 ask() { run 20 "$g1" --state "$POA_TMP/asker" "$@"; }
 ask --check "$(public device-00)" --json >peer.json 2>err || fail "check: $(cat err)"
-jq -e '.status == "active" and .height > 0 and .maker > 0' peer.json >/dev/null || fail "$(cat peer.json)"
+jq -en 'input | .status == "active" and .height > 0 and .maker > 0' peer.json >/dev/null || fail "$(cat peer.json)"
 code=0
 ask --check "$(public alice)" >unknown 2>err || code=$?
 [ $code -eq 3 ] || fail "an unknown device gave exit code $code"
@@ -131,6 +131,6 @@ says "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" 
 kill -CONT "$stopped"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 wait $devnet || fail "the devnet: exit code $?: $(tail -n 1 "$POA_TMP/net.json")"
-tail -n 1 "$POA_TMP/net.json" | jq -e '.agreement and .supply_conserved and .anchors > 0' >/dev/null ||
+tail -n 1 "$POA_TMP/net.json" | jq -en 'input | .agreement and .supply_conserved and .anchors > 0' >/dev/null ||
     fail "$(tail -n 1 "$POA_TMP/net.json")"
 echo ok

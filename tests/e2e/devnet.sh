@@ -14,7 +14,7 @@ fail() {
 # JSON FILTER: the filter must be true of the last line of JSON.
 expect() {
     local json=$1 filter=$2
-    tail -n 1 "$json" | jq -e "$filter" >/dev/null || {
+    tail -n 1 "$json" | jq -en "input | $filter" >/dev/null || {
         tail -n 1 "$json" >&2
         fail "not true: $filter"
     }
@@ -57,7 +57,7 @@ echo "# again in the same directory, idle, with a killed server, stopped from ou
 devnet=$!
 wait_for 30 "$poa" devnet status --data-dir "$dir"
 rpc() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | all(.ready)'" ||
+wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | all(.ready)'" ||
     fail "not ready: $(cat second.err)"
 url=$(rpc ledger-0 rpc)
 now=$("$poa" block --rpc "$url" --json | jq -r .header.height)
@@ -83,7 +83,7 @@ wait_for 10 sh -c "[ \"\$($poa block --json | jq -r .header.height)\" -gt $((at 
     fail "finality stopped when one of four died"
 "$poa" send bob 1 --from alice >/dev/null || fail "send with one server down"
 wait_for 20 sh -c "$poa devnet status --data-dir $dir --json |
-    jq -e '.processes[] | select(.name == \"ledger-3\") | .ready and .restarts == 1'" ||
+    jq -en 'input | .processes[] | select(.name == \"ledger-3\") | .ready and .restarts == 1'" ||
     fail "the killed server did not come back"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 wait $devnet || fail "exit code $? after down: $(cat second.err)"

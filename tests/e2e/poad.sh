@@ -102,7 +102,7 @@ rm -rf "$net/data-3"
 start 3
 grep -q "abstaining until the next epoch" "$net/3.log" || fail "does not notice"
 wait_for 20 above 3 "$h" || fail "does not catch up from nothing: $(height 3)"
-wait_for 30 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq -e '.consensus.abstaining | not'" ||
+wait_for 30 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq -en 'input | .consensus.abstaining | not'" ||
     fail "abstains for ever: $(status 3)"
 same_hash "$h" 0 3
 

@@ -42,10 +42,10 @@ echo "# present, absent, every table"
 "$poa" proof account alice --json >alice.json || fail "no proof"
 "$poa" verify proof alice.json "${trust[@]}" --json >checked.json || fail "alice"
 [ "$(jq -r .entry.balance checked.json)" = "$("$poa" balance alice --json | jq -r .balance)" ] || fail "balance"
-jq -e '.valid and .present and .epoch >= 2' checked.json >/dev/null || fail "$(cat checked.json)"
+jq -en 'input | .valid and .present and .epoch >= 2' checked.json >/dev/null || fail "$(cat checked.json)"
 "$poa" keys new nobody --no-passphrase >/dev/null
 "$poa" proof account nobody --json | "$poa" verify proof --chain "$chain" --json >checked.json || fail "nobody"
-jq -e '.valid and (.present | not)' checked.json >/dev/null || fail "$(cat checked.json)"
+jq -en 'input | .valid and (.present | not)' checked.json >/dev/null || fail "$(cat checked.json)"
 key=$("$poa" devices --json | jq -r .items[0].device)
 zero=0000000000000000000000000000000000000000000000000000000000000000
 for what in global "device $key" "device_index 0" "maker 1" "witness $zero" "witness_index 0" "slot 1" \

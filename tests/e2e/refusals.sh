@@ -68,5 +68,5 @@ got=$(call poa_tx_send "[\"$hex\"]" | jq -r .error.data.name)
 [[ $got =~ ^TX_(DUPLICATE|NONCE_USED)$ ]] || fail "sent twice: $got"
 "$poa" devnet down --data-dir "$dir" >/dev/null
 wait $devnet || fail "devnet: exit code $?: $(cat net.err)"
-tail -n 1 net.json | jq -e .supply_conserved >/dev/null || fail "supply: $(cat net.json)"
+tail -n 1 net.json | jq -en input.supply_conserved >/dev/null || fail "supply: $(cat net.json)"
 echo "$n cases"

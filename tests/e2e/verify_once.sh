@@ -32,7 +32,7 @@ POA_VERIFY_COUNT=$count LD_PRELOAD=$POA_BIN/tests/e2e/preload/verify_count.so \
 devnet=$!
 trap 'kill $devnet 2>/dev/null; wait' EXIT
 status() { "$poa" devnet status --data-dir "$dir" --json; }
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$(status | jq -r '.processes[] | select(.name == "ledger-0") | .rpc')
 export POA_RPC

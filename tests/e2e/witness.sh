@@ -43,7 +43,7 @@ jq '.devnet = 1' bad.json >devnet.json
 "$poa" genesis create devnet.json --output devnet.poa >/dev/null
 "$poa" genesis check devnet.poa | grep -q "MISSED, allowed: this is a devnet" || fail "not said"
 "$poa" genesis check devnet.poa --json |
-    jq -e '.witness | .met == false and .devnet and .members == 7 and .fork > 1e-12' >/dev/null ||
+    jq -en 'input | .witness | .met == false and .devnet and .members == 7 and .fork > 1e-12' >/dev/null ||
     fail "not in JSON"
 
 echo "# short epochs, committees of 4 of 7, at most one per maker of three"
@@ -57,7 +57,7 @@ jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp s
 devnet=$!
 trap 'kill $devnet 2>/dev/null; wait' EXIT
 status() { "$poa" devnet status --data-dir "$dir" --json; }
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 7 and all(.ready)'" ||
+wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 7 and all(.ready)'" ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$(status | jq -r '.processes[] | select(.name == "ledger-0") | .rpc')
 export POA_RPC
@@ -65,7 +65,7 @@ wait_for 60 sh -c "[ \$($poa status --json | jq .consensus.epoch) -ge 5 ]" || fa
 
 for epoch in 0 1 2 3 4 5; do
     "$poa" witness draw --epoch $epoch --seed --json >draw.json || fail "epoch $epoch: $(cat draw.json)"
-    jq -e ".equal and .state and .seed and .n == 4 and .q == 3 and (.members | length) == 4
+    jq -en "input | .equal and .state and .seed and .n == 4 and .q == 3 and (.members | length) == 4
         and .closing == (if $epoch > 0 then true else null end) and .relaxed == 1" draw.json >/dev/null ||
         fail "epoch $epoch: $(cat draw.json)"
     jq -c '[.members[].key]' draw.json
@@ -80,7 +80,7 @@ for url in $(status | jq -r '.processes[] | select(.rpc) | .rpc'); do
     "$poa" witness draw --epoch 3 --json --rpc "$url" | jq -c .hash
 done | sort -u >hashes
 [ "$(wc -l <hashes)" -eq 1 ] || fail "$(cat hashes)"
-"$poa" status --json | jq -e '.witness | .members == 4 and .quorum == 3 and .fork > 0.05 and .met == false
+"$poa" status --json | jq -en 'input | .witness | .members == 4 and .quorum == 3 and .fork > 0.05 and .met == false
     and .target == 0.01 and .stall_target == 0.1 and .relaxed == 1 and .group.maker == 2 and .devnet' >/dev/null || fail "status"
 "$poa" status | grep -q "targets 0.01 and 0.1 MISSED (devnet)" || fail "not in status"
 "$poa" status | grep -q "had to raise the caps by 1" || fail "no warning in status"

@@ -72,7 +72,7 @@ wait_for() { # SECONDS COMMAND...
 
 # All of these read the list of processes that the devnet keeps.
 status() { "$poa" devnet status --data-dir "$net" --json; }
-all_ready() { status | jq -e "[.processes[] | select(.ready)] | length == $n"; }
+all_ready() { status | jq -en "input | [.processes[] | select(.ready)] | length == $n"; }
 pid_of() { jq -r ".processes[$1].pid" "$net/devnet.lock"; }
 call() { # NODE METHOD [PARAMS]
     curl -s --max-time 10 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"'"$2"'","params":'"${3:-[]}"'}'
@@ -198,7 +198,7 @@ none_lost() {
 }
 conserved() {
     local i
-    for ((i = 0; i < n; i++)); do call $i poa_supply_audit | jq -e .result.conserved >/dev/null || return 1; done
+    for ((i = 0; i < n; i++)); do call $i poa_supply_audit | jq -en input.result.conserved >/dev/null || return 1; done
 }
 no_other_deaths() {
     local restarts
