@@ -263,7 +263,7 @@ check: ## install what is missing, then build and test everything
 	$(RUN) build:e2e-build build:unit-build build:fuzz-build \
 	    make:format-check make:docs-check make:check-layers make:check-freestanding \
 	    $(patsubst %,script:%,$(wildcard tests/house/*.sh)) \
-	    $(UNIT:%=unit:%) $(FUZZ_PROGRAMS:%=fuzz:%) script:tests/runner/planted.sh $(E2E:%=e2e:%)
+	    $(UNIT:%=unit:%) $(FUZZ_PROGRAMS:%=fuzz:%) script:tests/runner/planted.sh script:tests/sim/sim.sh $(E2E:%=e2e:%)
 
 asan: ## unit tests and stored fuzz inputs under AddressSanitizer, LeakSanitizer and UBSan
 	@tools/install-packages.sh build test
@@ -282,6 +282,12 @@ cov: ## unit tests with line coverage per module
 model: ## model checking of the consensus rules with spin (docs/model)
 	@tools/install-packages.sh build model
 	@BUILD='$(abspath $(BUILD))' CC='$(CC)' docs/model/run.sh $(MODEL)
+
+SIM_SEEDS ?= 1..2000
+sim: ## the consensus core under simulated faults, and every mutant of it (SIM_SEEDS)
+	@tools/install-packages.sh build
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) $(O)/poa-sim
+	@POA_BIN='$(abspath $(O))' SIM_SEEDS='$(SIM_SEEDS)' SIM_MUTANTS=all tests/sim/sim.sh
 
 SOAK_SECONDS ?= 600
 SOAK         ?= $(basename $(notdir $(sort $(wildcard tests/soak/*.sh))))
@@ -359,7 +365,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all bench bench-build programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model soak format format-check \
+.PHONY: all bench bench-build programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
     check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

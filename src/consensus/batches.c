@@ -208,7 +208,9 @@ bool core_batch_listable(const struct poa_core *c, const struct batch *b)
      * restart has no known predecessor. */
     if (b->older && b->older->restored && !b->restored)
         before = 0;
-    return !before || b->number == before + 1 || c->now.us >= b->since_us + core_two_heartbeats(c);
+    bool first = !(b->number & ((1u << LIFE_BITS) - 1)); /* since its author started */
+    return !before || first || b->number == before + 1 ||
+           c->now.us >= b->since_us + core_two_heartbeats(c);
 }
 
 bool core_batch_waits(const struct poa_core *c)
@@ -230,6 +232,16 @@ static bool has_run(struct poa_core *c, const struct batch *b)
             return b->tries > 3; /* listed in vain: others know it from an older block */
     }
     return true;
+}
+
+/* The log need not know all numbers that were used: it forgets what is final,
+ * and may be lost. So they begin anew, with the time, in each life. */
+void core_batches_life(struct poa_core *c)
+{
+    uint64_t life = (c->batch_number >> LIFE_BITS) + 1;
+    if (life < c->now.wall_ms)
+        life = c->now.wall_ms;
+    c->batch_number = (life << LIFE_BITS) - 1;
 }
 
 /* Counts listable batches that no block on the way lists: looked at whenever a

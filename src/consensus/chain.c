@@ -306,6 +306,10 @@ bool core_block_commit(struct poa_core *c, struct block *b, struct poa_slice cer
     c->tip_block = b;
     memcpy(c->tip, b->hash, 32);
     memcpy(c->tip_root, b->root, 32);
+    if (c->mutant == POA_MUTANT_OWN_BEACON && b->beacon_ok) {
+        poa_hash2(POA_DOMAIN_SEED, c->epoch_seed, 32, b->beta, 64, c->epoch_seed);
+        core_order_leaders(c);
+    }
     core_batches_final(c, &b->b, b->h.height, b->tx, b->txs);
     core_mining_final(c, &b->b);
     core_give_later(c, b->tx); /* lives until the next step, as the effect does */

@@ -304,6 +304,7 @@ int poa_core_init_record(const uint8_t chain32[32], const uint8_t key32[32], str
 static bool forgets(const struct poa_core *c, uint8_t kind)
 {
     return c->mutant == POA_MUTANT_FORGET_VOTES ||
+           (c->mutant == POA_MUTANT_FORGET_NOTAR && kind == POA_VOTE_NOTARIZE) ||
            (c->mutant == POA_MUTANT_FORGET_NULLIFY && kind == POA_VOTE_NULLIFY);
 }
 
@@ -336,6 +337,8 @@ static int restore(struct poa_core *c, const struct poa_event *e)
     case POA_WAL_PROPOSAL:
         return core_restore_proposal(c, e->bytes, c->mutant != POA_MUTANT_FORGET_VOTES, e->seq);
     case POA_WAL_SEAT:
+        if (forgets(c, POA_VOTE_NOTARIZE))
+            return POA_OK;
         return core_restore_proposal(c, e->bytes, false, e->seq);
     case POA_WAL_CERT:
         c->restore_seq = e->seq;
@@ -360,9 +363,7 @@ static void restored(struct poa_core *c)
     } else if (c->self >= 0 && !c->epoch_logged) {
         core_epoch_log(c);
     }
-    /* Numbers of own batches never repeat, whatever was lost. */
-    if (c->now.wall_ms * 1000 > c->batch_number && c->abstain)
-        c->batch_number = c->now.wall_ms * 1000;
+    core_batches_life(c);
     core_simplex_start(c);
     if (c->self < 0)
         core_homeless(c);

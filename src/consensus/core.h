@@ -35,6 +35,7 @@
 #define LIST_TICKETS    32u /* per block; each costs every voter a VRF check */
 #define LIST_SEALS      128u
 #define BATCH_TTL_MS    60000u
+#define LIFE_BITS       10u /* of a batch's number count from 0, the rest is when its author started */
 #define RELEASE_BLOCKS  32u /* batches stay in memory for so many blocks after theirs */
 #define OWN_BATCHES_MAX 256u
 #define NO_DEADLINE     UINT64_MAX
@@ -576,7 +577,8 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
 void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_t height,
                         const struct poa_tx_result *tx, uint32_t txs);
 void core_batches_epoch(struct poa_core *c);
-void core_homeless(struct poa_core *c); /* no member (any more) */
+void core_batches_life(struct poa_core *c); /* restored: own batches get fresh numbers */
+void core_homeless(struct poa_core *c);     /* no member (any more) */
 void core_batches_count(struct poa_core *c);
 void core_batches_tick(struct poa_core *c);
 uint64_t core_batches_deadline(const struct poa_core *c);
@@ -586,6 +588,7 @@ uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below);
 /* --- epoch.c ------------------------------------------------------------------------------------
  */
 
+void core_order_leaders(struct poa_core *c);
 int core_epoch_load(struct poa_core *c, uint32_t epoch); /* committee, order, seed from the base */
 void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n);
 void core_epoch_log(struct poa_core *c); /* writes that this node may vote */

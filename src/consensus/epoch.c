@@ -17,7 +17,7 @@ static uint32_t draw(const uint8_t seed[32], uint32_t *counter, uint32_t n)
 
 /* Everybody leads once in n views, in an order that the seed shuffles: any f+1
  * consecutive views have an honest leader. */
-static void order_leaders(struct poa_core *c)
+void core_order_leaders(struct poa_core *c)
 {
     uint32_t counter = 0;
     for (uint32_t i = 0; i < c->n; i++)
@@ -61,7 +61,7 @@ int core_epoch_load(struct poa_core *c, uint32_t epoch)
         if (c->has_key && hash_eq(m.key, c->key))
             c->self = (int32_t)i;
     }
-    order_leaders(c);
+    core_order_leaders(c);
     return POA_OK;
 }
 

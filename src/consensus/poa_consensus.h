@@ -306,6 +306,8 @@ struct poa_core_config {
     X(NO_NULLIFY, "no-nullify", "never nullifies a view")                                          \
     X(FORGET_VOTES, "forget-votes", "restarts without its votes")                                  \
     X(FORGET_NULLIFY, "forget-nullify", "restarts without its nullify votes")                      \
+    X(FORGET_NOTAR, "forget-notarize", "restarts without its notarize votes and their blocks")     \
+    X(OWN_BEACON, "beacon-own-epoch", "uses the beacon's outputs in their own epoch")              \
     X(STALE_PARENT, "stale-parent", "proposes on the last final block, whatever came after")       \
     X(COMMIT_EARLY, "commit-on-notarize", "takes a notarization for finality")                     \
     X(UNCHECKED_VOTES, "unchecked-votes", "counts votes without looking at who signed")

@@ -49,6 +49,11 @@ static struct message *second_header(struct poa_sim *s, const struct node *n,
     w = poa_writer_over(out, m->n + 64);
     POA_ASSERT(poa_proposal_encode(&w, &p) == POA_OK);
     struct message *copy = message_new(n->id, POA_MSG_PROPOSAL, poa_written(&w));
+    struct pair *at = pair_at(&s->proposed, poa_le64(hash));
+    poa_put_le64(at->hash, s->now);
+    poa_put_le64(at->hash + 8, h.parent_view);
+    memcpy(at->hash + 16, h.parent, 16);
+    at->used = true;
     free(out);
     return copy;
 }
@@ -77,12 +82,46 @@ static void pair_offer(struct poa_sim *s, struct node *n, uint32_t to, uint32_t 
         network(s, n->id, to, at[1 - first]);
 }
 
+/* It has voted for one of two headers; this is the other. */
 void byzantine_restarted(struct poa_sim *s, uint32_t victim)
 {
     for (uint32_t i = 0; i < s->config.nodes; i++) {
         struct node *n = &s->node[i];
-        for (uint32_t k = 1; n->up && i != victim && k <= PAIRS && k <= n->pairs; k++)
-            pair_offer(s, n, victim, n->pairs - k);
+        for (uint32_t k = 1; n->up && k <= PAIRS && k <= n->pairs; k++) {
+            struct message **at = n->pair[(n->pairs - k) % PAIRS];
+            struct poa_header h;
+            struct poa_proposal p;
+            uint8_t hash[32];
+            if (poa_proposal_decode(poa_slice(at[0]->bytes, at[0]->n), &p) ||
+                poa_header_decode(p.header, &h))
+                continue;
+            poa_header_hash(&h, hash);
+            bool first = check_voted(&s->node[victim], h.epoch, h.view, hash);
+            network_at(s, victim, at[first], s->now + s->config.delay_min_us);
+        }
+    }
+}
+
+/* N has just voted in a view of a liar that has a second header for it: a good
+ * moment to lose power. */
+void byzantine_voted(struct poa_sim *s, const struct node *n, uint64_t view)
+{
+    const struct poa_sim_config *c = &s->config;
+    if (!c->crash_ppm || s->now >= c->gst_us || below(&s->random, 3))
+        return;
+    for (uint32_t i = 0; i < c->nodes; i++) {
+        const struct node *liar = &s->node[i];
+        struct poa_header h;
+        struct poa_proposal p;
+        const struct message *m = liar->pairs ? liar->pair[(liar->pairs - 1) % PAIRS][0] : NULL;
+        if (!m || poa_proposal_decode(poa_slice(m->bytes, m->n), &p) ||
+            poa_header_decode(p.header, &h) || view_key(h.epoch, h.view) != view)
+            continue;
+        event_push(s, (struct event){.at = s->now + between(&s->random, 1, c->delay_max_us),
+                                     .kind = EV_CRASH,
+                                     .node = n->id,
+                                     .life = n->life});
+        return;
     }
 }
 

@@ -1,12 +1,13 @@
-/* What must hold in every run. Numbers are those of docs/consensus.md.
+/* What must hold in every run. Numbers are those of docs/sim.md.
  *
- *   1  one final block per height          6  an honest node is never convicted
- *   2  one notarized header per view       7  a vote leaves after its record
- *   3  no view both final and nullified    9  heights are committed in order
- *   4  what is final was notarized        15  supply is conserved
- *   5  a block stands on a certified parent, with every view between nullified
- *   8  a restarted node never contradicts what it said
- *  16  equal blocks give equal roots (seeds and committees are in the state)
+ * here             2, 3, 4, 5   certificates and what blocks stand on
+ *                  6            who is accused
+ *                  7, 8         what leaves, and what was said before
+ *                  11           signatures of certificates
+ * check_chain.c    1, 9, 16     heights, their order, their state
+ *                  10           memory
+ *                  12, 13, 14   beacon, pay, tickets and seals
+ *                  15           supply; at the end, everybody's progress
  */
 #include "world.h"
 
@@ -54,13 +55,8 @@ struct pair *pair_at(struct pairs *p, uint64_t key)
     }
 }
 
-static uint64_t view_key(uint32_t epoch, uint64_t view)
-{
-    return (uint64_t)epoch << 40 | view;
-}
-
 /* The first hash seen for KEY stays; says whether HASH agrees. */
-static bool agrees(struct pairs *p, uint64_t key, const uint8_t hash[32])
+bool check_agrees(struct pairs *p, uint64_t key, const uint8_t hash[32])
 {
     struct pair *at = pair_at(p, key);
     if (!at->used) {
@@ -70,6 +66,54 @@ static bool agrees(struct pairs *p, uint64_t key, const uint8_t hash[32])
     return !memcmp(at->hash, hash, 32);
 }
 
+/* The epoch's committee as N's state knows it, whatever N's core goes by. */
+static void check_signers(struct poa_sim *s, struct node *n, struct poa_slice bytes,
+                          const struct poa_cert *c)
+{
+    struct poa_st_epoch epoch;
+    struct poa_committee committee;
+    uint64_t sum = 0;
+    sim_fold(&sum, bytes.p, bytes.n);
+    struct pair *known = pair_at(&s->certs, sum);
+    if (known->used)
+        return;
+    known->used = true;
+    if (poa_ledger_epoch(poa_core_ledger(n->core), POA_STATE_BASE, c->epoch, &epoch, &committee,
+                         NULL))
+        return;
+    int e = poa_cert_check(s->suite, s->chain, &committee, c);
+    if (e)
+        violation(s, n, "[11] keeps a certificate of view %u.%llu that is none: %s", c->epoch,
+                  (unsigned long long)c->view, poa_error_name(e));
+}
+
+/* Where a block stands: its parent is certified, the views between are
+ * nullified. Whoever votes for it has seen that, so the network has. */
+static void check_stand(struct poa_sim *s, const struct node *n, uint32_t epoch, uint64_t view,
+                        const uint8_t hash[32], const char *what)
+{
+    const struct pair *at = pair_at(&s->proposed, poa_le64(hash));
+    if (!at->used)
+        return;
+    uint64_t parent = poa_le64(at->hash + 8);
+    for (uint64_t v = parent + 1; v < view; v++)
+        if (!pair_at(&s->cleared, view_key(epoch, v))->used)
+            violation(s, n,
+                      "[5] %s view %u.%llu on a parent before view %llu, which was not "
+                      "nullified",
+                      what, epoch, (unsigned long long)view, (unsigned long long)v);
+    if (!parent)
+        return;
+    struct pairs *of[] = {&s->notarized, &s->finalized, &s->committed};
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        const struct pair *p = pair_at(of[i], view_key(epoch, parent));
+        if (p->used && !memcmp(p->hash, at->hash + 16, 16))
+            return;
+    }
+    violation(s, n, "[5] %s view %u.%llu on a parent that was not certified in view %llu", what,
+              epoch, (unsigned long long)view, (unsigned long long)parent);
+}
+
 void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes)
 {
     struct poa_cert c;
@@ -77,22 +121,17 @@ void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes)
         violation(s, n, "keeps a certificate that cannot be decoded");
         return;
     }
+    check_signers(s, n, bytes, &c);
     uint64_t key = view_key(c.epoch, c.view);
     if (c.kind == POA_VOTE_NULLIFY)
-        (void)agrees(&s->cleared, key, c.hash);
-    else if (!agrees(c.kind == POA_VOTE_NOTARIZE ? &s->notarized : &s->finalized, key, c.hash))
+        (void)check_agrees(&s->cleared, key, c.hash);
+    else if (!check_agrees(c.kind == POA_VOTE_NOTARIZE ? &s->notarized : &s->finalized, key,
+                           c.hash))
         violation(s, n, "[%d] two headers %s in view %u.%llu", c.kind == POA_VOTE_NOTARIZE ? 2 : 1,
                   c.kind == POA_VOTE_NOTARIZE ? "notarized" : "final", c.epoch,
                   (unsigned long long)c.view);
-    /* Whoever helped to notarize it had the nullifications of the gap. */
-    const struct pair *at = pair_at(&s->proposed, poa_le64(c.hash));
-    for (uint64_t v = at->used ? poa_le64(at->hash + 8) + 1 : c.view;
-         c.kind == POA_VOTE_NOTARIZE && v < c.view; v++)
-        if (!pair_at(&s->cleared, view_key(c.epoch, v))->used)
-            violation(s, n,
-                      "[5] view %u.%llu is notarized on a parent before view %llu, which was "
-                      "not nullified",
-                      c.epoch, (unsigned long long)c.view, (unsigned long long)v);
+    if (c.kind == POA_VOTE_NOTARIZE)
+        check_stand(s, n, c.epoch, c.view, c.hash, "keeps a notarization of");
     const struct pair *final = pair_at(&s->finalized, key);
     if (final->used && pair_at(&s->cleared, key)->used)
         violation(s, n, "[3] view %u.%llu is both final and nullified", c.epoch,
@@ -117,7 +156,7 @@ void check_recovered(struct poa_sim *s, struct node *n, struct poa_slice bytes)
         return;
     }
     for (uint64_t v = r.view; v <= r.view + 1; v++) {
-        (void)agrees(&s->cleared, view_key(r.epoch, v), zero);
+        (void)check_agrees(&s->cleared, view_key(r.epoch, v), zero);
         if (pair_at(&s->finalized, view_key(r.epoch, v))->used)
             violation(s, n, "[3] view %u.%llu is both final and skipped", r.epoch,
                       (unsigned long long)v);
@@ -153,8 +192,14 @@ static uint64_t *tag_at(struct node *n, uint64_t tag)
     return &n->vote_tag[i];
 }
 
-void check_durable_vote(struct node *n, struct poa_slice bytes)
+/* What of a record has to be durable before it leaves. */
+void check_durable(struct node *n, uint16_t type, struct poa_slice bytes)
 {
+    struct poa_proposal p;
+    if (type == POA_WAL_PROPOSAL && !poa_proposal_decode(bytes, &p))
+        bytes = p.header;
+    else if (type != POA_WAL_VOTE && type != POA_WAL_BATCH)
+        return;
     uint64_t tag = tag_of(bytes), *at = tag_at(n, tag);
     if (!*at) {
         *at = tag;
@@ -162,7 +207,7 @@ void check_durable_vote(struct node *n, struct poa_slice bytes)
     }
 }
 
-/* The vote that N sent of KIND in a view, perhaps none yet. */
+/* What N sent of KEY, perhaps nothing yet. */
 static struct vote_seen *seen_at(struct node *n, uint64_t key)
 {
     if (2 * n->seens >= n->seen_cap) {
@@ -183,6 +228,58 @@ static struct vote_seen *seen_at(struct node *n, uint64_t key)
     return &n->seen[i];
 }
 
+/* Under KEY a node says one thing only. */
+static bool says_again(struct node *n, uint64_t key, const uint8_t what[32])
+{
+    struct vote_seen *at = seen_at(n, key);
+    if (at->key)
+        return !memcmp(at->hash, what, 32);
+    at->key = key;
+    memcpy(at->hash, what, 32);
+    n->seens++;
+    return true;
+}
+
+bool check_voted(struct node *n, uint32_t epoch, uint64_t view, const uint8_t hash[32])
+{
+    const struct vote_seen *at = seen_at(n, view_key(epoch, view) << 2 | POA_VOTE_NOTARIZE);
+    return at->key && !memcmp(at->hash, hash, 32);
+}
+
+void check_sent_proposal(struct poa_sim *s, struct node *n, struct poa_slice bytes)
+{
+    struct poa_proposal p;
+    struct poa_header h;
+    uint8_t hash[32];
+    if (poa_proposal_decode(bytes, &p) || poa_header_decode(p.header, &h) || h.epoch != n->epoch ||
+        h.leader != (uint16_t)n->member[n->id])
+        return; /* somebody else's block, which was asked for */
+    if (*tag_at(n, tag_of(p.header)) == 0)
+        violation(s, n, "[7] the proposal of view %u.%llu leaves before its record is durable",
+                  h.epoch, (unsigned long long)h.view);
+    poa_header_hash(&h, hash);
+    if (!says_again(n, view_key(h.epoch, h.view) << 2 | 3u, hash))
+        violation(s, n, "[8] proposes twice in view %u.%llu", h.epoch, (unsigned long long)h.view);
+}
+
+void check_sent_batch(struct poa_sim *s, struct node *n, struct poa_slice bytes)
+{
+    struct poa_batch b;
+    uint8_t what[32] = {0};
+    uint64_t key = 1;
+    if (poa_batch_decode(bytes, &b) || b.epoch != n->epoch ||
+        b.author != (uint16_t)n->member[n->id])
+        return;
+    if (*tag_at(n, tag_of(bytes)) == 0)
+        violation(s, n, "[7] batch %llu leaves before its record is durable",
+                  (unsigned long long)b.seq);
+    sim_fold(&key, &b.epoch, sizeof b.epoch);
+    sim_fold(&key, &b.seq, sizeof b.seq);
+    poa_put_le64(what, tag_of(bytes));
+    if (!says_again(n, key | (uint64_t)1 << 63, what))
+        violation(s, n, "[8] makes two batches %llu", (unsigned long long)b.seq);
+}
+
 void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes)
 {
     struct poa_vote v;
@@ -193,15 +290,13 @@ void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes)
     if (*tag_at(n, tag_of(bytes)) == 0)
         violation(s, n, "[7] a vote for view %u.%llu leaves before its record is durable", v.epoch,
                   (unsigned long long)v.view);
+    if (v.kind == POA_VOTE_NOTARIZE)
+        check_stand(s, n, v.epoch, v.view, v.hash, "votes to notarize");
     uint64_t view = view_key(v.epoch, v.view) << 2;
-    struct vote_seen *at = seen_at(n, view | v.kind);
-    if (!at->key) {
-        at->key = view | v.kind;
-        memcpy(at->hash, v.hash, 32);
-        n->seens++;
-    } else if (memcmp(at->hash, v.hash, 32)) {
+    if (v.kind == POA_VOTE_NOTARIZE && !seen_at(n, view | v.kind)->key)
+        byzantine_voted(s, n, view_key(v.epoch, v.view));
+    if (!says_again(n, view | v.kind, v.hash))
         violation(s, n, "[8] votes twice in view %u.%llu", v.epoch, (unsigned long long)v.view);
-    }
     if (v.kind != POA_VOTE_NOTARIZE &&
         seen_at(n, view | (v.kind == POA_VOTE_NULLIFY ? POA_VOTE_FINALIZE : POA_VOTE_NULLIFY))->key)
         violation(s, n, "[6] nullifies and finalizes view %u.%llu", v.epoch,
@@ -224,127 +319,4 @@ void check_evidence(struct poa_sim *s, struct node *n, struct poa_slice bytes)
                          (double)s->now / 1000.0, n->id, i, e.kind);
             s->result.false_accusations++;
         }
-}
-
-/* --- blocks ------------------------------------------------------------------------- */
-
-struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct poa_commit *c)
-{
-    uint64_t h = c->header->height;
-    if (h != n->height + 1)
-        violation(s, n, "[9] commits height %llu after %llu", (unsigned long long)h,
-                  (unsigned long long)n->height);
-    if (h > s->block_cap) {
-        uint64_t cap = s->block_cap ? s->block_cap * 2 : 1024;
-        s->block = realloc(s->block, cap * sizeof *s->block);
-        POA_ASSERT(s->block);
-        memset(s->block + s->block_cap, 0, (cap - s->block_cap) * sizeof *s->block);
-        s->block_cap = cap;
-    }
-    struct sim_block *b = s->block[h - 1];
-    while (b && memcmp(b->hash, c->hash, 32))
-        b = b->next;
-    const struct pair *at = pair_at(&s->proposed, poa_le64(c->hash));
-    if (at->used && h > 4) {
-        s->finality_sum += (double)(s->now - poa_le64(at->hash));
-        s->finality_n++;
-    }
-    if (b) {
-        if (memcmp(b->root, c->root, 32))
-            violation(s, n, "[16] another state root at height %llu", (unsigned long long)h);
-        return b;
-    }
-    size_t n_bytes = c->header_bytes.n + c->body.n + (size_t)32 * c->batches;
-    b = calloc(1, sizeof *b + n_bytes);
-    POA_ASSERT(b);
-    b->height = h;
-    b->epoch = c->header->epoch;
-    b->kind = c->header->kind;
-    memcpy(b->hash, c->hash, 32);
-    memcpy(b->root, c->root, 32);
-    uint8_t *p = b->data;
-    b->batch = (uint8_t(*)[32])p;
-    if (c->batches)
-        memcpy(p, c->batch, (size_t)32 * c->batches);
-    p += (size_t)32 * c->batches;
-    b->batches = c->batches;
-    b->header = poa_slice(p, c->header_bytes.n);
-    memcpy(p, c->header_bytes.p, c->header_bytes.n);
-    p += c->header_bytes.n;
-    b->body = poa_slice(p, c->body.n);
-    if (c->body.n)
-        memcpy(p, c->body.p, c->body.n);
-    if (s->block[h - 1] && n->kind == HONEST)
-        violation(s, n, "[1] two final blocks at height %llu", (unsigned long long)h);
-    b->next = s->block[h - 1];
-    s->block[h - 1] = b;
-    if (h > s->blocks)
-        s->blocks = h;
-    s->result.height = s->blocks;
-    if (b->epoch > s->result.epochs)
-        s->result.epochs = b->epoch;
-    return b;
-}
-
-/* --- the end -------------------------------------------------------------------------- */
-
-static void stuck(struct poa_sim *s, const struct node *n, const char *what, uint64_t number)
-{
-    if (!s->result.violations && !s->result.stuck && !s->result.false_accusations)
-        snprintf(s->result.first, sizeof s->result.first, "at the end, node %u: %s %llu", n->id,
-                 what, (unsigned long long)number);
-    s->result.stuck++;
-}
-
-/* Blocks that the network makes at least, once it is healed and has time. */
-static uint64_t expected(const struct poa_sim *s)
-{
-    uint64_t span_ms = (s->config.end_us - s->config.gst_us) / 1000;
-    uint64_t n = span_ms / (4 * (uint64_t)s->config.timeout_ms + s->config.heartbeat_ms) / 4;
-    uint64_t turns = 2 * (uint64_t)s->config.nodes + 4;
-    n = n > 3 ? n : 3;
-    return s->config.settle && n > turns ? turns : n;
-}
-
-static bool left_behind(const struct poa_sim *s, const struct node *n)
-{
-    return !n->up || n->height + 12 < s->blocks;
-}
-
-/* Everybody has caught up, and the network went on. */
-bool check_settled(const struct poa_sim *s)
-{
-    if (s->blocks < s->healed_height + expected(s))
-        return false;
-    for (uint32_t i = 0; i < s->nodes; i++)
-        if (s->node[i].kind == HONEST && left_behind(s, &s->node[i]))
-            return false;
-    return true;
-}
-
-/* Nobody makes progress after the network healed, or somebody is left behind. */
-void check_finish(struct poa_sim *s)
-{
-    if (s->result.violations)
-        return;
-    if (s->blocks < s->healed_height + expected(s)) {
-        stuck(s, &s->node[0], "blocks since the network healed:", s->blocks - s->healed_height);
-        return;
-    }
-    for (uint32_t i = 0; i < s->nodes; i++) {
-        struct node *n = &s->node[i];
-        struct poa_core_status st;
-        bool conserved = false;
-        if (n->kind != HONEST)
-            continue;
-        if (left_behind(s, n)) {
-            stuck(s, n, "is left behind at height", n->height);
-            continue;
-        }
-        if (poa_ledger_audit(poa_core_ledger(n->core), &conserved) || !conserved)
-            violation(s, n, "[15] supply is not conserved");
-        poa_core_status(n->core, &st);
-        if (st.views_nullified > s->result.nullified)
-            s->result.nullified = st.views_nullified;
-    }
 }

@@ -65,8 +65,7 @@ void disk_synced(struct poa_sim *s, struct node *n, size_t ops)
         struct disk_op *op = &d->op[i];
         if (op->kind == OP_RECORD) {
             n->durable = op->seq;
-            if (op->type == POA_WAL_VOTE)
-                check_durable_vote(n, poa_slice(op->bytes, op->n));
+            check_durable(n, op->type, poa_slice(op->bytes, op->n));
         } else if (op->kind == OP_COMMIT) {
             store_block(d, op);
         } else {
@@ -267,6 +266,7 @@ int node_open(struct poa_sim *s, struct node *n)
     if (e)
         return e;
     n->restored = false;
+    check_first(s, n);
     if (!d->ops && !d->height && n->has_key) {
         uint8_t buffer[128];
         struct poa_writer w = poa_writer_over(buffer, sizeof buffer);

@@ -25,7 +25,12 @@
 /* Mutants of the driver; those of the core are POA_MUTANTS. */
 #define POA_SIM_MUTANTS(X)                                                                         \
     X(SEND_EARLY, "send-before-persist", "messages leave before their record is durable")          \
-    X(LOSE_LOG, "lose-log", "a restarted node finds its log empty and does not notice")
+    X(LOSE_LOG, "lose-log", "a restarted node finds its log empty and does not notice")            \
+    X(OTHER_ROOT, "other-root", "one node says another state root than it has")                    \
+    X(COMMIT_TWICE, "commit-twice", "height 5 is committed a second time")                         \
+    X(LIST_TWICE, "list-twice", "tickets and seals of a block are counted again")                  \
+    X(PAY_TWICE, "pay-twice", "twice as much is issued as the state says")                         \
+    X(LEAK, "leak", "every block takes 4 MB that are never used again")
 
 enum poa_sim_mutant {
     POA_SIM_MUTANT_NONE,

@@ -24,6 +24,8 @@ void trace(struct poa_sim *s, const struct node *n, const char *format, ...)
     fputc('\n', s->config.trace);
 }
 
+#define EVENTS_MAX 8000000u /* of a run; most have some ten thousand */
+
 /* --- events --------------------------------------------------------------------- */
 
 static bool before(const struct event *a, const struct event *b)
@@ -102,8 +104,13 @@ static void send_now(struct poa_sim *s, struct node *n, const uint8_t to[16], ui
     members(s, n);
     if (epoch != n->epoch)
         return; /* the committee that it was for is gone */
+    struct poa_slice bytes = poa_slice(m->bytes, m->n);
     if (m->type == POA_MSG_VOTE && n->kind == HONEST)
-        check_sent_vote(s, n, poa_slice(m->bytes, m->n));
+        check_sent_vote(s, n, bytes);
+    else if (m->type == POA_MSG_PROPOSAL && n->kind == HONEST)
+        check_sent_proposal(s, n, bytes);
+    else if (m->type == POA_MSG_BATCH && n->kind == HONEST)
+        check_sent_batch(s, n, bytes);
     for (uint32_t i = 0; i < n->members; i++) {
         if (!((unsigned)to[i / 8] >> (i % 8) & 1u) || n->node_of[i] < 0)
             continue;
@@ -205,6 +212,7 @@ static void effect_send(struct poa_sim *s, struct node *n, const struct poa_effe
             at->used = true;
             poa_put_le64(at->hash, s->now);
             poa_put_le64(at->hash + 8, h.parent_view);
+            memcpy(at->hash + 16, h.parent, 16);
             if (s->last_proposal_us && h.view > 4) {
                 s->period_sum += (double)(s->now - s->last_proposal_us);
                 s->period_n++;
@@ -513,6 +521,7 @@ void poa_sim_kill(struct poa_sim *s, uint32_t node)
     if (!n->up)
         return;
     trace(s, n, "crashes");
+    check_memory(s, n);
     n->up = false;
     n->life++;
     poa_core_free(n->core);
@@ -607,6 +616,12 @@ static void node_event(struct poa_sim *s, struct node *n, const struct event *ev
     case EV_BUNDLE:
         (void)bundle_feed(s, n, poa_slice(ev->m->bytes, ev->m->n));
         break;
+    case EV_CRASH:
+        poa_sim_kill(s, n->id);
+        event_push(s, (struct event){.at = s->now + between(&s->random, 500, 20000),
+                                     .kind = EV_START,
+                                     .node = n->id});
+        break;
     case EV_START:
     case EV_CHAOS:
     case EV_PARTITION:
@@ -618,8 +633,8 @@ static void node_event(struct poa_sim *s, struct node *n, const struct event *ev
 
 static bool life_matters(enum event_kind k)
 {
-    return k == EV_TICK || k == EV_FSYNC || k == EV_BATCH || k == EV_TXS || k == EV_FOLLOW ||
-           k == EV_BUNDLE;
+    return k == EV_CRASH || k == EV_TICK || k == EV_FSYNC || k == EV_BATCH || k == EV_TXS ||
+           k == EV_FOLLOW || k == EV_BUNDLE;
 }
 
 void poa_sim_run(struct poa_sim *s, uint64_t until_us)
@@ -628,6 +643,10 @@ void poa_sim_run(struct poa_sim *s, uint64_t until_us)
         struct event ev = event_pop(s);
         struct node *n = &s->node[ev.node];
         s->now = ev.at;
+        if (s->order > EVENTS_MAX) {
+            violation(s, n, "[10] %u events and no end", EVENTS_MAX);
+            break;
+        }
         if (!s->healed && s->now >= s->config.gst_us) {
             s->healed = true;
             s->partitioned = false;
@@ -737,6 +756,10 @@ void poa_sim_free(struct poa_sim *s)
     free(s->notarized.pair);
     free(s->cleared.pair);
     free(s->finalized.pair);
+    free(s->committed.pair);
+    free(s->certs.pair);
+    free(s->seeds.pair);
+    free(s->once.pair);
     free(s->proposed.pair);
     free(s->names.pair);
     free(s);

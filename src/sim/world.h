@@ -176,6 +176,7 @@ enum event_kind {
     EV_FOLLOW,
     EV_BUNDLE,
     EV_START,
+    EV_CRASH,
     EV_CHAOS,
     EV_PARTITION,
     EV_CUT,
@@ -235,6 +236,11 @@ struct device {
     bool liar;
 };
 
+static inline uint64_t view_key(uint32_t epoch, uint64_t view)
+{
+    return (uint64_t)epoch << 40 | view;
+}
+
 struct poa_sim {
     struct poa_sim_config config;
     struct poa_sim_result result;
@@ -263,7 +269,11 @@ struct poa_sim {
     size_t batch_buckets;
     struct sim_block **block; /* by height from 1 */
     uint64_t blocks, block_cap;
-    struct pairs notarized, cleared, finalized; /* by epoch and view */
+    struct pairs notarized, cleared, finalized, committed; /* by epoch and view */
+    struct pairs certs, seeds, once;
+    uint64_t checked;   /* heights that an honest node committed */
+    uint8_t beacon[32]; /* running hash of the outputs up to there */
+    uint64_t slots, last_slot;
     struct sim_tx **tx, *open_tx;
     struct account *account;
     struct device *device;
@@ -316,8 +326,14 @@ void violation(struct poa_sim *s, const struct node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void check_recovered(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 void check_cert(struct poa_sim *s, struct node *n, struct poa_slice bytes);
-void check_durable_vote(struct node *n, struct poa_slice bytes);
+void check_durable(struct node *n, uint16_t type, struct poa_slice bytes);
 void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+void check_sent_proposal(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+void check_sent_batch(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+bool check_voted(struct node *n, uint32_t epoch, uint64_t view, const uint8_t hash[32]);
+bool check_agrees(struct pairs *p, uint64_t key, const uint8_t hash[32]);
+void check_memory(struct poa_sim *s, const struct node *n);
+void check_first(struct poa_sim *s, const struct node *n); /* its core is at genesis */
 struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct poa_commit *c);
 void check_evidence(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 struct pair *pair_at(struct pairs *p, uint64_t key);
@@ -328,5 +344,7 @@ bool check_settled(const struct poa_sim *s);
 void byzantine_send(struct poa_sim *s, struct node *n, uint32_t to, struct message *m);
 /* Node VICTIM came up again: liars offer it what it may have forgotten. */
 void byzantine_restarted(struct poa_sim *s, uint32_t victim);
+/* Honest N voted to notarize in VIEW (view_key). */
+void byzantine_voted(struct poa_sim *s, const struct node *n, uint64_t view);
 
 #endif
