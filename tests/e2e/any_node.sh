@@ -1,0 +1,80 @@
+#!/bin/bash
+# A transaction may be handed to any node: it is final whoever its home server and
+# the leader are, and it survives the death of its home server.
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+devnet=
+trap 'kill -CONT $devnet 2>/dev/null; kill -INT $devnet 2>/dev/null; wait' EXIT
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+"$poa" devnet --ledgers 4 --trusted 1 --devices 0 --data-dir "$dir" >run.out 2>run.err &
+devnet=$!
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
+    fail "not ready: $(cat run.err)"
+export POA_KEYS=$dir/keys
+"$poa" devnet status --data-dir "$dir" --json >status.json
+mapfile -t url < <(jq -r '.processes[] | select(.rpc) | .rpc' status.json)
+pid=$(jq -r '.processes[] | select(.name == "ledger-3") | .pid' status.json)
+[ "${#url[@]}" -eq 5 ] && [ "$pid" -gt 0 ] || fail "$(cat status.json)"
+
+echo "# twelve accounts, so that every server is the home of some"
+senders=12
+for i in $(seq $senders); do
+    "$poa" keys new "s$i" --no-passphrase >/dev/null
+    "$poa" faucet "s$i" 1000000 --rpc "${url[0]}" --timeout 30 >/dev/null || fail "faucet $i"
+done
+
+send() { # SENDER URL: prints the id
+    "$poa" send bob 7 --from "s$1" --rpc "$2" --no-wait --json | jq -r .id
+}
+final() { # ID URL
+    wait_for 60 sh -c "$poa tx $1 --rpc $2 --json | jq -e '.state == \"final\"'" ||
+        fail "$1 is not final at $2: $("$poa" tx "$1" --rpc "$2" --json 2>&1)"
+}
+bob() { "$poa" balance bob --json --rpc "${url[0]}" | jq -r .balance; }
+
+echo "# through every node, the trusted one too, and seen at every other"
+before=$(bob)
+ids=()
+for i in $(seq $senders); do
+    ids+=("$(send "$i" "${url[$((i % 5))]}")") || fail "send $i"
+done
+for i in $(seq $senders); do
+    final "${ids[$((i - 1))]}" "${url[$(((i + 2) % 5))]}"
+done
+wait_for 30 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 7 * senders)) ]" ||
+    fail "bob has $(bob), not $((before + 7 * senders))"
+
+echo "# a server dies with what was sent to it"
+kill -STOP $devnet # it would start the server again
+ids=()
+for i in $(seq $((senders / 2))); do
+    ids+=("$(send "$i" "${url[$((i % 3))]}")") || fail "send $i"
+done
+kill -KILL "$pid"
+for i in $(seq $((senders / 2 + 1)) $senders); do
+    ids+=("$(send "$i" "${url[$((i % 3))]}")") || fail "send $i to a network with a dead server"
+done
+for id in "${ids[@]}"; do
+    final "$id" "${url[0]}"
+done
+wait_for 30 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 14 * senders)) ]" ||
+    fail "bob has $(bob), not $((before + 14 * senders))"
+
+kill -CONT $devnet
+kill -INT $devnet
+wait $devnet || fail "devnet: exit code $?: $(tail -n 3 run.err)"
+devnet=
+trap - EXIT
