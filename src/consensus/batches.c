@@ -328,9 +328,9 @@ void core_check_effect(struct poa_core *c, uint16_t type, struct poa_slice bytes
     e->peer = peer;
 }
 
-/* Structure, author and signature of a batch; fills what B needs to know. */
+/* Structure, author and signature of the batch with DIGEST. */
 static int batch_read(struct poa_core *c, struct poa_slice bytes, struct poa_batch *out,
-                      uint8_t digest[32], bool trusted)
+                      const uint8_t digest[32], bool trusted)
 {
     uint8_t signed_digest[32];
     const uint8_t *key;
@@ -341,7 +341,6 @@ static int batch_read(struct poa_core *c, struct poa_slice bytes, struct poa_bat
         return POA_E_BATCH_INVALID;
     if (!author_key(c, out->epoch, out->author, &key))
         return POA_E_EPOCH;
-    poa_batch_digest(bytes, digest);
     if (trusted)
         return POA_OK;
     poa_batch_sig_digest(c->chain, digest, signed_digest);
@@ -543,6 +542,7 @@ int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq)
 {
     struct poa_batch r;
     uint8_t digest[32];
+    poa_batch_digest(bytes, digest);
     int e = batch_read(c, bytes, &r, digest, true);
     if (e)
         return e == POA_E_EPOCH ? POA_OK : e;
