@@ -162,7 +162,20 @@ $(E2E_PRELOADS): $(O)/tests/e2e/%.so: tests/e2e/%.c $(O)/tests/.command
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -o $@ $<
-e2e-build: programs bench-build $(E2E_HELPERS) $(E2E_PRELOADS)
+
+# Power cuts and sick disks: tests/crash/shim.c goes under LevelDB.
+CRASH := $(O)/tests/crash/shim.so $(O)/tests/crash/writer $(O)/tests/crash/cuts
+CRASH_MODULES := store base
+$(O)/tests/crash/shim.so: tests/crash/shim.c tests/crash/trace.h $(O)/tests/.command
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -fPIC -shared -O1 -g $(WARN) -Wno-conversion -o $@ $<
+$(O)/tests/crash/writer $(O)/tests/crash/cuts: $(O)/tests/crash/%: tests/crash/%.c tests/crash/work.h tests/crash/trace.h $(call archives,$(CRASH_MODULES)) $(O)/tests/.command
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(foreach d,$(CRASH_MODULES),-iquote src/$(d)) -o $@ $< $(call link,$(CRASH_MODULES))
+crash-build: $(CRASH)
+e2e-build: programs bench-build $(E2E_HELPERS) $(E2E_PRELOADS) $(CRASH)
 
 # --- benchmarks --------------------------------------------------------------
 # bench/NAME/*.c is $(O)/bench-NAME, bench/shared what they share; bench/module.mk
@@ -293,7 +306,7 @@ SOAK_SECONDS ?= 600
 SOAK         ?= $(basename $(notdir $(sort $(wildcard tests/soak/*.sh))))
 soak: ## the long tests: tests/soak/*.sh (SOAK=names, SOAK_SECONDS for `network`)
 	@tools/install-packages.sh build test
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs unit-build
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs unit-build crash-build
 	@for s in $(SOAK); do echo "# $$s"; \
 	    POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/$$s.sh || exit 1; done
 

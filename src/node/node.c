@@ -165,7 +165,17 @@ static int open_store(struct poa_node *n, struct poa_why *why)
         .cache_bytes = (size_t)n->config.store_cache_kib * 1024,
         .max_open_files = (int)n->config.store_open_files,
     };
-    return poa_store_open(&c, &n->store, why);
+    int rc = poa_store_open(&c, &n->store, why);
+    struct poa_store_stats st;
+    if (rc)
+        return rc;
+    poa_store_stats(n->store, &st);
+    if (st.torn_bytes)
+        POA_LOG_WARN(NODE,
+                     "the log in %s ended torn, as after a power cut: %llu bytes that were "
+                     "never synced are cut off",
+                     n->config.data_dir, (unsigned long long)st.torn_bytes);
+    return POA_OK;
 }
 
 static int open_mesh(struct poa_node *n, struct poa_why *why)

@@ -154,6 +154,24 @@ static void each_file(const char *path, void (*each)(void *ctx, const char *file
         closedir(d);
 }
 
+static void highest_log(void *ctx, const char *file)
+{
+    const char *name = strrchr(file, '/') + 1;
+    char *end = NULL;
+    uint64_t n = strtoull(name, &end, 10);
+    if (end != name && strcmp(end, ".log") == 0 && n > *(uint64_t *)ctx)
+        *(uint64_t *)ctx = n;
+}
+
+uint64_t store_log_number(const struct poa_store *s)
+{
+    char path[sizeof s->dir + 4];
+    uint64_t n = 0;
+    snprintf(path, sizeof path, "%s/db", s->dir);
+    each_file(path, highest_log, &n);
+    return n;
+}
+
 static void remove_file(void *ctx, const char *file)
 {
     (void)ctx;
@@ -298,12 +316,19 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, struct
     s->lazy = leveldb_writeoptions_create();
     char *message = NULL;
     s->db = leveldb_open(s->options, path, &message);
+    if (!s->db && code_of(message) == POA_E_STORE_CORRUPT && store_trim(s, path)) {
+        leveldb_free(message);
+        message = NULL;
+        s->db = leveldb_open(s->options, path, &message);
+    }
     if (!s->db) {
         int rc = code_of(message);
         poa_because(why, POA_OK, "cannot open %s: %s", path, message);
         leveldb_free(message);
         return rc;
     }
+    s->write_buffer = c->write_buffer_bytes;
+    s->log_number = store_log_number(s);
     return POA_OK;
 }
 
@@ -377,8 +402,15 @@ void poa_store_reclaim(struct poa_store *s)
 {
     uint64_t bytes = s->deleted, height = s->deleted_height;
     static const char scattered[] = {SPACE_DIGEST, SPACE_HASH, SPACE_TX};
+    char *message = NULL;
     if (!bytes)
         return;
+    /* Compacting begins a new log: nothing may be unsynced in the old one. */
+    s->reclaiming = true;
+    leveldb_writebatch_t *nothing = leveldb_writebatch_create();
+    leveldb_write(s->db, s->sync, nothing, &message);
+    leveldb_writebatch_destroy(nothing);
+    leveldb_free(message); /* the writer will get it too */
     compact_numbers(s, SPACE_BATCH, s->deleted_batch);
     compact_numbers(s, SPACE_BLOCK, height);
     compact_numbers(s, SPACE_RECEIPTS, height);
@@ -386,6 +418,7 @@ void poa_store_reclaim(struct poa_store *s)
         char to = (char)(scattered[i] + 1);
         leveldb_compact_range(s->db, &scattered[i], 1, &to, 1);
     }
+    s->reclaiming = false;
     s->deleted -= bytes;
 }
 

@@ -260,6 +260,7 @@ struct poa_store_stats {
     uint64_t writes, synced, bytes; /* by this process */
     uint64_t disk_bytes;            /* files of the database */
     uint64_t deleted_bytes;         /* pruned, and not reclaimed yet */
+    uint64_t torn_bytes;            /* cut off the logs at the start: never synced */
 };
 void poa_store_stats(struct poa_store *s, struct poa_store_stats *out);
 

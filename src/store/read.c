@@ -334,6 +334,7 @@ void poa_store_stats(struct poa_store *s, struct poa_store_stats *out)
     *out = (struct poa_store_stats){
         .batches = s->batches, .writes = s->writes, .synced = s->synced, .bytes = s->bytes};
     out->deleted_bytes = s->deleted;
+    out->torn_bytes = s->torn;
     const char *from = "", *to = "\x7f";
     size_t from_n = 0, to_n = 1;
     leveldb_approximate_sizes(s->db, 1, &from, &from_n, &to, &to_n, &out->disk_bytes);

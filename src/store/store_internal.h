@@ -59,10 +59,14 @@ struct poa_store {
     int (*tx_ids)(const uint8_t chain32[32], struct poa_slice batch,
                   int (*emit)(void *ctx, const uint8_t id32[32]), void *ctx);
     /* Pruned since the last reclaim, and up to where. */
+    _Atomic bool reclaiming; /* every write is synced meanwhile */
     _Atomic uint64_t deleted, deleted_height, deleted_batch;
     uint8_t chain[32];
     char dir[4096];
-    uint64_t next_batch; /* writer's */
+    uint64_t next_batch;         /* writer's */
+    size_t write_buffer, in_log; /* bytes written since LevelDB's log began, at most */
+    uint64_t log_number;
+    uint64_t torn; /* bytes cut off at the start */
     _Atomic uint64_t batches, writes, synced, bytes;
     _Atomic int failed; /* sticky write error */
     pthread_mutex_t why_mutex;
@@ -99,6 +103,11 @@ int store_get(struct poa_store *s, enum space space, const struct key *key,
 /* Arrival number and height of DIGEST; NOT_FOUND. */
 int store_find_batch(struct poa_store *s, const uint8_t digest32[32], uint64_t *number,
                      uint64_t *height);
+/* Cuts torn ends off the logs in folder DB; true when there were some, and no
+ * other damage. */
+bool store_trim(struct poa_store *s, const char *db);
+/* The highest number of a log of LevelDB's. */
+uint64_t store_log_number(const struct poa_store *s);
 /* LevelDB keeps what went wrong in the background for the next write. */
 int store_probe(struct poa_store *s);
 int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes);

@@ -9,6 +9,8 @@
 #define OP_OVERHEAD 16
 /* Deletions per write of forget, prune and expire. */
 #define DELETE_GROUP 512
+/* What a deletion takes in LevelDB's memory besides its key. */
+#define DELETE_BYTES 32
 
 int poa_store_batch_new(struct poa_store *s, struct poa_store_batch **out)
 {
@@ -327,12 +329,23 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
     int failed = atomic_load(&s->failed);
     if (failed)
         return failed;
+    /* LevelDB begins a new log when its memory is full and leaves what was not
+     * synced in the old one: after a power cut that could be missing, and what was
+     * written to the new one be there. So nothing is left unsynced from half of
+     * that memory on. */
+    s->in_log += bytes;
+    bool near = s->in_log > s->write_buffer / 2;
+    sync |= near || s->reclaiming;
     char *message = NULL;
     leveldb_write(s->db, sync ? s->sync : s->lazy, wb, &message);
     if (message) {
         int rc = store_error(s, SPACE_RECORD, "writing the", message);
         atomic_store(&s->failed, rc);
         return rc;
+    }
+    if (near && store_log_number(s) != s->log_number) {
+        s->log_number = store_log_number(s);
+        s->in_log = bytes;
     }
     s->writes++;
     s->synced += sync;
@@ -365,42 +378,43 @@ int poa_store_write(struct poa_store_batch *b, bool sync)
 
 /* --- deletions ------------------------------------------------------------------------------ */
 
-static void erase(leveldb_writebatch_t *wb, const struct key *k)
-{
-    leveldb_writebatch_delete(wb, k->p, k->n);
-}
-
-static void erase_batch(leveldb_writebatch_t *wb, const struct poa_stored_locator *at)
-{
-    struct key b = key_number(SPACE_BATCH, at->number);
-    struct key d = key_bytes(SPACE_DIGEST, at->digest, 32);
-    erase(wb, &b);
-    erase(wb, &d);
-}
-
-/* Deletes the batch at AT unless a block lists it. */
-static int forget_batch(struct poa_store *s, leveldb_writebatch_t *wb,
-                        const struct poa_stored_locator *at)
-{
-    uint64_t number = 0, height = 0;
-    int rc = store_find_batch(s, at->digest, &number, &height);
-    if (rc == POA_E_NOT_FOUND)
-        return POA_OK;
-    if (!rc && number == at->number && !height)
-        erase_batch(wb, at);
-    return rc;
-}
-
 /* What a pass over a key space does with an entry; *STOP ends the pass. */
 struct sweep {
     struct poa_store *store;
     leveldb_writebatch_t *wb;
+    size_t bytes; /* in it */
     enum space space;
     struct key first;
     uint64_t below; /* numbers from here on stay */
     uint32_t max;
     int (*entry)(struct sweep *w, const struct key *k, struct poa_slice value);
 };
+
+static void erase(struct sweep *w, const struct key *k)
+{
+    leveldb_writebatch_delete(w->wb, k->p, k->n);
+    w->bytes += k->n + DELETE_BYTES;
+}
+
+static void erase_batch(struct sweep *w, const struct poa_stored_locator *at)
+{
+    struct key b = key_number(SPACE_BATCH, at->number);
+    struct key d = key_bytes(SPACE_DIGEST, at->digest, 32);
+    erase(w, &b);
+    erase(w, &d);
+}
+
+/* Deletes the batch at AT unless a block lists it. */
+static int forget_batch(struct sweep *w, const struct poa_stored_locator *at)
+{
+    uint64_t number = 0, height = 0;
+    int rc = store_find_batch(w->store, at->digest, &number, &height);
+    if (rc == POA_E_NOT_FOUND)
+        return POA_OK;
+    if (!rc && number == at->number && !height)
+        erase_batch(w, at);
+    return rc;
+}
 
 /* Deletes entries in key order while their number is below the limit, in
  * small writes; *DONE: reached the limit. */
@@ -428,10 +442,11 @@ static int sweep(struct sweep *w, bool *done)
         size_t value_n = 0;
         const char *value = leveldb_iter_value(it, &value_n);
         rc = w->entry(w, &k, poa_slice(value, value_n));
-        erase(w->wb, &k);
+        erase(w, &k);
         if (++n == DELETE_GROUP && !rc) {
-            rc = store_write(s, w->wb, false, 0);
+            rc = store_write(s, w->wb, false, w->bytes);
             leveldb_writebatch_clear(w->wb);
+            w->bytes = 0;
             n = 0;
         }
     }
@@ -443,7 +458,7 @@ static int sweep(struct sweep *w, bool *done)
     }
     leveldb_iter_destroy(it);
     if (!rc && n)
-        rc = store_write(s, w->wb, false, 0);
+        rc = store_write(s, w->wb, false, w->bytes);
     leveldb_writebatch_destroy(w->wb);
     return rc;
 }
@@ -456,7 +471,7 @@ static int sweep_record(struct sweep *w, const struct key *k, struct poa_slice v
     struct poa_stored_locator at;
     if (poa_stored_locator_decode(poa_slice(value.p + 1, value.n - 1), &at))
         return store_corrupt(w->store, SPACE_RECORD, "a reference");
-    return forget_batch(w->store, w->wb, &at);
+    return forget_batch(w, &at);
 }
 
 int poa_store_forget(struct poa_store *s, uint64_t seq)
@@ -486,7 +501,7 @@ static int erase_tx(void *ctx, const uint8_t id32[32])
     struct poa_store_value v;
     int rc = store_get(g->w->store, SPACE_TX, &k, &v);
     if (!rc && v.bytes.n == 12 && poa_le64(v.bytes.p) <= g->height)
-        erase(g->w->wb, &k);
+        erase(g->w, &k);
     poa_store_value_free(&v);
     return rc == POA_E_NOT_FOUND ? POA_OK : rc;
 }
@@ -517,14 +532,14 @@ static int sweep_block(struct sweep *w, const struct key *k, struct poa_slice va
         int rc = erase_txs(w, height, &at);
         if (rc)
             return rc;
-        erase_batch(w->wb, &at);
+        erase_batch(w, &at);
         if (at.number > w->store->deleted_batch)
             w->store->deleted_batch = at.number;
     }
     struct key r = key_number(SPACE_RECEIPTS, height);
     struct key h = key_bytes(SPACE_HASH, blk.hash, 32);
-    erase(w->wb, &r);
-    erase(w->wb, &h);
+    erase(w, &r);
+    erase(w, &h);
     w->store->deleted += value.n;
     w->store->deleted_height = height;
     return POA_OK;
@@ -553,7 +568,7 @@ static int sweep_blob(struct sweep *w, const struct key *k, struct poa_slice val
     if (rc)
         return rc == POA_E_NOT_FOUND ? POA_OK : rc;
     if (v.bytes.n < 8 || poa_le64(v.bytes.p) < w->below)
-        erase(w->wb, &x);
+        erase(w, &x);
     poa_store_value_free(&v);
     return POA_OK;
 }
