@@ -317,9 +317,10 @@ DOC_PAGES := wire errors rpc cli config
 docs: $(O)/poa-doc ## write the reference pages anew from the program's tables
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p >docs/$$p.md || exit 1; done
 
-docs-charts: $(O)/poa ## draw the charts of the documents anew
+docs-charts: $(O)/poa $(O)/bench-ledger ## draw the charts of the documents anew (measures some minutes)
 	@tools/witness-chart.sh $(O)/poa >docs/witness-bound.svg
 	@tools/lottery-chart.sh $(O)/poa >docs/lottery-share.svg
+	@tools/growth-chart.sh $(O)/bench-ledger >docs/ledger-growth.svg
 
 docs-check: $(O)/poa-doc
 	@for p in $(DOC_PAGES); do $(O)/poa-doc $$p | diff -u docs/$$p.md - || \

@@ -14,13 +14,15 @@
 #include "poa_crypto.h"
 #include "poa_store.h"
 
+#define GROWTH_MAX 8
+
 /* How much of everything, and for how long. */
 struct plan {
     uint64_t accounts;
     uint32_t one_txs, all_txs, hot_txs, multi_txs, growth_txs, state_txs;
     unsigned slices;
     double limit_s;
-    uint64_t growth_max;
+    uint64_t growth[GROWTH_MAX]; /* up to the first 0 */
 };
 static const struct plan quick = {.accounts = 1000000,
                                   .one_txs = 20000,
@@ -30,25 +32,27 @@ static const struct plan quick = {.accounts = 1000000,
                                   .growth_txs = 10000,
                                   .state_txs = 50000,
                                   .slices = 2,
-                                  .limit_s = 0.4,
-                                  .growth_max = 10000000};
-static const struct plan full = {.accounts = 1000000,
-                                 .one_txs = 100000,
-                                 .all_txs = 400000,
-                                 .hot_txs = 100000,
-                                 .multi_txs = 8000,
-                                 .growth_txs = 40000,
-                                 .state_txs = 200000,
-                                 .slices = 5,
-                                 .limit_s = 1,
-                                 .growth_max = 10000000};
+                                  .limit_s = 0.25,
+                                  .growth = {10000, 1000000, 10000000}};
+static const struct plan full = {
+    .accounts = 1000000,
+    .one_txs = 100000,
+    .all_txs = 400000,
+    .hot_txs = 100000,
+    .multi_txs = 8000,
+    .growth_txs = 40000,
+    .state_txs = 200000,
+    .slices = 5,
+    .limit_s = 1,
+    .growth = {10000, 30000, 100000, 300000, 1000000, 3000000, 10000000}};
 
 #define SLICES_MAX     16
 #define GROWTH_MAX     8
 #define GROWTH_SIGNERS 10000u
 struct growth {
     uint64_t accounts;
-    double us_per_tx, state_us_per_tx; /* CPU */
+    double us_per_tx, state_us_per_tx; /* CPU: all of it; ledger alone */
+    double limit_us;                   /* of a verification, measured around it */
     double bytes_per_account;
 };
 
@@ -299,49 +303,77 @@ static void run_replay(const struct world *w, const struct plan *plan)
         r.replay_s, r.ratio_replay, r.replay_certs_s, r.certs_over_replay);
 }
 
-static void run_growth(const struct world *w, const struct plan *plan, uint64_t only)
+/* Bytes that a state of N accounts takes while it is made. */
+static bool fits(uint64_t n)
 {
-    for (uint64_t n = only ? only : 10000; n <= (only ? only : plan->growth_max); n *= 10) {
-        struct load load;
-        struct load_kind k = {
-            .txs = plan->growth_txs, .ops = 1, .signers = GROWTH_SIGNERS, .accounts = n};
-        char dir[300];
-        struct pipe p;
-        struct memory m = {0};
-        double begin = bench_now();
-        struct poa_ledger *l = world_state(w, n, &m, NULL);
-        double made = bench_now() - begin;
-        struct growth *g = &r.growth[r.growths++];
-        g->accounts = n;
-        g->bytes_per_account = (double)m.bytes / (double)n;
-        load_make(&load, w, &k);
-        store_dir("growth", dir, sizeof dir);
-        struct poa_store *s = pipe_store(w, dir, false);
-        pipe_open(&p, w, l, s, cores);
-        struct spent spent = pipe_run(&p, &load, 0, load.batches);
-        g->us_per_tx = spent.cpu / load.txs * 1e6;
-        struct plain plain;
-        plain_make(&plain, w, n, 0, plan->state_txs, k.signers, plan->growth_txs / k.signers);
-        double limit_us = bench_verify(1, plan->limit_s / 2).cpu_us;
-        g->state_us_per_tx = pipe_state(&p, &plain) / plan->state_txs * 1e6;
-        limit_us = (limit_us + bench_verify(1, plan->limit_s / 2).cpu_us) / 2;
-        plain_free(&plain);
-        pipe_close(&p);
-        POA_ASSERT(p.failed == 0);
-        poa_store_close(s);
-        poa_ledger_free(l);
-        load_free(&load);
-        remove_dir(dir);
-        say("%llu accounts: %.1f us CPU per transaction, of it %.2f for the state (%.0f keys/s, "
-            "%.3f of a verification); %.0f bytes per account (made in %.1f s)\n",
-            (unsigned long long)n, g->us_per_tx, g->state_us_per_tx, 2e6 / g->state_us_per_tx,
-            g->state_us_per_tx / limit_us, g->bytes_per_account, made);
+    double free_bytes = (double)sysconf(_SC_AVPHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    return (double)n * 360 < free_bytes;
+}
+
+static void grow(const struct world *w, const struct plan *plan, uint64_t n)
+{
+    struct load load;
+    struct load_kind k = {
+        .txs = plan->growth_txs, .ops = 1, .signers = GROWTH_SIGNERS, .accounts = n, .seq = 1};
+    char dir[300];
+    struct pipe p;
+    struct plain plain;
+    struct memory m = {0};
+    struct growth *g = &r.growth[r.growths++];
+    double begin = bench_now();
+    struct poa_ledger *l = world_state(w, n, &m, NULL);
+    double made = bench_now() - begin;
+    *g = (struct growth){.accounts = n, .bytes_per_account = (double)m.bytes / (double)n};
+    load_make(&load, w, &k);
+    plain_make(&plain, w, n, 0, plan->state_txs, k.signers, plan->growth_txs / k.signers);
+    store_dir("growth", dir, sizeof dir);
+    struct poa_store *s = pipe_store(w, dir, false);
+    pipe_open(&p, w, l, s, cores);
+    double before = bench_verify(cores, plan->limit_s / 2).cpu_us;
+    g->us_per_tx = pipe_run(&p, &load, 0, load.batches).cpu / load.txs * 1e6;
+    g->state_us_per_tx = pipe_state(&p, &plain) / plan->state_txs * 1e6;
+    g->limit_us = (before + bench_verify(cores, plan->limit_s / 2).cpu_us) / 2;
+    pipe_close(&p);
+    POA_ASSERT(p.failed == 0);
+    plain_free(&plain);
+    load_free(&load);
+    poa_store_close(s);
+    poa_ledger_free(l);
+    remove_dir(dir);
+    say("%8llu accounts: CPU per transaction %.1f us, %.2f verifications; of it %.2f us for the "
+        "state, %.3f (%.0f keys/s); %.0f bytes per account (made in %.1f s)\n",
+        (unsigned long long)n, g->us_per_tx, g->us_per_tx / g->limit_us, g->state_us_per_tx,
+        g->state_us_per_tx / g->limit_us, 2e6 / g->state_us_per_tx, g->bytes_per_account, made);
+}
+
+static void run_growth(const struct world *w, const struct plan *plan)
+{
+    for (unsigned i = 0; i < GROWTH_MAX && plan->growth[i]; i++) {
+        if (fits(plan->growth[i]))
+            grow(w, plan, plan->growth[i]);
+        else
+            say("%llu accounts: not enough memory\n", (unsigned long long)plan->growth[i]);
     }
+}
+
+/* What AT costs in verifications over what FROM does; 0: not measured. */
+static double growth_ratio(uint64_t at, uint64_t from)
+{
+    double a = 0, b = 0;
+    for (unsigned i = 0; i < r.growths; i++) {
+        const struct growth *g = &r.growth[i];
+        a = g->accounts == at ? g->us_per_tx / g->limit_us : a;
+        b = g->accounts == from ? g->us_per_tx / g->limit_us : b;
+    }
+    return b > 0 ? a / b : 0;
 }
 
 static void print_json(void)
 {
-    double cost = r.growths > 1 ? r.growth[r.growths - 1].us_per_tx / r.growth[0].us_per_tx : 0;
+    double cost = growth_ratio(10000000, 10000), keys = 0;
+    for (unsigned i = 0; i < r.growths; i++)
+        if (r.growth[i].accounts == 1000000)
+            keys = 2e6 / r.growth[i].state_us_per_tx;
     printf("{\"verify_per_s_core\": %.0f, \"ratio_one_core\": %.3f, \"ratio_all_cores\": %.3f, "
            "\"ratio_replay\": %.3f, \"replay_certs_over_replay\": %.2f, "
            "\"transfers_per_s_multi_op\": %.0f, \"disk_bytes_per_tx\": %.1f, "
@@ -350,43 +382,51 @@ static void print_json(void)
            "\"verify_per_s_all_cores\": %.0f, \"cpu_ratio_all_cores\": %.3f, \"ratio_hot\": %.3f, "
            "\"replay_tx_per_s\": %.0f, \"replay_certs_tx_per_s\": %.0f, "
            "\"disk_bytes_per_tx_indexed\": %.1f, \"start_s\": %.2f, \"checkpoint_s\": %.2f, "
-           "\"growth\": [",
+           "\"state_keys_per_s_core\": %.0f, \"growth\": [",
            r.verify_per_s_core, r.ratio_one, r.ratio_all, r.ratio_replay, r.certs_over_replay,
            r.multi_per_s, r.disk_bytes, r.wire_bytes, r.account_bytes, cost, cores, r.tx_per_s_one,
            r.tx_per_s_all, r.verify_per_s_all, r.cpu_ratio_all, r.ratio_hot, r.replay_s,
-           r.replay_certs_s, r.disk_index_bytes, r.start_s, r.checkpoint_s);
+           r.replay_certs_s, r.disk_index_bytes, r.start_s, r.checkpoint_s, keys);
     for (unsigned i = 0; i < r.growths; i++)
         printf("%s{\"accounts\": %llu, \"us_per_tx\": %.2f, \"state_us_per_tx\": %.2f, "
+               "\"verify_us\": %.2f, "
                "\"bytes_per_account\": %.0f}",
                i ? ", " : "", (unsigned long long)r.growth[i].accounts, r.growth[i].us_per_tx,
-               r.growth[i].state_us_per_tx, r.growth[i].bytes_per_account);
+               r.growth[i].state_us_per_tx, r.growth[i].limit_us, r.growth[i].bytes_per_account);
     printf("]}\n");
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"quick", no_argument, NULL, 'q'},        {"json", no_argument, NULL, 'j'},
-        {"growth", required_argument, NULL, 'g'}, {"dir", required_argument, NULL, 'd'},
-        {"help", no_argument, NULL, 'h'},         {0}};
+    static const struct option options[] = {{"quick", no_argument, NULL, 'q'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"growth", no_argument, NULL, 'g'},
+                                            {"accounts", required_argument, NULL, 'a'},
+                                            {"dir", required_argument, NULL, 'd'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     const struct plan *plan = &full;
     const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     struct world w;
-    uint64_t only_growth = 0;
+    bool only_growth = false;
+    uint64_t only = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'q')
             plan = &quick;
         else if (c == 'j')
             json = true;
         else if (c == 'g')
-            only_growth = strtoull(optarg, NULL, 10);
+            only_growth = true;
+        else if (c == 'a')
+            only = strtoull(optarg, NULL, 10);
         else if (c == 'd')
             dir = optarg;
         else {
-            printf("usage: bench-ledger [--quick] [--json] [--growth ACCOUNTS] [--dir DIR]\n"
+            printf("usage: bench-ledger [--quick] [--json] [--growth | --accounts N] [--dir DIR]\n"
                    "Speed of the ledger as ratios to raw BIP340 verification, measured in the "
-                   "same run.\nThe last line is one JSON object. With --growth only the cost at "
-                   "so many accounts.\nDatabases go below DIR "
+                   "same run.\nThe last line is one JSON object. With --growth only the cost as "
+                   "the state "
+                   "grows, with --accounts at one size. Databases go below DIR "
                    "(default: TMPDIR or /tmp).\n");
             return c == 'h' ? 0 : 2;
         }
@@ -398,14 +438,17 @@ int main(int argc, char **argv)
     }
     cores = bench_cores();
     bench_must(poa_crypto_init(), "crypto");
-    world_make(&w, only_growth ? GROWTH_SIGNERS
-                               : plan->one_txs + plan->all_txs + plan->multi_txs + 100);
-    if (!only_growth) {
+    world_make(&w, only_growth || only ? GROWTH_SIGNERS
+                                       : plan->one_txs + plan->all_txs + plan->multi_txs + 100);
+    if (!only_growth && !only) {
         run_rates(&w, plan);
         run_replay(&w, plan);
         run_disk(&w, plan);
     }
-    run_growth(&w, plan, only_growth);
+    if (only)
+        grow(&w, plan, only);
+    else
+        run_growth(&w, plan);
     print_json();
     world_free(&w);
     remove_dir(tmp);
