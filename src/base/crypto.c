@@ -82,6 +82,11 @@ void poa_blake2b_512_final(struct poa_hash_state *s, uint8_t out64[64])
     crypto_generichash_blake2b_final(blake2b_state(s), out64, 64);
 }
 
+void poa_siphash(const uint8_t key16[16], const void *bytes, size_t n, uint8_t out16[16])
+{
+    crypto_shorthash_siphashx24(out16, bytes, n, key16);
+}
+
 void poa_sha256(const void *bytes, size_t n, uint8_t out32[32])
 {
     crypto_hash_sha256(out32, bytes, n);

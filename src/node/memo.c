@@ -160,15 +160,15 @@ static int vrf_verify(const uint8_t pk[32], const void *alpha, size_t n, const u
 
 static struct tx_tag *set_of(const struct node_memo_tx *tx, struct stripe **s)
 {
-    *s = &stripes[tx->tag[16] % STRIPES];
-    return (*s)->tx[tx->tag[17] % TX_SETS];
+    *s = &stripes[tx->tag[0] % STRIPES];
+    return (*s)->tx[tx->tag[1] % TX_SETS];
 }
 
 bool node_memo_tx_find(struct poa_slice raw, struct node_memo_tx *out)
 {
     struct stripe *s;
     bool known = false;
-    poa_blake2b(raw.p, raw.n, salt, sizeof salt, out->tag, sizeof out->tag);
+    poa_siphash(salt, raw.p, raw.n, out->tag);
     const struct tx_tag *set = set_of(out, &s);
     pthread_mutex_lock(&s->mutex);
     for (uint32_t i = 0; i < TX_WAYS && !known; i++)

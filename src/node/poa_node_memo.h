@@ -21,7 +21,7 @@ extern const struct poa_suite node_suite;
 /* Transactions too: what was checked when it was submitted here comes back in the
  * batch of its home server, or in two when that one was late. */
 struct node_memo_tx {
-    uint8_t tag[18];
+    uint8_t tag[16];
 };
 /* Whether RAW was found valid before; OUT names it for node_memo_tx_add. */
 bool node_memo_tx_find(struct poa_slice raw, struct node_memo_tx *out);
