@@ -1,5 +1,6 @@
 /* The I/O thread: nothing leaves before what it waits for is on disk, in order. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -131,6 +132,49 @@ Test(io, one_fsync_for_what_waits_together)
     cr_assert_lt(st.rounds, 1000, "%u fsyncs", (unsigned)st.rounds);
     cr_assert_eq(st.queued_bytes, 0);
     node_io_stop(io);
+    test_store_remove(s.store);
+}
+
+/* A disk that stands still, seen from the core thread: the first round ends only
+ * when the test says so. */
+static sem_t disk;
+static void on_durable_slowly(void *ctx, uint64_t seq)
+{
+    if (!((struct seen *)ctx)->durable)
+        while (sem_wait(&disk))
+            ;
+    on_durable(ctx, seq);
+}
+
+Test(io, execution_does_not_wait_for_the_disk, .timeout = 120)
+{
+    static struct seen s;
+    struct node_io *io = NULL;
+    s.store = test_store_new();
+    sem_init(&disk, 0, 0);
+    struct node_io_config c = {.store = s.store,
+                               .bytes_max = 1 << 20,
+                               .ctx = &s,
+                               .send = on_send,
+                               .durable = on_durable_slowly,
+                               .stored = on_stored,
+                               .failed = on_failed};
+    cr_assert_eq(node_io_start(&c, &io), POA_OK);
+    uint8_t bytes[64] = {0};
+    for (uint64_t i = 1; i <= 500; i++) {
+        cr_assert_eq(node_io_record(io, i, 2, poa_slice(bytes, sizeof bytes)), POA_OK);
+        cr_assert_eq(node_io_commit(io, commit_of(i)), POA_OK);
+    }
+    struct node_checkpoint none = {.at = {.height = 500}};
+    cr_assert_eq(node_io_checkpoint(io, &none), POA_OK);
+    /* All of it is handed over, and nothing was durable yet. */
+    cr_assert_eq(s.durable, 0);
+    sem_post(&disk);
+    cr_assert_eq(node_io_sync(io), POA_OK);
+    cr_assert_eq(s.durable, 500);
+    cr_assert_eq(s.stored, 500);
+    node_io_stop(io);
+    sem_destroy(&disk);
     test_store_remove(s.store);
 }
 
