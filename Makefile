@@ -310,6 +310,11 @@ soak: ## the long tests: tests/soak/*.sh (SOAK=names, SOAK_SECONDS for `network`
 	@for s in $(SOAK); do echo "# $$s"; \
 	    POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/$$s.sh || exit 1; done
 
+browser: ## drive the explorer with a headless Chromium (needs npm: not part of check)
+	@tools/install-packages.sh build test browser
+	@$(MAKE) --no-print-directory programs
+	@POA_BIN='$(abspath $(O))' tests/browser/run.sh $(SCREENSHOTS)
+
 # --- the house ---------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find src tests bench -name '*.[ch]')
 
@@ -379,7 +384,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all bench bench-build programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
+.PHONY: all bench browser bench-build programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
     check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

@@ -196,12 +196,13 @@ static void on_request(struct evhttp_request *req, void *arg)
         rpc_rest(r, req, path);
         return;
     }
-    if (strcmp(path, "/") == 0)
-        rpc_send_line(
-            r, req, 200, "OK",
-            "poa node. POST JSON-RPC 2.0 here (method rpc.discover lists all); GET /healthz, "
-            "/readyz, /metrics.");
-    else
+    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
+    bool browser = accept != NULL && strstr(accept, "text/html") != NULL;
+    if (strcmp(path, "/") == 0 && !browser)
+        rpc_send_line(r, req, 200, "OK",
+                      "poa node. POST JSON-RPC 2.0 here (method rpc.discover lists all); GET /v1, "
+                      "/v1/events, /healthz, /readyz, /metrics; with a browser: the explorer.");
+    else if (!rpc_explorer(r, req, path))
         rpc_send_line(r, req, 404, "Not Found", "no such page");
 }
 

@@ -106,6 +106,11 @@ void rpc_events_stop(struct poa_rpc *r);
 /* GET /v1/...: reads of the method table. */
 void rpc_rest(struct poa_rpc *r, struct evhttp_request *req, const char *path);
 
+/* --- the explorer (explorer.c) ------------------------------------------------------------ */
+
+/* Whether PATH is one of its files, which is then the answer. */
+bool rpc_explorer(struct poa_rpc *r, struct evhttp_request *req, const char *path);
+
 /* --- answers (server.c) --------------------------------------------------------------- */
 
 /* The server whose thread this is. */

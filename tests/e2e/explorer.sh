@@ -1,0 +1,76 @@
+#!/bin/bash
+# The explorer and the stream of events of a live network, with curl: every file is there and
+# names no other host; what becomes final arrives; an idle crowd keeps nobody out.
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+devnet= reader= crowd=
+trap 'kill $reader $crowd 2>/dev/null || true; kill -KILL $devnet 2>/dev/null || true' EXIT
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+"$poa" devnet --ledgers 1 --trusted 0 --devices 0 --data-dir "$dir" --json >out 2>err &
+devnet=$!
+url_of() { "$poa" devnet status --data-dir "$dir" --json | jq -er '.processes[] | select(.ready) | .rpc'; }
+wait_for 60 url_of || fail "no node: $(cat err)"
+url=$(url_of)
+
+echo "# files"
+curl -sf -H 'Accept: text/html' "$url/" -o index.html || fail "no page"
+curl -sf "$url/" | grep -q "JSON-RPC" || fail "what is no browser gets a page"
+curl -sfI -H 'Accept: text/html' "$url/" | grep -qi "content-security-policy: default-src 'none'" || fail "no policy"
+mkdir files
+grep -oE '/explorer/[a-z]+\.(js|css)' index.html | sort -u >names
+grep -ohE "from '\./[a-z]+\.js'" "$POA_ROOT"/src/explorer/*.js | sed "s|from '\./|/explorer/|; s|'||" | sort -u >>names
+[ "$(wc -l <names)" -ge 5 ] || fail "few files: $(cat names)"
+while read -r path; do
+    curl -sf "$url$path" -o "files/$(basename "$path")" || fail "$path is missing"
+done <names
+! grep -lE "https?://" index.html files/{app,block,draw,lib}.js files/style.css || fail "another host is named"
+
+echo "# events"
+export POA_RPC=$url POA_KEYS=$dir/keys
+bob=$("$poa" keys show bob --json | jq -r .address)
+curl -sN "$url/v1/events?topics=block,finality,status&account=$bob" >events &
+reader=$!
+wait_for 30 grep -q '^event: block' events || fail "no block"
+wait_for 30 grep -q '^event: finality' events || fail "no certificate"
+wait_for 30 grep -q '^event: status' events || fail "no status"
+"$poa" send bob 77 --from alice >sent || fail "send: $(cat sent)"
+wait_for 30 grep -q '^event: tx' events || fail "no transaction: $(tail -3 events)"
+grep -A2 '^event: tx' events | grep -q '"amount":"77"' || fail "not that transaction"
+height=$(curl -sf "$url/v1/status" | jq -r .height)
+[ "$(curl -sf "$url/v1/block/$height" | jq -r .header.height)" = "$height" ] || fail "block by GET"
+
+echo "# a crowd that says nothing, and bodies that are too long"
+cat >crowd.py <<'PY'
+import resource, signal, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+host, port = sys.argv[1].removeprefix('http://').split(':')
+crowd = [socket.create_connection((host, int(port))) for _ in range(3000)]
+print(len(crowd), flush=True)
+signal.pause()
+PY
+if command -v python3 >/dev/null && [ "$(ulimit -Hn)" -gt 4000 ]; then
+    python3 crowd.py "$url" >crowded &
+    crowd=$!
+    wait_for 60 grep -q 3000 crowded || fail "no crowd"
+    curl -sf -m 20 "$url/v1/status" >/dev/null || fail "a crowd keeps others out"
+    kill $crowd
+fi
+head -c 10000000 /dev/zero >big
+code=$(curl -s -m 60 -o answer -w '%{http_code}' -H 'Expect:' --data-binary @big "$url/") || fail "10 MB: curl $?"
+[ "$code" = 413 ] || fail "10 MB: $code"
+kill $devnet
+wait $devnet || true
+devnet=
+echo "ok"
