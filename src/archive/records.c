@@ -19,3 +19,9 @@ POA_RECORD_DEFINE(archive_filler, POA_ARCHIVE_FILLER_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(archive_end, k, n, m, s, d)
 POA_RECORD_DEFINE(archive_end, POA_ARCHIVE_END_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(snapshot_get, k, n, m, s, d)
+POA_RECORD_DEFINE(snapshot_get, POA_SNAPSHOT_GET_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(snapshot_part, k, n, m, s, d)
+POA_RECORD_DEFINE(snapshot_part, POA_SNAPSHOT_PART_TABLE)
+#undef F

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "poa_archive.h"
 #include "poa_base.h"
 #include "poa_cli.h"
 #include "poa_config.h"
@@ -140,6 +141,15 @@ static int wire(void)
 
     section("Proofs", "What leads from a certificate to an entry of the state.");
     print_record(&poa_state_proof_record);
+
+    section("Archives", "Parts of exported chains and snapshots, and the messages that carry\n"
+                        "snapshots between nodes (types 40 and 41).");
+    print_record(&poa_archive_head_record);
+    print_record(&poa_archive_entry_record);
+    print_record(&poa_archive_block_record);
+    print_record(&poa_archive_end_record);
+    print_record(&poa_snapshot_get_record);
+    print_record(&poa_snapshot_part_record);
 
     section("Mesh messages", "Frame types between nodes, inside a session. Priority 0 goes first.");
     printf("| type | name | priority | record | meaning |\n|---|---|---|---|---|\n");

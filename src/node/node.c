@@ -297,6 +297,8 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = open_key(n, why);
     if (!rc)
+        node_snapshot_fetch(n);
+    if (!rc)
         rc = open_store(n, why);
     if (!rc)
         rc = node_restore_ledger(n, why);
@@ -321,6 +323,8 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = node_serve_start(n);
     if (!rc)
         rc = node_follow_start(n->follow);
+    if (!rc)
+        rc = node_snapshot_start(n);
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
     rc = node_edge_start(n, why);
@@ -382,6 +386,7 @@ void poa_node_stop(struct poa_node *n)
     node_edge_stop(n);
     node_follow_stop(n->follow);
     node_serve_stop(n);
+    node_snapshot_stop(n);
     node_forward_stop(n->forward);
     node_queue_stop(&n->queue);
     if (n->core_runs)
@@ -402,6 +407,7 @@ void poa_node_stop(struct poa_node *n)
     node_release_all(n);
     poa_store_close(n->store);
     node_follow_free(n->follow);
+    node_snapshot_free(n);
     node_forward_free(n->forward);
     node_tracker_free(n->tracker);
     free(n->serve);

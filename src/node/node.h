@@ -48,6 +48,7 @@ struct node_forward;
 struct node_serve;
 struct node_edge;
 struct checked;
+struct node_snapshot;
 struct node_proof;
 
 /* A member of the mesh, by its index in p2p. */
@@ -110,6 +111,8 @@ struct poa_node {
     enum poa_key_type faucet_type;
     uint8_t faucet_secret[32], faucet_address[32];
     uint64_t faucet_next, faucet_us;
+
+    struct node_snapshot *snapshot; /* status_mutex, or before the mesh runs */
 
     /* Core thread only. */
     int member_peer[POA_COMMITTEE_MAX]; /* index in p2p, or -1 */
@@ -214,6 +217,17 @@ void node_risk_epoch(struct poa_node *n);
 
 int node_restore_ledger(struct poa_node *n, struct poa_why *why);
 int node_restore_core(struct poa_node *n, struct poa_why *why);
+
+/* --- snapshot.c ---------------------------------------------------------------------------- */
+
+/* Before the store is opened: makes the database from a peer's snapshot when the
+ * configuration says so and there is none. Failing is no error: the node then
+ * begins at genesis. */
+void node_snapshot_fetch(struct poa_node *n);
+int node_snapshot_start(struct poa_node *n);
+void node_snapshot_stop(struct poa_node *n);
+void node_snapshot_free(struct poa_node *n);
+void node_snapshot_serve(struct poa_node *n, const struct poa_p2p_message *m);
 
 /* --- prove.c ------------------------------------------------------------------------------- */
 

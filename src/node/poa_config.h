@@ -47,6 +47,10 @@
     X(U32, checkpoint_s, "s", 1, 86400, 60, "or after so long, when it changed")                   \
     X(U32, prune, "blocks", 0, UINT32_MAX, 0,                                                      \
       "older blocks are deleted and the disk gets them back; 0: keep all")                         \
+    X(FLAG, snapshot, "", 0, 1, false,                                                             \
+      "without a database yet: begin with a verified snapshot from a peer")                        \
+    X(U32, snapshot_blocks, "blocks", 0, UINT32_MAX, 0,                                            \
+      "a snapshot for peers is made after so many; 0: none")                                       \
     X(FLAG, tx_index, "", 0, 1, true, "find transactions by id")                                   \
     X(U32, blob_days, "days", 1, 36500, 30, "how long usage packs are kept")                       \
     X(U32, store_write_buffer_kib, "KiB", 64, 262144, 1024, "memory before a table is written")    \

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "node.h"
+#include "poa_archive.h"
 
 #define WAITING_MAX 256
 
@@ -457,6 +458,9 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
         return;
     case POA_MSG_REQ_STATUS:
         on_status(n, m);
+        return;
+    case POA_MSG_REQ_SNAPSHOT:
+        node_snapshot_serve(n, m);
         return;
     default:
         (void)!poa_p2p_refuse(n->p2p, m->token, POA_E_UNSUPPORTED);
