@@ -21,7 +21,7 @@ wait_for() { # SECONDS COMMAND...
 }
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -e '[.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
     fail "not ready: $(cat run.err)"
 export POA_KEYS=$dir/keys
 "$poa" devnet status --data-dir "$dir" --json >status.json
@@ -40,7 +40,7 @@ send() { # SENDER URL: prints the id
     "$poa" send bob 7 --from "s$1" --rpc "$2" --no-wait --json | jq -r .id
 }
 final() { # ID URL
-    wait_for 60 sh -c "$poa tx $1 --rpc $2 --json | jq -e '.state == \"final\"'" ||
+    wait_for 60 sh -c "$poa tx $1 --rpc $2 --json | jq -en 'input | .state == \"final\"'" ||
         fail "$1 is not final at $2: $("$poa" tx "$1" --rpc "$2" --json 2>&1)"
 }
 bob() { "$poa" balance bob --json --rpc "${url[0]}" | jq -r .balance; }

@@ -56,7 +56,7 @@ spend() { # until the node is gone; ids of what was final
 }
 all_final() {
     jq -r .id final | while read -r id; do
-        "$poa" tx "$id" --json | jq -e '.state == "final" and .code == 0' >/dev/null || { echo "$id"; break; }
+        "$poa" tx "$id" --json | jq -en 'input | .state == "final" and .code == 0' >/dev/null || { echo "$id"; break; }
     done
 }
 start data

@@ -20,7 +20,7 @@ wait_for() { # SECONDS COMMAND...
 }
 "$poa" devnet --ledgers 1 --trusted 0 --devices 0 --data-dir "$dir" --json >out 2>err &
 devnet=$!
-url_of() { "$poa" devnet status --data-dir "$dir" --json | jq -er '.processes[] | select(.ready) | .rpc'; }
+url_of() { "$poa" devnet status --data-dir "$dir" --json | jq -enr 'input | .processes[] | select(.ready) | .rpc'; }
 wait_for 60 url_of || fail "no node: $(cat err)"
 url=$(url_of)
 

@@ -72,7 +72,7 @@ for k in 0 1; do
     client $k &
     clients+=($!)
 done
-height() { call "$1" poa_status | jq -er .result.height; }
+height() { call "$1" poa_status | jq -enr 'input | .result.height'; }
 for k in $(seq "$kills"); do
     victim=$((RANDOM % (n - 1)))
     # Now and then before it is back from the last time.
@@ -107,7 +107,7 @@ for i in 0 1 2 3; do
     rm -f part-*
     [ "$(grep -c ' final [0-9]* 0$' "txs-$i")" -eq "$(wc -l <ids)" ] || fail "node $i lost: $(grep -v ' final ' "txs-$i" | head -n 3)"
     cmp txs-0 "txs-$i" || fail "node $i has them elsewhere"
-    call "$i" poa_supply_audit | jq -e .result.conserved >/dev/null || fail "supply at node $i"
+    call "$i" poa_supply_audit | jq -en 'input | .result.conserved' >/dev/null || fail "supply at node $i"
 done
 for i in $(seq 0 $((n - 1))); do kill -TERM "${pids[$i]}"; done
 for i in $(seq 0 $((n - 1))); do wait "${pids[$i]}" || fail "node $i: exit code $?"; done

@@ -11,7 +11,7 @@ simulate() { # FILTER ARGUMENTS...
     local filter=$1
     shift
     "$poa" lottery simulate "$@" --json >out.json || fail "exit code $? for $*"
-    jq -e "$filter" out.json >/dev/null || fail "$*: not true: $filter: $(cat out.json)"
+    jq -en "input | $filter" out.json >/dev/null || fail "$*: not true: $filter: $(cat out.json)"
     echo "# $* $(jq -c '[.chi2_p, .gini, .longest_drought_slots, .malicious_share, .malicious_bound, .seconds]' out.json)"
 }
 fair='.chi2_p >= 0.001 and .chi2_p <= 0.999'

@@ -30,7 +30,7 @@ url() { echo "http://127.0.0.1:$((base + 12 + $1))"; }
 status() { "$poa" status --rpc "$(url "$1")" --json; }
 height() { status "$1" | jq -r .height; }
 above() { [ "$(height "$1")" -gt "$2" ]; }
-says() { status "$1" | jq -e "$2" >/dev/null; }
+says() { status "$1" | jq -en "input | $2" >/dev/null; }
 epoch() { status "$1" | jq .consensus.epoch; }
 public() { jq -r .public "$net/key-$1.json"; }
 serving() { # EPOCH: keys of its committee
@@ -146,14 +146,14 @@ load=
 h=$(height 0)
 for i in 0 1 2 3 4; do wait_for 60 above $i "$h" || fail "node $i: $(height $i)"; done
 for id in $(jq -r .id "$POA_TMP/sent"); do
-    "$poa" tx "$id" --rpc "$(url 1)" --json | jq -e '.state == "final"' >/dev/null || fail "$id is not final at node 1"
+    "$poa" tx "$id" --rpc "$(url 1)" --json | jq -en 'input | .state == "final"' >/dev/null || fail "$id is not final at node 1"
 done
 for k in 1 $((h / 2)) "$h"; do
     for i in 0 1 2 3 4; do "$poa" block "$k" --rpc "$(url $i)" --json | jq -r .hash; done | sort -u >hashes
     [ "$(wc -l <hashes)" -eq 1 ] || fail "height $k: $(cat hashes)"
 done
 "$poa" chain export --rpc "$(url 1)" --output chain.poa >/dev/null || fail "export"
-"$poa" verify chain chain.poa --genesis "$net/genesis.poa" --json | jq -e ".verified and .hand_overs >= $((e + 3))" >/dev/null ||
+"$poa" verify chain chain.poa --genesis "$net/genesis.poa" --json | jq -en "input | .verified and .hand_overs >= $((e + 3))" >/dev/null ||
     fail "not verified"
 for i in 0 1 2 3 4; do stop $i; done
 ! grep -h "halted" "$net"/*.log || fail "a node halted"

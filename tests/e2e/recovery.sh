@@ -27,7 +27,7 @@ url() { echo "http://127.0.0.1:$((base + 10 + $1))"; }
 status() { "$poa" status --rpc "$(url "$1")" --json; }
 height() { status "$1" | jq -r .height; }
 above() { [ "$(height "$1")" -gt "$2" ]; }
-says() { status "$1" | jq -e "$2" >/dev/null; }
+says() { status "$1" | jq -en "input | $2" >/dev/null; }
 hash_at() { "$poa" block "$2" --rpc "$(url "$1")" --json | jq -r .hash; }
 
 echo "# four witnesses, one epoch for hours"
@@ -151,7 +151,7 @@ for k in 1 $((before / 2)) "$before" $((before + 1)) $((before + 2)) "$h"; do
 done
 for i in 0 2; do
     "$poa" chain export --rpc "$(url $i)" --output chain-$i.poa >/dev/null || fail "export of node $i"
-    "$poa" verify chain chain-$i.poa --genesis "$net/genesis.poa" --json | jq -e ".verified and .height >= $h" >/dev/null ||
+    "$poa" verify chain chain-$i.poa --genesis "$net/genesis.poa" --json | jq -en "input | .verified and .height >= $h" >/dev/null ||
         fail "node $i: not verified"
 done
 says 0 '.consensus.evidence_pending == 0' || fail "evidence: $(status 0)"

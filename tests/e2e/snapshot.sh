@@ -46,7 +46,7 @@ start() { # NODE OPTION...
     "$POA_BIN/poad" --config "conf-$i" --checkpoint-s 1 "$@" >>"log-$i" 2>&1 &
     pids[$i]=$!
 }
-height() { curl -s --max-time 5 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"poa_status"}' | jq -er .result.height; }
+height() { curl -s --max-time 5 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"poa_status"}' | jq -enr 'input | .result.height'; }
 ready() { curl -sf --max-time 2 "${url[$1]}/readyz"; }
 for i in 0 1 2 3; do start $i --snapshot-blocks 40; done
 for i in 0 1 2 3; do wait_for 60 ready $i || fail "node $i does not start"; done

@@ -77,7 +77,7 @@ pid_of() { jq -r ".processes[$1].pid" "$net/devnet.lock"; }
 call() { # NODE METHOD [PARAMS]
     curl -s --max-time 10 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"'"$2"'","params":'"${3:-[]}"'}'
 }
-height_of() { call "$1" poa_status | jq -er .result.height; }
+height_of() { call "$1" poa_status | jq -enr 'input | .result.height'; }
 highest() {
     local i h max=0
     for ((i = 0; i < n; i++)); do
