@@ -46,7 +46,9 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     poa_sim_config_default(c);
     c->seed = seed;
     c->nodes = nodes ? nodes : between(&r, 0, 3) ? between(&r, 4, 7) : between(&r, 1, 10);
-    uint32_t f = (c->nodes - 1) / 3;
+    c->joiners = c->nodes > 4 && below(&r, 3) == 0 ? between(&r, 1, 2) : 0;
+    c->leavers = c->nodes - c->joiners > 4 && below(&r, 3) == 0;
+    uint32_t f = (c->nodes - c->joiners - c->leavers - 1) / 3;
     c->byzantine = f && below(&r, 3) ? between(&r, 1, f) : 0;
     c->followers = below(&r, 3) == 0;
     c->accounts = between(&r, 4, 24);
@@ -65,6 +67,8 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     c->crash_ppm = below(&r, 3) ? below(&r, 60000) : 0;
     c->partition_ppm = below(&r, 3) ? below(&r, 700000) : 0;
     c->cut_ppm = below(&r, 3) ? below(&r, 400000) : 0;
+    c->save_ppm = below(&r, 2) ? below(&r, 300000) : 0;
+    c->losses = c->crash_ppm && below(&r, 3) == 0;
     c->skew_ms = below(&r, 2) ? below(&r, 200) : 0;
     c->real_crypto = seed % 50 == 0;
     c->settle = seed % 16 != 5; /* else it runs on, for what goes wrong late */
@@ -82,7 +86,8 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
     c->slot_ms = c->heartbeat_ms + between(&r, 10, 200);
     c->epoch_views = below(&r, 3) ? between(&r, 4, 40) : 100000;
     c->committee_size = c->nodes > 4 && below(&r, 3) == 0 ? (uint16_t)between(&r, 4, c->nodes) : 0;
-    if (c->committee_size && c->byzantine)
-        c->byzantine = (c->committee_size - 1u) / 3 < c->byzantine ? (c->committee_size - 1u) / 3
-                                                                   : c->byzantine;
+    if (c->committee_size && (c->committee_size - 1u) / 3 < f)
+        f = (c->committee_size - 1u) / 3;
+    c->byzantine = c->byzantine < f ? c->byzantine : f;
+    c->losses = c->losses && c->byzantine < f;
 }

@@ -68,6 +68,8 @@ void disk_synced(struct poa_sim *s, struct node *n, size_t ops)
             check_durable(n, op->type, poa_slice(op->bytes, op->n));
         } else if (op->kind == OP_COMMIT) {
             store_block(d, op);
+        } else if (op->kind == OP_STATE) {
+            state_synced(d, op);
         } else {
             forget = op->seq;
         }
@@ -99,8 +101,9 @@ void disk_crash(struct poa_sim *s, struct node *n)
     d->ops = lucky;
     disk_synced(s, n, lucky);
     d->syncing = 0;
-    /* Blocks above the last certificate prove nothing: they are fetched again. */
-    while (d->height && !d->block[d->height - 1].cert_n)
+    /* Blocks above the last certificate prove nothing: they are fetched again.
+     * Those of the saved state were final when it was saved. */
+    while (d->height > d->state_height && !d->block[d->height - 1].cert_n)
         free(d->block[--d->height].fillers);
 }
 
@@ -114,6 +117,7 @@ void disk_free(struct disk *d)
     }
     free(d->op);
     free(d->block);
+    state_free(d);
 }
 
 void poa_sim_wipe_log(struct poa_sim *s, uint32_t node)
@@ -251,7 +255,18 @@ static int core_make(struct poa_sim *s, struct node *n)
     int e = poa_ledger_new(&lc, &ledger);
     if (e)
         return e;
-    cc.ledger = ledger;
+    const struct disk *d = &n->disk;
+    if (d->state_height) {
+        const struct stored *tip = &d->block[d->state_height - 1];
+        e = state_load(d, ledger);
+        if (e) {
+            poa_ledger_free(ledger);
+            return e;
+        }
+        cc.tip_header = tip->block->header;
+        cc.tip_cert = poa_slice(tip->cert, tip->cert_n);
+    }
+    cc.ledger = n->ledger = ledger;
     e = poa_core_new(&cc, node_now(s, n), &n->core);
     if (e)
         poa_ledger_free(ledger);
@@ -267,7 +282,7 @@ int node_open(struct poa_sim *s, struct node *n)
         return e;
     n->restored = false;
     check_first(s, n);
-    if (!d->ops && !d->height && n->has_key) {
+    if (!d->ops && !d->height && n->has_key && !n->lost) {
         uint8_t buffer[128];
         struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
         e = poa_core_init_record(s->chain, n->key, &w);
@@ -289,7 +304,7 @@ int node_open(struct poa_sim *s, struct node *n)
             memmove(d->op + i, d->op + i + 1, (--d->ops - i) * sizeof *d->op);
             d->synced = d->ops;
         }
-    n->height = 0;
+    n->height = d->state_height;
     n->durable = d->synced ? d->op[d->synced - 1].seq : 0;
     for (struct message *m; (m = bundle_make(s, n, n->height));) {
         e = bundle_feed(s, n, poa_slice(m->bytes, m->n));

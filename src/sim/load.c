@@ -45,6 +45,8 @@ static void make_devices(struct poa_sim *s)
     qsort(s->device, s->config.devices, sizeof *s->device, by_key);
 }
 
+static struct poa_op_witness witness_of(const struct poa_sim *s, uint32_t i);
+
 int load_genesis(struct poa_sim *s)
 {
     const struct poa_sim_config *c = &s->config;
@@ -66,11 +68,9 @@ int load_genesis(struct poa_sim *s)
     sim_public(SIM_KEY_MAKER, 0, maker_seed, m.key);
     POA_ASSERT(poa_op_maker_encode(&wm, &m) == POA_OK);
     for (uint32_t i = 0; i < c->nodes; i++) {
-        struct poa_op_witness w = {
-            .maker = 1, .region = (uint16_t)i, .provider = i, .name = poa_slice("witness", 7)};
-        memcpy(w.key, s->node[i].key, 32);
-        memset(w.payout, (int)(0x80 + i), 32);
-        POA_ASSERT(poa_op_witness_encode(&ww, &w) == POA_OK);
+        struct poa_op_witness w = witness_of(s, i);
+        if (!i || i > c->joiners)
+            POA_ASSERT(poa_op_witness_encode(&ww, &w) == POA_OK);
     }
     for (uint32_t i = 0; i < c->devices; i++) {
         struct poa_op_device d = {.maker = 1, .region = (uint16_t)(i % 3)};
@@ -102,7 +102,7 @@ int load_genesis(struct poa_sim *s)
         .tip = 1,
         .accounts = {poa_written(&wa), c->accounts},
         .makers = {poa_written(&wm), 1},
-        .witnesses = {poa_written(&ww), c->nodes},
+        .witnesses = {poa_written(&ww), c->nodes - c->joiners},
         .devices = {poa_written(&wd), c->devices},
     };
     memset(g.treasury, 0x99, 32);
@@ -188,19 +188,16 @@ static uint64_t state_nonce(struct poa_sim *s, const struct node *n, const uint8
     return a.nonce;
 }
 
-int poa_sim_transfer(struct poa_sim *s, uint32_t node, uint32_t from, uint32_t to, uint64_t amount,
-                     uint8_t id32[32])
+/* One operation of account FROM, signed and handed to NODE. */
+static int operate(struct poa_sim *s, uint32_t node, uint32_t from, uint16_t kind,
+                   struct poa_slice body, uint8_t id32[32])
 {
     struct account *a = &s->account[from];
     struct node *n = &s->node[node];
-    uint8_t body[512], ops[600], wire[2048];
-    struct poa_writer w = poa_writer_over(body, sizeof body);
-    struct poa_op_transfer t = {.amount = amount};
-    memcpy(t.to, s->account[to].address, 32);
-    POA_ASSERT(n->up && poa_op_transfer_encode(&w, &t) == POA_OK);
-    struct poa_op op = {.kind = POA_OP_TRANSFER, .body = poa_written(&w)};
+    uint8_t ops[1024], wire[2048];
+    struct poa_op op = {.kind = kind, .body = body};
     struct poa_writer wo = poa_writer_over(ops, sizeof ops);
-    POA_ASSERT(poa_op_encode(&wo, &op) == POA_OK);
+    POA_ASSERT(n->up && poa_op_encode(&wo, &op) == POA_OK);
     struct poa_list list = {.bytes = poa_written(&wo), .count = 1};
     struct poa_writer out = poa_writer_over(wire, sizeof wire);
     struct poa_tx_view view;
@@ -238,6 +235,65 @@ int poa_sim_transfer(struct poa_sim *s, uint32_t node, uint32_t from, uint32_t t
     return POA_OK;
 }
 
+int poa_sim_transfer(struct poa_sim *s, uint32_t node, uint32_t from, uint32_t to, uint64_t amount,
+                     uint8_t id32[32])
+{
+    uint8_t body[512];
+    struct poa_writer w = poa_writer_over(body, sizeof body);
+    struct poa_op_transfer t = {.amount = amount};
+    memcpy(t.to, s->account[to].address, 32);
+    POA_ASSERT(poa_op_transfer_encode(&w, &t) == POA_OK);
+    return operate(s, node, from, POA_OP_TRANSFER, poa_written(&w), id32);
+}
+
+/* --- witnesses that come and go ------------------------------------------------------------ */
+
+static struct poa_op_witness witness_of(const struct poa_sim *s, uint32_t i)
+{
+    struct poa_op_witness w = {
+        .maker = 1, .region = (uint16_t)i, .provider = i, .name = poa_slice("witness", 7)};
+    memcpy(w.key, s->node[i].key, 32);
+    memset(w.payout, (int)(0x80 + i), 32);
+    return w;
+}
+
+/* The steering account, whose node is node 0, admits nodes 1 .. JOINERS and
+ * lets the one after them go, each as often as it takes. */
+static void govern(struct poa_sim *s)
+{
+    const struct poa_sim_config *c = &s->config;
+    struct node *n = &s->node[0];
+    uint8_t body[512];
+    if (s->now < s->govern_at || !n->up || n->kind != HONEST)
+        return;
+    /* A second one would fail, and what comes after it wait for its nonce. */
+    const struct sim_tx *t = tx_find(s, s->govern_id);
+    if (t && t->life == n->life && state_nonce(s, n, s->account[0].address) <= t->nonce)
+        return;
+    s->govern_at = s->now + between(&s->random, 100000, 300000);
+    if (s->account[0].life != n->life) {
+        s->account[0].life = n->life;
+        s->account[0].nonce = state_nonce(s, n, s->account[0].address);
+    }
+    for (uint32_t i = 1; i <= c->joiners + c->leavers; i++) {
+        struct poa_st_witness st;
+        bool joins = i <= c->joiners;
+        bool in = !poa_ledger_read(poa_core_ledger(n->core), POA_STATE_BASE, POA_STATE_WITNESS,
+                                   s->node[i].key, 32, &st);
+        struct poa_writer w = poa_writer_over(body, sizeof body);
+        if (joins ? in : !in || st.status)
+            continue;
+        struct poa_op_witness join = witness_of(s, i);
+        struct poa_op_witness_leave leave;
+        memcpy(leave.key, s->node[i].key, 32);
+        POA_ASSERT((joins ? poa_op_witness_encode(&w, &join)
+                          : poa_op_witness_leave_encode(&w, &leave)) == POA_OK);
+        (void)operate(s, 0, 0, joins ? POA_OP_WITNESS_ADD : POA_OP_WITNESS_LEAVE, poa_written(&w),
+                      s->govern_id);
+        return;
+    }
+}
+
 /* Counts what a node accepted that lives on, and that is neither final nor
  * overtaken. */
 static uint64_t lost(struct poa_sim *s, const struct sim_tx **first)
@@ -267,6 +323,8 @@ void load_tick(struct poa_sim *s)
     const struct poa_sim_config *c = &s->config;
     uint8_t id[32];
     bool stop = s->now > c->gst_us + c->load_us;
+    if (!stop && c->joiners + c->leavers)
+        govern(s);
     uint32_t count = c->txs_per_s / 100 + chance(&s->random, c->txs_per_s % 100 * 10000);
     for (uint32_t i = 0; i < count && !stop; i++) {
         uint32_t from = below(&s->random, c->accounts);

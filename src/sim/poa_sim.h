@@ -42,6 +42,8 @@ enum poa_sim_mutant {
 struct poa_sim_config {
     uint64_t seed;
     uint32_t nodes;     /* witnesses in the pool */
+    uint32_t joiners;   /* of these, nodes 1 .. are admitted only in the course of things */
+    uint32_t leavers;   /* nodes after the joiners that have to go */
     uint32_t followers; /* nodes without a key */
     uint32_t byzantine; /* of the witnesses: the last ones */
     uint32_t devices, accounts;
@@ -55,6 +57,8 @@ struct poa_sim_config {
     uint32_t partition_ppm; /* chance that a period of 200 ms is partitioned, before GST */
     uint32_t cut_ppm;       /* chance, every 20 ms before GST, that one of three cuts begins: a
                                link, a node's ears, or a kind of message between some nodes */
+    uint32_t save_ppm;      /* chance at each block that a node saves its state */
+    uint32_t losses;        /* of a whole log in a crash before GST */
     uint32_t skew_ms;       /* clocks differ by up to this */
     uint64_t gst_us, end_us;
     uint64_t load_us; /* after GST: transfers stop, what is under way has to arrive */

@@ -395,9 +395,11 @@ int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e)
 {
     struct poa_effects effects;
     uint32_t life = n->life;
+    bool commits = false;
     POA_ASSERT(poa_core_reserve(n->core) == POA_OK);
     int code = poa_core_step(n->core, e, node_now(s, n), &effects);
     for (size_t i = 0; i < effects.n && n->life == life; i++) {
+        commits |= effects.effect[i].kind == POA_EFFECT_COMMIT;
         effect(s, n, &effects.effect[i]);
         if (n->kind == HONEST && n->restored && s->now < s->config.gst_us &&
             chance(&s->random, s->config.crash_ppm / 1000)) {
@@ -408,6 +410,9 @@ int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e)
                                          .node = n->id});
         }
     }
+    if (n->up && n->life == life && n->restored && commits && s->config.save_ppm &&
+        chance(&s->random, s->config.save_ppm))
+        state_save(s, n);
     if (n->up && n->life == life)
         arm(s, n);
     return code;
@@ -563,12 +568,24 @@ void poa_sim_start(struct poa_sim *s, uint32_t node)
     follow(s, n);
 }
 
+/* With the liars, no more than f members may be out of the vote. */
+static void lose_log(struct poa_sim *s, struct node *n)
+{
+    if (!s->losses || n->lost || below(&s->random, 3))
+        return;
+    s->losses--;
+    n->lost = true;
+    trace(s, n, "loses its log");
+    poa_sim_wipe_log(s, n->id);
+}
+
 static void chaos(struct poa_sim *s)
 {
     const struct poa_sim_config *c = &s->config;
     for (uint32_t i = 0; i < c->nodes; i++)
         if (s->node[i].up && s->node[i].kind == HONEST && chance(&s->random, c->crash_ppm)) {
             poa_sim_kill(s, i);
+            lose_log(s, &s->node[i]);
             event_push(s, (struct event){.at = s->now + between(&s->random, 20000, 800000),
                                          .kind = EV_START,
                                          .node = i});
@@ -693,6 +710,7 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
     s->random = config->seed * 0x2545f4914f6cdd1du + 1;
     s->genesis_ms = 1700000000000u;
     s->nodes = config->nodes + config->followers;
+    s->losses = config->losses;
     s->strike.at = between(&s->random, 100000, (uint32_t)config->gst_us + 300000);
     s->batch_buckets = 4096;
     s->batch = calloc(s->batch_buckets, sizeof *s->batch);

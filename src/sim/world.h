@@ -62,7 +62,7 @@ struct sim_block {
 
 /* --- disk -------------------------------------------------------------------------------- */
 
-enum op_kind { OP_RECORD, OP_COMMIT, OP_FORGET };
+enum op_kind { OP_RECORD, OP_COMMIT, OP_FORGET, OP_STATE };
 
 struct disk_op {
     enum op_kind kind;
@@ -70,6 +70,8 @@ struct disk_op {
     uint64_t seq;
     uint8_t *bytes; /* RECORD: the record; COMMIT: the certificate */
     size_t n;
+    uint64_t height; /* STATE: what BYTES makes of the one before */
+    uint8_t root[32];
     struct sim_block *block;
     uint8_t *fillers; /* COMMIT: what leads from the block to the certificate */
     size_t fillers_bytes;
@@ -83,6 +85,11 @@ struct stored {
     uint32_t fillers_n;
 };
 
+struct state_entry {
+    uint8_t key[32], *value;
+    uint32_t n;
+};
+
 struct disk {
     struct disk_op *op; /* records that are not forgotten; commits and forgets until applied */
     size_t ops, cap;
@@ -90,6 +97,10 @@ struct disk {
     size_t syncing;       /* 0: no fsync under way */
     struct stored *block; /* durable, by height from 1 */
     uint64_t height, block_cap;
+    struct state_entry *entry; /* the saved state of STATE_HEIGHT, 0: none */
+    size_t entries, entry_cap;
+    uint64_t state_height;
+    uint8_t state_root[32];
 };
 
 /* --- memory of cores: region.c ---------------------------------------------------------- */
@@ -143,7 +154,9 @@ struct node {
     bool has_key;
     int64_t skew_ms;
     struct poa_core *core;
-    struct region memory; /* of the core */
+    struct poa_ledger *ledger; /* the core's */
+    bool lost;                 /* its log, once: it abstains for the rest of that epoch */
+    struct region memory;      /* of the core */
     struct disk disk;
     uint64_t durable; /* seq */
     struct waiting *wait;
@@ -250,6 +263,9 @@ struct poa_sim {
     size_t events, heap_cap;
     struct node node[POA_SIM_NODES_MAX];
     uint32_t nodes;
+    uint32_t losses; /* of logs, that may still happen */
+    uint64_t govern_at;
+    uint8_t govern_id[32]; /* the last transaction for that */
     uint8_t *genesis;
     size_t genesis_n;
     uint8_t chain[32];
@@ -312,6 +328,12 @@ void disk_free(struct disk *d);
 int node_open(struct poa_sim *s, struct node *n); /* new core, blocks and log fed to it */
 struct message *bundle_make(struct poa_sim *s, const struct node *n, uint64_t after);
 int bundle_feed(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+
+/* state.c */
+void state_save(struct poa_sim *s, struct node *n);
+void state_synced(struct disk *d, const struct disk_op *op);
+int state_load(const struct disk *d, struct poa_ledger *l);
+void state_free(struct disk *d);
 
 /* load.c */
 int load_genesis(struct poa_sim *s);

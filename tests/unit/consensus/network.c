@@ -277,6 +277,61 @@ Test(consensus, epochs_hand_over)
     finish(s);
 }
 
+Test(consensus, witnesses_come_and_go)
+{
+    struct poa_sim_config c;
+    poa_sim_config_default(&c);
+    c.nodes = 6;
+    c.joiners = 1; /* node 1 */
+    c.leavers = 1; /* node 2 */
+    c.epoch_views = 10;
+    c.heartbeat_ms = 20;
+    struct poa_sim *s = poa_sim_new(&c);
+    cr_assert(s != NULL);
+    run_ms(s, 50);
+    cr_expect(eq(i32, status(s, 1).member, -1));
+    cr_expect(le(i32, 0, status(s, 2).member));
+    cr_expect(eq(u16, status(s, 0).members, 5));
+    run_ms(s, 4000);
+    cr_expect(le(i32, 0, status(s, 1).member));
+    cr_expect(eq(i32, status(s, 2).member, -1));
+    cr_expect(eq(u16, status(s, 0).members, 5));
+    for (uint32_t i = 1; i < 6; i++)
+        expect_same_chain(s, 0, i);
+    finish(s);
+}
+
+Test(consensus, a_node_starts_from_its_saved_state)
+{
+    struct poa_sim_config c;
+    poa_sim_config_default(&c);
+    c.epoch_views = 15;
+    c.heartbeat_ms = 20;
+    c.txs_per_s = 50;
+    c.save_ppm = 300000;
+    struct poa_sim *s = poa_sim_new(&c);
+    cr_assert(s != NULL);
+    for (int round = 0; round < 6; round++) {
+        run_ms(s, 700);
+        uint64_t before = poa_sim_height(s, 3);
+        poa_sim_kill(s, 3);
+        poa_sim_start(s, 3);
+        cr_expect(le(u64, before, poa_sim_height(s, 3) + 20), "it came up at height %lu of %lu",
+                  (unsigned long)poa_sim_height(s, 3), (unsigned long)before);
+        run_ms(s, 700);
+        cr_expect(lt(u64, before + 5, poa_sim_height(s, 3)));
+        /* With another one dead, the quorum needs it. */
+        poa_sim_kill(s, 1);
+        uint64_t height = poa_sim_height(s, 0);
+        run_ms(s, 1000);
+        cr_expect(lt(u64, height + 3, poa_sim_height(s, 0)));
+        poa_sim_start(s, 1);
+    }
+    expect_same_chain(s, 0, 3);
+    poa_sim_finish(s);
+    finish(s);
+}
+
 Test(consensus, a_follower_catches_up)
 {
     struct poa_sim_config c;
