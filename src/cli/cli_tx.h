@@ -37,6 +37,21 @@ int cli_no_payer(void);
 /* Prints the answer V to a submission, after it is final unless --no-wait. */
 int cli_submitted(const struct cli *c, json_t *v, const char *made);
 
+/* --asset; 0 when it is not given. */
+bool cli_asset_option(const struct cli *c, uint64_t *asset);
+/* Terms as the options say, in BYTES (255); empty without any. */
+int cli_terms(const struct cli *c, uint8_t *bytes, struct poa_slice *out);
+
+/* 64 hex digits; says what an id of WHAT looks like. */
+bool cli_id(const char *what, const char *text, uint8_t out32[32]);
+/* cli_transact of one operation. */
+int cli_one_op(const struct cli *c, uint16_t kind, const struct poa_record *record,
+               const void *value, const char *made);
+/* H(DATA, file) and its length, which may be NULL. */
+int cli_hash_data(const char *path, uint8_t out32[32], uint64_t *bytes);
+/* Prints V, a line per field or as JSON, and frees it. */
+int cli_print_object(const struct cli *c, json_t *v);
+
 /* Who pays: a key or a multisig account. */
 struct cli_sender {
     struct poa_policy policy; /* keys borrow from KEYS */

@@ -226,7 +226,7 @@ static int add_devices(const struct devnet *d, struct parts *p, struct poa_list 
 
 static int add_accounts(const struct devnet *d, struct parts *p, struct poa_list *out)
 {
-    static const char *const people[] = {"alice", "bob"};
+    static const char *const people[] = {"alice", "bob", "steering"};
     struct poa_keystore_info info;
     uint8_t secret[32], address[32];
     if (need_key(d, "faucet", POA_KEY_ACCOUNT, POA_KEY_BIP340, &info, secret) != 0)
@@ -284,6 +284,7 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->tip = 1000;
     g->fee_min = DEVNET_FEE_MIN;
     g->fee_per_kib = DEVNET_FEE_PER_KIB;
+    g->commerce_bp = 100;
     if (d->policy == POA_POLICY_VRF && d->devices >= 2) {
         uint32_t half = d->devices / 2;
         g->grade2_seals = half < 2 ? 2 : half < 16 ? half : 16;

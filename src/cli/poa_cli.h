@@ -35,6 +35,26 @@
     X(VALID_FOR, "valid-for", "SECONDS", "refused in blocks later than this; default: no limit")   \
     X(M, "m", "M", "how many of the keys must sign")                                               \
     X(ALONE, "alone", "UNITS", "what the first key alone may spend per transaction")               \
+    X(ASSET, "asset", "N", "number of the asset; default 0, the native one")                       \
+    X(SUPPLY, "supply", "UNITS", "minted to the issuer at once; default: all")                     \
+    X(MAX, "max", "UNITS", "no more than this can ever be minted")                                 \
+    X(DECIMALS, "decimals", "N", "for display: 1 unit is 10^-N; default 0")                        \
+    X(SLOTS, "slots", "N", "time-out in slots")                                                    \
+    X(CONFIRMER, "confirmer", "WHO", "who confirms delivery beside the payer")                     \
+    X(ARBITER, "arbiter", "WHO", "who may release and refund")                                     \
+    X(COMMERCE, "commerce", NULL, "a purchase, with the network's commission on release")          \
+    X(NATURE, "nature", "NATURE",                                                                  \
+      "goods, service, rent, data, energy, wages, refund, gift, other")                            \
+    X(DELIVERIES, "deliveries", "N", "how many deliveries are agreed")                             \
+    X(FIRST, "first", "SECONDS", "the first of them, from now")                                    \
+    X(EVERY, "every", "SECONDS", "from one delivery to the next")                                  \
+    X(WARRANTY, "warranty", "DAYS", "from delivery")                                               \
+    X(TERMS, "terms", "FILE", "the terms in full, of which the hash is signed")                    \
+    X(NOTE, "note", "TEXT", "up to 120 bytes that go with it")                                     \
+    X(PRICE, "price", "UNITS", "price of a sale")                                                  \
+    X(DISPUTE_SLOTS, "dispute-slots", "N", "the seller is paid so long after delivery")            \
+    X(TITLE, "title", "TEXT", "what is offered")                                                   \
+    X(DATA_KEY, "data-key", "FILE", "key of the data, mode 0600")                                  \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
     X(SLOTS, "slots", "S", "how many slots; default 100000")                                       \
@@ -102,6 +122,10 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
 #define CLI_PAY                                                                                    \
     (CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(FEE) | CLI_BIT(NONCE) | CLI_BIT(NO_WAIT) |    \
      CLI_BIT(SIGN) | CLI_BIT(VALID_FOR) | CLI_BIT(OUTPUT))
+/* What is paid, and the terms that go with it. */
+#define CLI_AGREE                                                                                  \
+    (CLI_BIT(ASSET) | CLI_BIT(NATURE) | CLI_BIT(DELIVERIES) | CLI_BIT(FIRST) | CLI_BIT(EVERY) |    \
+     CLI_BIT(WARRANTY) | CLI_BIT(TERMS) | CLI_BIT(NOTE))
 #define CLI_DEVNET (CLI_ALL | CLI_BIT(DATA_DIR))
 
 /* X("words", function, "ARGUMENTS", least, most, options, "summary", "examples"):
@@ -130,11 +154,57 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa multisig new fridge fridge-key owner --m 2 --alone 5000")                               \
     X("multisig show", cli_multisig_show, "LABEL", 1, 1, CLI_KEYDIR,                               \
       "Address, keys and limit of an account of several keys", "poa multisig show savings")        \
-    X("send", cli_send, "TO AMOUNT [TO AMOUNT...]", 2, 128, CLI_PAY | CLI_BIT(HOLD),               \
+    X("send", cli_send, "TO AMOUNT [TO AMOUNT...]", 2, 128, CLI_PAY | CLI_AGREE | CLI_BIT(HOLD),   \
       "Send coins: TO is an address or the label of a key; all or nothing",                        \
       "poa send poa1... 1000 --from alice\n"                                                       \
       "poa send bob 1000 --from alice --hold\n"                                                    \
       "poa send bob 1000 carol 500 --from alice --no-wait --json")                                 \
+    X("purchase", cli_purchase, "SELLER AMOUNT", 2, 2, CLI_PAY | CLI_AGREE,                        \
+      "Pay a seller, less the network's commission",                                               \
+      "poa purchase poa1... 1000 --from alice --nature goods --warranty 730")                      \
+    X("asset create", cli_asset_create, "NUMBER NAME", 2, 2,                                       \
+      CLI_PAY | CLI_BIT(SUPPLY) | CLI_BIT(MAX) | CLI_BIT(DECIMALS), "Issue an asset",              \
+      "poa asset create 7 Watthour --max 1000000 --supply 1000 --decimals 3 --from alice")         \
+    X("asset mint", cli_asset_mint, "NUMBER TO AMOUNT", 3, 3, CLI_PAY,                             \
+      "Make more of an asset, up to its limit", "poa asset mint 7 bob 500 --from alice")           \
+    X("asset show", cli_asset_show, "NUMBER", 1, 1, CLI_NODE, "Issuer, supply and limit",          \
+      "poa asset show 7")                                                                          \
+    X("escrow open", cli_escrow_open, "PAYEE AMOUNT", 2, 2,                                        \
+      CLI_PAY | CLI_AGREE | CLI_BIT(SLOTS) | CLI_BIT(CONFIRMER) | CLI_BIT(ARBITER) |               \
+          CLI_BIT(COMMERCE),                                                                       \
+      "Pay into an escrow, which a time-out refunds",                                              \
+      "poa escrow open bob 1000 --slots 100 --confirmer courier --arbiter court --from alice")     \
+    X("escrow release", cli_escrow_release, "ID", 1, 1, CLI_PAY,                                   \
+      "Confirm delivery: pays the payee", "poa escrow release 7f0c... --from courier")             \
+    X("escrow refund", cli_escrow_refund, "ID", 1, 1, CLI_PAY,                                     \
+      "Give it back, as the payee or the arbiter", "poa escrow refund 7f0c... --from bob")         \
+    X("escrow show", cli_escrow_show, "ID", 1, 1, CLI_NODE, "An open escrow or sale",              \
+      "poa escrow show 7f0c...")                                                                   \
+    X("data seal", cli_data_seal, "FILE", 1, 1, CLI_ALL | CLI_BIT(OUTPUT) | CLI_BIT(DATA_KEY),     \
+      "Encrypt data for sale; --data-key is where their new key goes",                             \
+      "poa data seal may.csv --output may.sealed --data-key may.key")                              \
+    X("data offer", cli_data_offer, "SEALED", 1, 1,                                                \
+      CLI_PAY | CLI_BIT(ASSET) | CLI_BIT(PRICE) | CLI_BIT(SLOTS) | CLI_BIT(DISPUTE_SLOTS) |        \
+          CLI_BIT(TITLE) | CLI_BIT(NOTE) | CLI_BIT(DATA_KEY),                                      \
+      "Offer encrypted data for sale; --note says where they are",                                 \
+      "poa data offer may.sealed --data-key may.key --price 500 --title May --slots 100 "          \
+      "--dispute-slots 50 --from bob")                                                             \
+    X("data show", cli_data_show, "OFFER", 1, 1, CLI_NODE, "An offer", "poa data show 7f0c...")    \
+    X("data buy", cli_data_buy, "OFFER [SEALED]", 1, 2, CLI_PAY | CLI_BIT(SECRET_FILE),            \
+      "Buy data: makes a one-time key for the delivery; SEALED is compared first",                 \
+      "poa data buy 7f0c... may.sealed --secret-file once.key --from alice")                       \
+    X("data deliver", cli_data_deliver, "SALE", 1, 1, CLI_PAY | CLI_BIT(DATA_KEY),                 \
+      "Deliver the key, sealed to the buyer",                                                      \
+      "poa data deliver 7f0c... --data-key may.key --from bob")                                    \
+    X("data open", cli_data_open, "SALE SEALED", 2, 2,                                             \
+      CLI_NODE | CLI_BIT(SECRET_FILE) | CLI_BIT(OUTPUT),                                           \
+      "Decrypt what was bought, after checking key and data",                                      \
+      "poa data open 7f0c... may.sealed --secret-file once.key --output may.csv")                  \
+    X("data dispute", cli_data_dispute, "SALE", 1, 1, CLI_PAY | CLI_BIT(SECRET_FILE),              \
+      "Show that the delivered key is not the promised one: refunds",                              \
+      "poa data dispute 7f0c... --secret-file once.key --from alice")                              \
+    X("data close", cli_data_close, "OFFER", 1, 1, CLI_PAY, "Withdraw an offer",                   \
+      "poa data close 7f0c... --from bob")                                                         \
     X("params show", cli_params_show, "", 0, 0, CLI_NODE,                                          \
       "What governance may change: values now and from the next epoch on, with bounds",            \
       "poa params show")                                                                           \
@@ -156,7 +226,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Send a transaction that has all its signatures", "poa tx submit pay.tx")                    \
     X("tx show", cli_tx_show, "FILE", 1, 1, CLI_ALL, "Print a transaction in a file",              \
       "poa tx show pay.tx")                                                                        \
-    X("balance", cli_balance, "ADDRESS...", 1, -1, CLI_NODE | CLI_KEYDIR,                          \
+    X("balance", cli_balance, "ADDRESS...", 1, -1, CLI_NODE | CLI_KEYDIR | CLI_BIT(ASSET),         \
       "Balance, nonce and what waits for grade 2 of accounts: addresses or labels of keys",        \
       "poa balance alice\n"                                                                        \
       "poa balance poa1... --json")                                                                \

@@ -8,6 +8,9 @@
 
 int cli_balance(const struct cli *c)
 {
+    uint64_t asset = 0;
+    if (!cli_asset_option(c, &asset))
+        return 2;
     json_t *all = json_array();
     for (int i = 0; i < c->arguments; i++) {
         uint8_t address[32];
@@ -18,7 +21,11 @@ int cli_balance(const struct cli *c)
             return 1;
         }
         poa_address_to_text(address, text);
-        if (cli_call(c, "poa_account_get", json_pack("{s:s}", "address", text), &v) != POA_OK) {
+        if (cli_call(c, "poa_account_get",
+                     asset != 0
+                         ? json_pack("{s:s, s:I}", "address", text, "asset", (json_int_t)asset)
+                         : json_pack("{s:s}", "address", text),
+                     &v) != POA_OK) {
             json_decref(all);
             return 1;
         }
@@ -33,6 +40,8 @@ int cli_balance(const struct cli *c)
         const json_t *v = json_array_get(all, i);
         printf("%s  balance %s  nonce %s", cli_text(v, "address"), cli_text(v, "balance"),
                cli_text(v, "nonce"));
+        if (asset != 0)
+            printf("  of asset %s %s", c->option[CLI_ASSET], cli_text(v, "asset_balance"));
         if (strcmp(cli_text(v, "held"), "0") != 0)
             printf("  held %s", cli_text(v, "held"));
         printf("\n");
@@ -47,11 +56,18 @@ int cli_send(const struct cli *c)
     int rc = 0;
     if (c->option[CLI_FROM] == NULL)
         return cli_no_payer();
+    uint8_t terms[255];
+    struct poa_slice agreed;
+    uint64_t asset = 0;
+    if (!cli_asset_option(c, &asset) || cli_terms(c, terms, &agreed) != 0)
+        return 2;
     if (c->arguments % 2 != 0)
         return cli_misuse("say to whom and how much, in pairs: poa send TO AMOUNT [TO AMOUNT...]");
     for (int i = 0; rc == 0 && i < c->arguments; i += 2) {
         struct poa_op_transfer t;
         memset(&t, 0, sizeof t);
+        t.asset = (uint32_t)asset;
+        t.terms = agreed;
         if (!cli_u64("AMOUNT", c->argument[i + 1], 1, UINT64_MAX, &t.amount))
             return 2;
         rc = cli_address(c, c->argument[i], t.to) != POA_OK

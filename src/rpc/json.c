@@ -8,9 +8,10 @@
 #include "poa_rpc_json.h"
 
 /* What a FIX or BLOB field means to a reader follows from its name. */
-static const char *const address_fields[] = {"address", "sender",   "to",      "owner",
-                                             "payout",  "steering", "treasury"};
-static const char *const text_fields[] = {"name"};
+static const char *const address_fields[] = {"address",   "sender",   "to",    "owner", "payout",
+                                             "steering",  "treasury", "payer", "payee", "issuer",
+                                             "confirmer", "arbiter",  "seller"};
+static const char *const text_fields[] = {"name", "title", "text"};
 
 static bool named(const struct poa_field *f, const char *const *names, size_t n)
 {

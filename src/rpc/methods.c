@@ -13,8 +13,12 @@
     X("poa_tx_send", tx_send, "tx:bytes", "Submit a signed transaction; answers its id")           \
     X("poa_tx_get", tx_get, "id:hash",                                                             \
       "State of a transaction: pending, or final with its result, grade, and what that lacks")     \
-    X("poa_account_get", account_get, "address:address",                                           \
-      "Balance and nonce of an account, what of it is held, and what it may send without")         \
+    X("poa_account_get", account_get, "address:address asset:u32?",                                \
+      "Balance and nonce of an account, what of it is held, what it may send without, and "        \
+      "its balance of another asset")                                                              \
+    X("poa_asset_get", asset_get, "asset:u32", "An asset: issuer, supply and limit")               \
+    X("poa_escrow_get", escrow_get, "escrow:hash", "An open escrow or sale")                       \
+    X("poa_offer_get", offer_get, "offer:hash", "Data for sale")                                   \
     X("poa_block_get", block_get, "height:u64? hash:hash?",                                        \
       "A finalized block, the latest one by default")                                              \
     X("poa_device_get", device_get, "device:hash", "A registered device: owner, seals, earnings")  \
@@ -293,14 +297,45 @@ static void account_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
     uint8_t buffer[VALUE_BYTES_MAX], address[32];
     poa_rpc_address(param[0], address);
     struct poa_st_account account;
+    uint64_t of_asset = 0;
+    uint32_t asset = (uint32_t)poa_rpc_u64(param[1], 0);
     memset(&account, 0, sizeof account);
     int rc = READ(b, ACCOUNT, address, sizeof address, buffer, st_account, &account);
     if (rc == POA_E_NOT_FOUND) /* every address is an account with nothing in it */
         rc = POA_OK;
+    if (rc == POA_OK && asset != 0)
+        rc = poa_rpc_balance(ctx, asset, address, &of_asset);
     json_t *v = with(poa_json_record(&poa_st_account_record, &account), "address",
                      poa_json_address(address));
     if (rc == POA_OK && v != NULL)
         rc = poa_rpc_add_outgoing(ctx, address, v);
+    if (asset != 0)
+        v = with(with(v, "asset", json_integer(asset)), "asset_balance", poa_json_u64(of_asset));
+    answer(call, rc, v);
+}
+
+static void asset_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    json_t *v;
+    int rc = poa_rpc_asset_json(ctx, (uint32_t)poa_rpc_u64(param[0], 0), &v);
+    answer(call, rc, v);
+}
+
+static void escrow_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    json_t *v;
+    uint8_t id[32];
+    poa_rpc_hash(param[0], id);
+    int rc = poa_rpc_escrow_json(ctx, id, &v);
+    answer(call, rc, v);
+}
+
+static void offer_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    json_t *v;
+    uint8_t id[32];
+    poa_rpc_hash(param[0], id);
+    int rc = poa_rpc_offer_json(ctx, id, &v);
     answer(call, rc, v);
 }
 

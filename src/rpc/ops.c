@@ -37,6 +37,37 @@ static int op_number(const char *name, uint16_t *kind)
     return POA_E_NOT_FOUND;
 }
 
+/* Terms as an object instead of hex, when there are any. */
+int poa_json_terms(json_t *object)
+{
+    const char *hex = json_string_value(json_object_get(object, "terms"));
+    uint8_t bytes[255];
+    struct poa_terms terms;
+    size_t n = hex != NULL ? strlen(hex) / 2 : 0;
+    if (n == 0 || n > sizeof bytes || poa_unhex(hex, bytes, n) != POA_OK ||
+        poa_terms_decode(poa_slice(bytes, n), &terms) != POA_OK)
+        return 0;
+    return json_object_set_new(object, "terms", poa_json_record(&poa_terms_record, &terms));
+}
+
+/* And back. */
+static int read_terms(json_t *fields, struct poa_why *why)
+{
+    const json_t *v = json_object_get(fields, "terms");
+    uint8_t scratch[255], bytes[255];
+    struct poa_writer s = poa_writer_over(scratch, sizeof scratch);
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    struct poa_terms terms;
+    if (!json_is_object(v))
+        return POA_OK;
+    int rc = poa_json_to_record(&poa_terms_record, v, &s, &terms, why);
+    if (rc == POA_OK)
+        rc = poa_terms_encode(&w, &terms);
+    if (rc == POA_OK && json_object_set_new(fields, "terms", poa_json_hex(w.p, w.n)) != 0)
+        rc = POA_E_NO_MEMORY;
+    return rc;
+}
+
 static json_t *op_json(const struct poa_op *op)
 {
     const char *name = NULL;
@@ -47,8 +78,9 @@ static json_t *op_json(const struct poa_op *op)
         v = poa_json_record(rec, &body);
     else
         v = json_pack("{s:o}", "body", poa_json_hex(op->body.p, op->body.n));
-    if (v != NULL && (json_object_set_new(v, "kind", json_integer(op->kind)) != 0 ||
-                      json_object_set_new(v, "operation", json_string(name ? name : "UNKNOWN")))) {
+    if (v != NULL &&
+        (poa_json_terms(v) != 0 || json_object_set_new(v, "kind", json_integer(op->kind)) != 0 ||
+         json_object_set_new(v, "operation", json_string(name ? name : "UNKNOWN")))) {
         json_decref(v);
         v = NULL;
     }
@@ -93,7 +125,9 @@ int poa_json_to_op(const json_t *from, struct poa_writer *out, struct poa_why *w
     struct poa_writer w = poa_writer_over(body, sizeof body);
     union any_op value;
     memset(&value, 0, sizeof value);
-    int rc = poa_json_to_record(rec, fields, &s, &value, why);
+    int rc = read_terms(fields, why);
+    if (rc == POA_OK)
+        rc = poa_json_to_record(rec, fields, &s, &value, why);
     json_decref(fields);
     if (rc == POA_OK) {
         rc = poa_record_encode(rec, &w, &value);

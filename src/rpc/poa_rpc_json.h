@@ -123,6 +123,8 @@ const char *poa_rpc_table_name(enum poa_state_table table);
 bool poa_rpc_table_find(const char *text, enum poa_state_table *out);
 /* A transaction with its operations; NULL when RAW cannot be decoded. */
 json_t *poa_json_tx(struct poa_slice raw);
+/* Replaces the hex of OBJECT's "terms" by an object, when it is a terms record. */
+int poa_json_terms(json_t *object);
 /* An operation as poa_json_tx shows it ("operation" names it, "kind" is not
  * needed), appended to OUT as a list element of ops. *WHY says what is wrong.
  * Errors: TX_OP_UNKNOWN, those of poa_json_to_record, BUFFER. */
@@ -151,6 +153,15 @@ POA_MUST_USE int poa_rpc_params(const struct poa_rpc_node *node, uint32_t epoch,
 /* {"epoch": next block's, "parameters": [{"name", "number", "unit", "value",
  * "next": from the next epoch on, "min", "max", "text"}]} */
 POA_MUST_USE int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out);
+/* From the finalized state. TX_ASSET, TX_ESCROW, TX_OFFER: there is none. */
+POA_MUST_USE int poa_rpc_asset_json(const struct poa_rpc_node *node, uint32_t asset, json_t **out);
+POA_MUST_USE int poa_rpc_escrow_json(const struct poa_rpc_node *node, const uint8_t id32[32],
+                                     json_t **out);
+POA_MUST_USE int poa_rpc_offer_json(const struct poa_rpc_node *node, const uint8_t id32[32],
+                                    json_t **out);
+/* What ADDRESS has of an asset that is not the native one; 0 when nothing. */
+POA_MUST_USE int poa_rpc_balance(const struct poa_rpc_node *node, uint32_t asset,
+                                 const uint8_t address32[32], uint64_t *out);
 /* Prometheus text format 0.0.4; malloc'ed. */
 char *poa_rpc_metrics_text(const struct poa_rpc_node *node, size_t *n);
 

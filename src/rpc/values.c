@@ -79,3 +79,69 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
     *out = json_pack("{s:I, s:o}", "epoch", (json_int_t)epoch, "parameters", list);
     return *out != NULL ? POA_OK : POA_E_NO_MEMORY;
 }
+
+/* --- values ------------------------------------------------------------------------- */
+
+int poa_rpc_asset_json(const struct poa_rpc_node *node, uint32_t asset, json_t **out)
+{
+    uint8_t buffer[VALUE_BYTES_MAX], key[4];
+    struct poa_st_asset st;
+    poa_put_le32(key, asset);
+    int rc = read_state(node, POA_STATE_ASSET, key, sizeof key, buffer, &poa_st_asset_record, &st);
+    if (rc == POA_E_NOT_FOUND)
+        rc = POA_E_TX_ASSET;
+    *out = rc == POA_OK ? poa_json_record(&poa_st_asset_record, &st) : NULL;
+    if (*out != NULL)
+        json_object_set_new(*out, "asset", json_integer(asset));
+    return rc;
+}
+
+int poa_rpc_balance(const struct poa_rpc_node *node, uint32_t asset, const uint8_t address32[32],
+                    uint64_t *out)
+{
+    uint8_t buffer[VALUE_BYTES_MAX], key[36];
+    struct poa_st_balance st = {0};
+    poa_put_le32(key, asset);
+    memcpy(key + 4, address32, 32);
+    int rc =
+        read_state(node, POA_STATE_BALANCE, key, sizeof key, buffer, &poa_st_balance_record, &st);
+    *out = rc == POA_OK ? st.balance : 0;
+    return rc == POA_E_NOT_FOUND ? POA_OK : rc;
+}
+
+int poa_rpc_escrow_json(const struct poa_rpc_node *node, const uint8_t id32[32], json_t **out)
+{
+    uint8_t buffer[VALUE_BYTES_MAX], sale_bytes[VALUE_BYTES_MAX];
+    struct poa_st_escrow st;
+    struct poa_st_sale sale;
+    *out = NULL;
+    int rc = read_state(node, POA_STATE_ESCROW, id32, 32, buffer, &poa_st_escrow_record, &st);
+    if (rc != POA_OK)
+        return rc == POA_E_NOT_FOUND ? POA_E_TX_ESCROW : rc;
+    *out = poa_json_record(&poa_st_escrow_record, &st);
+    if (*out == NULL)
+        return POA_E_NO_MEMORY;
+    json_object_del(*out, "prev"); /* how the state keeps its lists says nothing to anybody */
+    json_object_del(*out, "next");
+    poa_json_terms(*out);
+    json_object_set_new(*out, "id", poa_json_hex(id32, 32));
+    if (st.sale && read_state(node, POA_STATE_SALE, id32, 32, sale_bytes, &poa_st_sale_record,
+                              &sale) == POA_OK)
+        json_object_set_new(*out, "sale", poa_json_record(&poa_st_sale_record, &sale));
+    else
+        json_object_set_new(*out, "sale", json_null());
+    return POA_OK;
+}
+
+int poa_rpc_offer_json(const struct poa_rpc_node *node, const uint8_t id32[32], json_t **out)
+{
+    uint8_t buffer[VALUE_BYTES_MAX];
+    struct poa_st_offer st;
+    int rc = read_state(node, POA_STATE_OFFER, id32, 32, buffer, &poa_st_offer_record, &st);
+    if (rc == POA_E_NOT_FOUND)
+        rc = POA_E_TX_OFFER;
+    *out = rc == POA_OK ? poa_json_record(&poa_st_offer_record, &st) : NULL;
+    if (*out != NULL)
+        json_object_set_new(*out, "id", poa_json_hex(id32, 32));
+    return rc;
+}

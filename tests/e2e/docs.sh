@@ -21,6 +21,7 @@ known() {
     case $word in
     '' | '#'*) ;;
     git | cd | curl | jq | sudo | kill | sleep | cat | echo | mkdir | ls | gdb | export) ;;
+    . | until | while | *=* | *'()') ;; # of the shell
     make)
         for arg; do
             case $arg in
@@ -49,7 +50,7 @@ known() {
 }
 
 for doc in README.md CONTRIBUTING.md docs/*.md; do
-    number=0 run=0 inside='' block=''
+    number=0 run=0 inside='' block='' text=''
     while IFS= read -r line; do
         number=$((number + 1))
         case $inside:$line in
@@ -69,7 +70,13 @@ for doc in README.md CONTRIBUTING.md docs/*.md; do
             ;;
         plain:* | test:*)
             block+=$line$'\n'
-            # Only the first line of a continued command names a program.
+            # Only the first line of a continued command names a program, and what
+            # goes into a file (<<'END') none.
+            if [ -n "$text" ]; then
+                [ "$line" != "$text" ] || text=
+                continue
+            fi
+            [[ $line != *"<<'"*"'" ]] || { text=${line##*"<<'"} && text=${text%"'"}; }
             if [ -z "$continued" ]; then
                 read -ra words <<<"${line#\$ }"
                 known "$doc:$number" "${words[@]:-}"
