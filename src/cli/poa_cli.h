@@ -39,7 +39,6 @@
     X(SUPPLY, "supply", "UNITS", "minted to the issuer at once; default: all")                     \
     X(MAX, "max", "UNITS", "no more than this can ever be minted")                                 \
     X(DECIMALS, "decimals", "N", "for display: 1 unit is 10^-N; default 0")                        \
-    X(SLOTS, "slots", "N", "time-out in slots")                                                    \
     X(CONFIRMER, "confirmer", "WHO", "who confirms delivery beside the payer")                     \
     X(ARBITER, "arbiter", "WHO", "who may release and refund")                                     \
     X(COMMERCE, "commerce", NULL, "a purchase, with the network's commission on release")          \
@@ -57,7 +56,7 @@
     X(DATA_KEY, "data-key", "FILE", "key of the data, mode 0600")                                  \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
-    X(SLOTS, "slots", "S", "how many slots; default 100000")                                       \
+    X(SLOTS, "slots", "S", "how many slots: a time-out, or to draw; default there 100000")         \
     X(MALICIOUS, "malicious", "F", "fraction of the devices that bad leaders own; default 0")      \
     X(REAL_VRF, "real-vrf", NULL, "evaluate real VRFs: 50 times slower")                           \
     X(RUN, "run", "N", "another random run; default 1")                                            \
