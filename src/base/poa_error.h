@@ -77,6 +77,9 @@
     X(TX_BOUND, 231, CALLER, "this committee would miss the network's own target")                 \
     X(TX_DELIVERED, 232, CALLER, "the sale was delivered, or was not yet")                         \
     X(TX_DISPUTE, 233, CALLER, "not the buyer's secret, or the delivered key is the promised one") \
+    X(TX_ACCOUNT_FULL, 234, RETRY, "too many transactions of this account wait")                   \
+    X(TX_REPLACE, 235, CALLER,                                                                     \
+      "a transaction with this nonce waits: a tenth more fee replaces it")                         \
     X(TX_HOLD_OFF, 240, CALLER, "this network has no grade 2 to wait for")                         \
     X(TX_HOLD_OPS, 241, CALLER, "only transfers can wait for grade 2: send the others apart")      \
     X(TX_HOLD_FULL, 242, RETRY, "too many transfers wait for grade 2: try again later")            \

@@ -2,10 +2,12 @@
  *
  * A sender's transactions come in the order of their nonces and leave in it;
  * senders take turns, one transaction each. Rows and bytes are taken from
- * arrays that are made once: adding allocates nothing, and a full pool says
- * so instead of pushing somebody else out. It is never full for all because of
- * a few: a sender may have as much as is still free, so one alone gets half,
- * two a third each, and who has nothing here finds room.
+ * arrays that are made once: adding allocates nothing. The pool is never full for
+ * all because of a few: a sender may have as much as is still free, so one alone
+ * gets half, two a third each, and who has nothing here finds room. When even
+ * that is gone, because very many wait, who has nothing here takes the place of
+ * the last ones of the sender that pays least for its bytes, for a tenth more and
+ * with a transaction that must pay: docs/ledger.md says why that cannot be gamed.
  * Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for
  * Shared-Memory Packet Switches", 1998, with alpha = 1. */
 #include "ledger.h"
@@ -16,6 +18,8 @@
 #define TAKEN_MS 60000u
 /* How often everything is looked through for what can no longer run. */
 #define SWEEP_MS 1000u
+/* Fees count up to this, so that sums and products stay in range. */
+#define FEE_COUNTS_MAX ((uint64_t)1 << 40)
 
 struct row {
     uint8_t id[32];
@@ -24,8 +28,10 @@ struct row {
     uint64_t since_ms;     /* added, or taken */
     uint32_t bytes, block; /* length, first block */
     uint32_t id_next;      /* in its bucket */
-    uint32_t later;        /* same sender, next nonce; free list */
+    uint32_t earlier;      /* same sender, nonce before */
+    uint32_t later;        /* and next; free list */
     bool used, taken;
+    bool certain; /* nothing but its own account decides whether it pays */
 };
 
 struct account {
@@ -35,6 +41,10 @@ struct account {
     uint32_t count, blocks;
     uint32_t next;          /* in its bucket; free list */
     uint32_t before, after; /* whose turn is next: while WAIT */
+    /* Of the rows that wait. */
+    uint64_t fees;
+    uint32_t wait_blocks;
+    uint32_t heap; /* place in the heap + 1; 0: nothing waits */
 };
 
 struct poa_mempool {
@@ -45,6 +55,8 @@ struct poa_mempool {
     uint8_t *bytes;
     uint32_t *block_next;
     uint32_t *id_bucket, *account_bucket;
+    uint32_t *heap; /* accounts with something that waits; each pays no more than those below */
+    uint32_t heap_n;
     uint32_t bucket_mask;
     uint32_t blocks, block_used, block_free, block_free_count;
     uint32_t row_used, row_free;
@@ -73,12 +85,13 @@ int poa_mempool_new(const struct poa_alloc *alloc, const struct poa_mempool_limi
     m->block_free = m->row_free = m->account_free = m->first = m->last = NIL;
     m->row = poa_mem_new(alloc, limits->txs * sizeof *m->row);
     m->account = poa_mem_new(alloc, limits->txs * sizeof *m->account);
+    m->heap = poa_mem_new(alloc, limits->txs * sizeof *m->heap);
     m->bytes = poa_mem_new(alloc, (size_t)m->blocks * BLOCK_BYTES + 1);
     m->block_next = poa_mem_new(alloc, ((size_t)m->blocks + 1) * sizeof *m->block_next);
     /* Buckets hold index + 1, so that fresh zeroed memory is empty. */
     m->id_bucket = poa_mem_new(alloc, buckets * sizeof *m->id_bucket);
     m->account_bucket = poa_mem_new(alloc, buckets * sizeof *m->account_bucket);
-    if (!m->row || !m->account || !m->bytes || !m->block_next || !m->id_bucket ||
+    if (!m->row || !m->account || !m->heap || !m->bytes || !m->block_next || !m->id_bucket ||
         !m->account_bucket) {
         poa_mempool_free(m);
         return POA_E_NO_MEMORY;
@@ -94,6 +107,7 @@ void poa_mempool_free(struct poa_mempool *m)
     struct poa_alloc alloc = m->alloc;
     poa_mem_free(&alloc, m->row);
     poa_mem_free(&alloc, m->account);
+    poa_mem_free(&alloc, m->heap);
     poa_mem_free(&alloc, m->bytes);
     poa_mem_free(&alloc, m->block_next);
     poa_mem_free(&alloc, m->id_bucket);
@@ -168,6 +182,82 @@ static void free_bytes(struct poa_mempool *m, uint32_t b)
     }
 }
 
+/* --- who pays least ------------------------------------------------------------------------ */
+
+__extension__ typedef unsigned __int128 wide;
+
+/* Whether A fees for A_BLOCKS are less per block than B fees for B_BLOCKS. */
+static bool pays_less(uint64_t a, uint32_t a_blocks, uint64_t b, uint32_t b_blocks)
+{
+    return (wide)a * b_blocks < (wide)b * a_blocks;
+}
+
+static bool below(const struct poa_mempool *m, uint32_t i, uint32_t k)
+{
+    const struct account *a = &m->account[m->heap[i]], *b = &m->account[m->heap[k]];
+    return pays_less(a->fees, a->wait_blocks, b->fees, b->wait_blocks);
+}
+
+static void heap_put(struct poa_mempool *m, uint32_t at, uint32_t a)
+{
+    m->heap[at] = a;
+    m->account[a].heap = at + 1;
+}
+
+static void heap_swap(struct poa_mempool *m, uint32_t i, uint32_t k)
+{
+    uint32_t a = m->heap[i], b = m->heap[k];
+    heap_put(m, i, b);
+    heap_put(m, k, a);
+}
+
+static void heap_fix(struct poa_mempool *m, uint32_t at)
+{
+    for (; at && below(m, at, (at - 1) / 2); at = (at - 1) / 2)
+        heap_swap(m, at, (at - 1) / 2);
+    for (uint32_t child; (child = 2 * at + 1) < m->heap_n; at = child) {
+        child += child + 1 < m->heap_n && below(m, child + 1, child);
+        if (!below(m, child, at))
+            return;
+        heap_swap(m, at, child);
+    }
+}
+
+/* What account A has waiting changed. */
+static void reweigh(struct poa_mempool *m, uint32_t a)
+{
+    struct account *acc = &m->account[a];
+    if (acc->wait_blocks && !acc->heap)
+        heap_put(m, m->heap_n++, a);
+    if (acc->wait_blocks) {
+        heap_fix(m, acc->heap - 1);
+    } else if (acc->heap) {
+        uint32_t at = acc->heap - 1, last = m->heap[--m->heap_n];
+        acc->heap = 0;
+        if (last != a) {
+            heap_put(m, at, last);
+            heap_fix(m, at);
+        }
+    }
+}
+
+static uint64_t counted(uint64_t fee)
+{
+    return fee < FEE_COUNTS_MAX ? fee : FEE_COUNTS_MAX;
+}
+
+static void starts_waiting(struct account *acc, const struct row *r)
+{
+    acc->fees += counted(r->fee);
+    acc->wait_blocks += blocks_for(r->bytes);
+}
+
+static void stops_waiting(struct account *acc, const struct row *r)
+{
+    acc->fees -= counted(r->fee);
+    acc->wait_blocks -= blocks_for(r->bytes);
+}
+
 /* --- rows --------------------------------------------------------------------------------- */
 
 /* Puts account A behind the others; takes it out. */
@@ -187,16 +277,19 @@ static void turn_over(struct poa_mempool *m, uint32_t a)
     *(acc->after == NIL ? &m->last : &m->account[acc->after].before) = acc->before;
 }
 
-/* Takes row I, the first of account A, out of everything. */
-static void remove_first(struct poa_mempool *m, uint32_t a)
+/* Takes row I of account A out of everything. */
+static void remove_row(struct poa_mempool *m, uint32_t a, uint32_t i)
 {
     struct account *acc = &m->account[a];
-    uint32_t i = acc->first;
     struct row *r = &m->row[i];
     uint32_t *link = bucket_of(m, m->id_bucket, r->id);
     while (*link != i + 1)
         link = &m->row[*link - 1].id_next;
     *link = r->id_next;
+    if (!r->taken) {
+        stops_waiting(acc, r);
+        reweigh(m, a);
+    }
     if (acc->wait == i) {
         acc->wait = r->later;
         if (acc->wait == NIL)
@@ -204,7 +297,8 @@ static void remove_first(struct poa_mempool *m, uint32_t a)
     }
     free_bytes(m, r->block);
     acc->blocks -= blocks_for(r->bytes);
-    acc->first = r->later;
+    *(r->earlier == NIL ? &acc->first : &m->row[r->earlier].later) = r->later;
+    *(r->later == NIL ? &acc->last : &m->row[r->later].earlier) = r->earlier;
     acc->count--;
     r->used = false;
     r->later = m->row_free;
@@ -218,6 +312,11 @@ static void remove_first(struct poa_mempool *m, uint32_t a)
     *link = acc->next;
     acc->next = m->account_free;
     m->account_free = a;
+}
+
+static void remove_first(struct poa_mempool *m, uint32_t a)
+{
+    remove_row(m, a, m->account[a].first);
 }
 
 static void remove_all(struct poa_mempool *m, uint32_t a)
@@ -250,9 +349,10 @@ static uint32_t new_account(struct poa_mempool *m, const uint8_t sender[32])
 /* Same sender and nonce, not yet taken, for a fee a tenth higher: takes the
  * place of ROW. */
 static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct poa_tx_view *tx,
-                    uint64_t cost)
+                    uint64_t cost, bool certain)
 {
     struct row *r = &m->row[i];
+    stops_waiting(&m->account[a], r);
     m->account[a].blocks += blocks_for(tx->raw.n) - blocks_for(r->bytes);
     uint32_t *link = bucket_of(m, m->id_bucket, r->id);
     while (*link != i + 1)
@@ -265,12 +365,16 @@ static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct 
     r->valid_until = tx->tx.valid_until;
     r->bytes = (uint32_t)tx->raw.n;
     r->block = store_bytes(m, tx->raw);
+    r->certain = certain;
+    starts_waiting(&m->account[a], r);
+    reweigh(m, a);
     link = bucket_of(m, m->id_bucket, r->id);
     r->id_next = *link;
     *link = i + 1;
 }
 
-static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *tx, uint64_t cost)
+static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *tx, uint64_t cost,
+                   bool certain)
 {
     uint32_t i =
         take_slot(&m->row_used, &m->row_free, m->row_free == NIL ? NIL : m->row[m->row_free].later);
@@ -285,8 +389,10 @@ static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *
                       .bytes = (uint32_t)tx->raw.n,
                       .block = store_bytes(m, tx->raw),
                       .id_next = *bucket,
+                      .earlier = acc->count ? acc->last : NIL,
                       .later = NIL,
-                      .used = true};
+                      .used = true,
+                      .certain = certain};
     memcpy(r->id, tx->id, 32);
     memcpy(r->sender, tx->tx.sender, 32);
     *bucket = i + 1;
@@ -299,6 +405,8 @@ static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *
         acc->wait = i;
         turn_last(m, a);
     }
+    starts_waiting(acc, r);
+    reweigh(m, a);
 }
 
 void poa_mempool_clear(struct poa_mempool *m)
@@ -308,11 +416,70 @@ void poa_mempool_clear(struct poa_mempool *m)
             remove_all(m, find_account(m, m->row[i].sender));
 }
 
+/* --- a full pool ------------------------------------------------------------------------------ */
+
+static bool native(const struct poa_op *op)
+{
+    union op_record u;
+    if (poa_record_decode(poa_op_record_of(op->kind), op->body, &u))
+        return false;
+    return op->kind == POA_OP_TRANSFER      ? !u.TRANSFER.asset
+           : op->kind == POA_OP_PURCHASE    ? !u.PURCHASE.asset
+           : op->kind == POA_OP_ESCROW_OPEN ? !u.ESCROW_OPEN.asset
+                                            : false;
+}
+
+/* Whether nothing but its sender's nonce and native balance decides if TX is
+ * executed, and so pays: no other account can make it fail. */
+static bool is_certain(const struct poa_ledger *l, const struct poa_tx_view *tx)
+{
+    struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
+    struct poa_op op;
+    if (l->genesis.hold_above)
+        return false; /* what is held needs room there */
+    while (poa_op_next(&it, &op))
+        if (!native(&op))
+            return false;
+    return true;
+}
+
+static uint32_t room(const struct poa_mempool *m)
+{
+    return m->blocks - m->block_used + m->block_free_count;
+}
+
+/* Makes room for TX of BLOCKS, whose sender has nothing here; nothing is changed
+ * when it cannot. */
+static bool make_room(struct poa_mempool *m, const struct poa_ledger *l,
+                      const struct poa_tx_view *tx, uint32_t blocks)
+{
+    uint32_t v = m->heap_n ? m->heap[0] : NIL;
+    const struct account *poor = &m->account[v == NIL ? 0 : v];
+    if (v == NIL || !is_certain(l, tx))
+        return false;
+    /* One that expires before its turn never pays. */
+    if (tx->tx.valid_until && tx->tx.valid_until < m->now_ms + TAKEN_MS)
+        return false;
+    if (!pays_less(poor->fees * 11, poor->wait_blocks * 10, counted(tx->tx.fee), blocks))
+        return false;
+    /* The last ones of that account, as many as it takes. */
+    uint32_t i = poor->last, leave = 1, freed;
+    for (freed = blocks_for(m->row[i].bytes); room(m) + freed < blocks; leave++) {
+        i = m->row[i].earlier;
+        if (i == NIL || m->row[i].taken)
+            return false;
+        freed += blocks_for(m->row[i].bytes);
+    }
+    for (; leave; leave--)
+        remove_row(m, v, m->account[v].last);
+    return true;
+}
+
 int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state_id s,
                     uint64_t time_ms, const struct poa_tx_view *tx)
 {
     struct poa_st_account st = {.balance = 0};
-    uint64_t pending = 0, spent = 0, cost;
+    uint64_t pending = 0, spent = 0, behind = 0, cost;
     uint32_t a = find_account(m, tx->tx.sender), same = NIL;
     if (time_ms > m->now_ms)
         m->now_ms = time_ms;
@@ -321,39 +488,46 @@ int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state
     int e = poa_ledger_read(l, s, POA_STATE_ACCOUNT, tx->tx.sender, 32, &st);
     if (e && e != POA_E_NOT_FOUND)
         return e;
-    /* What waits before it and S has not seen. */
+    /* What waits before it and S has not seen; what waits behind the one it replaces. */
     for (uint32_t i = a == NIL ? NIL : m->account[a].first; i != NIL; i = m->row[i].later) {
         const struct row *r = &m->row[i];
+        uint64_t *sum = same == NIL ? &spent : &behind;
         if (r->nonce < st.nonce)
             continue;
         if (r->nonce == tx->tx.nonce) {
             same = i;
-            break;
+            continue;
         }
-        pending++;
-        spent = r->cost > UINT64_MAX - spent ? UINT64_MAX : spent + r->cost;
+        pending += same == NIL;
+        *sum = r->cost > UINT64_MAX - *sum ? UINT64_MAX : *sum + r->cost;
     }
     e = poa_ledger_try_tx(l, s, time_ms, tx, pending, spent);
     if (!e)
         e = poa_tx_cost(tx, &cost);
     if (e)
         return e;
-    uint32_t blocks = blocks_for(tx->raw.n), room = m->blocks - m->block_used + m->block_free_count;
+    bool certain = is_certain(l, tx);
+    uint32_t blocks = blocks_for(tx->raw.n);
     if (same != NIL) {
-        struct row *r = &m->row[same];
-        uint64_t least = r->fee + r->fee / 10 + 1;
-        if (r->taken || tx->tx.fee < least)
+        const struct row *r = &m->row[same];
+        if (r->taken)
             return POA_E_TX_NONCE_USED;
-        if (room + blocks_for(r->bytes) < blocks)
+        if (tx->tx.fee < r->fee + r->fee / 10 + 1 || (r->certain && !certain))
+            return POA_E_TX_REPLACE;
+        if (behind > st.balance - spent - cost) /* those behind it could not pay any more */
+            return POA_E_TX_BALANCE;
+        if (room(m) + blocks_for(r->bytes) < blocks)
             return POA_E_TX_POOL_FULL;
-        replace(m, a, same, tx, cost);
+        replace(m, a, same, tx, cost, certain);
         return POA_OK;
     }
     uint32_t has = a == NIL ? 0 : m->account[a].count, holds = a == NIL ? 0 : m->account[a].blocks;
-    if (room < blocks || holds + blocks > room || has >= m->limits.txs - m->count ||
-        has >= m->limits.per_account)
+    bool shares = room(m) >= holds + blocks && m->limits.txs - m->count > has;
+    if (has && (!shares || has >= m->limits.per_account))
+        return POA_E_TX_ACCOUNT_FULL;
+    if (!shares && !make_room(m, l, tx, blocks))
         return POA_E_TX_POOL_FULL;
-    append(m, a == NIL ? new_account(m, tx->tx.sender) : a, tx, cost);
+    append(m, a == NIL ? new_account(m, tx->tx.sender) : a, tx, cost, certain);
     return POA_OK;
 }
 
@@ -376,6 +550,8 @@ uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t 
             poa_write(out, m->bytes + (size_t)b * BLOCK_BYTES, part);
             left -= part;
         }
+        stops_waiting(acc, r);
+        reweigh(m, a);
         turn_over(m, a);
         acc->wait = r->later;
         if (acc->wait != NIL)
@@ -416,9 +592,12 @@ static void requeue(struct poa_mempool *m, uint32_t a)
 {
     struct account *acc = &m->account[a];
     for (uint32_t i = acc->first; i != NIL; i = m->row[i].later) {
+        if (m->row[i].taken)
+            starts_waiting(acc, &m->row[i]);
         m->row[i].taken = false;
         m->row[i].since_ms = m->now_ms;
     }
+    reweigh(m, a);
     if (acc->wait == NIL)
         turn_last(m, a);
     acc->wait = acc->first;

@@ -710,8 +710,11 @@ struct poa_mempool_limits {
 POA_MUST_USE int poa_mempool_new(const struct poa_alloc *alloc,
                                  const struct poa_mempool_limits *limits, struct poa_mempool **out);
 void poa_mempool_free(struct poa_mempool *m);
-/* Checks TX against S and what waits before it. TX_DUPLICATE, TX_POOL_FULL and
- * the codes of poa_ledger_try_tx. */
+/* Checks TX against S and what waits before it. One with the nonce of another that
+ * waits takes its place for a fee a tenth higher; in a full pool one whose sender has
+ * nothing there may push out who pays less (docs/ledger.md). TX_DUPLICATE,
+ * TX_REPLACE, TX_ACCOUNT_FULL, TX_POOL_FULL and the codes of poa_ledger_try_tx;
+ * nothing changed then. */
 POA_MUST_USE int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state_id s,
                                  uint64_t time_ms, const struct poa_tx_view *tx);
 /* Moves transactions that may run next (nonces in order, not yet taken) into

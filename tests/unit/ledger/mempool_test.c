@@ -64,7 +64,7 @@ Test(mempool, order_and_life)
     cr_assert_eq(add(1, 1, 10, 5), POA_OK);
     cr_assert_eq(add(1, 3, 10, 5), POA_E_TX_NONCE_GAP);
     cr_assert_eq(add(1, 0, 10, 5), POA_E_TX_DUPLICATE);
-    cr_assert_eq(add(1, 0, 10, 6), POA_E_TX_NONCE_USED);
+    cr_assert_eq(add(1, 0, 10, 6), POA_E_TX_REPLACE);
     cr_assert_eq(poa_mempool_count(m), 3);
     cr_assert_eq(take(2), 2);
     cr_assert_eq(b.tx[0]->tx.nonce, 0);
@@ -100,12 +100,12 @@ Test(mempool, limits)
     open_pool(100, 3, 100000);
     for (uint64_t n = 0; n < 3; n++)
         cr_assert_eq(add(1, n, 10, 5), POA_OK);
-    cr_assert_eq(add(1, 3, 10, 5), POA_E_TX_POOL_FULL, "per account");
+    cr_assert_eq(add(1, 3, 1000, 5), POA_E_TX_ACCOUNT_FULL, "per account");
     close_pool();
     open_pool(100, 50, 128 * 8); /* two pieces each */
     cr_assert_eq(add(1, 0, 10, 5), POA_OK);
     cr_assert_eq(add(1, 1, 10, 5), POA_OK);
-    cr_assert_eq(add(1, 2, 10, 5), POA_E_TX_POOL_FULL, "half of the bytes");
+    cr_assert_eq(add(1, 2, 1000, 5), POA_E_TX_ACCOUNT_FULL, "half of the bytes");
     cr_assert_eq(add(2, 0, 10, 5), POA_OK);
     cr_assert_eq(add(3, 0, 10, 5), POA_OK);
     cr_assert_eq(add(0, 0, 10, 5), POA_E_TX_POOL_FULL, "all of them");
@@ -144,7 +144,7 @@ Test(mempool, replacement_needs_a_higher_fee)
     open_pool(100, 10, 100000);
     cr_assert_eq(add(1, 0, 100, 5), POA_OK);
     cr_assert_eq(add(1, 1, 100, 5), POA_OK);
-    cr_assert_eq(add(1, 0, 110, 6), POA_E_TX_NONCE_USED);
+    cr_assert_eq(add(1, 0, 110, 6), POA_E_TX_REPLACE);
     cr_assert_eq(add(1, 0, 111, 6), POA_OK);
     cr_assert_eq(poa_mempool_count(m), 2);
     cr_assert_eq(take(10), 2);
@@ -216,7 +216,8 @@ Test(mempool, nothing_leaks)
             if (!e)
                 nonce[user]++;
             else
-                cr_assert(e == POA_E_TX_POOL_FULL, "%s", poa_error_name(e));
+                cr_assert(e == POA_E_TX_POOL_FULL || e == POA_E_TX_ACCOUNT_FULL, "%s",
+                          poa_error_name(e));
         }
         take((uint32_t)random_below(&r, 10));
         settle(time += 700);
@@ -228,4 +229,161 @@ Test(mempool, nothing_leaks)
         for (int k = 0; k < 8; k++)
             cr_assert_eq(add(user, nonce[user]++, 10, 1), POA_OK);
     close_pool();
+}
+
+/* --- a full pool ---------------------------------------------------------------- */
+
+/* One that may fail for what others do. */
+static int add_anchor(uint32_t user, uint64_t nonce, uint64_t fee, uint8_t mark)
+{
+    struct ops o = {.n = 0};
+    op_anchor(&o, mark);
+    body_tx(&b, &c, user, nonce, fee, &o);
+    return poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, b.tx[b.txs - 1]);
+}
+
+static int add_until(uint32_t user, uint64_t nonce, uint64_t fee, uint64_t until)
+{
+    static uint8_t bytes[64][512];
+    static uint32_t n;
+    struct ops o = {.n = 0};
+    struct poa_tx_view v;
+    uint8_t id[32];
+    struct poa_writer w = poa_writer_over(bytes[n++ % 64], 512);
+    op_transfer(&o, c.address[4], 1);
+    struct poa_list list = {poa_slice(o.bytes, o.n), o.count};
+    cr_assert_eq(
+        poa_tx_sign(c.id, POA_KEY_BIP340, c.user[user].seed, nonce, fee, until, &list, &w, id),
+        POA_OK);
+    cr_assert_eq(poa_tx_check(c.id, poa_written(&w), &v), POA_OK);
+    return poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, &v);
+}
+
+/* Senders and nonces that wait, in order, as user * 10 + nonce. */
+static void expect_waiting(const int *want, uint32_t n)
+{
+    cr_assert_eq(take(100), n);
+    for (uint32_t i = 0; i < n; i++) {
+        int user = 0;
+        while (memcmp(b.tx[i]->tx.sender, c.address[user], 32))
+            user++;
+        cr_assert_eq(user * 10 + (int)b.tx[i]->tx.nonce, want[i], "%u", i);
+    }
+}
+
+/* Users 0 to 3 only: the pool is full of few of them. */
+Test(mempool, who_has_nothing_there_and_pays_a_tenth_more_gets_in)
+{
+    open_pool(4, 10, 1 << 20);
+    cr_assert_eq(add(0, 0, 100, 5), POA_OK);
+    cr_assert_eq(add(1, 0, 40, 5), POA_OK);
+    cr_assert_eq(add(1, 1, 60, 5), POA_OK); /* 50 each */
+    cr_assert_eq(add(1, 2, 1000, 5), POA_E_TX_ACCOUNT_FULL);
+    cr_assert_eq(add(2, 0, 51, 5), POA_OK);
+    cr_assert_eq(add(3, 0, 55, 5), POA_E_TX_POOL_FULL); /* a tenth more is 55: not above */
+    cr_assert_eq(add(3, 0, 56, 5), POA_OK);
+    cr_assert_eq(add(3, 1, 1000, 5), POA_E_TX_ACCOUNT_FULL); /* it has its place */
+    expect_waiting((const int[]){0, 10, 20, 30}, 4); /* the last of user 1 left, not the first */
+    close_pool();
+}
+
+Test(mempool, whoever_might_not_pay_pushes_nobody_out)
+{
+    open_pool(3, 10, 1 << 20);
+    cr_assert_eq(add(0, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add_anchor(2, 0, 10, 1), POA_OK);
+    /* An anchor fails when somebody else's comes first. */
+    cr_assert_eq(add_anchor(3, 0, 100000, 2), POA_E_TX_POOL_FULL);
+    /* One that expires soon may never be in a block. */
+    cr_assert_eq(add_until(3, 0, 100000, c.time_ms + 30000), POA_E_TX_POOL_FULL);
+    cr_assert_eq(add_until(3, 0, 100000, c.time_ms + 90000), POA_OK);
+    cr_assert_eq(poa_mempool_count(m), 3);
+    /* What got in so cannot be taken back for something that might not pay. */
+    cr_assert_eq(add_anchor(3, 0, 200000, 2), POA_E_TX_REPLACE);
+    cr_assert_eq(add(3, 0, 200000, 5), POA_OK);
+    close_pool();
+}
+
+Test(mempool, a_rich_last_one_does_not_shield_poor_ones)
+{
+    open_pool(5, 10, 1 << 20);
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 1, 70, 5), POA_OK); /* 40 each */
+    cr_assert_eq(add(2, 0, 50, 5), POA_OK);
+    cr_assert_eq(add(2, 1, 50, 5), POA_OK);
+    cr_assert_eq(add(0, 0, 50, 5), POA_OK);
+    cr_assert_eq(add(3, 0, 45, 5), POA_OK);
+    expect_waiting((const int[]){10, 20, 0, 30, 21}, 5);
+    close_pool();
+}
+
+Test(mempool, nobody_pushes_out_what_is_in_a_batch)
+{
+    open_pool(2, 10, 1 << 20);
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 0, 10, 5), POA_OK);
+    cr_assert_eq(take(2), 2);
+    cr_assert_eq(add(2, 0, 1000, 5), POA_E_TX_POOL_FULL);
+    close_pool();
+}
+
+Test(mempool, room_is_made_in_bytes_too_and_only_when_it_is_enough)
+{
+    open_pool(100, 10, 128 * 8); /* four transfers of two pieces */
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 1, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 0, 30, 5), POA_OK);
+    struct ops o = {.n = 0};
+    for (int i = 0; i < 20; i++)
+        op_transfer(&o, c.address[4], 1);
+    body_tx(&b, &c, 3, 0, 1000000, &o); /* more than user 1 has */
+    cr_assert_eq(poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, b.tx[b.txs - 1]),
+                 POA_E_TX_POOL_FULL);
+    cr_assert_eq(poa_mempool_count(m), 3);
+    o = (struct ops){.n = 0};
+    for (int i = 0; i < 9; i++)
+        op_transfer(&o, c.address[4], 1);
+    body_tx(&b, &c, 2, 0, 1000, &o); /* five or six pieces, two are free: two must leave */
+    cr_assert_eq(poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, b.tx[b.txs - 1]), POA_OK);
+    expect_waiting((const int[]){0, 20}, 2);
+    close_pool();
+}
+
+Test(mempool, a_replacement_leaves_enough_for_those_behind_it)
+{
+    open_pool(100, 10, 1 << 20);
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 1, 10, 900000000), POA_OK);
+    cr_assert_eq(add(1, 0, 20, 99999971), POA_E_TX_BALANCE);
+    cr_assert_eq(add(1, 0, 20, 99999970), POA_OK);
+    close_pool();
+}
+
+/* Random traffic into a small pool: it never shrinks by what comes in, and who gets
+ * into a full one pays more than who leaves. */
+Test(mempool, a_full_pool_only_gets_richer)
+{
+    struct random r = {0x777};
+    uint32_t in = 0, refused = 0;
+    for (int round = 0; round < 400; round++) {
+        open_pool(3, 6, 1 << 20);
+        for (int i = 0; i < 12; i++) {
+            uint32_t user = (uint32_t)random_below(&r, 4), before = poa_mempool_count(m);
+            uint64_t fee = 10 + random_below(&r, 1000);
+            int e = random_below(&r, 6) ? add(user, random_below(&r, 2), fee, 1)
+                                        : add_anchor(user, random_below(&r, 2), fee, (uint8_t)i);
+            uint32_t after = poa_mempool_count(m);
+            cr_assert(after <= 3 && after >= before && (!e || after == before), "%s",
+                      poa_error_name(e));
+            in += !e && before == 3;
+            refused += e == POA_E_TX_POOL_FULL;
+        }
+        uint32_t n = poa_mempool_count(m);
+        cr_assert_eq(take(100), n);
+        poa_mempool_clear(m);
+        cr_assert_eq(poa_mempool_count(m), 0);
+        close_pool();
+    }
+    cr_assert(in > 20 && refused > 20, "%u %u", in, refused);
 }
