@@ -181,6 +181,25 @@ static int account_nonce(struct poa_gateway *g, uint64_t *nonce)
     return e == POA_E_NOT_FOUND ? POA_E_TX_BALANCE : e;
 }
 
+/* The fee of an anchor by the parameters that hold now; it always fits in one KiB. */
+static uint64_t anchor_fee(struct poa_gateway *g)
+{
+    const struct poa_gateway_backend *b = &g->config.backend;
+    struct poa_genesis now = *g->config.genesis;
+    struct poa_st_global global;
+    struct poa_st_params params;
+    struct poa_writer w = poa_writer_over(g->state, sizeof g->state);
+    int e = b->state_get(b->ctx, POA_STATE_GLOBAL, poa_slice(NULL, 0), &w);
+    if (!e)
+        e = poa_st_global_decode(poa_written(&w), &global);
+    w = poa_writer_over(g->state, sizeof g->state);
+    if (!e)
+        e = b->state_get(b->ctx, POA_STATE_PARAMS, poa_slice(NULL, 0), &w);
+    if (!e && !poa_st_params_decode(poa_written(&w), &params))
+        poa_params_apply(&now, &params, global.epoch + (global.kind == POA_BLOCK_CLOSING));
+    return poa_fee_min(&now, 1024);
+}
+
 /* The devices whose packs are in A->sent, each once, as many as an anchor names. */
 static struct poa_list name_devices(const struct anchor *a, uint8_t bytes[ANCHOR_DEVICES * 4])
 {
@@ -201,7 +220,6 @@ static int submit(struct poa_gateway *g)
 {
     struct anchor *a = &g->anchor;
     const struct poa_gateway_backend *b = &g->config.backend;
-    const struct poa_genesis *genesis = g->config.genesis;
     uint32_t n = (uint32_t)a->sent_n;
     struct poa_op_anchor anchor = {.packs = n, .from_ms = UINT64_MAX, .to_ms = 0};
     uint8_t body[64 + ANCHOR_DEVICES * 4], ops[128 + ANCHOR_DEVICES * 4], tx[1024], id[32];
@@ -229,8 +247,7 @@ static int submit(struct poa_gateway *g)
     if (!e)
         e = poa_op_encode(&ops_w, &op);
     struct poa_list list = {poa_written(&ops_w), 1};
-    /* It always fits in one KiB. */
-    uint64_t fee = genesis->fee_min + genesis->fee_per_kib;
+    uint64_t fee = anchor_fee(g);
     if (!e)
         e = poa_tx_sign(g->config.chain, g->config.anchor_key_type, g->config.anchor_secret32,
                         nonce, fee, a->valid_ms, &list, &tx_w, id);

@@ -327,6 +327,16 @@ int node_faucet_open(struct poa_node *n, struct poa_why *why)
     return POA_OK;
 }
 
+static uint64_t faucet_fee(struct poa_node *n, size_t size_bytes)
+{
+    struct poa_genesis now;
+    pthread_rwlock_rdlock(&n->state_lock);
+    poa_ledger_params(n->ledger, POA_STATE_BASE, poa_ledger_next_epoch(n->ledger, POA_STATE_BASE),
+                      &now);
+    pthread_rwlock_unlock(&n->state_lock);
+    return poa_fee_min(&now, size_bytes);
+}
+
 static uint64_t faucet_nonce(struct poa_node *n)
 {
     uint64_t now_us = poa_clock_monotonic_us(n->clock);
@@ -363,7 +373,7 @@ static void do_faucet(void *ctx, const uint8_t address32[32], uint64_t amount,
     uint64_t nonce = faucet_nonce(n);
     if (!rc)
         rc = poa_tx_sign(n->chain, (uint8_t)n->faucet_type, n->faucet_secret, nonce,
-                         poa_fee_min(&n->genesis, sizeof raw), 0, &all, &out, id);
+                         faucet_fee(n, sizeof raw), 0, &all, &out, id);
     if (rc) {
         poa_rpc_done(call, rc, NULL);
         return;
