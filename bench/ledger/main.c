@@ -25,14 +25,14 @@ struct plan {
     uint64_t growth[GROWTH_MAX]; /* up to the first 0 */
 };
 static const struct plan quick = {.accounts = 1000000,
-                                  .one_txs = 20000,
-                                  .all_txs = 80000,
-                                  .hot_txs = 20000,
+                                  .one_txs = 15000,
+                                  .all_txs = 60000,
+                                  .hot_txs = 15000,
                                   .multi_txs = 2000,
                                   .growth_txs = 10000,
                                   .state_txs = 50000,
                                   .slices = 2,
-                                  .limit_s = 0.25,
+                                  .limit_s = 0.2,
                                   .growth = {10000, 1000000, 10000000}};
 static const struct plan full = {
     .accounts = 1000000,
