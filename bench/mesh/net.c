@@ -129,7 +129,8 @@ void net_start(struct net *net, const char *bin, const char *dir, unsigned n)
 {
     memset(net, 0, sizeof *net);
     net->n = n;
-    snprintf(net->dir, sizeof net->dir, "%s/net%u", dir, n);
+    static unsigned nets; /* a chain of its own for each */
+    snprintf(net->dir, sizeof net->dir, "%s/net%u", dir, nets++);
     net->devnet = spawn(net, bin);
     double until = bench_now() + READY_S;
     while (!look_up(net)) {
