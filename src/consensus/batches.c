@@ -244,6 +244,13 @@ void core_batches_life(struct poa_core *c)
     c->batch_number = (life << LIFE_BITS) - 1;
 }
 
+/* An author keeps a batch from most members: those after it need not wait any
+ * longer than for a gap in its numbers. */
+static bool withheld(const struct poa_core *c, const struct batch *b)
+{
+    return !b->safe && c->now.us >= b->since_us + core_two_heartbeats(c);
+}
+
 /* Counts listable batches that no block on the way lists: looked at whenever a
  * batch or the view changes. */
 void core_batches_count(struct poa_core *c)
@@ -261,7 +268,7 @@ void core_batches_count(struct poa_core *c)
     for (uint32_t e = 0; e < 2; e++)
         for (uint32_t a = 0; a < authors(c) && !n && c->batches_pending; a++) {
             const struct batch *b = c->author_head[e][a];
-            while (b && (b->mark == c->mark || has_run(c, b)))
+            while (b && (b->mark == c->mark || withheld(c, b) || has_run(c, b)))
                 b = b->newer;
             n += b && core_batch_listable(c, b);
         }
@@ -583,7 +590,8 @@ uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writ
     while (heads) {
         for (uint32_t i = 0; i < heads;) {
             struct batch *b = at[i];
-            while (b && (b->mark == c->mark || b->expires_ms < time_ms || has_run(c, b)))
+            while (b && (b->mark == c->mark || b->expires_ms < time_ms || withheld(c, b) ||
+                         has_run(c, b)))
                 b = b->newer;
             if (!b || !core_batch_listable(c, b) || n == 256 || b->txs > BLOCK_TXS - txs ||
                 b->bytes.n > POA_BLOCK_TX_BYTES_MAX - bytes) {
