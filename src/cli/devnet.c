@@ -84,7 +84,7 @@ static void all_latencies(struct devnet *d, struct poa_histogram *h)
 /* What the devices did, as the first node that answers has it. */
 struct devices {
     uint64_t *sealed, *changed_ms; /* by registry index */
-    uint32_t rewarded, sealing, registered;
+    uint32_t rewarded, sealing, registered, suspended;
 };
 
 static bool look_at_devices(struct devnet *d, struct devices *out)
@@ -93,7 +93,7 @@ static bool look_at_devices(struct devnet *d, struct devices *out)
     for (size_t k = 0; k < devnet_nodes(d); k++) {
         uint64_t from = 0;
         bool more = true;
-        out->rewarded = out->sealing = out->registered = 0;
+        out->rewarded = out->sealing = out->registered = out->suspended = 0;
         while (more) {
             json_t *v =
                 devnet_ask(&d->process[k], "poa_devices_list",
@@ -106,6 +106,7 @@ static bool look_at_devices(struct devnet *d, struct devices *out)
                 uint64_t index = cli_number(item, "index"), sealed = cli_number(item, "sealed");
                 out->registered++;
                 out->rewarded += cli_number(item, "earned") > 0;
+                out->suspended += cli_number(item, "status") != 0;
                 if (index >= d->devices)
                     continue;
                 if (sealed > out->sealed[index])
@@ -290,6 +291,7 @@ struct run {
     uint64_t shown_ms, shown_txs, printed_ms;
     double finality_ms; /* last measured */
     uint64_t height_at_start;
+    struct devnet_chaos chaos;
 };
 
 /* One line: height, slot, finality, tps, devices that seal. */
@@ -352,6 +354,7 @@ static void run_until(struct run *r, uint64_t until_ms, bool wait_load)
     struct poa_rpc_load_stats s;
     while (!stopping && (until_ms == 0 || devnet_now_ms() - r->start_ms < until_ms)) {
         devnet_watch(r->d);
+        devnet_chaos_step(r->d, &r->chaos);
         show(r);
         if (wait_load && devnet_load_stats(r->load, &s))
             return;
@@ -460,6 +463,13 @@ static int report(struct run *r)
             "supply_conserved", (int)supply, "ledgers", (json_int_t)d->ledgers, "trusted",
             (json_int_t)d->trusted, "devices", (json_int_t)d->devices, "restarts",
             (json_int_t)restarts, "duration_ms", (json_int_t)ran_ms, "rpc", url);
+        if (v != NULL && r->chaos.phases > 0)
+            json_object_set_new(v, "chaos",
+                                json_pack("{s:I, s:f, s:f, s:I}", "phases",
+                                          (json_int_t)r->chaos.phases, "calm_blocks_per_s",
+                                          devnet_chaos_speed(&r->chaos, true), "chaos_blocks_per_s",
+                                          devnet_chaos_speed(&r->chaos, false), "suspended_devices",
+                                          (json_int_t)r->devices.suspended));
         char *line = v != NULL ? json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
         json_decref(v);
         if (line == NULL)
@@ -483,6 +493,11 @@ static int report(struct run *r)
                first_block, (double)r->rss_idle / 1048576, view.anchors, r->devices.rewarded,
                d->devices, agreement_text[agreement], height, agreement_text[supply]);
     }
+    if (r->chaos.phases > 0 && !r->c->json)
+        printf("chaos              %.2f blocks per second in calm, %.2f in chaos, %u devices "
+               "suspended\n",
+               devnet_chaos_speed(&r->chaos, true), devnet_chaos_speed(&r->chaos, false),
+               r->devices.suspended);
     if (s.rejected > 0)
         fprintf(stderr, "first refusal: %s (%s)\n", poa_error_text(s.first_error),
                 poa_error_name(s.first_error));
@@ -513,7 +528,9 @@ static int up(struct run *r)
         settle = r->for_ms / 6;
     if (r->for_ms != 0 && r->for_ms / 5 < drain)
         drain = r->for_ms / 5;
+    r->chaos.on = r->c->option[CLI_CHAOS] != NULL;
     rc = r->load_tps > 0 ? with_load(r, settle, drain) : without_load(r, settle);
+    devnet_chaos_end(d, &r->chaos);
     if (isatty(2))
         fputs("\n", stderr);
     return rc == 0 ? report(r) : rc;
@@ -534,6 +551,8 @@ int cli_devnet_up(const struct cli *c)
     else if (c->option[CLI_LOAD] != NULL &&
              !cli_u64("--load", c->option[CLI_LOAD], 0, 100000, &tps))
         rc = 2;
+    else if (c->option[CLI_CHAOS] != NULL && strcmp(c->option[CLI_CHAOS], "devices") != 0)
+        rc = cli_misuse("--chaos %s: the one kind is devices", c->option[CLI_CHAOS]);
     else if (tps > 0 && (r->for_ms == 0 || r->for_ms > 3600000))
         rc = cli_misuse("--load signs its transfers beforehand: say for how long with --for, at "
                         "most 1h");

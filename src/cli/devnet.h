@@ -90,6 +90,21 @@ json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params)
 void devnet_write_lock(const struct devnet *d);
 uint64_t devnet_rss_bytes(pid_t pid);
 
+/* --- devnet_chaos.c -------------------------------------------------------------------- */
+
+struct devnet_chaos {
+    bool on;
+    unsigned phase, phases;
+    uint64_t since_ms, height;
+    uint64_t ms[2], blocks[2]; /* of phases with chaos, of calm ones */
+};
+/* Called often: goes to the next phase when it is time. */
+void devnet_chaos_step(struct devnet *d, struct devnet_chaos *c);
+/* Everybody runs again. */
+void devnet_chaos_end(struct devnet *d, struct devnet_chaos *c);
+/* Blocks per second. */
+double devnet_chaos_speed(const struct devnet_chaos *c, bool calm);
+
 /* --- devnet_load.c --------------------------------------------------------------------- */
 
 struct devnet_load;

@@ -56,6 +56,8 @@
     X(DATA_KEY, "data-key", "FILE", "key of the data, mode 0600")                                  \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
+    X(CHAOS, "chaos", "KIND", "devices: they, or their gateways, stand still in turns")            \
+    X(SLOT, "slot", "S", "the slot; default: the last one with a block")                           \
     X(SLOTS, "slots", "S", "how many slots: a time-out, or to draw; default there 100000")         \
     X(MALICIOUS, "malicious", "F", "fraction of the devices that bad leaders own; default 0")      \
     X(REAL_VRF, "real-vrf", NULL, "evaluate real VRFs: 50 times slower")                           \
@@ -297,7 +299,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Check a genesis record and print its chain id", "poa genesis check genesis.poa")            \
     X("devnet up", cli_devnet_up, "", 0, 0,                                                        \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(TRUSTED) | CLI_BIT(DEVICES) | CLI_BIT(POLICY) |      \
-          CLI_BIT(FOR) | CLI_BIT(LOAD),                                                            \
+          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS),                                           \
       "Run a network on this machine: each node and device is a process (`up` may be left out)",   \
       "poa devnet\n"                                                                               \
       "poa devnet --devices 50 --policy random --data-dir /tmp/net\n"                              \
@@ -349,6 +351,10 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Verify an exported chain (FILE or standard input), trusting genesis alone, offline",        \
       "poa verify chain chain.poa --genesis genesis.poa --from-epoch 0\n"                          \
       "poa verify chain --genesis genesis.poa --json < chain.poa")                                 \
+    X("why", cli_why, "DEVICE", 1, 1, CLI_NODE | CLI_BIT(SLOT),                                    \
+      "Why a device was, or was not, assigned to a slot, and what became of its seal",             \
+      "poa why 4f9c\n"                                                                             \
+      "poa why 4f9c --slot 1200 --json")                                                           \
     X("lottery simulate", cli_lottery_simulate, "", 0, 0,                                          \
       CLI_ALL | CLI_BIT(DEVICES) | CLI_BIT(POLICY) | CLI_BIT(SLOTS) | CLI_BIT(MALICIOUS) |         \
           CLI_BIT(REAL_VRF) | CLI_BIT(RUN),                                                        \
@@ -384,6 +390,10 @@ int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_print_json(json_t *value);
 /* Decimal digits of TEXT; prints what is wrong with the option or argument WHAT. */
 bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/* Full key (64 hex digits) of the device that START means: its key, the start of it, or
+ * its number in the registry. Returns an exit code. */
+int cli_device_key(const struct cli *c, const char *start, char key[65]);
 
 const char *cli_rpc_url(const struct cli *c);
 /* One call to the node; on failure the line is printed. POA_OK and a new

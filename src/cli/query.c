@@ -202,7 +202,7 @@ static void print_device(const json_t *d)
 
 /* The key of the one registered device whose key starts with START, or whose
  * index in the registry START is, when it is a short number. 0, or the exit code. */
-static int device_key(const struct cli *c, const char *start, char key[65])
+int cli_device_key(const struct cli *c, const char *start, char key[65])
 {
     size_t n = strlen(start);
     bool hex = n > 0 && n <= 64 && strspn(start, "0123456789abcdefABCDEF") == n;
@@ -247,7 +247,7 @@ int cli_devices(const struct cli *c)
     json_t *v;
     if (c->arguments == 1) {
         char key[65], about[80];
-        int rc = device_key(c, c->argument[0], key);
+        int rc = cli_device_key(c, c->argument[0], key);
         if (rc != 0)
             return rc;
         snprintf(about, sizeof about, "device %s", key);

@@ -319,4 +319,12 @@ void check_evidence(struct poa_sim *s, struct node *n, struct poa_slice bytes)
                          (double)s->now / 1000.0, n->id, i, e.kind);
             s->result.false_accusations++;
         }
+    for (uint32_t i = 0; i < s->config.devices; i++)
+        if (!s->device[i].liar && !memcmp(s->device[i].key, e.author, 32)) {
+            if (!s->result.false_accusations && !s->result.violations)
+                snprintf(s->result.first, sizeof s->result.first,
+                         "%.3f ms, node %u: [6] accuses honest device %u (kind %u)",
+                         (double)s->now / 1000.0, n->id, i, e.kind);
+            s->result.false_accusations++;
+        }
 }

@@ -8,6 +8,9 @@ void poa_sim_config_default(struct poa_sim_config *c)
     c->nodes = 4;
     c->accounts = 16;
     c->devices = 0;
+    c->window_slots = 8;
+    c->seal_slots = 16;
+    c->seats_per_slot = 2;
     c->delay_min_us = c->delay_max_us = 5000;
     c->fsync_min_us = c->fsync_max_us = 500;
     c->check_us = 300;

@@ -40,7 +40,10 @@ static void make_devices(struct poa_sim *s)
         poa_put_le32(d->seed, i + 1);
         sim_public(SIM_KEY_DEVICE, i, d->seed, d->key);
         d->gateway = below(&s->random, s->config.nodes);
-        d->liar = below(&s->random, 8) == 0;
+        bool liar = below(&s->random, 8) == 0;
+        d->liar = s->config.device_fault == POA_SIM_DEVICES_MIXED
+                      ? liar
+                      : s->config.device_fault == POA_SIM_DEVICES_LYING;
     }
     qsort(s->device, s->config.devices, sizeof *s->device, by_key);
 }
@@ -93,9 +96,9 @@ int load_genesis(struct poa_sim *s)
         .epoch_views = c->epoch_views,
         .committee_size = c->committee_size,
         .policy = c->policy,
-        .window_slots = 8,
-        .seats_per_slot = 2,
-        .seal_slots = 16,
+        .window_slots = c->window_slots,
+        .seats_per_slot = c->seats_per_slot,
+        .seal_slots = c->seal_slots,
         .subsidy = 1000,
         .miner_bp = 6000,
         .sealers_bp = 3000,
@@ -348,35 +351,61 @@ void load_tick(struct poa_sim *s)
 /* --- devices ------------------------------------------------------------------------------------
  */
 
-static void submit(struct poa_sim *s, uint32_t node, const struct poa_mining *m)
+/* By its gateway NODE, once the device has LATER_US of work behind it. */
+static void submit(struct poa_sim *s, uint32_t node, const struct poa_mining *m, uint64_t later_us)
 {
     uint8_t buffer[1024];
     struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
-    if (poa_mining_encode(&w, m))
+    uint64_t at = s->now + later_us + between(&s->random, 1000, 30000);
+    int copies = s->config.device_fault == POA_SIM_DEVICES_DOUBLED ? 2 : 1;
+    if (s->config.device_fault == POA_SIM_DEVICES_DROPPED || poa_mining_encode(&w, m))
         return;
-    struct event e = {.at = s->now + between(&s->random, 1000, 30000),
-                      .kind = EV_SUBMIT,
-                      .node = node,
-                      .m = message_new(node, POA_MSG_REQ_MINING, poa_written(&w))};
-    event_push(s, e);
+    for (int i = 0; i < copies; i++) {
+        struct event e = {.at = at + (uint64_t)i * 7000,
+                          .kind = EV_SUBMIT,
+                          .node = node,
+                          .m = message_new(node, POA_MSG_REQ_MINING, poa_written(&w))};
+        event_push(s, e);
+    }
 }
 
-static void seal(struct poa_sim *s, const struct device *d, const struct poa_st_slot *slot,
+static void say_seal(struct poa_sim *s, const struct device *d, const struct poa_seal *x,
+                     uint64_t later_us)
+{
+    uint8_t buffer[256];
+    struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
+    struct poa_mining m = {.seals = {.count = 1}};
+    POA_ASSERT(poa_seal_encode(&w, x) == POA_OK);
+    m.seals.bytes = poa_written(&w);
+    submit(s, d->gateway, &m, later_us);
+}
+
+/* Old seals again, its own and another's. */
+static void replay(struct poa_sim *s, struct device *d)
+{
+    const struct device *other = &s->device[below(&s->random, s->config.devices)];
+    for (uint32_t i = 0; i < 4 && i < d->said_n; i++)
+        say_seal(s, d, &d->said[i], 0);
+    if (other->said_n)
+        say_seal(s, d, &other->said[0], 0);
+}
+
+static void seal(struct poa_sim *s, struct device *d, const struct poa_st_slot *slot,
                  uint64_t number)
 {
     struct poa_seal x = {.epoch = slot->epoch, .slot = number, .height = slot->height};
-    uint8_t digest[32], buffer[256];
+    uint8_t digest[32];
     memcpy(x.device, d->key, 32);
     memcpy(x.hash, slot->hash, 32);
     if (d->liar)
         x.hash[0] ^= 1;
     poa_seal_digest(s->chain, &x, digest);
     s->suite->sign(d->seed, d->key, digest, sizeof digest, x.sig);
-    struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
-    struct poa_mining m = {.seals = {.count = 1}};
-    POA_ASSERT(poa_seal_encode(&w, &x) == POA_OK);
-    m.seals.bytes = poa_written(&w);
-    submit(s, d->gateway, &m);
+    /* One task after the other; the task came by the same slow link. */
+    uint64_t link = (uint64_t)s->config.link_ms * 1000, start = s->now + link;
+    d->busy_us = (d->busy_us > start ? d->busy_us : start) + (uint64_t)s->config.device_ms * 1000;
+    say_seal(s, d, &x, d->busy_us + link - s->now);
+    d->said[d->said_n++ % 4] = x;
 }
 
 static void ticket(struct poa_sim *s, struct device *d, uint32_t epoch, uint32_t window,
@@ -395,7 +424,13 @@ static void ticket(struct poa_sim *s, struct device *d, uint32_t epoch, uint32_t
     struct poa_mining m = {.tickets = {.count = 1}};
     POA_ASSERT(poa_ticket_encode(&w, &t) == POA_OK);
     m.tickets.bytes = poa_written(&w);
-    submit(s, d->gateway, &m);
+    submit(s, d->gateway, &m, 0);
+}
+
+/* Whether a device does its work this time. */
+static bool works(struct poa_sim *s)
+{
+    return s->config.device_fault != POA_SIM_DEVICES_MIXED || below(&s->random, 10);
 }
 
 static void devices_look(struct poa_sim *s, struct node *n)
@@ -405,6 +440,8 @@ static void devices_look(struct poa_sim *s, struct node *n)
     struct poa_st_slot slot;
     struct poa_st_epoch epoch;
     uint8_t key[8];
+    if (s->config.device_fault == POA_SIM_DEVICES_OFFLINE)
+        return;
     poa_ledger_global(l, POA_STATE_BASE, &g);
     poa_put_le64(key, g.slot);
     if (g.slot == UINT64_MAX ||
@@ -414,15 +451,18 @@ static void devices_look(struct poa_sim *s, struct node *n)
         struct poa_list_iter it = poa_list_begin(&slot.seats);
         struct poa_st_seat seat;
         while (s->device[i].gateway == n->id && poa_st_seat_next(&it, &seat))
-            if (!memcmp(seat.device, s->device[i].key, 32) && below(&s->random, 10))
+            if (!memcmp(seat.device, s->device[i].key, 32) && works(s))
                 seal(s, &s->device[i], &slot, g.slot);
+        if (s->config.device_fault == POA_SIM_DEVICES_REPLAYING && i % 2 &&
+            s->device[i].gateway == n->id)
+            replay(s, &s->device[i]);
     }
     if (s->config.policy != POA_POLICY_VRF ||
         poa_ledger_epoch(l, POA_STATE_BASE, poa_ledger_next_epoch(l, POA_STATE_BASE), &epoch, NULL,
                          NULL) ||
         g.slot < epoch.first_slot)
         return;
-    uint32_t window = (uint32_t)((g.slot - epoch.first_slot) / 8) + 1;
+    uint32_t window = (uint32_t)((g.slot - epoch.first_slot) / s->config.window_slots) + 1;
     for (uint32_t i = 0; i < s->config.devices; i++)
         if (s->device[i].gateway == n->id)
             ticket(s, &s->device[i], poa_ledger_next_epoch(l, POA_STATE_BASE), window, epoch.seed);

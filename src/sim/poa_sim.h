@@ -39,6 +39,17 @@ enum poa_sim_mutant {
 #undef POA_SIM_MUTANT_ROW
 };
 
+/* What is wrong with all devices, or with their gateways. */
+enum poa_sim_devices {
+    POA_SIM_DEVICES_MIXED, /* one in eight lies, the others miss a seal now and then */
+    POA_SIM_DEVICES_GOOD,
+    POA_SIM_DEVICES_OFFLINE,
+    POA_SIM_DEVICES_LYING,     /* every seal is of another block */
+    POA_SIM_DEVICES_REPLAYING, /* half of them: say their old seals, and others', again */
+    POA_SIM_DEVICES_DROPPED,   /* gateways drop everything */
+    POA_SIM_DEVICES_DOUBLED,   /* and duplicate everything */
+};
+
 struct poa_sim_config {
     uint64_t seed;
     uint32_t nodes;     /* witnesses in the pool */
@@ -47,6 +58,9 @@ struct poa_sim_config {
     uint32_t followers; /* nodes without a key */
     uint32_t byzantine; /* of the witnesses: the last ones */
     uint32_t devices, accounts;
+    uint8_t device_fault;        /* enum poa_sim_devices */
+    uint32_t device_ms, link_ms; /* a device works on one task for so long; each way to it */
+    uint32_t window_slots, seal_slots, seats_per_slot;
 
     uint32_t delay_min_us, delay_max_us; /* one way */
     uint32_t fsync_min_us, fsync_max_us;

@@ -245,7 +245,10 @@ struct account {
 struct device {
     uint8_t seed[32], key[32], payout[32];
     uint32_t gateway;
-    uint64_t ticket; /* epoch << 32 | window of its last one */
+    uint64_t ticket;         /* epoch << 32 | window of its last one */
+    uint64_t busy_us;        /* until then it checks and signs */
+    struct poa_seal said[4]; /* its last seals */
+    uint32_t said_n;
     bool liar;
 };
 

@@ -34,6 +34,15 @@ uint32_t poa_lottery_draws(const struct poa_lottery *l)
     return k;
 }
 
+bool poa_lottery_threshold(const struct poa_lottery *l, uint64_t *below)
+{
+    /* Each draw wins with probability seats_per_slot * window_slots / (eligible * k). */
+    uint64_t a = (uint64_t)l->seats_per_slot * l->window_slots;
+    uint64_t b = (uint64_t)l->eligible * poa_lottery_draws(l);
+    *below = a >= b ? 0 : fraction64(a, b);
+    return a >= b;
+}
+
 size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
                         struct poa_seat out[POA_DRAWS_MAX])
 {
@@ -41,10 +50,8 @@ size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
         return 0;
     uint32_t k = poa_lottery_draws(l);
     uint32_t part = l->window_slots / k;
-    /* Each draw wins with probability seats_per_slot * window_slots / (eligible * k). */
-    uint64_t a = (uint64_t)l->seats_per_slot * l->window_slots, b = (uint64_t)l->eligible * k;
-    bool always = a >= b;
-    uint64_t threshold = always ? 0 : fraction64(a, b);
+    uint64_t threshold;
+    bool always = poa_lottery_threshold(l, &threshold);
     size_t n = 0;
     for (uint32_t j = 0; j < k; j++) {
         uint8_t in[64 + 4], h[32];

@@ -282,6 +282,9 @@ void poa_ticket_alpha(const uint8_t chain32[32], const uint8_t seed32[32], uint3
                       uint32_t window, uint8_t out32[32]);
 /* k, the draws per ticket: a power of two that divides the window. */
 uint32_t poa_lottery_draws(const struct poa_lottery *l);
+/* What the first 8 bytes of a draw have to stay below to win; true: every draw
+ * wins, and *BELOW means nothing. */
+bool poa_lottery_threshold(const struct poa_lottery *l, uint64_t *below);
 /* Seats that BETA wins, slots ascending and distinct; returns how many. */
 size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
                         struct poa_seat out[POA_DRAWS_MAX]);

@@ -45,6 +45,44 @@ wait_for 60 sh -c "$poa tx $asked --json | jq -en 'input | .hold.state == \"rele
 "$poa" balance alice --json | jq -en 'input | .held == "0" and .balance == "299999999987"' >/dev/null ||
     fail "$("$poa" balance alice --json)"
 "$poa" balance bob --json | jq -en 'input | (.balance | tonumber) > 1699999999900' >/dev/null || fail "$("$poa" balance bob)"
+echo "# why a device was assigned, or was not"
+# The answer for a slot agrees with its seats, for every device, by public draw
+# (window 0) and by ticket.
+wait_for 60 sh -c "[ \$($poa why 0 --json | jq -r .slot) -gt 60 ]" || fail "slot 60 does not come"
+# The first slot of FROM.. that has a block: a busy machine may miss some.
+slot_from() {
+    local slot=$1
+    until "$poa" why 0 --slot "$slot" --json | jq -en 'input | .seats' >/dev/null; do
+        slot=$((slot + 1))
+        [ "$slot" -lt $(($1 + 25)) ] || fail "no slot from $1 on has a block"
+    done
+    echo "$slot"
+}
+first=$(slot_from 4)
+for slot in $first $(slot_from 33); do
+    for device in 0 1 2 3 4 5; do
+        "$poa" why $device --slot "$slot" --json >why.json || fail "why $device --slot $slot"
+        jq -en 'input | .registered and .eligible and .status == "active" and (.because | length > 10) and
+            .assigned == ([.device as $d | .seats[] | select(.device == $d)] | length == 1)' why.json \
+            >/dev/null || fail "$(cat why.json)"
+        if [ "$slot" -eq "$first" ]; then
+            jq -en 'input | .drawn_by == "random" and .index as $i |
+                .assigned == ([.draws[] | select(.index == $i and .seated)] | length == 1)' why.json \
+                >/dev/null || fail "$(cat why.json)"
+        else
+            jq -en 'input | .drawn_by == "ticket" and (.threshold | length > 0) and (.ticket == null or
+                (.ticket.proof_verifies and .slot as $s |
+                 .assigned == ([.ticket.won[] | select(.slot == $s)] | length == 1)))' why.json \
+                >/dev/null || fail "$(cat why.json)"
+        fi
+    done
+done
+jq -en 'input | [.seats[] | select(.sealed)] | all(.slots_later | tonumber <= 16)' why.json >/dev/null ||
+    fail "$(cat why.json)"
+"$poa" why 0 --slot "$first" | grep -q "^because " || fail "$("$poa" why 0 --slot "$first")"
+"$poa" why "$(printf '%064d' 7)" --json | jq -en 'input | .registered == false' >/dev/null || fail "a stranger"
+"$poa" why 0 --slot 99999 >/dev/null || fail "a slot to come"
+
 "$poa" devnet down --data-dir "$dir" >/dev/null
 wait $devnet || fail "exit code $?: $(cat err)"
 tail -n 1 graded.json | jq -en 'input | .agreement and .supply_conserved' >/dev/null || fail "$(cat graded.json)"

@@ -1,0 +1,134 @@
+/* Devices that are away, lie, say old things again, or whose gateways do: the
+ * chain keeps its speed, nothing is stolen, nobody honest is suspended. And slow
+ * devices earn. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "poa_sim.h"
+
+#define DEVICES 12
+
+struct outcome {
+    uint64_t height, seals, issued, burned, assigned, earned;
+    uint32_t suspended;
+    bool conserved;
+};
+
+static struct outcome play(const struct poa_sim_config *c)
+{
+    struct outcome o = {.height = 0};
+    struct poa_st_global g;
+    struct poa_sim *s = poa_sim_new(c);
+    cr_assert(s != NULL);
+    poa_sim_run(s, c->end_us);
+    poa_sim_finish(s);
+    const struct poa_sim_result *r = poa_sim_result(s);
+    cr_assert_eq(r->violations + r->stuck + r->false_accusations, 0, "%s", r->first);
+    const struct poa_ledger *l = poa_core_ledger(poa_sim_core(s, 0));
+    cr_assert_eq(poa_ledger_audit(l, &o.conserved), POA_OK);
+    poa_ledger_global(l, POA_STATE_BASE, &g);
+    o.height = g.height;
+    o.seals = g.seals;
+    o.issued = g.issued;
+    o.burned = g.burned;
+    for (uint32_t i = 0; i < c->devices; i++) {
+        uint8_t key[4];
+        struct poa_digest device;
+        struct poa_st_device d;
+        poa_put_le32(key, i);
+        cr_assert_eq(poa_ledger_read(l, POA_STATE_BASE, POA_STATE_DEVICE_INDEX, key, 4, &device),
+                     POA_OK);
+        cr_assert_eq(poa_ledger_read(l, POA_STATE_BASE, POA_STATE_DEVICE, device.digest, 32, &d),
+                     POA_OK);
+        o.suspended += d.status != 0;
+        o.assigned += d.assigned;
+        o.earned += d.earned;
+    }
+    poa_sim_free(s);
+    return o;
+}
+
+static struct poa_sim_config network(uint8_t fault)
+{
+    struct poa_sim_config c;
+    poa_sim_config_default(&c);
+    c.devices = DEVICES;
+    c.policy = POA_POLICY_VRF;
+    c.device_fault = fault;
+    c.slot_ms = 150;
+    c.txs_per_s = 0; /* their times would be others with every fault */
+    c.end_us = 12000000;
+    c.load_us = 9000000;
+    return c;
+}
+
+Test(devices, whatever_they_do_the_chain_goes_on)
+{
+    struct poa_sim_config c = network(POA_SIM_DEVICES_GOOD);
+    struct outcome good = play(&c);
+    cr_assert(good.conserved);
+    cr_assert_gt(good.seals, 80);
+    cr_assert_gt(good.earned, 0);
+    static const struct {
+        uint8_t fault;
+        const char *name;
+        bool seals, liars;
+    } faults[] = {
+        {POA_SIM_DEVICES_OFFLINE, "all offline", false, false},
+        {POA_SIM_DEVICES_LYING, "all lying", false, true},
+        {POA_SIM_DEVICES_REPLAYING, "half replaying", true, false},
+        {POA_SIM_DEVICES_DROPPED, "everything dropped", false, false},
+        {POA_SIM_DEVICES_DOUBLED, "everything doubled", true, false},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        c = network(faults[i].fault);
+        struct outcome o = play(&c);
+        const char *name = faults[i].name;
+        cr_log_info("%s: height %lu of %lu, %lu seals of %lu, %u suspended", name,
+                    (unsigned long)o.height, (unsigned long)good.height, (unsigned long)o.seals,
+                    (unsigned long)good.seals, o.suspended);
+        cr_expect(o.conserved, "%s", name);
+        /* The same speed within two per cent. */
+        cr_expect(o.height * 100 >= good.height * 98 && o.height * 98 <= good.height * 100,
+                  "%s: height %lu instead of %lu", name, (unsigned long)o.height,
+                  (unsigned long)good.height);
+        if (faults[i].liars)
+            cr_expect(o.suspended > 0 && !o.seals && !o.earned, "%s: %u suspended", name,
+                      o.suspended);
+        else
+            cr_expect_eq(o.suspended, 0, "%s", name);
+        if (faults[i].seals) {
+            cr_expect(o.seals * 10 >= good.seals * 9, "%s: %lu seals", name,
+                      (unsigned long)o.seals);
+            cr_expect_leq(o.earned, o.issued - o.burned, "%s", name);
+        } else {
+            cr_expect(!o.seals && !o.earned, "%s: %lu seals", name, (unsigned long)o.seals);
+            cr_expect_eq(o.issued, o.burned, "%s: somebody was paid", name);
+        }
+    }
+}
+
+/* Slots of 1 s, D and W of 64, three seats: what a network has by default. A task
+ * takes a device two seconds, 150 ms away, while the chain carries what it can. */
+Test(devices, slow_ones_earn)
+{
+    struct poa_sim_config c = network(POA_SIM_DEVICES_GOOD);
+    c.devices = 16;
+    c.slot_ms = 1000;
+    c.window_slots = c.seal_slots = 64;
+    c.seats_per_slot = 3;
+    c.device_ms = 2000;
+    c.link_ms = 150;
+    c.txs_per_s = 300;
+    c.accounts = 64;
+    c.end_us = 100000000;
+    c.load_us = 95000000;
+    struct outcome o = play(&c);
+    uint64_t due = o.assigned - 3 * 3; /* of the last slots the seals are on their way */
+    cr_log_info("%lu of %lu seats sealed, height %lu", (unsigned long)o.seals,
+                (unsigned long)o.assigned, (unsigned long)o.height);
+    cr_expect_gt(o.assigned, 200);
+    cr_expect(o.seals * 100 >= due * 95, "%lu seals of %lu", (unsigned long)o.seals,
+              (unsigned long)due);
+    cr_expect(o.conserved);
+}
