@@ -211,6 +211,9 @@ static int rpc(void)
            "optional ones. Numbers of 64 bits are strings of decimal digits, because a browser\n"
            "loses them otherwise; hashes, keys and bytes are hex, addresses bech32m. Reads answer\n"
            "from the finalized state.\n\n"
+           "With `proof`, a read answers once the block that certifies the entry is final: its\n"
+           "fields as they are proven, and under `proof` what `poa_proof_get` answers\n"
+           "([proofs](proofs.md)), also when there is no such entry (`present` is false).\n\n"
            "What the ledger refuses has the JSON-RPC code %d, and in `error.data` its own number,\n"
            "name and class ([errors](errors.md)).\n\n"
            "| method | parameters | what it does |\n|---|---|---|\n",

@@ -13,7 +13,7 @@
     X("poa_tx_send", tx_send, "tx:bytes", "Submit a signed transaction; answers its id")           \
     X("poa_tx_get", tx_get, "id:hash",                                                             \
       "State of a transaction: pending, or final with its result, grade, and what that lacks")     \
-    X("poa_account_get", account_get, "address:address asset:u32?",                                \
+    X("poa_account_get", account_get, "address:address asset:u32? proof:bool?",                    \
       "Balance and nonce of an account, what of it is held, what it may send without, and "        \
       "its balance of another asset")                                                              \
     X("poa_asset_get", asset_get, "asset:u32", "An asset: issuer, supply and limit")               \
@@ -21,21 +21,24 @@
     X("poa_offer_get", offer_get, "offer:hash", "Data for sale")                                   \
     X("poa_block_get", block_get, "height:u64? hash:hash?",                                        \
       "A finalized block, the latest one by default")                                              \
-    X("poa_device_get", device_get, "device:hash", "A registered device: owner, seals, earnings")  \
+    X("poa_device_get", device_get, "device:hash proof:bool?",                                     \
+      "A registered device: owner, seals, earnings")                                               \
     X("poa_devices_list", devices_list, "from:u32? limit:u32?",                                    \
       "Registered devices in order of registration")                                               \
-    X("poa_witness_get", witness_get, "key:hash", "An admitted witness")                           \
+    X("poa_witness_get", witness_get, "key:hash proof:bool?", "An admitted witness")               \
     X("poa_witnesses_list", witnesses_list, "from:u32? limit:u32?",                                \
       "Admitted witnesses in order of admission")                                                  \
-    X("poa_maker_get", maker_get, "maker:u32", "An admitted manufacturer")                         \
-    X("poa_slot_get", slot_get, "slot:u64?",                                                       \
+    X("poa_maker_get", maker_get, "maker:u32 proof:bool?", "An admitted manufacturer")             \
+    X("poa_slot_get", slot_get, "slot:u64? proof:bool?",                                           \
       "Sealing block, assigned devices and miner of a slot; by default the last one with a block") \
-    X("poa_epoch_get", epoch_get, "epoch:u32?", "Seed, committee and lottery of an epoch")         \
+    X("poa_epoch_get", epoch_get, "epoch:u32? proof:bool?",                                        \
+      "Seed, committee and lottery of an epoch")                                                   \
     X("poa_chain_get", chain_get, "after:u64",                                                     \
       "Final headers after a height, with the certificate that proves them, as an encoded run")    \
     X("poa_handover_get", handover_get, "epoch:u32",                                               \
       "The closing header of an epoch, its certificate and the next committee, as an encoded run") \
-    X("poa_anchor_get", anchor_get, "root:hash", "An anchor of usage data by its Merkle root")     \
+    X("poa_anchor_get", anchor_get, "root:hash proof:bool?",                                       \
+      "An anchor of usage data by its Merkle root")                                                \
     X("poa_proof_get", proof_get, "table:text key:bytes?",                                         \
       "An entry of the state, or that there is none, with the proof down from a certificate")      \
     X("poa_peers_list", peers_list, "", "Peers on the mesh")                                       \
@@ -296,6 +299,8 @@ static void account_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
     uint8_t buffer[VALUE_BYTES_MAX], address[32];
     poa_rpc_address(param[0], address);
+    if (poa_rpc_proven(ctx, param[2], POA_STATE_ACCOUNT, address, sizeof address, call))
+        return;
     struct poa_st_account account;
     uint64_t of_asset = 0;
     uint32_t asset = (uint32_t)poa_rpc_u64(param[1], 0);
@@ -349,6 +354,8 @@ static void device_get(void *ctx, json_t *const *param, struct poa_rpc_call *cal
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
     uint8_t buffer[VALUE_BYTES_MAX], key[32];
     poa_rpc_hash(param[0], key);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_DEVICE, key, sizeof key, call))
+        return;
     struct poa_st_device device;
     int rc = READ(b, DEVICE, key, sizeof key, buffer, st_device, &device);
     if (rc == POA_E_NOT_FOUND)
@@ -366,6 +373,8 @@ static void witness_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
     uint8_t buffer[VALUE_BYTES_MAX], key[32];
     poa_rpc_hash(param[0], key);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_WITNESS, key, sizeof key, call))
+        return;
     struct poa_st_witness witness;
     int rc = READ(b, WITNESS, key, sizeof key, buffer, st_witness, &witness);
     answer(call, rc, rc == POA_OK ? witness_json(key, &witness) : NULL);
@@ -434,6 +443,10 @@ static void maker_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
     uint8_t buffer[VALUE_BYTES_MAX];
     uint32_t id = (uint32_t)poa_rpc_u64(param[0], 0);
+    uint8_t le[4];
+    poa_put_le32(le, id);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_MAKER, le, sizeof le, call))
+        return;
     struct poa_st_maker maker;
     int rc = read_u32(b, POA_STATE_MAKER, id, buffer, &poa_st_maker_record, &maker);
     answer(call, rc,
@@ -459,6 +472,8 @@ static void slot_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         slot = global.slot;
     }
     poa_put_le64(key, slot);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_SLOT, key, sizeof key, call))
+        return;
     struct poa_st_slot s;
     int rc = READ(b, SLOT, key, sizeof key, buffer, st_slot, &s);
     answer(call, rc,
@@ -473,6 +488,10 @@ static void epoch_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     struct poa_st_global global;
     int rc = READ(b, GLOBAL, "", 0, buffer, st_global, &global);
     uint32_t epoch = (uint32_t)poa_rpc_u64(param[0], rc == POA_OK ? global.epoch : 0);
+    uint8_t le[4];
+    poa_put_le32(le, epoch);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_EPOCH, le, sizeof le, call))
+        return;
     struct poa_st_epoch e;
     if (rc == POA_OK)
         rc = read_u32(b, POA_STATE_EPOCH, epoch, buffer, &poa_st_epoch_record, &e);
@@ -494,6 +513,8 @@ static void anchor_get(void *ctx, json_t *const *param, struct poa_rpc_call *cal
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
     uint8_t buffer[VALUE_BYTES_MAX], root[32];
     poa_rpc_hash(param[0], root);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_ANCHOR, root, sizeof root, call))
+        return;
     struct poa_st_anchor anchor;
     int rc = READ(b, ANCHOR, root, sizeof root, buffer, st_anchor, &anchor);
     answer(call, rc,

@@ -102,6 +102,67 @@ static void proved(struct poa_rpc_call *call, int code, const uint8_t *id32)
         poa_rpc_result(call, proof_json(&p));
 }
 
+/* What was asked for, as the answer without a proof names it. */
+static int name_key(json_t *v, const struct poa_state_proof *p)
+{
+    uint8_t key[32];
+    if (p->table == POA_STATE_ACCOUNT && p->key.n == sizeof key) {
+        memcpy(key, p->key.p, sizeof key);
+        return json_object_set_new(v, "address", poa_json_address(key));
+    }
+    if (p->table == POA_STATE_MAKER && p->key.n == 4)
+        return json_object_set_new(v, "maker", json_integer(poa_le32(p->key.p)));
+    if (p->table == POA_STATE_EPOCH && p->key.n == 4)
+        return json_object_set_new(v, "epoch", json_integer(poa_le32(p->key.p)));
+    if (p->table == POA_STATE_SLOT && p->key.n == 8)
+        return json_object_set_new(v, "slot", poa_json_u64(poa_le64(p->key.p)));
+    const char *name = p->table == POA_STATE_DEVICE    ? "device"
+                       : p->table == POA_STATE_WITNESS ? "key"
+                                                       : "root";
+    return json_object_set_new(v, name, poa_json_hex(p->key.p, p->key.n));
+}
+
+static void proven(struct poa_rpc_call *call, int code, const uint8_t *id32)
+{
+    struct poa_state_proof p;
+    (void)id32;
+    if (!code)
+        code = poa_state_proof_decode(poa_rpc_bytes(call), &p);
+    if (code) {
+        poa_rpc_fail(call, code);
+        return;
+    }
+    json_t *proof = proof_json(&p);
+    json_t *v = json_copy(json_object_get(proof, "entry"));
+    struct poa_st_account nothing = {.balance = 0};
+    if (!json_is_object(v)) { /* every address is an account with nothing in it */
+        json_decref(v);
+        v = p.table == POA_STATE_ACCOUNT ? poa_json_record(&poa_st_account_record, &nothing)
+                                         : json_object();
+    }
+    if (!v || !proof || name_key(v, &p) || json_object_set(v, "proof", proof)) {
+        json_decref(v);
+        v = NULL; /* no memory */
+    }
+    json_decref(proof);
+    poa_rpc_result(call, v);
+}
+
+bool poa_rpc_proven(void *ctx, const json_t *wanted, enum poa_state_table table, const void *key,
+                    size_t n, struct poa_rpc_call *call)
+{
+    const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
+    if (!json_is_true(wanted))
+        return false;
+    if (b->prove == NULL) {
+        poa_rpc_fail(call, POA_E_UNSUPPORTED);
+        return true;
+    }
+    poa_rpc_defer(call, proven);
+    b->prove(b->ctx, table, poa_slice(key, n), call);
+    return true;
+}
+
 void poa_rpc_proof_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;

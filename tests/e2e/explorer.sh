@@ -51,6 +51,15 @@ grep -A2 '^event: tx' events | grep -q '"amount":"77"' || fail "not that transac
 height=$(curl -sf "$url/v1/status" | jq -r .height)
 [ "$(curl -sf "$url/v1/block/$height" | jq -r .header.height)" = "$height" ] || fail "block by GET"
 
+echo "# a read with its proof, which verifies offline"
+curl -sf -m 60 "$url/v1/account/$bob?proof=true" >read.json || fail "no proof by GET"
+jq -e --arg bob "$bob" '.address == $bob and .balance == .proof.entry.balance and .proof.present' read.json \
+    >/dev/null || fail "read with proof: $(cat read.json)"
+jq .proof read.json >proof.json
+"$poa" verify proof proof.json --genesis "$dir/genesis.poa" >verified 2>&1 || fail "proof: $(cat verified)"
+curl -sf -m 60 "$url/v1/maker/77?proof=true" | jq -e '.maker == 77 and (.proof.present | not)' >/dev/null ||
+    fail "absence by GET"
+
 echo "# a crowd that says nothing, and bodies that are too long"
 cat >crowd.py <<'PY'
 import resource, signal, socket, sys
