@@ -484,10 +484,13 @@ static void do_metrics(void *ctx, struct poa_rpc_metrics *m)
     if (n->gateway) {
         struct poa_gateway_stats g;
         poa_gateway_stats(n->gateway, &g);
-#define METRIC_KIND_gauge   POA_METRIC_GAUGE
-#define METRIC_KIND_counter POA_METRIC_COUNTER
+#define METRIC_KIND_gauge     POA_METRIC_GAUGE
+#define METRIC_KIND_counter   POA_METRIC_COUNTER
+#define METRIC_SUFFIX_gauge   ""
+#define METRIC_SUFFIX_counter "_total"
 #define GATEWAY_ROW(name, kind, help)                                                              \
-    poa_rpc_metric(m, "poa_gateway_" #name, METRIC_KIND_##kind, help, NULL, (double)g.name);
+    poa_rpc_metric(m, "poa_gateway_" #name METRIC_SUFFIX_##kind, METRIC_KIND_##kind, help, NULL,   \
+                   (double)g.name);
         POA_GATEWAY_STATS(GATEWAY_ROW)
 #undef GATEWAY_ROW
     }

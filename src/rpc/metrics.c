@@ -83,8 +83,6 @@ void poa_rpc_metric_histogram(struct poa_rpc_metrics *m, const char *name, const
     X("poa_issued_total", COUNTER, "Subsidies issued, smallest unit", s.global.issued)             \
     X("poa_burned_total", COUNTER, "Destroyed, smallest unit", s.global.burned)                    \
     X("poa_peers", GAUGE, "Connected peers", s.peers)                                              \
-    X("poa_gateway_devices", GAUGE, "Devices connected to this gateway", s.devices)                \
-    X("poa_gateway_packs_total", COUNTER, "Usage packs accepted", s.packs)                         \
     X("poa_rpc_transactions_accepted_total", COUNTER, "Transactions accepted over RPC",            \
       s.txs_accepted)                                                                              \
     X("poa_rpc_transactions_rejected_total", COUNTER, "Transactions refused over RPC",             \

@@ -21,6 +21,7 @@
 #define BODY_DEFAULT       (1024 * 1024)
 #define HEADERS_MAX        8192
 #define TIMEOUT_DEFAULT_S  60
+#define NICENESS           5
 #define BACKLOG            256
 
 /* --- answers ------------------------------------------------------------------------ */
@@ -236,6 +237,8 @@ static void *run(void *arg)
     struct poa_rpc *r = arg;
     pthread_setname_np(pthread_self(), "rpc");
     here = r;
+    /* The core and its workers go first: readers must not make blocks late. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     event_base_dispatch(r->base);
     return NULL;
 }

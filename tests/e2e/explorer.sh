@@ -53,11 +53,11 @@ height=$(curl -sf "$url/v1/status" | jq -r .height)
 
 echo "# a read with its proof, which verifies offline"
 curl -sf -m 60 "$url/v1/account/$bob?proof=true" >read.json || fail "no proof by GET"
-jq -e --arg bob "$bob" '.address == $bob and .balance == .proof.entry.balance and .proof.present' read.json \
+jq -en --arg bob "$bob" 'input | .address == $bob and .balance == .proof.entry.balance and .proof.present' read.json \
     >/dev/null || fail "read with proof: $(cat read.json)"
 jq .proof read.json >proof.json
 "$poa" verify proof proof.json --genesis "$dir/genesis.poa" >verified 2>&1 || fail "proof: $(cat verified)"
-curl -sf -m 60 "$url/v1/maker/77?proof=true" | jq -e '.maker == 77 and (.proof.present | not)' >/dev/null ||
+curl -sf -m 60 "$url/v1/maker/77?proof=true" | jq -en 'input | .maker == 77 and (.proof.present | not)' >/dev/null ||
     fail "absence by GET"
 
 echo "# a crowd that says nothing, and bodies that are too long"
