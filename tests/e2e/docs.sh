@@ -25,7 +25,7 @@ known() {
     make)
         for arg; do
             case $arg in
-            *=*) break ;; # a variable, whose value may hold spaces
+            *=* | "#"*) break ;; # a variable, whose value may hold spaces; a comment
             esac
             grep -qxF -- "$arg" <<<"$targets" || complain "$at: make has no target $arg"
         done
