@@ -1,5 +1,6 @@
 # Fuzz targets: NAME_FUZZ_MODULES is what tests/fuzz/NAME.c links, dependants first.
-FUZZ_TARGETS := core device files gateway mesh proof records rpc session text tx vrf witness
+FUZZ_TARGETS := archive core device files gateway mesh proof records rpc session text tx vrf witness
+archive_FUZZ_MODULES := archive store ledger witness session vrf base
 core_FUZZ_MODULES    := consensus ledger witness session vrf base
 device_FUZZ_MODULES  := device witness session vrf base
 files_FUZZ_MODULES   := node rpc gateway p2p store device consensus ledger witness session vrf base
