@@ -224,6 +224,9 @@ static int tip_set(struct poa_core *c, const struct poa_core_config *config)
         else
             c->tip_view = h.view;
     }
+    /* Blocks may still list batches of the committee before. */
+    if (epoch && core_epoch_load(c, epoch - 1) == POA_OK)
+        core_epoch_remember(c);
     int e = core_epoch_load(c, epoch);
     if (e)
         return e;

@@ -590,6 +590,8 @@ uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below);
 
 void core_order_leaders(struct poa_core *c);
 int core_epoch_load(struct poa_core *c, uint32_t epoch); /* committee, order, seed from the base */
+/* The committee in work becomes the one before, whose batches may still be listed. */
+void core_epoch_remember(struct poa_core *c);
 void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n);
 void core_epoch_log(struct poa_core *c); /* writes that this node may vote */
 

@@ -77,13 +77,18 @@ void core_epoch_log(struct poa_core *c)
     c->epoch_logged = true;
 }
 
-/* The closing block is the tip; its committee has done its work, but keeps
- * what stragglers need (CERT, the blocks) until the next epoch ends. */
-void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n)
+void core_epoch_remember(struct poa_core *c)
 {
     c->prev_epoch = c->epoch;
     c->prev_n = c->n;
     memcpy(c->prev_keys, c->keys, sizeof c->keys);
+}
+
+/* The closing block is the tip; its committee has done its work, but keeps
+ * what stragglers need (CERT, the blocks) until the next epoch ends. */
+void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n)
+{
+    core_epoch_remember(c);
     core_give_later(c, c->prev_cert);
     c->prev_cert = (uint8_t *)(uintptr_t)cert;
     c->prev_cert_n = cert_n;

@@ -28,6 +28,12 @@ few=$few..$((few + 7))
 same() { "$sim" --seeds "$few" --jobs "$1" --json 2>/dev/null | sed 's/,"jobs".*//'; }
 [ "$(same 1)" = "$(same 3)" ] || { echo "sim: seeds $few differ with --jobs"; failed=1; }
 
+# Seeds that once found something: a liar's batch that counted as packed, a withheld
+# one that blocked those after it, and a restart that forgot the committee before.
+for seed in 342 35555 37637 40037; do
+    "$sim" --replay $seed >"$log" 2>&1 || { grep "^seed" "$log"; echo "sim: seed $seed"; failed=1; }
+done
+
 [ "$mutants" != all ] || mutants=$("$sim" --list-mutants | sed 's/$/:1..200/')
 for m in $mutants; do
     line=$("$sim" --mutant "${m%%:*}" --seeds "${m#*:}" --json 2>/dev/null)
