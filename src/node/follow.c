@@ -9,6 +9,11 @@
 #include "node.h"
 
 #define RETRY_MS 100
+/* A bundle takes a step for each block, and some more when memory has to grow. */
+#define STEPS_TELL 20000u
+/* Without an answer or a result for so long, something is wrong: an idle server
+ * answers within NODE_FOLLOW_WAIT_MS. */
+#define TELL_MS 30000
 
 struct node_follow {
     struct poa_node *node;
@@ -69,6 +74,10 @@ static void run_bundle(struct node_event *e, void *ctx)
     struct node_bundle *b = (struct node_bundle *)e;
     struct poa_event event = node_bundle_event(b);
     int rc = node_step(ctx, &event);
+    if (rc == POA_E_AGAIN && ++b->steps % STEPS_TELL == 0)
+        POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE,
+                        "following: the core does not get on with blocks %llu to %llu",
+                        (unsigned long long)b->first, (unsigned long long)b->last);
     /* One block at a time: what is more urgent comes in between. */
     if (rc == POA_E_AGAIN && !node_queue_post(&b->node->queue, NODE_CLASS_OWN, e))
         return;
@@ -183,10 +192,15 @@ static void *follow_thread(void *arg)
                 avoid = -1;
             continue;
         }
-        if (f->asked || f->applying)
-            pthread_cond_wait(&f->cond, &f->mutex);
-        else
+        if (!f->asked && !f->applying) {
             nap(f, 500);
+            continue;
+        }
+        uint64_t began_ms = poa_clock_monotonic_ms(poa_clock_system());
+        nap(f, TELL_MS);
+        if (!f->stop && poa_clock_monotonic_ms(poa_clock_system()) - began_ms >= TELL_MS)
+            POA_LOG_WARN(NODE, "following: no %s for %d s", f->applying ? "result" : "answer",
+                         TELL_MS / 1000);
     }
     pthread_mutex_unlock(&f->mutex);
     return NULL;

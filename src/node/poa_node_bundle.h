@@ -27,6 +27,7 @@ struct node_bundle {
     struct poa_checked_batch *batch;
     uint32_t batches;
     uint64_t first, last;
+    uint32_t steps; /* taken for it by the core */
     struct node_check *check;
     struct node_claim *claim;                      /* what CHECK points to, or NULL */
     void (*done)(struct node_bundle *b, int code); /* after the last step; frees B */
