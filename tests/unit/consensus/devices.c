@@ -2,6 +2,7 @@
  * chain keeps its speed, nothing is stolen, nobody honest is suspended. And slow
  * devices earn. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "poa_sim.h"
@@ -84,9 +85,9 @@ Test(devices, whatever_they_do_the_chain_goes_on)
         c = network(faults[i].fault);
         struct outcome o = play(&c);
         const char *name = faults[i].name;
-        cr_log_info("%s: height %lu of %lu, %lu seals of %lu, %u suspended", name,
-                    (unsigned long)o.height, (unsigned long)good.height, (unsigned long)o.seals,
-                    (unsigned long)good.seals, o.suspended);
+        fprintf(stderr, "%s: height %lu of %lu, %lu seals of %lu, %u suspended\n", name,
+                (unsigned long)o.height, (unsigned long)good.height, (unsigned long)o.seals,
+                (unsigned long)good.seals, o.suspended);
         cr_expect(o.conserved, "%s", name);
         /* The same speed within two per cent. */
         cr_expect(o.height * 100 >= good.height * 98 && o.height * 98 <= good.height * 100,
@@ -125,8 +126,8 @@ Test(devices, slow_ones_earn)
     c.load_us = 95000000;
     struct outcome o = play(&c);
     uint64_t due = o.assigned - 3 * 3; /* of the last slots the seals are on their way */
-    cr_log_info("%lu of %lu seats sealed, height %lu", (unsigned long)o.seals,
-                (unsigned long)o.assigned, (unsigned long)o.height);
+    fprintf(stderr, "%lu of %lu seats sealed, height %lu\n", (unsigned long)o.seals,
+            (unsigned long)o.assigned, (unsigned long)o.height);
     cr_expect_gt(o.assigned, 200);
     cr_expect(o.seals * 100 >= due * 95, "%lu seals of %lu", (unsigned long)o.seals,
               (unsigned long)due);

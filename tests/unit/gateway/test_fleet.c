@@ -2,6 +2,7 @@
  * large the fleet. Another process is the fleet; POA_FLEET=10000 makes it larger. */
 #include <arpa/inet.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -161,8 +162,8 @@ Test(fleet, messages_per_block_do_not_depend_on_its_size, .timeout = 1000)
     world_make(&w, POA_EDGE_POLICY_VRF);
     for (int i = 0; i < 2; i++) {
         cost[i] = measure(sizes[i]);
-        cr_log_info("%u devices: %.2f messages and %.0f bytes per block", sizes[i],
-                    (double)cost[i].frames / SLOTS, (double)cost[i].bytes / SLOTS);
+        fprintf(stderr, "%u devices: %.2f messages and %.0f bytes per block\n", sizes[i],
+                (double)cost[i].frames / SLOTS, (double)cost[i].bytes / SLOTS);
         cr_expect_eq(cost[i].tasks, SLOTS * SEATS);
         cr_expect_eq(cost[i].frames, SLOTS * SEATS);
     }
