@@ -10,7 +10,7 @@
 
 #define RETRY_MS 100
 /* A bundle takes a step for each block, and some more when memory has to grow. */
-#define STEPS_TELL 20000u
+#define STEPS_MAX 20000u
 /* Without an answer or a result for so long, something is wrong: an idle server
  * answers within NODE_FOLLOW_WAIT_MS. */
 #define TELL_MS 30000
@@ -74,10 +74,13 @@ static void run_bundle(struct node_event *e, void *ctx)
     struct node_bundle *b = (struct node_bundle *)e;
     struct poa_event event = node_bundle_event(b);
     int rc = node_step(ctx, &event);
-    if (rc == POA_E_AGAIN && ++b->steps % STEPS_TELL == 0)
+    /* It stands before everything else in the queue: no trying for ever. */
+    if (rc == POA_E_AGAIN && ++b->steps == STEPS_MAX) {
         POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE,
                         "following: the core does not get on with blocks %llu to %llu",
                         (unsigned long long)b->first, (unsigned long long)b->last);
+        rc = POA_E_TIMEOUT;
+    }
     /* One block at a time: what is more urgent comes in between. */
     if (rc == POA_E_AGAIN && !node_queue_post(&b->node->queue, NODE_CLASS_OWN, e))
         return;
