@@ -37,7 +37,7 @@ cd "$POA_TMP"
 rm -rf "$dir"/ledger-*/data "$dir"/keys/*.joined-*
 
 # Ports of our own: those of the devnet may be taken again.
-base=$((20000 + RANDOM % 20000))
+base=$((18200 + RANDOM % 1600)) # below the ports that outgoing connections get
 for i in $(seq 0 $((n - 1))); do
     sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 2 * i))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 100 + i))/" \
         "$dir/ledger-$i/poad.conf" >"conf-$i"

@@ -29,7 +29,7 @@ cd "$POA_TMP"
 "$poa" genesis create genesis.json --output genesis.poa >/dev/null
 rm -rf "$dir"/*/data "$dir"/keys/*.joined-*
 # Ports of our own: those of the devnet may be taken again.
-base=$((20000 + RANDOM % 20000))
+base=$((18200 + RANDOM % 1600)) # below the ports that outgoing connections get
 names=(ledger-0 ledger-1 ledger-2 ledger-3 trusted-0)
 for i in 0 1 2 3 4; do
     sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 2 * i))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 100 + i))/; s/^gateway = .*/gateway = off/" \
