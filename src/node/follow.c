@@ -179,6 +179,9 @@ static void *follow_thread(void *arg)
             free(f->bytes);
             f->bytes = NULL;
             f->applied_error = POA_OK;
+            /* It has no more than we, although others have. */
+            if (rc == POA_E_AGAIN && f->target > s.core.height)
+                avoid = f->server;
             if (rc && rc != POA_E_AGAIN) {
                 POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
                 avoid = f->server;

@@ -50,19 +50,20 @@ int node_forward_start(struct poa_node *n)
 int node_pick_server(struct poa_node *n, int avoid)
 {
     int best = -1, best_rank = 0;
-    uint32_t start = 0;
-    poa_random(&start, sizeof start);
+    uint32_t equals = 0, dice = 0;
     pthread_mutex_lock(&n->peers_mutex);
-    for (uint32_t k = 0; k < POA_P2P_PEERS_MAX; k++) {
-        int i = (int)((start + k) % POA_P2P_PEERS_MAX);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
         const struct node_peer *p = &n->peer[i];
         if (!p->known || !p->up)
             continue;
         int rank = 1 + 2 * p->member + (i != avoid ? 4 : 0);
-        if (rank > best_rank) {
-            best_rank = rank;
+        if (rank < best_rank)
+            continue;
+        equals = rank > best_rank ? 1 : equals + 1;
+        best_rank = rank;
+        poa_random(&dice, sizeof dice);
+        if (dice % equals == 0) /* each of the best is as likely */
             best = i;
-        }
     }
     pthread_mutex_unlock(&n->peers_mutex);
     return best;
