@@ -33,7 +33,8 @@ static struct counting replica_memory;
 static struct node node[NODES];
 static struct random rnd;
 static uint64_t base_view;
-static uint64_t blocks, txs, failed, seals, tickets, epochs; /* of all runs */
+static uint64_t blocks, txs, failed, seals, tickets, epochs, convictions; /* of all runs */
+static struct tally tally;
 
 /* --- a store --------------------------------------------------------------------------- */
 
@@ -167,6 +168,63 @@ static void random_mining(struct body *b, poa_state_id s, uint64_t time)
     }
 }
 
+/* Now and then somebody lies: a device that seals another chain's block, a
+ * witness that votes twice in a view. */
+static void random_evidence(struct body *b, poa_state_id s)
+{
+    static uint8_t bytes[2][200];
+    struct poa_writer w[2] = {poa_writer_over(bytes[0], 200), poa_writer_over(bytes[1], 200)};
+    struct poa_evidence e = {.kind = POA_EVIDENCE_FORK};
+    struct poa_st_global g;
+    struct poa_st_slot slot;
+    struct poa_committee committee;
+    uint8_t key[8];
+    poa_ledger_global(c.l, s, &g);
+    poa_put_le64(key, g.slot);
+    if (random_below(&rnd, 2)) {
+        struct poa_st_seat seat;
+        if (g.slot == UINT64_MAX || poa_ledger_read(c.l, s, POA_STATE_SLOT, key, 8, &slot) ||
+            !slot.height || !slot.seats.count)
+            return;
+        cr_assert_eq(poa_list_at(&poa_st_seat_record, &slot.seats,
+                                 (uint32_t)random_below(&rnd, slot.seats.count), &seat),
+                     POA_OK);
+        for (uint32_t d = 0; d < DEVICES; d++)
+            if (!memcmp(c.device[d].pk, seat.device, 32)) {
+                struct poa_seal lie = seal_make(&c, d, g.slot, slot.height, slot.epoch, c.id);
+                cr_assert_eq(poa_seal_encode(&w[0], &lie), POA_OK);
+            }
+        memcpy(e.author, seat.device, 32);
+    } else {
+        uint32_t epoch = poa_ledger_next_epoch(c.l, s);
+        uint64_t at = random_below(&rnd, WITNESSES);
+        cr_assert_eq(poa_ledger_epoch(c.l, s, epoch, NULL, &committee, NULL), POA_OK);
+        int voter = poa_committee_find(&committee, c.witness[at].pk);
+        if (voter < 0)
+            return;
+        for (int i = 0; i < 2; i++) {
+            struct poa_vote v = {
+                .kind = POA_VOTE_NOTARIZE, .epoch = epoch, .view = 1, .voter = (uint16_t)voter};
+            uint8_t digest[32];
+            v.hash[0] = (uint8_t)i;
+            poa_vote_digest(c.id, v.kind, epoch, v.view, v.hash, digest);
+            c.suite->sign(c.witness[at].seed, c.witness[at].pk, digest, 32, v.sig);
+            cr_assert_eq(poa_vote_encode(&w[i], &v), POA_OK);
+        }
+        e.kind = POA_EVIDENCE_VOTES;
+        e.second = poa_written(&w[1]);
+        memcpy(e.author, c.witness[at].pk, 32);
+    }
+    e.first = poa_written(&w[0]);
+    if (poa_ledger_try_evidence(c.l, s, &e))
+        return;
+    struct poa_writer out = poa_writer_over(b->evidence, sizeof b->evidence);
+    cr_assert_eq(poa_evidence_encode(&out, &e), POA_OK);
+    b->evidence_bytes = out.n;
+    b->evidence_n = 1;
+    convictions++;
+}
+
 /* --- the tree of blocks ---------------------------------------------------------------------- */
 
 static void forget(int i)
@@ -211,6 +269,8 @@ static void grow(void)
         for (uint64_t n = random_below(&rnd, 6); n; n--)
             random_tx(b, s, nonce);
         random_mining(b, s, time);
+        if (!random_below(&rnd, 20))
+            random_evidence(b, s);
     }
     cr_assert_eq(poa_ledger_reserve(c.l), POA_OK);
     struct poa_header h = header_next(&c, s, b, time, &body);
@@ -273,6 +333,8 @@ static void finalize(void)
     cr_assert_eq(poa_ledger_reserve(replica), POA_OK);
     cr_assert_eq(poa_ledger_execute(replica, POA_STATE_BASE, &in, &s, &r), POA_OK);
     failed += r.failed;
+    for (uint32_t i = 0; i < in.txs; i++)
+        random_tally(&tally, in.tx[i], node[at].b->result[i].code);
     tickets += r.tickets;
     cr_assert_eq(poa_ledger_apply(replica, s), POA_OK);
     poa_ledger_root(c.l, POA_STATE_BASE, want);
@@ -431,9 +493,17 @@ Test(chain_prop, replicas_agree_and_supply_is_conserved)
     }
     fprintf(stderr,
             "%llu final blocks, %llu transactions, %llu failed, %llu seals, %llu tickets, "
-            "%llu epochs\n",
+            "%llu epochs, %llu convictions\n",
             (unsigned long long)blocks, (unsigned long long)txs, (unsigned long long)failed,
-            (unsigned long long)seals, (unsigned long long)tickets, (unsigned long long)epochs);
+            (unsigned long long)seals, (unsigned long long)tickets, (unsigned long long)epochs,
+            (unsigned long long)convictions);
     /* A run that never gets to the point proves nothing. */
-    cr_assert(one || (blocks && txs && failed && seals && tickets && epochs));
+    cr_assert(one || (blocks && txs && failed && seals && tickets && epochs && convictions));
+    static const uint16_t rare[] = {POA_OP_MAKER_ADD, POA_OP_WITNESS_ADD, POA_OP_WITNESS_LEAVE,
+                                    POA_OP_READMIT,   POA_OP_PARAM_SET,   POA_OP_HOLD};
+    for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++) {
+        fprintf(stderr, "operation %#x: %llu of %llu\n", rare[i],
+                (unsigned long long)tally.done[rare[i]], (unsigned long long)tally.made[rare[i]]);
+        cr_assert(one || tally.done[rare[i]]);
+    }
 }

@@ -193,13 +193,65 @@ static void param_op(struct ops *o, struct random *rnd)
     op_raw(o, POA_OP_PARAM_SET, &poa_op_params_record, &op);
 }
 
+/* One that is suspended, if some draws find one. */
+static void suspect(const struct chain *c, struct random *rnd, uint8_t key[32])
+{
+    for (int i = 0; i < 12; i++) {
+        struct poa_st_device d = {.status = 0};
+        struct poa_st_witness w = {.status = 0};
+        if (random_below(rnd, 2)) {
+            memcpy(key, c->device[random_below(rnd, DEVICES)].pk, 32);
+            if (!poa_ledger_read(c->l, POA_STATE_BASE, POA_STATE_DEVICE, key, 32, &d) && d.status)
+                return;
+        } else {
+            memcpy(key, c->witness[random_below(rnd, WITNESSES)].pk, 32);
+            if (!poa_ledger_read(c->l, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w) && w.status)
+                return;
+        }
+    }
+}
+
+/* What the steering committee does; of others it is refused. */
+static void governance_op(struct ops *o, const struct chain *c, struct random *rnd, uint64_t which)
+{
+    struct poa_op_maker maker = {.maker = 1 + (uint32_t)random_below(rnd, MAKERS + 2),
+                                 .name = poa_slice("maker", 5)};
+    uint64_t w = random_below(rnd, WITNESSES);
+    struct poa_op_witness witness = {.maker = (uint32_t)w,
+                                     .region = (uint16_t)random_below(rnd, 3),
+                                     .name = poa_slice("late", 4)};
+    struct poa_op_witness_leave leave;
+    struct poa_op_readmit readmit;
+    switch (which) {
+    case 0:
+        memcpy(maker.key, c->maker[MAKERS - 1].pk, 32);
+        op_raw(o, POA_OP_MAKER_ADD, &poa_op_maker_record, &maker);
+        break;
+    case 1:
+        memcpy(witness.key, c->witness[w].pk, 32);
+        user_address(c, rnd, witness.payout);
+        op_raw(o, POA_OP_WITNESS_ADD, &poa_op_witness_record, &witness);
+        break;
+    case 2:
+        memcpy(leave.key, c->witness[w].pk, 32);
+        op_raw(o, POA_OP_WITNESS_LEAVE, &poa_op_witness_leave_record, &leave);
+        break;
+    default:
+        suspect(c, rnd, readmit.key);
+        op_raw(o, POA_OP_READMIT, &poa_op_readmit_record, &readmit);
+        break;
+    }
+}
+
 void random_value_op(struct ops *o, const struct chain *c, struct random *rnd, uint32_t user)
 {
-    uint64_t which = random_below(rnd, 16);
+    uint64_t which = random_below(rnd, 20);
     if (which < 8)
         value_op(o, c, rnd, user, which);
     else if (which < 15)
         data_op(o, c, rnd, user, which - 8);
-    else
+    else if (which < 16)
         param_op(o, rnd);
+    else
+        governance_op(o, c, rnd, which - 16);
 }
