@@ -92,6 +92,7 @@ struct floor {
     double fsync_us, hop_us; /* what the servers needed in the same seconds; half a round trip */
     double probe_us;         /* fsync of a file of ours, one after the other: median */
     double sign_us, verify_us, vrf_us, account_us; /* CPU */
+    double known_us;      /* of a transfer's signature when the sender's key is remembered */
     double signatures_us; /* of the critical path, of all N servers, spread over the cores */
     double total_us;      /* 3 * (fsync + hop) + signatures */
 };

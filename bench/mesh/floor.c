@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "bench_mesh.h"
+#include "poa_keys.h"
 
 #define SYNCS      100
 #define HOPS       2000
@@ -93,6 +94,19 @@ static double hop_us(void)
     return bench_median(us, HOPS);
 }
 
+/* What a server needs for the signature of somebody who has signed before. */
+static double known_us(void)
+{
+    uint8_t sk[32] = {9}, pk[32], msg[32] = {0}, sig[64];
+    bench_must(poa_bip340_public(sk, pk), "key");
+    bench_must(poa_bip340_sign(sk, msg, sizeof msg, NULL, sig), "sign");
+    bench_must(poa_key_verify(POA_KEY_BIP340, pk, msg, sizeof msg, sig), "verify");
+    double begin = bench_cpu();
+    for (int i = 0; i < SIGNATURES; i++)
+        bench_must(poa_key_verify(POA_KEY_BIP340, pk, msg, sizeof msg, sig), "verify");
+    return (bench_cpu() - begin) / SIGNATURES * 1e6;
+}
+
 struct floor floor_measure(const char *dir, unsigned n, unsigned cores)
 {
     const struct poa_suite *s = &poa_suite_ed25519;
@@ -116,6 +130,7 @@ struct floor floor_measure(const char *dir, unsigned n, unsigned cores)
     f.verify_us = (vrf - verify) / SIGNATURES * 1e6;
     f.vrf_us = (end - vrf) / SIGNATURES * 1e6;
     f.account_us = bench_verify(1, 0.1).cpu_us;
+    f.known_us = known_us();
     /* The transaction at every server; the batch and the proposal signed by one
      * and verified by the others, the beacon (proved ahead) verified by them; two
      * rounds of votes, signed by each, of which each verifies what a quorum lacks

@@ -257,12 +257,12 @@ static void print_json(bool more)
            "\"rss_load_start_bytes\": %llu, "
            "\"rss_load_end_bytes\": %llu, \"refused\": %llu, \"fsync_ms\": %.3f, "
            "\"fsync_alone_ms\": %.3f, \"hop_ms\": %.4f, "
-           "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f",
+           "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f, \"known_key_verify_us\": %.1f",
            r.cores, r.verify_per_s, r.generator, r.server_cpu_us,
            4 * r.floor.account_us / r.server_cpu_us, r.tx_bytes, (unsigned long long)r.rss_start,
            (unsigned long long)r.rss_end, (unsigned long long)r.refused, r.floor.fsync_us / 1000,
            r.floor.probe_us / 1000, r.floor.hop_us / 1000, r.floor.signatures_us / 1000,
-           r.floor.account_us);
+           r.floor.account_us, r.floor.known_us);
     if (more) {
         print_latency("half_load_ms", &r.half);
         print_latency("one_dead_ms", &r.dead);

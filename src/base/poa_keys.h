@@ -96,7 +96,8 @@ POA_MUST_USE int poa_key_public(enum poa_key_type type, const uint8_t secret32[3
 /* Deterministic. */
 POA_MUST_USE int poa_key_sign(enum poa_key_type type, const uint8_t secret32[32], const void *msg,
                               size_t n, uint8_t sig64[64]);
-/* POA_E_SIGNATURE, POA_E_KEY; POA_E_RANGE for an unknown type. */
+/* POA_E_SIGNATURE, POA_E_KEY; POA_E_RANGE for an unknown type. Remembers BIP340
+ * keys, in a form that is quicker to use. Any thread. */
 POA_MUST_USE int poa_key_verify(uint8_t type, const uint8_t pk32[32], const void *msg, size_t n,
                                 const uint8_t sig64[64]);
 const char *poa_key_type_name(uint8_t type); /* "bip340", "ed25519", "unknown" */

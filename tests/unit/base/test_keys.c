@@ -213,13 +213,41 @@ Test(base_keys, both_types_sign_and_verify)
     }
 }
 
+/* Keys are remembered in places that they share: neither a wrong signature nor
+ * another key of the same place changes an answer. */
+Test(base_keys, remembered_keys_verify_as_fresh_ones)
+{
+    uint8_t sk[2][32] = {{5}, {5}}, pk[2][32], sig[2][64];
+    cr_assert_eq(poa_bip340_public(sk[0], pk[0]), POA_OK);
+    for (uint32_t i = 1;; i++) {
+        poa_put_le32(sk[1] + 4, i);
+        cr_assert_eq(poa_bip340_public(sk[1], pk[1]), POA_OK);
+        if (poa_le32(pk[0]) % 16384 == poa_le32(pk[1]) % 16384)
+            break;
+    }
+    for (int k = 0; k < 2; k++)
+        cr_assert_eq(poa_bip340_sign(sk[k], "m", 1, NULL, sig[k]), POA_OK);
+    for (int round = 0; round < 4; round++) {
+        for (int k = 0; k < 2; k++) {
+            cr_assert_eq(poa_key_verify(POA_KEY_BIP340, pk[k], "m", 1, sig[1 - k]),
+                         POA_E_SIGNATURE);
+            cr_assert_eq(poa_key_verify(POA_KEY_BIP340, pk[k], "m", 1, sig[k]), POA_OK);
+            cr_assert_eq(poa_key_verify(POA_KEY_BIP340, pk[k], "n", 1, sig[k]), POA_E_SIGNATURE);
+            pk[k][31] ^= 1; /* not on the curve, or another key */
+            cr_assert_neq(poa_key_verify(POA_KEY_BIP340, pk[k], "m", 1, sig[k]), POA_OK);
+            pk[k][31] ^= 1;
+        }
+    }
+}
+
 static void *sign_and_verify_often(void *arg)
 {
     uint8_t sk[32] = {7}, pk[32], sig[64];
     intptr_t bad = poa_bip340_public(sk, pk) != POA_OK;
     for (int i = 0; i < 20; i++)
         bad += poa_bip340_sign(sk, arg, 1, NULL, sig) != POA_OK ||
-               poa_bip340_verify(pk, arg, 1, sig) != POA_OK;
+               poa_bip340_verify(pk, arg, 1, sig) != POA_OK ||
+               poa_key_verify(POA_KEY_BIP340, pk, arg, 1, sig) != POA_OK;
     return (void *)bad;
 }
 
