@@ -627,6 +627,7 @@ void core_routed_drop(struct poa_core *c, struct routed *r)
     else
         c->routed_tail = r->older;
     core_arena_give(&c->tx_arena, r->raw);
+    c->routed_of[hash_low(r->sender) % ROUTED_BUCKETS]--;
     c->parked_n -= r->parked;
     memset(r, 0, sizeof *r);
     r->next = c->routed_free;
@@ -778,8 +779,8 @@ void core_reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs
 {
     struct routed *r;
     for (uint32_t i = 0; i < txs; i++)
-        if (core_route_add(c, &tx[i], true, &r) == POA_OK)
-            r->sent_us = 0; /* due at once */
+        if (core_route_add(c, &tx[i], false, &r) == POA_OK)
+            r->sent_us = 0; /* due at once, unless it is over */
 }
 
 /* An own batch ran out of time unlisted: its transactions get a new one. */

@@ -184,8 +184,8 @@ struct batch {
 struct routed {
     bool used;
     uint8_t id[32], sender[32];
-    uint64_t nonce, valid_until;
-    uint8_t *raw; /* in the arena TX_ARENA */
+    uint64_t nonce, valid_until, height; /* HEIGHT: when it came */
+    uint8_t *raw;                        /* in the arena TX_ARENA */
     uint32_t n;
     uint64_t sent_us, since_us;
     bool batched;
@@ -339,6 +339,7 @@ struct poa_core {
     struct poa_mempool *mempool;
     struct routed *routed;
     struct routed *routed_bucket[ROUTED_BUCKETS];
+    uint32_t routed_of[ROUTED_BUCKETS]; /* by sender */
     struct routed *routed_free, *routed_head, *routed_tail;
     struct routed *go_head;
     uint32_t routed_n, routed_cap, routed_fresh, parked_n;

@@ -52,6 +52,41 @@ int core_pool_add(struct poa_core *c, const struct poa_tx_view *tx)
     return e;
 }
 
+static struct poa_st_account account_of(const struct poa_core *c, const uint8_t sender[32])
+{
+    struct poa_st_account a = {0};
+    if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, sender, 32, &a))
+        memset(&a, 0, sizeof a);
+    return a;
+}
+
+/* Nothing says that what a nonce waits for will ever come, and to wait costs
+ * nothing. So who can pay no fee does not wait, senders share the room, and
+ * whose turn it is gets the place of one that waits. */
+static int may_wait(const struct poa_core *c, const struct poa_tx_view *tx)
+{
+    struct poa_st_account a = account_of(c, tx->tx.sender);
+    uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS];
+    if (a.balance < tx->tx.fee || !a.balance)
+        return POA_E_TX_NONCE_GAP;
+    return has >= c->routed_cap - c->routed_n ? POA_E_TX_ACCOUNT_FULL : POA_OK;
+}
+
+#define EVICT_LOOKS 64u
+#define WAIT_BLOCKS 64u
+
+static bool evict_waiting(struct poa_core *c)
+{
+    uint32_t looked = 0;
+    for (struct routed *r = c->routed_head; r && looked < EVICT_LOOKS; r = r->newer, looked++)
+        /* Those of this step are in a list of what goes out. */
+        if (!r->batched && r->since_us < c->now.us && account_of(c, r->sender).nonce < r->nonce) {
+            core_routed_drop(c, r);
+            return true;
+        }
+    return false;
+}
+
 /* CHECK: tell the caller at once what the base already rules out; a nonce that
  * is ahead may follow transactions that are under way. */
 int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
@@ -61,14 +96,23 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
     if (core_routed_find(c, tx->id))
         return POA_E_TX_DUPLICATE;
     int e = check ? poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, tx, 0, 0) : POA_OK;
-    if (e && poa_error_class(e) != POA_CLASS_RETRY)
+    bool waits = e == POA_E_TX_NONCE_GAP;
+    if (waits)
+        e = may_wait(c, tx);
+    else if (e && poa_error_class(e) == POA_CLASS_RETRY)
+        e = POA_OK;
+    if (e)
         return e;
     if (!c->routed_free && c->routed_fresh < c->routed_cap)
         c->routed_free = &c->routed[c->routed_fresh++];
-    struct routed *r = c->routed_free;
-    uint8_t *raw = r ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
+    uint8_t *raw = NULL;
+    do
+        raw = c->routed_free ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
+    while (!raw && check && !waits && evict_waiting(c));
     if (!raw)
         return POA_E_TX_POOL_FULL;
+    struct routed *r = c->routed_free;
+    c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS]++;
     c->routed_free = r->next;
     memset(r, 0, sizeof *r);
     memcpy(raw, tx->raw.p, tx->raw.n);
@@ -80,6 +124,7 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
     r->raw = raw;
     r->n = (uint32_t)tx->raw.n;
     r->sent_us = r->since_us = c->now.us;
+    r->height = c->height;
     r->next = c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
     c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS] = r;
     r->older = c->routed_tail;
@@ -255,6 +300,24 @@ void core_routed_batched(struct poa_core *c, const struct batch *b)
     }
 }
 
+/* R was overtaken, expired, can never be executed now that its turn has come, or
+ * waits too long for a nonce that does not: while the chain stands still, that is
+ * nobody's fault. */
+static bool over(const struct poa_core *c, const struct routed *r)
+{
+    uint64_t nonce = account_of(c, r->sender).nonce;
+    struct poa_tx_view v;
+    if (nonce > r->nonce || (r->valid_until && c->tip_time > r->valid_until))
+        return true;
+    if (nonce < r->nonce)
+        return !r->batched && c->now.us > r->since_us + (uint64_t)BATCH_TTL_MS * 1000 &&
+               c->height > r->height + WAIT_BLOCKS;
+    int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
+    if (!e)
+        e = poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, &v, 0, 0);
+    return e && poa_error_class(e) != POA_CLASS_RETRY;
+}
+
 /* Transactions that wait for their home longer than two heartbeats, in which it
  * made no batch at all, go to the next rank, together: nonces of one sender
  * need one home. A home that makes batches is busy: it is told again later, and
@@ -272,11 +335,7 @@ void core_route_tick(struct poa_core *c)
                     (core_silent(c, r->home) || c->home_skip[r->home]);
         if (!dead && c->now.us < r->sent_us + wait)
             continue;
-        struct poa_st_account a;
-        memset(&a, 0, sizeof a);
-        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, r->sender, 32, &a))
-            a.nonce = 0;
-        if ((r->valid_until && c->tip_time > r->valid_until) || a.nonce > r->nonce) {
+        if (over(c, r)) {
             core_routed_drop(c, r);
             continue;
         }

@@ -25,6 +25,14 @@ void poa_sim_config_default(struct poa_sim_config *c)
     c->slot_ms = 250;
     c->epoch_views = 100000;
     c->policy = POA_POLICY_RANDOM;
+    c->limits = (struct poa_core_limits){
+        .pending_batches = 512,
+        .pending_batch_bytes = 8u << 20,
+        .pending_mining = 512,
+        .mempool = {.txs = 4096, .per_account = 64, .bytes = 2u << 20},
+        .log_records = 24,
+        .arena_bytes = 16u << 20,
+    };
 }
 
 void poa_sim_config_clean(struct poa_sim_config *c, uint32_t nodes)
@@ -93,4 +101,13 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
         f = (c->committee_size - 1u) / 3;
     c->byzantine = c->byzantine < f ? c->byzantine : f;
     c->losses = c->losses && c->byzantine < f;
+    if (below(&r, 2)) {
+        c->limits.batch_flush_us = between(&r, 200, 20000);
+        c->limits.batch_flush_bytes = between(&r, 2048, 16384);
+        c->limits.pending_batches = between(&r, 32, 512);
+        c->limits.pending_mining = between(&r, 8, 256);
+        c->limits.mempool.txs = between(&r, 64, 1024);
+        c->limits.mempool.per_account = between(&r, 16, 64);
+        c->limits.log_records = between(&r, 8, 64);
+    }
 }

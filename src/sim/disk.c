@@ -241,12 +241,7 @@ static int core_make(struct poa_sim *s, struct node *n)
         .alloc = alloc,
         .seed32 = n->has_key ? n->seed : NULL,
         .key32 = n->has_key ? n->key : NULL,
-        .limits = {.pending_batches = 512,
-                   .pending_batch_bytes = 8u << 20,
-                   .pending_mining = 512,
-                   .mempool = {.txs = 4096, .per_account = 64, .bytes = 2u << 20},
-                   .log_records = 24,
-                   .arena_bytes = 16u << 20},
+        .limits = s->config.limits,
         .mutant = n->kind == HONEST    ? s->config.mutant
                   : n->kind == BYZ_GAP ? POA_MUTANT_STALE_PARENT
                                        : POA_MUTANT_NONE,

@@ -27,6 +27,8 @@ static void make_accounts(struct poa_sim *s)
         sim_public(SIM_KEY_ACCOUNT, i, a->secret, pk);
         poa_address_of_key(POA_KEY_ED25519, pk, a->address);
     }
+    for (uint32_t i = 0; i < s->config.accounts; i++)
+        s->account[i].behind = UINT64_MAX;
     qsort(s->account, s->config.accounts, sizeof *s->account, by_address);
 }
 
@@ -223,8 +225,10 @@ static int operate(struct poa_sim *s, uint32_t node, uint32_t from, uint16_t kin
     (void)node_step(s, n, &e);
     if (code)
         return code;
-    struct sim_tx *r = calloc(1, sizeof *r);
+    struct sim_tx *r = calloc(1, sizeof *r + out.n);
     POA_ASSERT(r);
+    memcpy(r->raw, wire, out.n);
+    r->n = out.n;
     memcpy(r->id, view.id, 32);
     r->node = node;
     r->life = n->life;
@@ -297,16 +301,35 @@ static void govern(struct poa_sim *s)
     }
 }
 
+/* Its turn has come and it can never be executed: it uses no nonce, so what its
+ * account sent after it waits for one that its owner has to give anew. */
+static bool hopeless(struct poa_sim *s, const struct sim_tx *t)
+{
+    const struct node *owner = &s->node[t->node];
+    struct poa_tx_view v;
+    POA_ASSERT(poa_tx_parse(s->chain, poa_slice(t->raw, t->n), &v) == POA_OK);
+    int e = poa_ledger_try_tx(poa_core_ledger(owner->core), POA_STATE_BASE,
+                              node_now(s, owner).wall_ms, &v, 0, 0);
+    return e && e != POA_E_TX_NONCE_USED && poa_error_class(e) != POA_CLASS_RETRY;
+}
+
 /* Counts what a node accepted that lives on, and that is neither final nor
  * overtaken. */
 static uint64_t lost(struct poa_sim *s, const struct sim_tx **first)
 {
     uint64_t n = 0;
+    for (const struct sim_tx *t = s->open_tx; t; t = t->open) {
+        const struct node *owner = &s->node[t->node];
+        if (!t->height && owner->up && owner->life == t->life && hopeless(s, t))
+            s->account[t->account].behind = t->nonce;
+    }
     for (struct sim_tx **at = &s->open_tx; *at;) {
         const struct sim_tx *t = *at;
         const struct node *owner = &s->node[t->node];
-        bool over = t->height || !owner->up || owner->life != t->life ||
-                    state_nonce(s, owner, s->account[t->account].address) > t->nonce;
+        const struct account *a = &s->account[t->account];
+        uint64_t next = state_nonce(s, owner, a->address);
+        bool over = t->height || !owner->up || owner->life != t->life || next > t->nonce ||
+                    next == a->behind;
         if (over) {
             *at = t->open;
             continue;
@@ -471,8 +494,11 @@ static void devices_look(struct poa_sim *s, struct node *n)
 void load_committed(struct poa_sim *s, struct node *n, const struct poa_commit *c)
 {
     for (uint32_t i = 0; i < c->txs; i++) {
-        struct sim_tx *t = c->tx[i].code ? NULL : tx_find(s, c->tx[i].id);
-        if (!t)
+        struct sim_tx *t = tx_find(s, c->tx[i].id);
+        if (t && c->tx[i].code)
+            trace(s, n, "skips transaction %llu of account %u: %s", (unsigned long long)t->nonce,
+                  t->account, poa_error_name(c->tx[i].code));
+        if (!t || c->tx[i].code)
             continue;
         if (t->height && t->height != c->header->height)
             violation(s, n, "a transaction was executed twice, at heights %llu and %llu",
@@ -495,8 +521,10 @@ void poa_sim_finish(struct poa_sim *s)
         s->result.stuck++;
         snprintf(s->result.first, sizeof s->result.first,
                  "at the end: a transaction that node %u accepted is not final (account %u, "
-                 "nonce %llu)",
-                 first->node, first->account, (unsigned long long)first->nonce);
+                 "nonce %llu, %llu comes next)",
+                 first->node, first->account, (unsigned long long)first->nonce,
+                 (unsigned long long)state_nonce(s, &s->node[first->node],
+                                                 s->account[first->account].address));
     }
     double delay = s->config.delay_min_us ? s->config.delay_min_us : 1;
     if (s->finality_n)

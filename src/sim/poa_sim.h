@@ -83,6 +83,7 @@ struct poa_sim_config {
     uint64_t epoch_views;
     uint16_t committee_size;
     uint8_t policy;
+    struct poa_core_limits limits;
 
     bool real_crypto;
     uint8_t mutant;     /* enum poa_mutant, of all honest cores */

@@ -234,12 +234,15 @@ struct sim_tx {
     uint64_t nonce, height;
     struct sim_tx *next; /* hash chain */
     struct sim_tx *open; /* not known to be over */
+    size_t n;
+    uint8_t raw[];
 };
 
 struct account {
     uint8_t address[32], secret[32];
     uint64_t nonce;
-    uint32_t life; /* of its node, when the nonce was read */
+    uint32_t life;   /* of its node, when the nonce was read */
+    uint64_t behind; /* nonce of one that can never be executed; UINT64_MAX: none */
 };
 
 struct device {

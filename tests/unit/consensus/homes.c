@@ -1,0 +1,125 @@
+/* Where transactions wait that are not final yet: what never can be is let go, and
+ * what waits for nothing takes nobody's place. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+
+#include "poa_sim.h"
+
+#define ALL 1000000000u /* what an account has */
+
+static struct poa_sim *network(uint32_t pool_txs, size_t pool_bytes)
+{
+    struct poa_sim_config c;
+    poa_sim_config_default(&c);
+    c.limits.mempool.txs = pool_txs;
+    c.limits.mempool.per_account = pool_txs;
+    c.limits.mempool.bytes = pool_bytes;
+    struct poa_sim *s = poa_sim_new(&c);
+    cr_assert(s != NULL);
+    poa_sim_run(s, 300000);
+    return s;
+}
+
+static void run_ms(struct poa_sim *s, uint64_t ms)
+{
+    poa_sim_run(s, poa_sim_now_us(s) + ms * 1000);
+}
+
+static uint32_t waiting(struct poa_sim *s, uint32_t node)
+{
+    struct poa_core_status st;
+    poa_core_status(poa_sim_core(s, node), &st);
+    return st.mempool;
+}
+
+/* An account whose home is not NODE. */
+static uint32_t stranger(struct poa_sim *s, uint32_t node, uint32_t from)
+{
+    struct poa_core_status st;
+    poa_core_status(poa_sim_core(s, node), &st);
+    while (poa_core_home(poa_sim_core(s, node), poa_sim_account(s, from)) == st.member)
+        from++;
+    cr_assert(lt(u32, from, 16));
+    return from;
+}
+
+static void finish(struct poa_sim *s)
+{
+    cr_expect(eq(u32, poa_sim_result(s)->violations, 0), "%s", poa_sim_result(s)->first);
+    poa_sim_free(s);
+}
+
+/* The first one takes all the money, so the second can never be executed, and the
+ * third waits for it for ever. */
+Test(homes, what_can_never_be_executed_is_let_go)
+{
+    struct poa_sim *s = network(1024, 1u << 20);
+    uint8_t id[3][32];
+    uint32_t a = stranger(s, 0, 0);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, ALL, id[0]), POA_OK));
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, ALL, id[1]), POA_OK));
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, 1, id[2]), POA_OK));
+    run_ms(s, 5000);
+    cr_expect(lt(u64, 0, poa_sim_final(s, id[0])));
+    cr_expect(eq(u32, waiting(s, 0), 1), "the second is still here");
+    run_ms(s, 130000); /* its home kept it for a minute, and sent it back */
+    for (uint32_t i = 0; i < 4; i++)
+        cr_expect(eq(u32, waiting(s, i), 0), "node %u", i);
+    cr_expect(eq(u64, poa_sim_final(s, id[1]) + poa_sim_final(s, id[2]), 0));
+    finish(s);
+}
+
+/* Takes all of an account's money and then sends what waits for money in vain,
+ * until NODE takes no more; says why it did not. */
+static int flood(struct poa_sim *s, uint32_t node, uint32_t account, uint32_t *sent)
+{
+    uint8_t id[32];
+    int e = poa_sim_transfer(s, node, account, 15, ALL - 1, id);
+    for (*sent = 0; !e && *sent < 4096; ++*sent)
+        e = poa_sim_transfer(s, node, account, 15, ALL, id);
+    return e;
+}
+
+Test(homes, one_sender_does_not_take_all_the_room)
+{
+    struct poa_sim *s = network(64, 1u << 20);
+    uint8_t id[32];
+    uint32_t sent;
+    uint32_t a = stranger(s, 0, 0), b = stranger(s, 0, a + 1), c = stranger(s, 0, b + 1);
+    cr_expect(eq(int, flood(s, 0, a, &sent), POA_E_TX_ACCOUNT_FULL));
+    cr_expect(eq(u32, sent, 32));
+    cr_expect(eq(int, flood(s, 0, b, &sent), POA_E_TX_ACCOUNT_FULL));
+    cr_expect(lt(u32, 10, sent));
+    cr_assert(eq(int, poa_sim_transfer(s, 0, c, 15, 1, id), POA_OK));
+    run_ms(s, 200);
+    cr_expect(lt(u64, 0, poa_sim_final(s, id)));
+    finish(s);
+}
+
+Test(homes, whose_turn_it_is_takes_the_place_of_one_that_waits)
+{
+    struct poa_sim *s = network(4096, 16384); /* bytes are short before rows are */
+    uint8_t id[32];
+    uint32_t sent;
+    uint32_t a = stranger(s, 0, 0), b = stranger(s, 0, a + 1);
+    cr_expect(eq(int, flood(s, 0, a, &sent), POA_E_TX_POOL_FULL));
+    cr_expect(lt(u32, 10, sent));
+    run_ms(s, 1);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, b, 15, 1, id), POA_OK));
+    run_ms(s, 200);
+    cr_expect(lt(u64, 0, poa_sim_final(s, id)));
+    finish(s);
+}
+
+/* Who has no money has nothing under way either. */
+Test(homes, nobody_waits_for_money)
+{
+    struct poa_sim *s = network(64, 1u << 20);
+    uint8_t id[32];
+    uint32_t a = stranger(s, 0, 0);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, ALL, id), POA_OK));
+    run_ms(s, 200);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, 1, id), POA_E_TX_BALANCE));
+    finish(s);
+}
