@@ -45,7 +45,7 @@ LDFLAGS_ALL := -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(OPT_$(PROFILE
 LDFLAGS_PROGRAM := $(LDFLAGS_ALL) -Wl,--gc-sections
 CFLAGS_DEVICE := -std=c99 -O2 -ffreestanding -Wall -Wextra -Wconversion -Werror -pedantic
 
-all: programs bench-build ## build the programs and benchmarks of PROFILE (default: release)
+all: programs chaos-build bench-build ## build the programs and benchmarks of PROFILE (default: release)
 
 include $(foreach m,$(MODULES),$(wildcard src/$(m)/module.mk))
 
@@ -175,7 +175,24 @@ $(O)/tests/crash/writer $(O)/tests/crash/cuts: $(O)/tests/crash/%: tests/crash/%
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(foreach d,$(CRASH_MODULES),-iquote src/$(d)) -o $@ $< $(call link,$(CRASH_MODULES))
 crash-build: $(CRASH)
-e2e-build: programs bench-build $(E2E_HELPERS) $(E2E_PRELOADS) $(CRASH)
+
+# Devices and gateways that lie, for `poa devnet --chaos`: a program of the product in
+# which some calls between modules go through tests/chaos/X.c.
+CHAOS := $(O)/tests/chaos/poa-device $(O)/tests/chaos/poad
+chaos_poa-device_SRC  := device
+chaos_poa-device_WRAP := poa_device_init poa_edge_put
+chaos_poad_SRC  := gateway
+chaos_poad_WRAP := poa_gateway_new poa_gateway_epoch poa_gateway_slot poa_gateway_result
+# $(1) program
+define chaos_rules
+$(O)/tests/chaos/$(1): tests/chaos/$$(chaos_$(1)_SRC).c tests/chaos/mode.h $(O)/main/$(1).o $$(call archives,$$($(1)_MODULES)) $(O)/main/$(1).command $(O)/tests/.command
+	@mkdir -p $$(@D)
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) $$(foreach d,$$($(1)_MODULES),-iquote src/$$(d)) $$(chaos_$(1)_WRAP:%=-Wl,--wrap=%) -o $$@ $$< $(O)/main/$(1).o $$(call link,$$($(1)_MODULES))
+endef
+$(foreach p,poa-device poad,$(eval $(call chaos_rules,$(p))))
+chaos-build: $(CHAOS)
+e2e-build: programs chaos-build bench-build $(E2E_HELPERS) $(E2E_PRELOADS) $(CRASH)
 
 # --- benchmarks --------------------------------------------------------------
 # bench/NAME/*.c is $(O)/bench-NAME, bench/shared what they share; bench/module.mk
@@ -306,7 +323,7 @@ SOAK_SECONDS ?= 600
 SOAK         ?= $(basename $(notdir $(sort $(wildcard tests/soak/*.sh))))
 soak: ## the long tests: tests/soak/*.sh (SOAK=names, SOAK_SECONDS for `network`)
 	@tools/install-packages.sh build test
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs unit-build crash-build
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs chaos-build unit-build crash-build
 	@for s in $(SOAK); do echo "# $$s"; \
 	    POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/$$s.sh || exit 1; done
 
@@ -384,7 +401,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
-.PHONY: all bench browser bench-build programs unit-build planted-build e2e-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
+.PHONY: all bench browser bench-build programs unit-build planted-build e2e-build chaos-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
     check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.

@@ -30,6 +30,7 @@
 #define DEVNET_FAUCET_UNITS 1000000
 
 enum devnet_kind { DEVNET_LEDGER, DEVNET_TRUSTED, DEVNET_DEVICE };
+enum devnet_chaos_kind { DEVNET_CHAOS_NONE, DEVNET_CHAOS_DEVICES, DEVNET_CHAOS_LIARS };
 
 struct devnet_process {
     enum devnet_kind kind;
@@ -38,8 +39,9 @@ struct devnet_process {
     uint16_t mesh, rpc, gateway; /* ports; 0: does not have it */
     char *argument[DEVNET_ARGUMENTS + 1];
     int arguments;
-    pid_t pid;                       /* 0: not running */
-    uint64_t started_ms, restart_ms; /* monotonic; RESTART_MS 0: not planned */
+    char chaos[DEVNET_PATH_MAX + 64]; /* variable of its environment, or empty */
+    pid_t pid;                        /* 0: not running */
+    uint64_t started_ms, restart_ms;  /* monotonic; RESTART_MS 0: not planned */
     uint32_t restarts;
     struct poa_rpc_client *client; /* of nodes */
     uint64_t height;               /* last heard */
@@ -51,6 +53,7 @@ struct devnet {
     char bin[DEVNET_PATH_MAX]; /* where poad and poa-device are */
     uint32_t ledgers, trusted, devices;
     enum poa_policy_kind policy;
+    enum devnet_chaos_kind chaos;
     bool existed;
     uint8_t chain[32];
     uint8_t load_seed[32];
@@ -92,18 +95,47 @@ uint64_t devnet_rss_bytes(pid_t pid);
 
 /* --- devnet_chaos.c -------------------------------------------------------------------- */
 
-struct devnet_chaos {
-    bool on;
-    unsigned phase, phases;
-    uint64_t since_ms, height;
-    uint64_t ms[2], blocks[2]; /* of phases with chaos, of calm ones */
+/* X(NAME, "name", "what the misbehaving processes are told") */
+#define DEVNET_FAULTS(X)                                                                           \
+    X(CALM, "calm", "calm")                                                                        \
+    X(OFFLINE, "offline", "calm")                                                                  \
+    X(FROZEN, "gateways-frozen", "calm")                                                           \
+    X(REPLAYING, "replaying", "replay")                                                            \
+    X(FORGING, "forging", "forge")                                                                 \
+    X(DROPPED, "dropped", "drop")                                                                  \
+    X(DOUBLED, "doubled", "double")                                                                \
+    X(LYING, "lying", "lie")
+enum devnet_fault {
+#define DEVNET_FAULT_ROW(name, text, mode) DEVNET_##name,
+    DEVNET_FAULTS(DEVNET_FAULT_ROW)
+#undef DEVNET_FAULT_ROW
+        DEVNET_FAULTS_N
 };
+const char *devnet_fault_name(enum devnet_fault fault);
+
+struct devnet_phase {
+    uint64_t ms, blocks, seals;
+};
+struct devnet_chaos {
+    enum devnet_fault fault; /* now */
+    unsigned turn, phases;
+    bool known;
+    uint64_t since_ms, height, seals;
+    struct devnet_phase phase[DEVNET_FAULTS_N]; /* sums */
+};
+/* False: no such kind. TEXT NULL: none. */
+bool devnet_chaos_kind(const char *text, enum devnet_chaos_kind *out);
+/* Whether device number I may misbehave. */
+bool devnet_chaos_bad(enum devnet_chaos_kind kind, size_t i);
+/* Before the processes start. */
+void devnet_chaos_begin(struct devnet *d, struct devnet_chaos *c);
 /* Called often: goes to the next phase when it is time. */
 void devnet_chaos_step(struct devnet *d, struct devnet_chaos *c);
 /* Everybody runs again. */
 void devnet_chaos_end(struct devnet *d, struct devnet_chaos *c);
 /* Blocks per second. */
 double devnet_chaos_speed(const struct devnet_chaos *c, bool calm);
+json_t *devnet_chaos_json(const struct devnet_chaos *c);
 
 /* --- devnet_load.c --------------------------------------------------------------------- */
 

@@ -24,11 +24,28 @@ uint64_t devnet_now_ms(void)
     return poa_clock_monotonic_ms(poa_clock_system());
 }
 
+/* Our environment and what P has beside it; NULL: out of memory. */
+static char **environment(struct devnet_process *p)
+{
+    size_t n = 0;
+    while (environ[n] != NULL)
+        n++;
+    char **e = calloc(n + 2, sizeof *e);
+    if (e == NULL)
+        return NULL;
+    memcpy(e, environ, n * sizeof *e);
+    e[n] = p->chaos[0] != 0 ? p->chaos : NULL;
+    return e;
+}
+
 int devnet_start(struct devnet *d, struct devnet_process *p)
 {
     char log[512];
     if (devnet_path(d, log, sizeof log, "%s/log", p->name) != 0)
         return 1;
+    char **env = environment(p);
+    if (env == NULL)
+        return cli_fail("out of memory");
     pid_t parent = getpid();
     /* A signal between fork and exec would reach our handler in the child, and be
      * lost: it waits until the child has its own. */
@@ -36,8 +53,10 @@ int devnet_start(struct devnet *d, struct devnet_process *p)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
-    if (pid != 0)
+    if (pid != 0) {
         pthread_sigmask(SIG_SETMASK, &before, NULL);
+        free(env);
+    }
     if (pid < 0)
         return cli_fail("cannot start %s: %s", p->name, strerror(errno));
     if (pid == 0) {
@@ -62,7 +81,7 @@ int devnet_start(struct devnet *d, struct devnet_process *p)
             close(in);
         if (out > 2)
             close(out);
-        execv(p->argument[0], p->argument);
+        execve(p->argument[0], p->argument, env);
         _exit(127);
     }
     setpgid(pid, pid); /* whoever comes first */

@@ -522,14 +522,19 @@ static void argument(struct devnet_process *p, const char *format, ...)
 
 static void set_arguments(const struct devnet *d, struct devnet_process *p, size_t device)
 {
+    bool bad = p->kind == DEVNET_DEVICE
+                   ? devnet_chaos_bad(d->chaos, device)
+                   : p->kind == DEVNET_TRUSTED && d->chaos != DEVNET_CHAOS_NONE;
+    if (bad)
+        snprintf(p->chaos, sizeof p->chaos, "POA_CHAOS_FILE=%s/%s/chaos", d->dir, p->name);
     if (p->kind != DEVNET_DEVICE) {
-        argument(p, "%s/poad", d->bin);
+        argument(p, "%s/%spoad", d->bin, bad ? "tests/chaos/" : "");
         argument(p, "--config");
         argument(p, "%s/%s/poad.conf", d->dir, p->name);
         return;
     }
     /* Devices are spread over the gateways, and know all of them. */
-    argument(p, "%s/poa-device", d->bin);
+    argument(p, "%s/%spoa-device", d->bin, bad ? "tests/chaos/" : "");
     argument(p, "--key");
     argument(p, "%s/keys/%s.json", d->dir, p->name);
     argument(p, "--genesis");
@@ -627,6 +632,14 @@ static bool read_options(struct devnet *d, const struct cli *c, const json_t *be
         cli_misuse("--policy is vrf, random or weighted");
         return false;
     }
+    if (!devnet_chaos_kind(c->option[CLI_CHAOS], &d->chaos)) {
+        cli_misuse("--chaos is devices or liars");
+        return false;
+    }
+    if (d->chaos != DEVNET_CHAOS_NONE && d->devices == 0) {
+        cli_misuse("--chaos needs devices: --devices 2 or more");
+        return false;
+    }
     return true;
 }
 
@@ -637,9 +650,10 @@ static int find_programs(struct devnet *d)
         return cli_fail("cannot tell where poa is: /proc/self/exe: %s", strerror(errno));
     d->bin[n] = 0;
     *strrchr(d->bin, '/') = 0;
-    static const char *const programs[] = {"poad", "poa-device"};
-    for (size_t i = 0; i < (d->devices > 0 ? 2 : 1); i++) {
-        char path[DEVNET_PATH_MAX + 16];
+    static const char *const programs[] = {"poad", "poa-device", "tests/chaos/poad",
+                                           "tests/chaos/poa-device"};
+    for (size_t i = 0; i < (d->chaos != DEVNET_CHAOS_NONE ? 4 : d->devices > 0 ? 2 : 1); i++) {
+        char path[DEVNET_PATH_MAX + 32];
         snprintf(path, sizeof path, "%s/%s", d->bin, programs[i]);
         if (access(path, X_OK) != 0)
             return cli_fail("%s is not there: build it with `make`", path);

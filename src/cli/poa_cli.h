@@ -56,7 +56,7 @@
     X(DATA_KEY, "data-key", "FILE", "key of the data, mode 0600")                                  \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
-    X(CHAOS, "chaos", "KIND", "devices: they, or their gateways, stand still in turns")            \
+    X(CHAOS, "chaos", "KIND", "devices: they or their gateways fail or lie in turns; liars: all")  \
     X(SLOT, "slot", "S", "the slot; default: the last one with a block")                           \
     X(SLOTS, "slots", "S", "how many slots: a time-out, or to draw; default there 100000")         \
     X(MALICIOUS, "malicious", "F", "fraction of the devices that bad leaders own; default 0")      \

@@ -234,7 +234,7 @@ static uint64_t pay_publishers(struct exec *x, const struct poa_list *publishers
         struct poa_digest key;
         struct poa_st_device d;
         if (poa_state_read_u32(x->l, x->o, POA_STATE_DEVICE_INDEX, m.id, &key) ||
-            poa_exec_read(x, POA_STATE_DEVICE, key.digest, 32, &d))
+            poa_exec_read(x, POA_STATE_DEVICE, key.digest, 32, &d) || d.status)
             continue;
         d.earned += each;
         poa_exec_credit(x, d.payout, each);
@@ -244,33 +244,44 @@ static uint64_t pay_publishers(struct exec *x, const struct poa_list *publishers
     return paid;
 }
 
+/* Whether DEVICE may be paid: who is convicted before a slot is settled gets nothing
+ * of it, however good that seal was. */
+static bool in_good_standing(const struct exec *x, const uint8_t device32[32])
+{
+    struct poa_st_device d;
+    return !poa_exec_read(x, POA_STATE_DEVICE, device32, 32, &d) && !d.status;
+}
+
 static void settle(struct exec *x, uint64_t slot, struct poa_st_slot *s)
 {
     uint64_t subsidy = subsidy_of(x->g, slot), rest = subsidy;
     struct poa_seat_list list;
-    uint32_t sealed = 0, miner = POA_SLOT_SEATS_MAX;
+    uint32_t sealed = 0, paid = 0, miner = POA_SLOT_SEATS_MAX;
+    bool pays[POA_SLOT_SEATS_MAX];
     poa_seats_unpack(s, &list);
-    for (uint32_t i = list.n; i-- > 0;)
-        if (list.seat[i].sealed) {
-            sealed++;
+    for (uint32_t i = list.n; i-- > 0;) {
+        sealed += list.seat[i].sealed != 0;
+        pays[i] = list.seat[i].sealed && in_good_standing(x, list.seat[i].device);
+        paid += pays[i];
+        if (pays[i])
             miner = i; /* the lowest rank comes last */
-        }
+    }
     s->settled = 1;
-    if (sealed)
+    if (paid)
         memcpy(s->miner, list.seat[miner].device, 32);
     put_seats(x, slot, s, &list);
     uint64_t tips = sealed * tip_of(x->g, slot); /* paid when the seals came */
     uint64_t won = poa_share(subsidy, x->g->miner_bp);
-    uint64_t each = sealed > 1 ? poa_share(subsidy, x->g->sealers_bp) / (sealed - 1) : 0;
+    uint64_t each = paid > 1 ? poa_share(subsidy, x->g->sealers_bp) / (paid - 1) : 0;
     x->global.issued += subsidy - tips;
     rest -= tips;
     for (uint32_t i = 0; i < list.n; i++) {
-        uint64_t amount = !list.seat[i].sealed ? 0 : i == miner ? won : each;
+        uint64_t amount = !pays[i] ? 0 : i == miner ? won : each;
         rest -= amount;
         close_seat(x, &list.seat[i], amount);
     }
-    if (!sealed) {
-        x->global.burned += subsidy;
+    if (!paid) {
+        x->global.burned += rest;
         return;
     }
     rest -= pay_witness(x, slot, s->epoch, poa_share(subsidy, x->g->witnesses_bp));

@@ -233,6 +233,48 @@ Test(convict, a_seal_against_the_quorum)
     chain_close(&c);
 }
 
+/* Good seals do not help who is convicted before they are settled: the others share,
+ * and when there is nobody else the slot is burned. */
+Test(convict, nothing_is_paid_to_who_was_convicted_before_settlement)
+{
+    open_with(setup_default());
+    block_add(&c, NULL, 100);
+    struct poa_st_slot s = slot_of(0);
+    uint32_t d[3];
+    cr_assert_eq(s.seats.count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        d[i] = device_of_key(seat_at(&s, i).device);
+        struct poa_seal seal = seal_for(d[i], 0);
+        body_seal(&b, &seal);
+    }
+    block_add(&c, &b, 200);
+    body_reset(&b);
+    struct poa_st_slot before = slot_of(0);
+    uint32_t miner = device_of_key(seat_at(&before, 2).device); /* the lowest rank */
+    for (uint32_t i = 0; i < 3; i++) {
+        if (d[i] != miner && i != 0)
+            continue;
+        struct poa_seal lie = seal_make(&c, d[i], 0, 1, 0, c.id);
+        struct poa_evidence e = evidence_of(POA_EVIDENCE_FORK, c.device[d[i]].pk, &lie, NULL);
+        body_evidence(&e);
+        block_add(&c, &b, 300 + 10 * i);
+        body_reset(&b);
+    }
+    block_add(&c, NULL, 60000); /* slot 0 is settled */
+    uint32_t paid = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct poa_st_device st = device_state(d[i]);
+        cr_assert_eq(st.sealed, 1);
+        cr_assert(!st.status == (st.earned > 0));
+        paid += st.earned > 0;
+    }
+    cr_assert_eq(paid, 1);
+    struct poa_st_slot after = slot_of(0);
+    cr_assert(after.settled && !device_state(device_of_key(after.miner)).status);
+    cr_assert(audit(&c));
+    chain_close(&c);
+}
+
 static int as_steering(uint32_t user, const uint8_t key[32], uint64_t time)
 {
     struct ops o = {.n = 0};

@@ -1,0 +1,70 @@
+# What the end-to-end and soak scripts share; source it after `set -eu`:
+#
+#   . "$(dirname "$0")/../shared/e2e.sh"
+#
+# Everything that the script started in the background ends with it, killed.
+poa=${POA_BIN:?}/poa
+poad=$POA_BIN/poad
+# Files whose ends `fail` prints; patterns.
+logs=()
+
+end_jobs() {
+    local pid
+    for pid in $(jobs -p); do
+        kill -CONT "$pid" 2>/dev/null || true
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+trap end_jobs EXIT
+
+fail() { # WORDS...
+    echo "FAIL: $*" >&2
+    # shellcheck disable=SC2086
+    [ ${#logs[@]} -eq 0 ] || tail -n 5 ${logs[*]} >&2 2>/dev/null || true
+    exit 1
+}
+
+wait_for() { # SECONDS COMMAND...: until it succeeds
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+
+# Whether FILTER is true of the JSON value in FILE (its last line).
+true_of() { tail -n 1 "$1" | jq -en "input | $2" >/dev/null; }
+expect() { # FILE FILTER
+    true_of "$1" "$2" || fail "not true: $2: $(tail -n 1 "$1")"
+}
+
+# All N nodes of the devnet in DIR are ready.
+devnet_ready() { # DIR N
+    "$poa" devnet status --data-dir "$1" --json |
+        jq -en "input | [.processes[] | select(.rpc)] | length == $2 and all(.ready)"
+}
+process_of() { # DIR NAME FIELD: of a devnet's process
+    "$poa" devnet status --data-dir "$1" --json | jq -r ".processes[] | select(.name == \"$2\") | .$3"
+}
+
+# take_ports: $base and the 99 ports after it belong to this script until it ends,
+# and nobody listens there. Below what the kernel gives to outgoing connections,
+# above what devnets take. A block is its lock file's, so two scripts that choose at the
+# same time cannot choose the same; processes that outlive the script keep the lock.
+take_ports() {
+    local locks=${POA_PORT_LOCKS:-/tmp/poa-ports} block at fd
+    mkdir -p -m 1777 "$locks" 2>/dev/null || true
+    for ((block = 0; block < 100; block++)); do
+        base=$((22000 + 100 * ((block + $$) % 100)))
+        { exec {fd}<>"$locks/$base"; } 2>/dev/null || continue # another user's
+        if flock -n "$fd"; then
+            # 0A: listening; ports in hexadecimal
+            at=$(awk '$4 == "0A" { split($2, a, ":"); print a[2] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+                while read -r port; do [ $((16#$port / 100 * 100)) -ne $base ] || echo "$port"; done)
+            [ -n "$at" ] || return 0
+        fi
+        exec {fd}>&-
+    done
+    fail "no block of ports is free from 22000 to 31999"
+}
