@@ -291,10 +291,27 @@ static int find_next_batch(struct poa_store *s)
     return message ? store_error(s, SPACE_BATCH, "reading", message) : POA_OK;
 }
 
+/* LevelDB takes a database without a log for one with an empty log, and all that was
+ * written last would be gone without a word. Only one that has just been made, whose
+ * first manifest nothing has replaced, has none. */
+static bool log_missing(const struct poa_store *s)
+{
+    char path[sizeof s->dir + 16], name[32] = "";
+    snprintf(path, sizeof path, "%s/db/CURRENT", s->dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, name, sizeof name - 1);
+    if (fd >= 0)
+        close(fd);
+    return n > 0 && strcmp(name, "MANIFEST-000001\n") != 0 && !store_log_number(s);
+}
+
 static int open_db(struct poa_store *s, const struct poa_store_config *c, struct poa_why *why)
 {
     char path[sizeof s->dir + 4];
     snprintf(path, sizeof path, "%s/db", s->dir);
+    if (log_missing(s))
+        return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its log (*.log) is missing",
+                           path);
     s->options = leveldb_options_create();
     s->cache = leveldb_cache_create_lru(c->cache_bytes);
     s->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS);

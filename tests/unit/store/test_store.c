@@ -656,6 +656,21 @@ Test(store, damage_in_the_log_is_refused)
     cr_assert(strstr(why.text, ".log") || strstr(why.text, "db"), "%s", why.text);
 }
 
+Test(store, a_missing_log_is_damage)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    char command[300];
+    poa_store_put_record(b, 1, 2, text("vote"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    snprintf(command, sizeof command, "rm '%s'/db/*.log", dir);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(try_open(chain_a, true, &s), POA_E_STORE_CORRUPT);
+    cr_assert(strstr(why.text, "log"), "%s", why.text);
+}
+
 Test(store, damage_in_a_table_names_the_key_space)
 {
     struct poa_store *s = must_open();
