@@ -387,12 +387,52 @@ devnet: ## install what is missing, build, run a local network (DEVNET_ARGS, DEV
 	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) PROFILE=release programs
 	@exec $(BUILD)/release/poa devnet --data-dir $(DEVNET_DIR) $(DEVNET_ARGS)
 
-install: programs ## install the programs (DESTDIR, PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin
-	$(if $(PROGRAMS),install -m 755 $(addprefix $(O)/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin)
+# What people call; poa-doc only prints pages.
+INSTALLED := $(filter-out poa-doc,$(PROGRAMS))
+# Manual pages and completion: from the tables that the programs parse with.
+MAN_PAGES  := $(patsubst %,$(O)/man/%.1,$(filter-out poad,$(INSTALLED))) $(O)/man/poad.8
+COMPLETION := $(foreach p,$(INSTALLED),$(addprefix $(O)/completion/$(p).,bash zsh fish))
+$(O)/man/%: $(O)/poa-doc
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)$< man $(basename $*) >$@
+$(COMPLETION): $(O)/completion/%: $(O)/poa-doc
+	@mkdir -p $(@D)
+	$(call say,SH)
+	$(Q)$< completion $(subst .,,$(suffix $*)) $(basename $*) >$@
+man: $(MAN_PAGES) $(COMPLETION) ## manual pages and completion for bash, zsh and fish
+
+D = $(DESTDIR)$(PREFIX)
+BASH_COMPLETIONS ?= share/bash-completion/completions
+ZSH_COMPLETIONS  ?= share/zsh/site-functions
+FISH_COMPLETIONS ?= share/fish/vendor_completions.d
+UNITS            ?= lib/systemd/system
+SHARED := ops/alerts.yml ops/grafana.json
+install: programs man ## install programs, manual pages, completion and unit (DESTDIR, PREFIX)
+	install -d $(D)/bin $(D)/share/man/man1 $(D)/share/man/man8 $(D)/share/poa $(D)/$(UNITS) \
+	    $(D)/$(BASH_COMPLETIONS) $(D)/$(ZSH_COMPLETIONS) $(D)/$(FISH_COMPLETIONS)
+	install -m 755 $(addprefix $(O)/,$(INSTALLED)) $(D)/bin
+	install -m 644 $(filter %.1,$(MAN_PAGES)) $(D)/share/man/man1
+	install -m 644 $(filter %.8,$(MAN_PAGES)) $(D)/share/man/man8
+	for p in $(INSTALLED); do \
+	    install -m 644 $(O)/completion/$$p.bash $(D)/$(BASH_COMPLETIONS)/$$p && \
+	    install -m 644 $(O)/completion/$$p.zsh $(D)/$(ZSH_COMPLETIONS)/_$$p && \
+	    install -m 644 $(O)/completion/$$p.fish $(D)/$(FISH_COMPLETIONS)/$$p.fish || exit 1; done
+	install -m 644 $(SHARED) $(D)/share/poa
+	sed 's|^ExecStart=/usr/bin/|ExecStart=$(PREFIX)/bin/|' ops/poad.service >$(D)/$(UNITS)/poad.service
+	chmod 644 $(D)/$(UNITS)/poad.service
 
 uninstall: ## remove what install put there
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
+	rm -f $(addprefix $(D)/bin/,$(INSTALLED)) $(addprefix $(D)/$(BASH_COMPLETIONS)/,$(INSTALLED)) \
+	    $(addprefix $(D)/share/man/man1/,$(notdir $(MAN_PAGES))) $(D)/share/man/man8/poad.8 \
+	    $(addprefix $(D)/$(ZSH_COMPLETIONS)/_,$(INSTALLED)) $(addprefix $(D)/$(FISH_COMPLETIONS)/,$(addsuffix .fish,$(INSTALLED))) \
+	    $(addprefix $(D)/share/poa/,$(notdir $(SHARED))) $(D)/$(UNITS)/poad.service
+	-rmdir $(D)/share/poa
+
+deb: ## a Debian package in BUILD (docs/operating.md)
+	@tools/install-packages.sh build package
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) PROFILE=release programs man
+	@BUILD='$(BUILD)' MAKE='$(MAKE)' ops/debian/build.sh
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
@@ -402,7 +442,7 @@ help: ## this list
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
 .PHONY: all bench browser bench-build programs unit-build planted-build e2e-build chaos-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
-    check-includes check-layers check-freestanding docs docs-charts docs-check devnet install uninstall clean help
+    check-includes check-layers check-freestanding docs docs-charts docs-check devnet man install uninstall deb clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.
 .SECONDARY:

@@ -9,31 +9,12 @@
 #include <sys/stat.h>
 
 #include "poa_agent.h"
+#include "poa_agent_options.h"
 #include "poa_keystore.h"
 #include "poa_ledger.h"
 #include "poa_log.h"
 
 #define GENESIS_MAX (64u << 20)
-
-/* X(name, letter, argument, "help"): the options, their parser and --help. */
-#define OPTIONS(X)                                                                                 \
-    X("key", 'k', "FILE", "key file of the device (poa keys new --kind device)")                   \
-    X("passphrase-file", 'p', "FILE", "passphrase of the key file, when it has one")               \
-    X("gateway", 'g', "KEY@HOST:PORT", "gateway and its key in hex; commas or repeat for several") \
-    X("genesis", 'G', "FILE", "genesis of the chain (.poa): trust starts there")                   \
-    X("chain", 'c', "HEX", "chain id; trust starts at the first gateway that answers")             \
-    X("trust-days", 'D', "DAYS", "after this long offline, want a new start of trust; 0: never")   \
-    X("source", 's', "SOURCE", "procfs, csv:FILE or none (default procfs)")                        \
-    X("interval", 'i', "SECONDS", "between samples; 0: as fast as they find a place (default 5)")  \
-    X("pack-every", 'P', "SECONDS", "a pack of readings is closed at the latest (default 10)")     \
-    X("state", 'S', "FILE", "what must survive a restart (default: KEYFILE.state)")                \
-    X("queue", 'q', "PACKS", "packs kept while there is no gateway (default 256)")                 \
-    X("for", 'f', "DURATION", "stop after 30s, 5m, 2h")                                            \
-    X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
-    X("check", 'C', "KEY", "ask, with proof, who the device with this key is, and stop")           \
-    X("json", 'j', NULL, "print a summary in JSON at the end")                                     \
-    X("log-level", 'l', "LEVEL", "error, warn, info, debug (default info)")                        \
-    X("help", 'h', NULL, "this")
 
 static atomic_int stopped;
 
@@ -51,13 +32,16 @@ static int fail(const char *text)
 
 static void help(void)
 {
-    printf("Usage: poa-device --key FILE --gateway KEY@HOST:PORT [OPTION]...\n"
-           "Mines with this machine: seals the blocks that the lottery assigns to it,\n"
-           "publishes readings, and checks everything that a gateway says.\n\n");
+    printf("usage: " POA_AGENT_USAGE "\n" POA_AGENT_ABOUT "\n\noptions:\n");
 #define HELP_ROW(name, letter, argument, text)                                                     \
     printf("  --%-15s %-14s %s\n", name, (argument) ? (const char *)(argument) : "", text);
-    OPTIONS(HELP_ROW)
+    POA_AGENT_OPTIONS(HELP_ROW)
 #undef HELP_ROW
+    printf("\nexamples:\n");
+#define EXAMPLE_ROW(line) printf("  %s\n", line);
+    POA_AGENT_EXAMPLES(EXAMPLE_ROW)
+#undef EXAMPLE_ROW
+    printf("\nExit status: " POA_AGENT_EXITS "\n");
 }
 
 /* Seconds with a fraction, as milliseconds. */
@@ -157,7 +141,7 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
 {
 #define LONG_ROW(name, letter, argument, text)                                                     \
     {name, (argument) ? required_argument : no_argument, NULL, letter},
-    static const struct option longs[] = {OPTIONS(LONG_ROW){NULL, 0, NULL, 0}};
+    static const struct option longs[] = {POA_AGENT_OPTIONS(LONG_ROW){NULL, 0, NULL, 0}};
 #undef LONG_ROW
     struct agent_config *a = &o->agent;
     enum poa_log_level level = POA_LOG_INFO;

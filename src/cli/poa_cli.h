@@ -99,6 +99,7 @@
     X(REGION, "region", "ID", "where it stands; default 0")                                        \
     X(PROVIDER, "provider", "ID", "who hosts it; default 0")                                       \
     X(PAYOUT, "payout", "ADDRESS", "who gets its fees; default: the payer")                        \
+    X(STEERING, "steering", "WHO", "account that governs and holds the first coins")               \
     X(CHAIN, "chain", "ID", "id of the chain that is trusted")                                     \
     X(HEADER, "header", "HEX|FILE", "header of a block, instead of the proof's own")               \
     X(CERT, "cert", "HEX|FILE", "certificate, instead of the proof's own")
@@ -289,6 +290,13 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       CLI_ALL | CLI_BIT(SUITE) | CLI_BIT(PK) | CLI_BIT(ALPHA) | CLI_BIT(PI),                       \
       "Check a proof: prints beta=, or one line and exit code 1",                                  \
       "poa vrf verify --suite tai --pk HEX --alpha 72 --pi HEX")                                   \
+    X("genesis new", cli_genesis_new, "NAME=KEY@HOST:PORT...", 1, 128,                             \
+      CLI_KEYDIR | CLI_BIT(OUTPUT) | CLI_BIT(NAME) | CLI_BIT(STEERING) | CLI_BIT(P) |              \
+          CLI_BIT(OFFLINE),                                                                        \
+      "Begin a network: the JSON form of its genesis, from the keys and mesh addresses of its "    \
+      "witnesses",                                                                                 \
+      "poa genesis new north=4f9c...@192.0.2.7:7640 south=1b2a...@198.51.100.2:7640 "              \
+      "--steering poa1... --output network.json")                                                  \
     X("genesis create", cli_genesis_create, "FILE.json", 1, 1, CLI_ALL | CLI_BIT(OUTPUT),          \
       "Make the genesis record of a network from its JSON form",                                   \
       "poa genesis create network.json --output genesis.poa")                                      \

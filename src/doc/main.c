@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doc.h"
 #include "poa_archive.h"
 #include "poa_base.h"
 #include "poa_cli.h"
@@ -343,8 +344,20 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc == 2 && i < sizeof topics / sizeof *topics; i++)
         if (!strcmp(argv[1], topics[i].name))
             return topics[i].print() || fflush(stdout) ? 1 : 0;
+    const struct doc_program *p = argc > 2 ? doc_program_named(argv[argc - 1]) : NULL;
+    if (p != NULL && argc == 3 && strcmp(argv[1], "man") == 0) {
+        doc_man(p);
+        return fflush(stdout) ? 1 : 0;
+    }
+    if (p != NULL && argc == 4 && !strcmp(argv[1], "completion") && doc_completion(argv[2], p))
+        return fflush(stdout) ? 1 : 0;
     bool help = argc == 2 && !strcmp(argv[1], "--help");
-    fprintf(help ? stdout : stderr, "usage: poa-doc wire|errors|rpc|cli|config\n"
-                                    "Prints a page of the reference from the program's tables.\n");
+    fprintf(help ? stdout : stderr,
+            "usage: poa-doc wire|errors|rpc|cli|config\n"
+            "       poa-doc man PROGRAM\n"
+            "       poa-doc completion bash|zsh|fish PROGRAM\n"
+            "Prints a page of the reference, a manual page or a shell's completion from the\n"
+            "tables that the programs parse with.\n\nexamples:\n"
+            "  poa-doc man poa | man -l -\n  poa-doc completion bash poa > poa.bash\n");
     return help ? 0 : 1;
 }

@@ -1,6 +1,6 @@
-doc_SRC  :=
-doc_DEPS := cli node rpc archive store device consensus ledger witness session vrf base
+doc_SRC  := programs.c man.c complete.c
+doc_DEPS := vectors agent sim cli node rpc archive store device consensus ledger witness session vrf base
 
 PROGRAMS        += poa-doc
 poa-doc_MAIN    := src/doc/main.c
-poa-doc_MODULES := cli node rpc archive store device consensus ledger witness session vrf base
+poa-doc_MODULES := doc cli node rpc archive store device consensus ledger witness session vrf base

@@ -366,22 +366,27 @@ static void make_options(struct option *o)
     memcpy(o + ROWS, more, sizeof more);
 }
 
+static void print_option(const char *name, const char *argument, const char *help)
+{
+    int n = printf("  --%s%s%s", name, argument ? " " : "", argument ? argument : "");
+    printf("%*s %s\n", n < 36 ? 36 - n : 0, "", help);
+}
+
 static void print_help(void)
 {
-    printf("Usage: poad [--config FILE] [OPTION]...\n"
-           "Runs a node of a Proof-of-Assignment ledger.\n\n"
-           "  --config FILE        key = value lines; see --print-config\n"
-           "  --print-config       print the configuration in force, commented, and exit\n"
-           "  --help, --version\n\n"
-           "Every key of the configuration is an option too, and wins over the file:\n");
+    printf("usage: " POA_CONFIG_USAGE "\n" POA_CONFIG_ABOUT "\n\noptions:\n");
+#define OPTION(name, argument, help) print_option(name, argument, help);
+    POA_CONFIG_OPTIONS(OPTION)
+#undef OPTION
+    printf("\nkeys of the configuration, which are options too and win over the file:\n");
     for (size_t i = 0; i < ROWS; i++) {
-        char left[96];
-        snprintf(left, sizeof left, "--%.60s %.24s", names[i],
-                 rows[i].type == FLAG ? "yes|no" : rows[i].unit);
-        printf("  %-34s %s\n", left, rows[i].help);
+        print_option(names[i], rows[i].type == FLAG ? "yes|no" : rows[i].unit, rows[i].help);
     }
-    printf("  %-34s %s\n", "--peer KEY@HOST:PORT", "another node; may be repeated");
-    printf("\nStops on SIGTERM and SIGINT. Exit status 0 after a clean stop, 1 otherwise.\n");
+    printf("\nexamples:\n");
+#define EXAMPLE(line) printf("  %s\n", line);
+    POA_CONFIG_EXAMPLES(EXAMPLE)
+#undef EXAMPLE
+    printf("\nExit status: " POA_CONFIG_EXITS "\n");
 }
 
 static enum poa_config_action fail(const char *what, const struct poa_why *why)

@@ -117,6 +117,21 @@ enum poa_config_action {
     POA_CONFIG_DONE,
     POA_CONFIG_ERROR,
 };
+/* What is no key of the file. X("name", "ARGUMENT" or NULL, "help") */
+#define POA_CONFIG_OPTIONS(X)                                                                      \
+    X("config", "FILE", "key = value lines; see --print-config")                                   \
+    X("print-config", NULL, "print the configuration in force, commented, and stop")               \
+    X("peer", "KEY@HOST:PORT", "another node; may be repeated")                                    \
+    X("help", NULL, "this text")                                                                   \
+    X("version", NULL, "version of this program")
+#define POA_CONFIG_USAGE "poad [--config FILE] [option]..."
+#define POA_CONFIG_ABOUT "Runs a node of a Proof-of-Assignment ledger."
+#define POA_CONFIG_EXAMPLES(X)                                                                     \
+    X("poad --print-config > poad.conf")                                                           \
+    X("poad --config /etc/poa/poad.conf")                                                          \
+    X("poad --data-dir node1 --listen 192.0.2.7:7640 --peer 4f9c...@192.0.2.8:7640")
+#define POA_CONFIG_EXITS "0 after a clean stop (SIGTERM, SIGINT), 1 otherwise."
+
 enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char **argv);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "poa_base.h"
 #include "poa_sim.h"
+#include "poa_sim_options.h"
 
 struct mutant_row {
     const char *name, *what;
@@ -26,20 +27,16 @@ static const struct mutant_row mutants[] = {
 
 static void usage(FILE *out)
 {
-    fputs("usage: poa-sim [--seeds A..B] [options]\n"
-          "Runs simulated networks of the product's own consensus core under faults.\n\n"
-          "  --seeds A..B     seeds to run (default 1..100)\n"
-          "  --nodes N        witnesses in every run (default: drawn from the seed)\n"
-          "  --jobs N         processes (default: as many as there are processors)\n"
-          "  --replay SEED    one seed, with a readable trace on standard output\n"
-          "  --clean          no faults: finality and block period in message delays\n"
-          "  --real           real cryptography in every run (default: every 50th)\n"
-          "  --mutant NAME    break one rule; a run that does not notice is a defect\n"
-          "  --list-mutants   names of the mutants, one a line\n"
-          "  --json           the result as one JSON line\n"
-          "  --help           this text\n\n"
-          "Exit status: 0 nothing broke, 1 something did, 2 bad arguments.\n",
-          out);
+    fputs("usage: " POA_SIM_USAGE "\n" POA_SIM_ABOUT "\n\noptions:\n", out);
+#define ROW(name, letter, argument, text)                                                          \
+    fprintf(out, "  --%-13s %-5s %s\n", name, (argument) ? (const char *)(argument) : "", text);
+    POA_SIM_OPTIONS(ROW)
+#undef ROW
+    fputs("\nexamples:\n", out);
+#define ROW(line) fprintf(out, "  %s\n", line);
+    POA_SIM_EXAMPLES(ROW)
+#undef ROW
+    fputs("\nExit status: " POA_SIM_EXITS "\n", out);
 }
 
 static int parse_number(const char *text, char **end, uint64_t *out)
@@ -209,17 +206,10 @@ static const struct mutant_row *mutant_named(const char *name)
 
 static int parse(int argc, char **argv, struct options *o)
 {
-    static const struct option options[] = {{"seeds", required_argument, NULL, 's'},
-                                            {"nodes", required_argument, NULL, 'n'},
-                                            {"replay", required_argument, NULL, 'r'},
-                                            {"mutant", required_argument, NULL, 'm'},
-                                            {"list-mutants", no_argument, NULL, 'l'},
-                                            {"clean", no_argument, NULL, 'c'},
-                                            {"real", no_argument, NULL, 'R'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"jobs", required_argument, NULL, 'J'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+#define ROW(name, letter, argument, text)                                                          \
+    {name, (argument) ? required_argument : no_argument, NULL, letter},
+    static const struct option options[] = {POA_SIM_OPTIONS(ROW){NULL, 0, NULL, 0}};
+#undef ROW
     int k;
     uint64_t n;
     char *end;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "poa_base.h"
+#include "poa_vectors_options.h"
 #include "poa_vrf.h"
 #include "vectors.h"
 
@@ -123,17 +124,23 @@ static bool run_folder(const char *dir, const char *folder, struct totals *all)
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: poa-vectors [--json] DIR\n"
-                "Runs the conformance vectors in DIR/vrf, bip340, ed25519, wycheproof, hash,\n"
-                "noise and binomial through the code of this product. Exit status: 0 all pass, 1 a "
-                "failure or\n"
-                "a file that cannot be used, 2 wrong usage.\n");
+    fputs("usage: " POA_VECTORS_USAGE "\n" POA_VECTORS_ABOUT "\n\noptions:\n", to);
+#define ROW(name, letter, argument, text) fprintf(to, "  --%-8s %s\n", name, text);
+    POA_VECTORS_OPTIONS(ROW)
+#undef ROW
+    fputs("\nexamples:\n", to);
+#define ROW(line) fprintf(to, "  %s\n", line);
+    POA_VECTORS_EXAMPLES(ROW)
+#undef ROW
+    fputs("\nExit status: " POA_VECTORS_EXITS "\n", to);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+#define ROW(name, letter, argument, text)                                                          \
+    {name, (argument) ? required_argument : no_argument, NULL, letter},
+    static const struct option options[] = {POA_VECTORS_OPTIONS(ROW){NULL, 0, NULL, 0}};
+#undef ROW
     struct totals all = {0};
     const char *what = "";
     int c;

@@ -13,6 +13,42 @@ for program in "$tmp"/opt/poa/bin/*; do
     "$program" --help >"$tmp/help" 2>&1 || { echo "FAIL: $program --help: exit code $?"; cat "$tmp/help"; exit 1; }
     count=$((count + 1))
 done
+# Completion, as the shells load it.
+complete_bash() {
+    (
+        # shellcheck source=/dev/null
+        . "$tmp/opt/poa/share/bash-completion/completions/$1"
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        "_$1"
+        echo "${COMPREPLY[*]}"
+    )
+}
+expect() {
+    local want=$1
+    shift
+    [ "$(complete_bash "$@")" = "$want" ] || { echo "FAIL: '$*' completes to '$(complete_bash "$@")', not '$want'"; exit 1; }
+}
+expect send poa se
+expect "open release refund show" poa escrow ""
+expect "--nonce --note --no-wait" poa send --no
+expect --devices poa devnet --de
+expect --data-dir poad --data
+expect --gateway poa-device --ga
+if command -v fish >/dev/null; then
+    got=$(HOME=$tmp fish --no-config -c "source $tmp/opt/poa/share/fish/vendor_completions.d/poa.fish; complete -C 'poa escrow r'; complete -C 'poa send --no-w'" | cut -f1 | paste -sd ' ')
+    [ "$got" = "refund release --no-wait" ] || { echo "FAIL: fish completes '$got'"; exit 1; }
+fi
+! command -v zsh >/dev/null || for f in "$tmp"/opt/poa/share/zsh/site-functions/_*; do
+    zsh -n "$f" || { echo "FAIL: zsh does not read $f"; exit 1; }
+done
+# Every program explains itself with examples, in its help and its page of the manual.
+for program in "$tmp"/opt/poa/bin/*; do
+    name=${program##*/}
+    [ "$name" = poa ] || "$program" --help 2>&1 | grep -qx 'examples:' || { echo "FAIL: $name --help has no examples"; exit 1; }
+    page=$(find "$tmp/opt/poa/share/man" -name "$name.[18]")
+    grep -q '^\.SH EXAMPLES' "$page" || { echo "FAIL: no page $name, or no examples in it"; exit 1; }
+done
 run uninstall || exit 1
 left=$(find "$tmp/opt" -type f)
 [ -z "$left" ] || { echo "FAIL: left after uninstall: $left"; exit 1; }

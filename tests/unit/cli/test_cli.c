@@ -111,6 +111,73 @@ Test(cli, every_command_has_help_with_examples, .init = fresh, .fini = clean)
         cr_expect_not_null(strstr(out, words[i]), "%s", words[i]);
 }
 
+/* What an example types is what the command takes. */
+Test(cli, examples_use_the_options_of_their_command)
+{
+    static const struct {
+        const char *words, *examples;
+        cli_options options;
+    } commands[] = {
+#define ROW(words, function, arguments, least, most, options, summary, examples)                   \
+    {words, examples, options},
+        CLI_COMMANDS(ROW)
+#undef ROW
+    };
+    static const char *const names[] = {
+#define ROW(id, name, argument, help) name,
+        CLI_OPTIONS(ROW)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char text[2048], *rest = text, *line;
+        snprintf(text, sizeof text, "%s", commands[i].examples);
+        while ((line = strsep(&rest, "\n")) != NULL) {
+            char *pipe = strstr(line, " | "), *save = NULL;
+            if (pipe != NULL)
+                *pipe = 0;
+            for (char *word = strtok_r(line, " ", &save); word != NULL;
+                 word = strtok_r(NULL, " ", &save)) {
+                if (strncmp(word, "--", 2) != 0)
+                    continue;
+                bool taken = false;
+                for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
+                    taken |= strcmp(word + 2, names[k]) == 0 && (commands[i].options >> k & 1);
+                cr_expect(taken, "poa %s does not take %s", commands[i].words, word);
+            }
+        }
+    }
+}
+
+Test(cli, genesis_new, .init = fresh, .fini = clean)
+{
+    static const char key[] = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    char line[512];
+    cr_redirect_stderr();
+    cr_assert_eq(chdir(dir), 0);
+    cr_expect_eq(run("keys new boss --no-passphrase", out, sizeof out), 0);
+    snprintf(line, sizeof line,
+             "genesis new one=%s@192.0.2.7:7640 --steering boss --output net.json", key);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    cr_expect_not_null(strstr(out, "1 witnesses, quorum 1"));
+    cr_expect_eq(run(line, out, sizeof out), 1, "an existing file is kept");
+    cr_expect_eq(run("genesis create net.json --output net.poa", out, sizeof out), 0);
+    cr_expect_eq(run("genesis show net.poa", out, sizeof out), 0);
+    /* mesh=192.0.2.7:7640 */
+    cr_expect_not_null(strstr(out, "6d6573683d3139322e302e322e373a37363430"));
+    static const char *const bad[] = {
+        "genesis new one --steering boss --output n.json",
+        "genesis new one=00@h:1 --steering boss --output n.json",
+        "genesis new --steering boss --output n.json",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_expect_eq(run(bad[i], out, sizeof out), 2, "%s", bad[i]);
+    snprintf(line, sizeof line, "genesis new a=%s@h:1 --steering boss --output n.json --p 2", key);
+    cr_expect_eq(run(line, out, sizeof out), 2);
+    snprintf(line, sizeof line, "genesis new a=%s@h:1 b=%s@h:1 --steering boss --output n.json",
+             key, key);
+    cr_expect_eq(run(line, out, sizeof out), 1, "a witness twice");
+}
+
 Test(cli, misuse_is_exit_code_2, .init = fresh, .fini = clean)
 {
     cr_redirect_stderr();
