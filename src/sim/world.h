@@ -319,12 +319,23 @@ void network_at(struct poa_sim *s, uint32_t to, struct message *m, uint64_t at);
 void network_partition(struct poa_sim *s); /* events */
 void network_cuts(struct poa_sim *s);
 
-/* world.c */
+/* node.c */
 int node_step(struct poa_sim *s, struct node *n, const struct poa_event *e);
+void node_event(struct poa_sim *s, struct node *n, const struct event *ev);
 struct poa_now node_now(const struct poa_sim *s, const struct node *n);
 uint32_t random_up(struct poa_sim *s);
+
+/* faults.c: events */
+void faults_chaos(struct poa_sim *s);
+
+/* trace.c */
 void trace(struct poa_sim *s, const struct node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Blocks are called A, B, C, ... in the order in which they are first seen. */
+const char *trace_name(struct poa_sim *s, const uint8_t hash[32]);
+void trace_message(struct poa_sim *s, struct node *n, const char *what, uint16_t type,
+                   struct poa_slice bytes);
+void trace_convictions(struct poa_sim *s, const struct node *n, struct poa_slice bytes);
 
 /* disk.c */
 void disk_append(struct poa_sim *s, struct node *n, struct disk_op op);
