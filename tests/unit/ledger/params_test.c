@@ -203,6 +203,64 @@ Test(params, the_steering_committee_can_be_replaced)
     chain_close(&c);
 }
 
+/* A transaction of account P with O, signed by N of the users; what checking it says. */
+static int signed_by(const struct poa_policy *p, uint32_t n, uint64_t nonce, const struct ops *o,
+                     struct body *b)
+{
+    static uint8_t bytes[2][4096];
+    struct poa_list list = {poa_slice(o->bytes, o->n), o->count};
+    struct poa_writer w = poa_writer_over(bytes[0], sizeof bytes[0]);
+    cr_assert_eq(poa_tx_unsigned(c.id, p, nonce, 20, 0, &list, &w), POA_OK);
+    for (uint32_t i = 0; i < n; i++) {
+        struct poa_slice raw = poa_written(&w);
+        w = poa_writer_over(bytes[(i + 1) % 2], sizeof bytes[0]);
+        cr_assert_eq(poa_tx_cosign(c.id, raw, POA_KEY_BIP340, c.user[2 - i].seed, &w), POA_OK);
+    }
+    body_reset(b);
+    b->tx[b->txs++] = &b->view[0];
+    return poa_tx_check(c.id, poa_written(&w), &b->view[0]);
+}
+
+Test(params, a_steering_committee_decides_with_m_of_n_signatures)
+{
+    static struct body b;
+    struct setup s = setup();
+    uint8_t keys[3 * 33], address[32];
+    chain_open(&c, &s);
+    for (int i = 0; i < 3; i++) {
+        keys[33 * i] = POA_KEY_BIP340;
+        memcpy(keys + 33 * i + 1, c.user[i].pk, 32);
+    }
+    /* Its first key may spend up to 1,000 alone, but not govern. */
+    struct poa_policy committee = {.m = 2, .limit = 1000, .keys = {poa_slice(keys, 99), 3}};
+    cr_assert_eq(poa_address_of(&committee, address), POA_OK);
+    struct ops o = address_param(POA_PARAM_STEERING, 0, address), fund = {.n = 0};
+    op_transfer(&fund, address, 1000000);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    cr_assert_eq(run(1, 10, &fund), POA_OK);
+    next_epoch();
+    struct ops fee = PARAMS(POA_PARAM_FEE_MIN, 6);
+    cr_assert_eq(run(0, 10, &fee), POA_E_TX_NOT_ALLOWED);
+    cr_assert_eq(signed_by(&committee, 1, 0, &fee, &b), POA_E_TX_SIGNATURE);
+    cr_assert_eq(signed_by(&committee, 2, 0, &fee, &b), POA_OK);
+    block_add(&c, &b, c.time_ms - c.s.g.time_ms + 10);
+    cr_assert_eq(b.result[0].code, POA_OK);
+    cr_assert_eq(signed_by(&committee, 2, 0, &fee, &b), POA_OK); /* the same again */
+    block_add(&c, &b, c.time_ms - c.s.g.time_ms + 10);
+    cr_assert_eq(b.result[0].code, POA_E_TX_NONCE_USED);
+    struct poa_op_readmit readmit;
+    struct ops back = {.n = 0};
+    memcpy(readmit.key, c.device[0].pk, 32);
+    op_raw(&back, POA_OP_READMIT, &poa_op_readmit_record, &readmit);
+    cr_assert_eq(signed_by(&committee, 2, 1, &back, &b), POA_OK);
+    block_add(&c, &b, c.time_ms - c.s.g.time_ms + 10);
+    cr_assert_eq(b.result[0].code, POA_E_TX_EXISTS); /* it may; that device is not suspended */
+    next_epoch();
+    cr_assert_eq(now().fee_min, 6);
+    cr_assert(audit(&c));
+    chain_close(&c);
+}
+
 Test(params, a_committee_below_the_target_is_refused)
 {
     struct setup s = setup();
