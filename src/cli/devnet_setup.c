@@ -494,6 +494,11 @@ static int write_config(const struct devnet *d, struct devnet_process *p)
             poa_hex(d->process[i].key, 32, key);
             fprintf(f, "peer = %s@127.0.0.1:%u\n", key, d->process[i].mesh);
         }
+    /* They dial; on the list they need not share with strangers. */
+    for (uint32_t i = 0; p->kind == DEVNET_LEDGER && i < d->trusted; i++) {
+        poa_hex(d->process[d->ledgers + i].key, 32, key);
+        fprintf(f, "peer = %s\n", key);
+    }
     fclose(f);
     int rc = devnet_path(d, path, sizeof path, "%s", p->name);
     if (rc == 0)

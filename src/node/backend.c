@@ -1,5 +1,6 @@
 /* What the RPC asks of the node. Runs on the RPC thread: reads published
  * status, the base of the state, and the store. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,7 @@ static void submit(struct poa_node *n, struct poa_slice raw, struct poa_rpc_call
     memcpy(bytes, raw.p, raw.n);
     s->check->raw[0] = poa_slice(bytes, raw.n);
     s->local = true;
+    s->check->submitter = node_submitter(NODE_HERE, NULL);
     s->accepted_us = poa_clock_monotonic_us(n->clock);
     s->done = submitted;
     s->ctx = call;
@@ -390,27 +392,46 @@ static void do_latency(void *ctx, struct poa_histogram *out)
     node_tracker_latency(((struct poa_node *)ctx)->tracker, out);
 }
 
+static void peer_of(struct poa_node *n, const struct poa_p2p_contact *c, struct poa_rpc_peer *o)
+{
+    static const char *const roles[] = {
+        [POA_P2P_LISTED] = "peer", [POA_P2P_UNLISTED] = "stranger", [POA_P2P_ADDRESS] = "address"};
+    struct node_peer p = {.known = false};
+    o->member = -1;
+    if (c->kind == POA_P2P_LISTED) {
+        pthread_mutex_lock(&n->peers_mutex);
+        p = n->peer[c->index];
+        o->member = n->peer_member[c->index];
+        pthread_mutex_unlock(&n->peers_mutex);
+    }
+    memcpy(o->key, c->key, 32);
+    snprintf(o->name, sizeof o->name, "%s", p.name);
+    snprintf(o->address, sizeof o->address, "%.127s", c->address);
+    o->role = p.witness ? "witness" : roles[c->kind];
+    o->has_key = c->kind != POA_P2P_ADDRESS;
+    o->outbound = c->outbound;
+    o->inbound = c->inbound;
+    o->height = p.height;
+    o->sent_bytes = c->bytes_out;
+    o->received_bytes = c->bytes_in;
+    o->queued_bytes = c->queued_bytes;
+    o->rtt_us = c->rtt_us;
+    o->score = c->score;
+    o->banned = c->banned;
+    o->ban_ms = c->ban_ms;
+    o->bans = c->bans;
+    o->reason = c->reason;
+}
+
 static size_t do_peers(void *ctx, struct poa_rpc_peer *out, size_t max)
 {
     struct poa_node *n = ctx;
-    size_t count = 0;
-    for (int i = 0; i < POA_P2P_PEERS_MAX && count < max; i++) {
-        struct poa_p2p_stats st;
-        pthread_mutex_lock(&n->peers_mutex);
-        struct node_peer p = n->peer[i];
-        pthread_mutex_unlock(&n->peers_mutex);
-        if (!p.known || poa_p2p_stats(n->p2p, i, &st))
-            continue;
-        struct poa_rpc_peer *o = &out[count++];
-        memset(o, 0, sizeof *o);
-        memcpy(o->key, p.key, 32);
-        snprintf(o->address, sizeof o->address, "%s", p.address);
-        o->connected = st.up || st.inbound;
-        o->outbound = st.up;
-        o->height = p.height;
-        o->sent_bytes = st.bytes_out;
-        o->received_bytes = st.bytes_in;
-    }
+    struct poa_p2p_contact *c = calloc(max, sizeof *c);
+    size_t count = c ? poa_p2p_contacts(n->p2p, c, max) : 0;
+    memset(out, 0, max * sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        peer_of(n, &c[i], &out[i]);
+    free(c);
     return count;
 }
 
@@ -424,6 +445,28 @@ static int do_audit(void *ctx, bool *conserved, uint64_t *height)
     pthread_rwlock_unlock(&n->state_lock);
     *height = g.height;
     return rc;
+}
+
+/* NNG names its threads; their number depends on the cores and is not ours to set. */
+static unsigned nng_threads(void)
+{
+    unsigned count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *entry;
+    while (tasks && (entry = readdir(tasks))) {
+        char path[64], name[8] = "";
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/self/task/%.20s/comm", entry->d_name);
+        FILE *f = fopen(path, "r");
+        if (f && fgets(name, sizeof name, f))
+            count += strncmp(name, "nng:", 4) == 0;
+        if (f)
+            fclose(f);
+    }
+    if (tasks)
+        closedir(tasks);
+    return count;
 }
 
 /* X(name, type, "help", expression) */
@@ -448,7 +491,16 @@ static int do_audit(void *ctx, bool *conserved, uint64_t *height)
     X("poa_mesh_connections", GAUGE, "connections to us", p2p.pipes)                               \
     X("poa_mesh_strangers", GAUGE, "sessions of nodes that are not on the list", p2p.strangers)    \
     X("poa_mesh_frames_refused_total", COUNTER, "unknown session, replay, damage, rate",           \
-      p2p.frames_refused)
+      p2p.frames_refused)                                                                          \
+    X("poa_mesh_pushes_refused_total", COUNTER, "pushes over the rate of their sender",            \
+      p2p.pushes_refused)                                                                          \
+    X("poa_mesh_handshakes_refused_total", COUNTER, "handshakes refused", p2p.handshakes_refused)  \
+    X("poa_mesh_connections_closed_total", COUNTER, "connections closed by us: silent, garbage",   \
+      p2p.pipes_closed)                                                                            \
+    X("poa_mesh_bans_total", COUNTER, "nodes and addresses that were banned", p2p.bans)            \
+    X("poa_mesh_requests_waiting", GAUGE, "requests of others that wait for an answer",            \
+      p2p.waiting)                                                                                 \
+    X("poa_mesh_nng_threads", GAUGE, "threads of NNG in this process", nng_threads())
 
 static const char *const class_names[NODE_CLASSES] = {"own", "vote", "block", "bulk", "local"};
 
@@ -480,6 +532,17 @@ static void do_metrics(void *ctx, struct poa_rpc_metrics *m)
         poa_rpc_metric(m, "poa_queue_refused_total", POA_METRIC_COUNTER,
                        "events refused because too many waited", label,
                        (double)node_queue_refused(&n->queue, (enum node_class)i));
+    }
+    for (int i = 0; i < POA_P2P_PRIORITIES; i++) {
+        snprintf(label, sizeof label, "priority=\"%d\"", i);
+        poa_rpc_metric(m, "poa_mesh_queued_bytes", POA_METRIC_GAUGE, "pushes that wait for peers",
+                       label, (double)p2p.queued_bytes[i]);
+    }
+    for (int i = 0; i < POA_P2P_PRIORITIES; i++) {
+        snprintf(label, sizeof label, "priority=\"%d\"", i);
+        poa_rpc_metric(m, "poa_mesh_dropped_total", POA_METRIC_COUNTER,
+                       "pushes that were dropped: too slow a peer, stale, or lost", label,
+                       (double)p2p.dropped[i]);
     }
     if (n->gateway) {
         struct poa_gateway_stats g;

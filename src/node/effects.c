@@ -4,7 +4,7 @@
 
 #include "node.h"
 
-/* Housekeeping: checkpoints by time, pruning, forgiving of faults. */
+/* Housekeeping: checkpoints by time, pruning. */
 #define HOUSE_US 1000000u
 /* Blocks between two deletions of old ones. */
 #define PRUNE_EVERY 32u
@@ -202,7 +202,9 @@ static int do_effect(struct poa_node *n, const struct poa_effect *f)
         } else {
             struct node_submission *s = NULL;
             if (!node_submission_from(n, f->bytes, &s)) {
+                uint8_t member[32] = {(uint8_t)f->peer, (uint8_t)(f->peer >> 8), 1};
                 s->peer = f->peer;
+                s->check->submitter = node_submitter(NODE_LISTED, member);
                 node_submit(s);
             }
         }
@@ -293,10 +295,6 @@ static void house(struct poa_node *n, uint64_t now_us)
         n->heights_us = now_us + HEIGHTS_US;
         node_ask_heights(n);
     }
-    pthread_mutex_lock(&n->peers_mutex);
-    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
-        n->peer[i].faults -= (n->peer[i].faults + 59) / 60;
-    pthread_mutex_unlock(&n->peers_mutex);
 }
 
 void *node_core_thread(void *arg)

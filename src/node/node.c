@@ -186,6 +186,9 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
                                .listen = k->listen[0] ? k->listen : NULL,
                                .message_max_bytes = POA_P2P_PAYLOAD_MAX,
                                .stranger_requests_per_s = 500,
+                               .strangers_max = k->strangers,
+                               .no_strangers = k->strangers == 0,
+                               .ban_ms = k->ban_s * 1000,
                                .ctx = n,
                                .on_message = node_on_message,
                                .on_peer = node_on_peer};

@@ -39,10 +39,6 @@
 #define NODE_CORE_STACK  (1024 * 1024)
 #define NODE_SMALL_STACK (256 * 1024)
 
-/* Faults of one peer in about a minute before it is banned for one. */
-#define FAULTS_MAX 200u
-#define BAN_MS     60000u
-
 struct node_follow;
 struct node_forward;
 struct node_serve;
@@ -56,10 +52,11 @@ struct node_peer {
     uint8_t key[32];
     char address[128];
     bool known, up;
-    unsigned flags;  /* enum poa_p2p_flag, as p2p has them */
-    bool member;     /* in the committee of the current epoch */
-    uint64_t height; /* last heard of */
-    uint32_t faults; /* of its, this minute */
+    unsigned flags;                   /* enum poa_p2p_flag, as p2p has them */
+    bool witness;                     /* admitted by governance */
+    bool member;                      /* in the committee of the current epoch */
+    uint64_t height;                  /* last heard of */
+    char name[POA_KEY_LABEL_MAX + 1]; /* of an admitted witness */
 };
 
 /* Whose signatures count in the epoch in work. */
@@ -261,8 +258,9 @@ struct node_submission {
     struct node_submission *next;
     struct poa_node *node;
     struct node_check *check;
-    uint16_t peer; /* committee index, or POA_PEER_OTHER */
-    bool local;    /* submitted here: its latency counts */
+    uint16_t peer;    /* committee index, or POA_PEER_OTHER */
+    bool local;       /* submitted here: its latency counts */
+    uint8_t from[32]; /* key of the node that asked */
     uint32_t tries;
     uint64_t accepted_us;
     uint64_t token;

@@ -102,6 +102,14 @@ static void map_peers(struct poa_node *n)
         n->peer_member[at] = i;
         n->peer[at].member = true;
     }
+    for (int k = 0; k < POA_P2P_PEERS_MAX; k++) {
+        struct poa_st_witness w;
+        struct node_peer *p = &n->peer[k];
+        p->witness = p->known &&
+                     !poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, p->key, 32, &w);
+        if (p->witness)
+            snprintf(p->name, sizeof p->name, "%.*s", (int)w.name.n, (const char *)w.name.p);
+    }
     pthread_mutex_unlock(&n->peers_mutex);
 }
 

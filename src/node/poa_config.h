@@ -30,6 +30,10 @@
     X(TEXT, passphrase_file, "path", 0, 500, "", "passphrase of the key file, when it has one")    \
     X(TEXT, name, "text", 0, 64, "", "name of this node in its answers; empty: the key's label")   \
     X(TEXT, listen, "host:port", 0, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
+    X(U32, strangers, "nodes", 0, 1024, 32,                                                        \
+      "that are not on the list and may ask at the same time, of one address half of them")        \
+    X(U32, ban_s, "s", 1, 3600, 60,                                                                \
+      "first ban of who misbehaves; each further one is twice as long")                            \
     X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, health and metrics; or off")    \
     X(FLAG, rpc_behind_tls_proxy, "", 0, 1, false,                                                 \
       "a proxy in front does TLS: allows rpc beyond loopback")                                     \

@@ -5,7 +5,13 @@
  * Several workers take pieces of one check, so that a batch of 4,096
  * transactions uses every core; whoever finishes the last piece calls DONE. A
  * check without transactions goes before those with: a vote never waits for
- * more than a piece of a batch. */
+ * more than a piece of a batch.
+ *
+ * Those with transactions wait in a line per submitter, and submitters take
+ * turns by what their checks cost, not by how many they hand in: who floods waits
+ * behind himself. What the network needs (batches, blocks) counts a quarter;
+ * strangers, whose keys cost nothing, share the turns of one submitter.
+ * Source: Goyal, Vin and Cheng, "Start-time Fair Queueing", 1996. */
 #ifndef POA_NODE_WORKERS_H
 #define POA_NODE_WORKERS_H
 
@@ -23,6 +29,15 @@ struct node_claim {
                                is left to the worker. Borrowed */
 };
 
+enum node_submitter {
+    NODE_OWN,  /* batches of a member, blocks that are followed: KEY tells them apart */
+    NODE_HERE, /* over RPC */
+    NODE_LISTED,
+    NODE_STRANGER,
+};
+/* KEY32 may be NULL. */
+uint64_t node_submitter(enum node_submitter kind, const uint8_t *key32);
+
 struct node_check {
     const struct node_claim *claim; /* CLAIMS; after a wrong one the others may be left out */
     uint32_t claims;
@@ -30,11 +45,14 @@ struct node_check {
     struct poa_tx_view *view; /* N, filled where CODE is POA_OK */
     int *code;                /* N */
     uint32_t n;
-    bool parse_only; /* the signatures are covered by a certificate */
+    uint64_t submitter; /* node_submitter(); 0 is fine */
+    bool parse_only;    /* the signatures are covered by a certificate */
     /* On a worker thread. Owns the check. */
     void (*done)(struct node_check *c);
     void *ctx;
     /* The pool's. */
+    struct node_check *after;
+    uint32_t helpers; /* who may still take it */
     _Atomic uint32_t next, left;
     _Atomic bool wrong;
 };

@@ -7,6 +7,8 @@
 #include "poa_archive.h"
 
 #define WAITING_MAX 256
+/* Invalid transactions of one request that count. */
+#define BLAMED_MAX 20
 
 /* --- pushes -------------------------------------------------------------------------- */
 
@@ -16,29 +18,52 @@ struct pushed {
     struct node_check *check; /* what it claims; NULL: nothing */
     struct node_claim *claim;
     int peer;
+    uint8_t key[32];
     uint16_t type;
     size_t n;
     uint8_t bytes[];
 };
 
-static void blame(struct poa_node *n, int peer, uint16_t type, int rc)
+static void blame(struct poa_node *n, const uint8_t key[32], uint16_t type, int rc,
+                  enum poa_p2p_fault fault)
 {
-    bool ban = false;
-    if (peer < 0 || poa_error_class(rc) != POA_CLASS_PEER)
+    char hex[17];
+    if (!n->p2p || poa_error_class(rc) != POA_CLASS_PEER)
         return;
-    /* What crosses on the way is nobody's fault. */
-    if (rc == POA_E_DUPLICATE || rc == POA_E_VIEW || rc == POA_E_EPOCH || rc == POA_E_RANGE)
-        return;
-    pthread_mutex_lock(&n->peers_mutex);
-    if (++n->peer[peer].faults >= FAULTS_MAX) {
-        n->peer[peer].faults = 0;
-        ban = true;
-    }
-    pthread_mutex_unlock(&n->peers_mutex);
-    POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of peer %d is refused: %s", type, peer,
+    poa_hex(key, 8, hex);
+    POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of %s... is refused: %s", type, hex,
                     poa_error_text(rc));
-    if (ban)
-        poa_p2p_ban(n->p2p, peer, "broke the protocol too often", BAN_MS);
+    poa_p2p_blame(n->p2p, key, fault);
+}
+
+/* Of an epoch that ended more than one epoch ago. Messages of the next ones come
+ * to a node that catches up, and are nobody's fault. */
+static bool is_outdated(struct poa_node *n, uint16_t type, struct poa_slice bytes)
+{
+    struct poa_vote vote;
+    struct poa_cert cert;
+    struct poa_batch batch;
+    uint32_t epoch = UINT32_MAX - 1;
+    if (type == POA_MSG_VOTE && !poa_vote_decode(bytes, &vote))
+        epoch = vote.epoch;
+    if (type == POA_MSG_CERT && !poa_cert_decode(bytes, &cert))
+        epoch = cert.epoch;
+    if (type == POA_MSG_BATCH && !poa_batch_decode(bytes, &batch))
+        epoch = batch.epoch;
+    pthread_mutex_lock(&n->roster_mutex);
+    bool old = epoch + 1 < n->roster.epoch;
+    pthread_mutex_unlock(&n->roster_mutex);
+    return old;
+}
+
+static void blame_push(struct poa_node *n, const uint8_t key[32], uint16_t type,
+                       struct poa_slice bytes, int rc)
+{
+    if (rc == POA_E_EPOCH && is_outdated(n, type, bytes))
+        blame(n, key, type, rc, POA_P2P_FAULT_OUTDATED);
+    /* What crosses on the way is nobody's fault. */
+    else if (rc != POA_E_DUPLICATE && rc != POA_E_VIEW && rc != POA_E_EPOCH && rc != POA_E_RANGE)
+        blame(n, key, type, rc, POA_P2P_FAULT_INVALID);
 }
 
 static void free_pushed(struct pushed *m)
@@ -62,7 +87,7 @@ static void run_pushed(struct node_event *e, void *ctx)
     POA_LOG_TRACE(NODE, "in: type %u, %zu bytes, member %d", m->type, m->n, member);
     int rc = node_step(n, &event);
     if (rc)
-        blame(n, m->peer, m->type, rc);
+        blame_push(n, m->key, m->type, event.bytes, rc);
     free_pushed(m);
 }
 
@@ -128,6 +153,7 @@ static void on_push(struct poa_node *n, const struct poa_p2p_message *m)
     p->node = n;
     p->event = (struct node_event){.run = run_pushed, .drop = drop_pushed, .bytes = m->bytes.n};
     p->peer = m->peer;
+    memcpy(p->key, m->key32, 32);
     p->type = m->type;
     p->n = m->bytes.n;
     memcpy(p->bytes, m->bytes.p, m->bytes.n);
@@ -177,8 +203,21 @@ static void answer_codes(struct poa_node *n, uint64_t token, uint16_t type, cons
     free(list);
 }
 
+/* A node checks what it passes on: these are its own faults. */
+static bool is_invalid(int code)
+{
+    return code == POA_E_TX_SIGNATURE || code == POA_E_TX_MALFORMED || code == POA_E_TX_CHAIN ||
+           code == POA_E_TX_SENDER || code == POA_E_TX_TRAILING || code == POA_E_TX_TRUNCATED ||
+           code == POA_E_TX_OP_UNKNOWN || code == POA_E_TX_OP_COUNT;
+}
+
 static void submitted(struct node_submission *s)
 {
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < s->check->n && bad < BLAMED_MAX; i++)
+        bad += is_invalid(s->check->code[i]);
+    while (bad-- && s->node->p2p)
+        poa_p2p_blame(s->node->p2p, s->from, POA_P2P_FAULT_INVALID);
     answer_codes(s->node, s->token, POA_MSG_ANS_SUBMIT, s->check->code, s->check->n);
 }
 
@@ -187,9 +226,12 @@ static void on_submit(struct poa_node *n, const struct poa_p2p_message *m)
     struct node_submission *s = NULL;
     int rc = node_submission_from(n, m->bytes, &s);
     if (rc) {
+        blame(n, m->key32, m->type, rc, POA_P2P_FAULT_INVALID);
         (void)!poa_p2p_refuse(n->p2p, m->token, rc);
         return;
     }
+    memcpy(s->from, m->key32, 32);
+    s->check->submitter = node_submitter(m->peer >= 0 ? NODE_LISTED : NODE_STRANGER, m->key32);
     s->token = m->token;
     s->done = submitted;
     node_submit(s);
@@ -210,6 +252,8 @@ static void mined(void *ctx, const int *codes, uint32_t count)
 static void on_mining(struct poa_node *n, const struct poa_p2p_message *m)
 {
     struct mining_asker *a = malloc(sizeof *a);
+    struct poa_mining r;
+    blame(n, m->key32, m->type, poa_mining_decode(m->bytes, &r), POA_P2P_FAULT_INVALID);
     if (!a) {
         (void)!poa_p2p_refuse(n->p2p, m->token, POA_E_NO_MEMORY);
         return;
@@ -305,7 +349,9 @@ static void on_follow(struct poa_node *n, const struct poa_p2p_message *m)
     }
     if (rc) {
         free(a);
+        blame(n, m->key32, m->type, rc, POA_P2P_FAULT_INVALID);
         (void)!poa_p2p_refuse(n->p2p, m->token, rc);
+        return;
     }
     if (m->peer >= 0) {
         pthread_mutex_lock(&n->peers_mutex);
@@ -463,6 +509,7 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
         node_snapshot_serve(n, m);
         return;
     default:
+        poa_p2p_blame(n->p2p, m->key32, POA_P2P_FAULT_INVALID);
         (void)!poa_p2p_refuse(n->p2p, m->token, POA_E_UNSUPPORTED);
     }
 }

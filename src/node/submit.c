@@ -235,6 +235,10 @@ void node_check_batch(struct poa_node *n, struct poa_slice bytes, bool trusted)
     c->ctx = k;
     c->done = batch_checked;
     c->parse_only = trusted;
+    if (!rc) { /* members take turns */
+        uint8_t author[32] = {(uint8_t)batch.author, (uint8_t)(batch.author >> 8)};
+        c->submitter = node_submitter(NODE_OWN, author);
+    }
     if (!rc) {
         struct poa_list_iter it = poa_list_begin(&batch.txs);
         struct poa_raw_tx tx;

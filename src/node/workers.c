@@ -12,20 +12,29 @@
 #define STACK_BYTES (256 * 1024)
 #define THREADS_MAX 64
 
-/* A check stands in its ring once per worker that may help with it. */
-struct ring {
-    struct node_check **check;
-    size_t head;
-    _Atomic size_t n;
+/* Lines of submitters. With more of them at a time, some share one. */
+#define LINES 64
+/* What each transaction costs in the turns of its submitter. */
+#define COST_OWN 1
+#define COST     4
+/* A check costs something even when it is nearly empty. */
+#define COST_CHECK 2
+
+/* A check may be taken once per worker that may help with it. */
+struct line {
+    uint64_t submitter;
+    uint64_t start; /* of its first check, in virtual time; of the next one when it has none */
+    struct node_check *first, **last;
 };
-enum { URGENT, OTHER, RINGS };
 
 struct node_workers {
     uint8_t chain[32];
     pthread_mutex_t mutex;
     pthread_cond_t cond;
-    struct ring ring[RINGS];
-    size_t cap; /* of each */
+    struct line urgent, line[LINES];
+    uint64_t now; /* virtual: the start of the check that was taken last */
+    _Atomic size_t urgent_n;
+    size_t other_n, cap; /* of each kind */
     _Atomic bool stop;
     unsigned threads;
     pthread_t thread[THREADS_MAX];
@@ -80,7 +89,7 @@ static void check_one(const struct node_workers *w, struct node_check *c, uint32
         c->code[i] = check_tx(w, c, c->raw[i], &c->view[i]);
 }
 
-/* LEFT counts items that are not done plus ring entries that still point to C,
+/* LEFT counts items that are not done plus helpers that have not looked at C,
  * so that C outlives every reference to it. */
 static void release(struct node_check *c, uint32_t count)
 {
@@ -88,15 +97,86 @@ static void release(struct node_check *c, uint32_t count)
         c->done(c);
 }
 
-/* With the mutex. */
-static struct node_check *take(struct node_workers *w, int ring)
+/* --- lines: with the mutex ---------------------------------------------------------- */
+
+static void append(struct line *l, struct node_check *c)
 {
-    struct ring *r = &w->ring[ring];
-    struct node_check *c = r->check[r->head];
-    r->head = (r->head + 1) % w->cap;
-    r->n--;
+    if (!l->first)
+        l->last = &l->first;
+    c->after = NULL;
+    *l->last = c;
+    l->last = &c->after;
+}
+
+/* One more helper for its first check. */
+static struct node_check *help_first(struct line *l)
+{
+    struct node_check *c = l->first;
+    if (--c->helpers == 0)
+        l->first = c->after;
     return c;
 }
+
+static uint64_t cost_of(const struct node_workers *w, const struct node_check *c)
+{
+    uint64_t each = COST;
+    enum node_submitter kind = (enum node_submitter)(c->submitter >> 56);
+    if (kind == NODE_OWN)
+        each = COST_OWN;
+    for (int i = 0; kind == NODE_STRANGER && i < LINES; i++)
+        if (w->line[i].first && w->line[i].submitter != c->submitter &&
+            w->line[i].submitter >> 56 == NODE_STRANGER)
+            each += COST;
+    return each * (c->n + COST_CHECK);
+}
+
+static struct line *line_of(struct node_workers *w, uint64_t submitter)
+{
+    struct line *spare = NULL;
+    for (int i = 0; i < LINES; i++) {
+        struct line *l = &w->line[i];
+        if (l->submitter == submitter)
+            return l;
+        /* Whoever is ahead of his time is remembered until it comes. */
+        if (!l->first && l->start <= w->now)
+            spare = l;
+    }
+    if (!spare)
+        return &w->line[submitter % LINES];
+    spare->submitter = submitter;
+    spare->start = 0;
+    return spare;
+}
+
+static void wait_in_line(struct node_workers *w, struct node_check *c)
+{
+    struct line *l = line_of(w, c->submitter);
+    if (!l->first && l->start < w->now)
+        l->start = w->now;
+    append(l, c);
+}
+
+static struct node_check *take_other(struct node_workers *w)
+{
+    struct line *best = NULL;
+    for (int i = 0; i < LINES; i++)
+        if (w->line[i].first && (!best || w->line[i].start < best->start))
+            best = &w->line[i];
+    struct node_check *c = help_first(best);
+    w->now = best->start;
+    if (best->first != c)
+        best->start += cost_of(w, c);
+    w->other_n--;
+    return c;
+}
+
+static struct node_check *take_urgent(struct node_workers *w)
+{
+    w->urgent_n--;
+    return help_first(&w->urgent);
+}
+
+/* --- work ---------------------------------------------------------------------------- */
 
 static uint32_t piece_of(const struct node_check *c)
 {
@@ -108,7 +188,7 @@ static void help(struct node_workers *w, struct node_check *c);
 static void help_urgent(struct node_workers *w)
 {
     pthread_mutex_lock(&w->mutex);
-    struct node_check *c = w->ring[URGENT].n ? take(w, URGENT) : NULL;
+    struct node_check *c = w->urgent_n ? take_urgent(w) : NULL;
     pthread_mutex_unlock(&w->mutex);
     if (c)
         help(w, c);
@@ -116,7 +196,7 @@ static void help_urgent(struct node_workers *w)
 
 static void help(struct node_workers *w, struct node_check *c)
 {
-    uint32_t did = 1; /* the ring entry */
+    uint32_t did = 1; /* this helper */
     uint32_t all = c->claims + c->n, piece = piece_of(c);
     for (;;) {
         uint32_t first = atomic_fetch_add(&c->next, piece);
@@ -126,7 +206,7 @@ static void help(struct node_workers *w, struct node_check *c)
         for (uint32_t i = first; i < end; i++)
             check_one(w, c, i);
         did += end - first;
-        if (c->n && w->ring[URGENT].n)
+        if (c->n && w->urgent_n)
             help_urgent(w);
     }
     release(c, did);
@@ -138,17 +218,23 @@ static void *worker(void *arg)
     node_memo_worker();
     pthread_mutex_lock(&w->mutex);
     for (;;) {
-        while (!w->ring[URGENT].n && !w->ring[OTHER].n && !w->stop)
+        while (!w->urgent_n && !w->other_n && !w->stop)
             pthread_cond_wait(&w->cond, &w->mutex);
-        if (!w->ring[URGENT].n && !w->ring[OTHER].n)
+        if (!w->urgent_n && !w->other_n)
             break;
-        struct node_check *c = take(w, w->ring[URGENT].n ? URGENT : OTHER);
+        struct node_check *c = w->urgent_n ? take_urgent(w) : take_other(w);
         pthread_mutex_unlock(&w->mutex);
         help(w, c);
         pthread_mutex_lock(&w->mutex);
     }
     pthread_mutex_unlock(&w->mutex);
     return NULL;
+}
+
+uint64_t node_submitter(enum node_submitter kind, const uint8_t *key32)
+{
+    uint64_t low = key32 ? poa_le64(key32) & (((uint64_t)1 << 56) - 1) : 0;
+    return (uint64_t)kind << 56 | low;
 }
 
 int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_max,
@@ -159,9 +245,6 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
         return POA_E_NO_MEMORY;
     memcpy(w->chain, chain32, 32);
     w->cap = queue_max;
-    for (int i = 0; i < RINGS; i++)
-        w->ring[i].check = calloc(queue_max, sizeof(struct node_check *));
-    bool rings = w->ring[URGENT].check && w->ring[OTHER].check;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->cond, NULL);
     pthread_attr_t attr;
@@ -169,11 +252,10 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     if (threads > THREADS_MAX)
         threads = THREADS_MAX;
-    while (rings && w->threads < threads &&
-           pthread_create(&w->thread[w->threads], &attr, worker, w) == 0)
+    while (w->threads < threads && pthread_create(&w->thread[w->threads], &attr, worker, w) == 0)
         (void)pthread_setname_np(w->thread[w->threads++], "worker");
     pthread_attr_destroy(&attr);
-    if (!rings || !w->threads) {
+    if (!w->threads) {
         node_workers_free(w);
         return POA_E_NO_MEMORY;
     }
@@ -203,14 +285,11 @@ void node_workers_free(struct node_workers *w)
     node_workers_stop(w);
     pthread_cond_destroy(&w->cond);
     pthread_mutex_destroy(&w->mutex);
-    for (int i = 0; i < RINGS; i++)
-        free(w->ring[i].check);
     free(w);
 }
 
 int node_workers_check(struct node_workers *w, struct node_check *c)
 {
-    struct ring *r = &w->ring[c->n ? OTHER : URGENT];
     uint32_t piece = piece_of(c), all = c->claims + c->n;
     uint32_t helpers = (all + piece - 1) / piece;
     if (!helpers)
@@ -221,9 +300,15 @@ int node_workers_check(struct node_workers *w, struct node_check *c)
     atomic_store(&c->next, 0);
     atomic_store(&c->wrong, false);
     atomic_store(&c->left, all + helpers);
-    bool fits = !w->stop && r->n + helpers <= w->cap;
-    for (uint32_t i = 0; fits && i < helpers; i++)
-        r->check[(r->head + r->n++) % w->cap] = c;
+    c->helpers = helpers;
+    bool fits = !w->stop && (c->n ? w->other_n : w->urgent_n) + helpers <= w->cap;
+    if (fits && c->n) {
+        w->other_n += helpers;
+        wait_in_line(w, c);
+    } else if (fits) {
+        w->urgent_n += helpers;
+        append(&w->urgent, c);
+    }
     pthread_mutex_unlock(&w->mutex);
     if (!fits)
         return POA_E_FULL;

@@ -198,6 +198,8 @@ static int answer(struct poa_p2p *p, uint64_t token, int error, uint16_t type,
     if (m == NULL)
         rc = POA_E_NO_MEMORY;
     pthread_mutex_lock(&p->lock);
+    if (m != NULL)
+        s->bytes_out += nng_msg_len(m);
     if (m != NULL && s->peer != NULL) {
         s->peer->stats.frames_out++;
         s->peer->stats.bytes_out += nng_msg_len(m);

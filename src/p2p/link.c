@@ -472,7 +472,7 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
 
     pthread_mutex_lock(&p->lock);
     bool req_here = nng_pipe_id(peer->req_pipe) > 0, push_here = nng_pipe_id(peer->push_pipe) > 0;
-    bool banned = peer->banned_until_us > now_us;
+    bool banned = mesh_banned(&peer->standing, now_us);
     if (peer->up)
         next_us = peer->up_since_us + (uint64_t)p->config.session_renew_ms * 1000;
     if (!req_here) {

@@ -7,6 +7,7 @@
  *   pipes.c    connections to us: admission, time-outs, rates
  *   serve.c    sessions of others; HELLO and frames on REP and PULL
  *   answer.c   requests that wait for the owner
+ *   standing.c what others did wrong, and bans
  *   wire.c     records and message heads
  *   url.c      addresses
  *   nngfix.c   a repair of the library
@@ -20,6 +21,7 @@
 #ifndef POA_P2P_MESH_H
 #define POA_P2P_MESH_H
 
+#include <netinet/in.h>
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
 #include <pthread.h>
@@ -122,6 +124,25 @@ enum mesh_reason {
     MESH_REASONS
 };
 
+/* --- standing ---------------------------------------------------------------- */
+
+struct standing {
+    uint32_t points; /* they fade from AT_US on */
+    unsigned bans;   /* so far: each is twice as long as the one before */
+    uint64_t at_us, banned_until_us;
+    const char *reason; /* of the last fault; static, or NULL */
+};
+
+/* Somebody who is not on the list. */
+#define OFFENDERS_MAX 256
+enum offender_kind { OFFENDER_KEY, OFFENDER_ADDRESS };
+struct offender {
+    enum offender_kind kind;
+    uint8_t id[32];
+    uint8_t from[16]; /* for people */
+    struct standing standing;
+};
+
 /* --- a peer ------------------------------------------------------------------ */
 
 struct payload {
@@ -182,7 +203,8 @@ struct peer {
     bool removed;
     _Atomic unsigned users; /* threads that use its sockets: they stay open */
     bool dialed;            /* has an address: the sockets below are open */
-    uint64_t banned_until_us;
+    struct standing standing;
+    struct bucket pushes;
     struct peer *next_removed;
 
     char req_url[MESH_URL_MAX], push_url[MESH_URL_MAX];
@@ -257,6 +279,8 @@ struct session {
     uint64_t ends_us; /* 0: open */
     unsigned waiting;
     struct bucket bucket;
+    uint8_t from[16];
+    uint64_t bytes_in, bytes_out;
     uint32_t pipe_rep, pipe_pull; /* connections that are known to be its */
     pthread_mutex_t lock;
     struct poa_session lane;
@@ -331,6 +355,8 @@ struct poa_p2p {
     unsigned unknown_n[2][2]; /* pipes not known yet: [pull][listed] */
     struct bucket hellos[2];
     unsigned replies; /* immediate answers on their way */
+    struct offender offender[OFFENDERS_MAX];
+    unsigned offenders_n;
     struct poa_p2p_totals totals;
     struct poa_log_limit limit[MESH_REASONS];
 };
@@ -344,7 +370,14 @@ void mesh_wake(struct poa_p2p *p); /* with p->lock */
 
 struct peer *mesh_peer_hold(struct peer *peer);
 void mesh_peer_drop(struct peer *peer);
-void mesh_peer_ban(struct peer *peer, const char *reason, uint32_t ms); /* with p->lock */
+
+/* standing.c: all with p->lock */
+void mesh_peer_ban(struct peer *peer, const char *reason, uint32_t ms);
+void mesh_blame(struct poa_p2p *p, const uint8_t key32[32], enum poa_p2p_fault fault);
+void mesh_blame_address(struct poa_p2p *p, const uint8_t from[16], enum poa_p2p_fault fault);
+bool mesh_banned(const struct standing *s, uint64_t now_us);
+bool mesh_key_banned(struct poa_p2p *p, const uint8_t key32[32]);
+bool mesh_address_banned(struct poa_p2p *p, const uint8_t from[16]);
 
 /* link.c */
 int mesh_link_open(struct peer *peer);
@@ -377,6 +410,10 @@ void mesh_request_close(struct peer *peer);
 void mesh_pipe_event(nng_pipe pipe, nng_pipe_ev ev, void *p);
 void mesh_pull_event(nng_pipe pipe, nng_pipe_ev ev, void *p);
 struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id); /* with p->lock */
+/* With p->lock: a node on the list is at this address. */
+bool mesh_listed(const struct poa_p2p *p, const uint8_t from[16]);
+/* An IPv6 address, or an IPv4 mapped into one, as text. */
+void mesh_ip_text(const uint8_t ip[16], char text[INET6_ADDRSTRLEN]);
 /* Marks pipe ID as carrying S. With p->lock. */
 void mesh_pipe_known(struct poa_p2p *p, uint32_t id, const struct session *s);
 /* The IP address in URL, when it is one. */

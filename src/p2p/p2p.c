@@ -35,24 +35,6 @@ void mesh_peer_drop(struct peer *peer)
     free(peer);
 }
 
-void mesh_peer_ban(struct peer *peer, const char *reason, uint32_t ms)
-{
-    peer->banned_until_us = mesh_now_us() + (uint64_t)ms * 1000;
-    mesh_sessions_end(peer->p, peer, NULL);
-    poa_log_limited(&peer->limit[MESH_R_FORMAT], MESH_LOG_MS, POA_LOG_WARN, "p2p",
-                    "%s banned for %u ms: %s", peer->name, ms, reason);
-}
-
-void poa_p2p_ban(struct poa_p2p *p, int index, const char *reason, uint32_t ms)
-{
-    pthread_mutex_lock(&p->lock);
-    if (index >= 0 && index < POA_P2P_PEERS_MAX && p->peer[index] != NULL) {
-        mesh_peer_ban(p->peer[index], reason, ms);
-        mesh_link_lost(p->peer[index], POA_E_PEER_UNKNOWN);
-    }
-    pthread_mutex_unlock(&p->lock);
-}
-
 static struct peer *peer_new(struct poa_p2p *p, const uint8_t key32[32], const uint8_t x32[32],
                              unsigned flags)
 {
@@ -68,6 +50,7 @@ static struct peer *peer_new(struct poa_p2p *p, const uint8_t key32[32], const u
     poa_hex(key32, 4, hex);
     snprintf(peer->name, sizeof peer->name, "node %s", hex);
     peer->flags = flags;
+    peer->standing.at_us = mesh_now_us();
     pthread_mutex_init(&peer->lane_lock, NULL);
     pthread_mutex_init(&peer->push_call, NULL);
     mesh_push_init(peer);
@@ -119,8 +102,10 @@ int poa_p2p_peer_set(struct poa_p2p *p, const uint8_t key32[32], const char *add
         *index = at;
         return POA_OK;
     }
-    if (at >= 0)
+    if (at >= 0) { /* a new address is no new reputation */
+        peer->standing = p->peer[at]->standing;
         remove_peer(p, p->peer[at]);
+    }
     for (int i = 0; at < 0 && i < POA_P2P_PEERS_MAX; i++)
         if (p->peer[i] == NULL)
             at = i;
@@ -314,6 +299,10 @@ static void set_defaults(struct poa_p2p_config *c)
         c->session_renew_ms = (uint32_t)POA_SESSION_AGE_RENEW_MS;
     if (c->stranger_requests_per_s == 0)
         c->stranger_requests_per_s = 50;
+    if (c->pushes_per_s == 0)
+        c->pushes_per_s = 5000;
+    if (c->ban_ms == 0)
+        c->ban_ms = 60000;
 }
 
 int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
@@ -431,7 +420,7 @@ int poa_p2p_stats(struct poa_p2p *p, int index, struct poa_p2p_stats *out)
         const struct peer *peer = p->peer[index];
         *out = peer->stats;
         out->up = peer->reported_up;
-        out->banned = peer->banned_until_us > mesh_now_us();
+        out->banned = mesh_banned(&peer->standing, mesh_now_us());
         for (const struct session *s = p->session_list; s != NULL; s = s->next)
             if (s->peer == peer && s->promoted && s->ends_us == 0)
                 out->inbound = true;
@@ -447,5 +436,10 @@ void poa_p2p_totals(struct poa_p2p *p, struct poa_p2p_totals *out)
     *out = p->totals;
     out->pipes = p->pipes_n;
     out->strangers = p->strangers;
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        for (int k = 0; p->peer[i] != NULL && k < POA_P2P_PRIORITIES; k++) {
+            out->queued_bytes[k] += p->peer[i]->queue[k].bytes;
+            out->dropped[k] += p->peer[i]->stats.dropped[k];
+        }
     pthread_mutex_unlock(&p->lock);
 }

@@ -58,6 +58,7 @@ bool mesh_pipe_reply(struct poa_p2p *p, uint32_t id, bool done)
             p->replies++;
         } else {
             p->totals.pipes_closed++;
+            mesh_blame_address(p, pipe->from, POA_P2P_FAULT_UNREAD);
         }
     }
     pthread_mutex_unlock(&p->lock);
@@ -80,7 +81,7 @@ static void remote(nng_pipe pipe, uint8_t from[16])
 }
 
 /* With p->lock. */
-static bool is_listed(const struct poa_p2p *p, const uint8_t from[16])
+bool mesh_listed(const struct poa_p2p *p, const uint8_t from[16])
 {
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
         if (p->peer[i] != NULL && p->peer[i]->have_from && memcmp(p->peer[i]->from, from, 16) == 0)
@@ -91,7 +92,9 @@ static bool is_listed(const struct poa_p2p *p, const uint8_t from[16])
 /* With p->lock. False: no room, refuse it. */
 static bool admit(struct poa_p2p *p, uint32_t id, bool pull, const uint8_t from[16])
 {
-    bool listed = is_listed(p, from);
+    bool listed = mesh_listed(p, from);
+    if (!listed && mesh_address_banned(p, from))
+        return false;
     if (p->pipes_n >= PIPES_MAX || p->unknown_n[pull][listed] >= 2 * unknown_max[pull][listed])
         return false;
     struct pipe *pipe = calloc(1, sizeof *pipe);
@@ -187,12 +190,23 @@ bool mesh_pipe_may_hello(struct poa_p2p *p, uint32_t id)
     return ok;
 }
 
-static void describe(const uint8_t from[16], char text[INET6_ADDRSTRLEN])
+void mesh_ip_text(const uint8_t from[16], char text[INET6_ADDRSTRLEN])
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     bool v4 = memcmp(from, mapped, sizeof mapped) == 0;
     if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? from + 12 : from, text, INET6_ADDRSTRLEN) == NULL)
         text[0] = 0;
+}
+
+static enum poa_p2p_fault fault_of(enum mesh_reason reason, int error)
+{
+    if (error == POA_E_RATE)
+        return POA_P2P_FAULT_RATE;
+    if (error == POA_E_SESSION_UNKNOWN)
+        return POA_P2P_FAULT_SESSION;
+    if (reason == MESH_R_HANDSHAKE)
+        return POA_P2P_FAULT_HANDSHAKE;
+    return reason == MESH_R_FORMAT ? POA_P2P_FAULT_BYTES : POA_P2P_FAULT_FRAME;
 }
 
 void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum mesh_reason reason,
@@ -207,6 +221,9 @@ void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum m
     if (entry != NULL)
         memcpy(ip, entry->from, sizeof ip);
     p->totals.frames_refused++;
+    /* What a session does beyond its rate was told already. */
+    if (entry != NULL && (error != POA_E_RATE || reason == MESH_R_RATE))
+        mesh_blame_address(p, ip, fault_of(reason, error));
     if (close)
         p->totals.pipes_closed++;
     if (peer != NULL) {
@@ -214,7 +231,7 @@ void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum m
         peer->stats.last_error = error;
     }
     pthread_mutex_unlock(&p->lock);
-    describe(ip, from);
+    mesh_ip_text(ip, from);
     poa_log_limited(peer != NULL ? &peer->limit[reason] : &p->limit[reason], MESH_LOG_MS,
                     soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s",
                     peer != NULL ? peer->name : "unknown node", from, poa_error_text(error),
@@ -236,8 +253,11 @@ uint64_t mesh_pipes_work(struct poa_p2p *p, uint64_t now_us)
             continue;
         bool late = now_us > pipe->since_us && now_us - pipe->since_us >= UNKNOWN_US;
         if (late || ++seen[pipe->pull][pipe->listed] > unknown_max[pipe->pull][pipe->listed]) {
-            if (n < CLOSE_MAX)
+            if (n < CLOSE_MAX) {
                 victim[n++] = (nng_pipe){.id = pipe->id};
+                if (pipe->since_us != 0) /* else it was told before */
+                    mesh_blame_address(p, pipe->from, POA_P2P_FAULT_SILENT);
+            }
         } else if (pipe->since_us + UNKNOWN_US < next_us) {
             next_us = pipe->since_us + UNKNOWN_US;
         }

@@ -55,6 +55,30 @@ enum poa_p2p_flag {
     POA_P2P_MESH = 1, /* may push to us; we push to it when it has an address */
 };
 
+/* What others do wrong. X(NAME, points, "text"). At POA_P2P_BAN_POINTS a node, or
+ * the address of nodes that are not on the list, is banned; ten points fade in a
+ * second. The first ban lasts config.ban_ms, each further one twice as long, an
+ * hour at most. Damaged frames count against addresses only: anybody on the path
+ * can cause them. */
+#define POA_P2P_BAN_POINTS 1000
+#define POA_P2P_FAULTS(X)                                                                          \
+    X(MALFORMED, 1000, "sealed messages that are malformed")                                       \
+    X(BYTES, 200, "bytes that are no message")                                                     \
+    X(HANDSHAKE, 200, "handshakes that fail")                                                      \
+    X(FRAME, 100, "frames that do not open")                                                       \
+    X(SESSION, 20, "frames of unknown sessions")                                                   \
+    X(SILENT, 50, "connections that show no session")                                              \
+    X(UNREAD, 100, "answers that it does not take")                                                \
+    X(RATE, 20, "more than its rate")                                                              \
+    X(INVALID, 5, "records that break the protocol")                                               \
+    X(OUTDATED, 5, "records of epochs long past")                                                  \
+    X(FORGED, 1000, "a chain that is forged")
+enum poa_p2p_fault {
+#define POA_P2P_FAULT_ROW(name, points, text) POA_P2P_FAULT_##name,
+    POA_P2P_FAULTS(POA_P2P_FAULT_ROW)
+#undef POA_P2P_FAULT_ROW
+};
+
 struct poa_p2p;
 
 struct poa_p2p_message {
@@ -83,6 +107,8 @@ struct poa_p2p_config {
     uint32_t strangers_max;                     /* sessions of strangers: 32 */
     uint32_t stranger_requests_per_s;           /* each: 50 */
     uint32_t session_renew_ms;                  /* a new handshake after so long: 1 hour */
+    uint32_t pushes_per_s;                      /* of one node: 5,000, four times that at once */
+    uint32_t ban_ms;                            /* the first one: 60,000 */
     bool no_strangers;
 
     void *ctx;
@@ -112,6 +138,8 @@ POA_MUST_USE int poa_p2p_peer_set(struct poa_p2p *p, const uint8_t key32[32], co
 /* Its sessions end; requests in flight end with POA_E_CLOSED, soon after. */
 POA_MUST_USE int poa_p2p_peer_remove(struct poa_p2p *p, int index);
 POA_MUST_USE int poa_p2p_peer_find(struct poa_p2p *p, const uint8_t key32[32], int *index);
+/* The node with this key did something wrong, known or not. */
+void poa_p2p_blame(struct poa_p2p *p, const uint8_t key32[32], enum poa_p2p_fault fault);
 /* Refuses everything of a known peer for a while; REASON is a static text. */
 void poa_p2p_ban(struct poa_p2p *p, int index, const char *reason, uint32_t ms);
 
@@ -156,6 +184,28 @@ struct poa_p2p_stats {
 };
 POA_MUST_USE int poa_p2p_stats(struct poa_p2p *p, int peer, struct poa_p2p_stats *out);
 
+enum poa_p2p_contact_kind {
+    POA_P2P_LISTED,   /* by poa_p2p_peer_set */
+    POA_P2P_UNLISTED, /* a stranger: it has a session, or did something wrong */
+    POA_P2P_ADDRESS,  /* no key is known */
+};
+struct poa_p2p_contact {
+    enum poa_p2p_contact_kind kind;
+    int index; /* LISTED */
+    uint8_t key[32];
+    char address[POA_P2P_ADDRESS_MAX]; /* where it is dialed, else where it comes from */
+    bool outbound, inbound;            /* sessions that work */
+    uint64_t bytes_in, bytes_out, queued_bytes;
+    uint32_t rtt_us;
+    uint32_t score; /* points */
+    bool banned;
+    uint64_t ban_ms; /* left */
+    unsigned bans;
+    const char *reason; /* of the last fault; static */
+};
+/* Everybody it knows something about; returns how many. */
+size_t poa_p2p_contacts(struct poa_p2p *p, struct poa_p2p_contact *out, size_t max);
+
 struct poa_p2p_totals {
     uint32_t pipes;        /* connections to us */
     uint32_t strangers;    /* sessions */
@@ -163,6 +213,10 @@ struct poa_p2p_totals {
     uint64_t pipes_closed; /* by us: silent, garbage, too many */
     uint64_t handshakes_refused;
     uint64_t frames_refused; /* unknown session, replay, damage, rate */
+    uint64_t pushes_refused; /* over the rate of their sender */
+    uint64_t bans;
+    uint64_t queued_bytes[POA_P2P_PRIORITIES]; /* of all peers */
+    uint64_t dropped[POA_P2P_PRIORITIES];
 };
 void poa_p2p_totals(struct poa_p2p *p, struct poa_p2p_totals *out);
 

@@ -12,7 +12,6 @@
 #define IDLE_PEER_US     ((uint64_t)2 * 3600 * 1000000)
 #define IDLE_STRANGER_US 120000000
 #define STRANGER_BYTES   16384 /* of a request that cost as much as a request */
-#define GARBAGE_BAN_MS   60000
 
 /* --- sessions -------------------------------------------------------------- */
 
@@ -118,28 +117,38 @@ void mesh_sessions_clear(struct poa_p2p *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* With p->lock: makes room for a new session with the node of static key X. An
- * old one that is confirmed is never given up for one that is not: a replayed
- * HELLO gets this far. */
-static bool make_room(struct poa_p2p *p, const uint8_t x[32], bool stranger)
+/* With p->lock: makes room for the session NEW. An old one that is confirmed is
+ * never given up for one that is not: a replayed HELLO gets this far. One address
+ * has half of the strangers' places at most. */
+static bool make_room(struct poa_p2p *p, const struct session *new)
 {
-    struct session *s, *oldest_mine = NULL, *oldest_idle = NULL;
-    unsigned mine = 0, all = 0;
+    struct session *s, *oldest_mine = NULL, *oldest_idle = NULL, *oldest_here = NULL;
+    unsigned mine = 0, all = 0, here = 0;
+    bool stranger = new->peer == NULL;
     for (s = p->session_list; s != NULL; s = s->next) { /* newest first */
         all++;
-        if (memcmp(s->x25519, x, 32) == 0) {
+        if (memcmp(s->x25519, new->x25519, 32) == 0) {
             mine++;
             if (!s->promoted || s->ends_us != 0)
                 oldest_mine = s;
         }
-        if (s->peer == NULL && s->waiting == 0 &&
-            (oldest_idle == NULL || s->used_us < oldest_idle->used_us))
+        if (s->peer != NULL)
+            continue;
+        bool same = memcmp(s->from, new->from, sizeof s->from) == 0;
+        here += same;
+        if (s->waiting == 0 && (oldest_idle == NULL || s->used_us < oldest_idle->used_us))
             oldest_idle = s;
+        if (same && s->waiting == 0 && (oldest_here == NULL || s->used_us < oldest_here->used_us))
+            oldest_here = s;
     }
     if (mine >= SESSIONS_PER_KEY) {
         if (oldest_mine == NULL)
             return false;
         end_session(p, oldest_mine, false);
+    } else if (stranger && here >= (p->config.strangers_max + 1) / 2) {
+        if (oldest_here == NULL)
+            return false;
+        end_session(p, oldest_here, false);
     } else if ((stranger && p->strangers >= p->config.strangers_max) || all >= SESSIONS_MAX) {
         if (oldest_idle == NULL)
             return false;
@@ -181,13 +190,13 @@ static int identify(struct poa_p2p *p, const struct poa_mesh_hello *hello, const
     if (*peer != NULL) {
         if (memcmp((*peer)->key, hello->key, 32) != 0)
             rc = POA_E_HANDSHAKE;
-        else if ((*peer)->banned_until_us > mesh_now_us())
+        else if (mesh_banned(&(*peer)->standing, mesh_now_us()))
             rc = POA_E_PEER_UNKNOWN;
         if (rc == POA_OK)
             mesh_peer_hold(*peer);
         else
             *peer = NULL;
-    } else if (p->config.no_strangers) {
+    } else if (p->config.no_strangers || mesh_key_banned(p, hello->key)) {
         rc = POA_E_PEER_UNKNOWN;
     }
     pthread_mutex_unlock(&p->lock);
@@ -223,14 +232,17 @@ static struct session *session_new(struct poa_noise *noise, struct peer *peer,
     return s;
 }
 
-static int enter_session(struct poa_p2p *p, struct session *s)
+static int enter_session(struct poa_p2p *p, struct session *s, uint32_t pipe_id)
 {
     int rc = POA_OK;
     pthread_mutex_lock(&p->lock);
+    const struct pipe *pipe = mesh_pipe_find(p, pipe_id);
+    if (pipe != NULL)
+        memcpy(s->from, pipe->from, sizeof s->from);
     /* The list may have changed since we looked: the dialer tries again. */
     if (s->peer != NULL ? s->peer->removed : peer_of(p, s->x25519) != NULL)
         rc = POA_E_AGAIN;
-    else if (find_session(p, s->id) != NULL || !make_room(p, s->x25519, s->peer == NULL))
+    else if (find_session(p, s->id) != NULL || !make_room(p, s))
         rc = POA_E_FULL;
     else if (tsearch(s, &p->sessions, compare) == NULL)
         rc = POA_E_NO_MEMORY;
@@ -249,8 +261,8 @@ static int enter_session(struct poa_p2p *p, struct session *s)
     return rc;
 }
 
-static int shake(struct poa_p2p *p, struct poa_noise *noise, struct poa_slice message,
-                 nng_msg **answer)
+static int shake(struct poa_p2p *p, struct poa_noise *noise, uint32_t pipe,
+                 struct poa_slice message, nng_msg **answer)
 {
     uint8_t ephemeral[32], payload[64], text[3];
     struct poa_mesh_hello hello;
@@ -289,7 +301,7 @@ static int shake(struct poa_p2p *p, struct poa_noise *noise, struct poa_slice me
     }
     if (rc == POA_OK) {
         struct session *s = session_new(noise, peer, &hello);
-        rc = s == NULL ? POA_E_NO_MEMORY : enter_session(p, s);
+        rc = s == NULL ? POA_E_NO_MEMORY : enter_session(p, s, pipe);
         if (s != NULL)
             mesh_session_drop(s);
     }
@@ -310,7 +322,7 @@ static nng_msg *serve_hello(struct poa_p2p *p, nng_pipe pipe, struct poa_slice m
         mesh_pipe_fault(p, pipe, NULL, MESH_R_RATE, POA_E_RATE);
         return mesh_msg_refuse(POA_E_RATE);
     }
-    int rc = shake(p, &noise, message, &answer);
+    int rc = shake(p, &noise, (uint32_t)nng_pipe_id(pipe), message, &answer);
     poa_noise_wipe(&noise);
     if (rc == POA_OK)
         return answer;
@@ -347,13 +359,14 @@ static struct session *session_of(struct poa_p2p *p, struct poa_slice frame, int
     pthread_mutex_lock(&p->lock);
     s = find_session(p, id);
     *error = POA_E_SESSION_UNKNOWN;
-    if (s != NULL && s->peer != NULL && s->peer->banned_until_us > now_us)
+    if (s != NULL && s->peer != NULL && mesh_banned(&s->peer->standing, now_us))
         s = NULL;
     if (s != NULL && s->peer == NULL) {
         uint32_t rate = p->config.stranger_requests_per_s;
         uint32_t cost = 1 + (uint32_t)(frame.n / STRANGER_BYTES);
         if (!mesh_take(&s->bucket, now_us, rate, rate * 2, cost)) {
             *error = POA_E_RATE;
+            mesh_blame(p, s->key, POA_P2P_FAULT_RATE);
             s = NULL;
         }
     }
@@ -376,6 +389,7 @@ static void account(struct poa_p2p *p, struct session *s, uint32_t pipe, bool pu
         *mine = pipe;
         mesh_pipe_known(p, pipe, s);
     }
+    s->bytes_in += size;
     if (s->peer != NULL) {
         s->peer->stats.frames_in++;
         s->peer->stats.bytes_in += size;
@@ -386,8 +400,7 @@ static void account(struct poa_p2p *p, struct session *s, uint32_t pipe, bool pu
 static void garbage(struct poa_p2p *p, struct session *s)
 {
     pthread_mutex_lock(&p->lock);
-    if (s->peer != NULL)
-        mesh_peer_ban(s->peer, "malformed messages", GARBAGE_BAN_MS);
+    mesh_blame(p, s->key, POA_P2P_FAULT_MALFORMED);
     if (!s->dropped)
         end_session(p, s, true);
     pthread_mutex_unlock(&p->lock);
@@ -501,7 +514,16 @@ static int take_pushes(struct poa_p2p *p, struct session *s, nng_pipe pipe, stru
     pthread_mutex_lock(&p->lock);
     account(p, s, (uint32_t)nng_pipe_id(pipe), true, size);
     s->peer->stats.messages_in += n;
+    bool fine = mesh_take(&s->peer->pushes, mesh_now_us(), p->config.pushes_per_s,
+                          4 * p->config.pushes_per_s, n);
+    if (!fine) {
+        p->totals.pushes_refused += n;
+        s->peer->stats.refused_frames++;
+        mesh_blame(p, s->key, POA_P2P_FAULT_RATE);
+    }
     pthread_mutex_unlock(&p->lock);
+    if (!fine)
+        return POA_OK; /* the protocol sends again what matters */
     for (rest = plain; rest.n > 0;) {
         rc = poa_record_take(&poa_mesh_item_record, &rest, &item);
         POA_ASSERT(rc == POA_OK);

@@ -41,7 +41,8 @@
       "An anchor of usage data by its Merkle root")                                                \
     X("poa_proof_get", proof_get, "table:text key:bytes?",                                         \
       "An entry of the state, or that there is none, with the proof down from a certificate")      \
-    X("poa_peers_list", peers_list, "", "Peers on the mesh")                                       \
+    X("poa_peers_list", peers_list, "",                                                            \
+      "Peers on the mesh, strangers with a session, and who is banned")                            \
     X("poa_latency_get", latency_get, "",                                                          \
       "Histogram from acceptance over RPC to finality, in microseconds")                           \
     X("poa_supply_audit", supply_audit, "",                                                        \
@@ -630,6 +631,28 @@ static void proof_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
 
 /* --- the node --------------------------------------------------------------------------------- */
 
+static json_t *peer_json(const struct poa_rpc_peer *p)
+{
+    static const char *const directions[] = {"none", "out", "in", "both"};
+    bool connected = p->outbound || p->inbound;
+    json_t *v = json_pack("{s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:s}", "key",
+                          p->has_key ? hash_json(p->key) : json_null(), "name", p->name, "address",
+                          p->address, "role", p->role, "member",
+                          p->member >= 0 ? json_integer(p->member) : json_null(), "connected",
+                          (int)connected, "outbound", (int)p->outbound, "direction",
+                          directions[(p->outbound ? 1 : 0) + (p->inbound ? 2 : 0)]);
+    v = with(v, "height", poa_json_u64(p->height));
+    v = with(v, "sent_bytes", poa_json_u64(p->sent_bytes));
+    v = with(v, "received_bytes", poa_json_u64(p->received_bytes));
+    v = with(v, "queued_bytes", poa_json_u64(p->queued_bytes));
+    v = with(v, "rtt_us", json_integer(p->rtt_us));
+    v = with(v, "score", json_integer(p->score));
+    v = with(v, "banned", json_boolean(p->banned));
+    v = with(v, "ban_ms", poa_json_u64(p->ban_ms));
+    v = with(v, "bans", json_integer(p->bans));
+    return with(v, "reason", json_string(p->reason));
+}
+
 static void peers_list(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
@@ -637,18 +660,11 @@ static void peers_list(void *ctx, json_t *const *param, struct poa_rpc_call *cal
     struct poa_rpc_peer *peer = calloc(POA_RPC_PEERS_MAX, sizeof *peer);
     json_t *v = json_array();
     size_t n = peer != NULL && b->peers != NULL ? b->peers(b->ctx, peer, POA_RPC_PEERS_MAX) : 0;
-    for (size_t i = 0; v != NULL && i < n; i++) {
-        json_t *item =
-            json_pack("{s:o, s:s, s:s, s:b, s:b, s:o, s:o, s:o}", "key", hash_json(peer[i].key),
-                      "name", peer[i].name, "address", peer[i].address, "connected",
-                      (int)peer[i].connected, "outbound", (int)peer[i].outbound, "height",
-                      poa_json_u64(peer[i].height), "sent_bytes", poa_json_u64(peer[i].sent_bytes),
-                      "received_bytes", poa_json_u64(peer[i].received_bytes));
-        if (json_array_append_new(v, item) != 0) {
+    for (size_t i = 0; v != NULL && i < n; i++)
+        if (json_array_append_new(v, peer_json(&peer[i])) != 0) {
             json_decref(v);
             v = NULL;
         }
-    }
     free(peer);
     poa_rpc_result(call, v);
 }

@@ -98,11 +98,20 @@ struct poa_rpc_peer {
     uint8_t key[32];
     char name[POA_KEY_LABEL_MAX + 1];
     char address[128]; /* as configured or seen */
-    bool connected, outbound;
+    const char *role;  /* witness, peer (on the list), stranger, address (no key known); static */
+    bool has_key;
+    int member; /* its index in the committee, or -1 */
+    bool outbound, inbound;
     uint64_t height; /* last heard of, 0 = never */
-    uint64_t sent_bytes, received_bytes;
+    uint64_t sent_bytes, received_bytes, queued_bytes;
+    uint32_t rtt_us;
+    uint32_t score; /* points for misbehaviour: at 1,000 it is banned; ten fade in a second */
+    bool banned;
+    uint64_t ban_ms; /* left */
+    uint32_t bans;
+    const char *reason; /* of the last fault; static */
 };
-#define POA_RPC_PEERS_MAX 256
+#define POA_RPC_PEERS_MAX 1024
 
 /* --- open calls ---------------------------------------------------------------
  *

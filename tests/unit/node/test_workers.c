@@ -130,3 +130,100 @@ Test(workers, refuse_when_too_much_waits_and_end_what_waits)
     for (int i = 0; i < 8; i++)
         free(c[i]);
 }
+
+/* --- turns --------------------------------------------------------------------------- */
+
+static sem_t gate;
+static char order[256];
+static size_t order_n;
+
+static void held(struct node_check *c)
+{
+    (void)c;
+    while (sem_wait(&gate))
+        ;
+}
+
+static void noted(struct node_check *c)
+{
+    order[order_n++] = *(const char *)c->ctx;
+    sem_post(&finished);
+}
+
+/* COUNT checks of 8 transactions whose letter is NAME, while the worker is held. */
+static void hand_in(struct node_workers *w, const char *name, enum node_submitter kind, int count)
+{
+    const uint8_t key[32] = {(uint8_t)*name};
+    for (int i = 0; i < count; i++) {
+        struct node_check *c = make(8);
+        c->done = noted;
+        c->ctx = (void *)(uintptr_t)name;
+        c->parse_only = true;
+        c->submitter = node_submitter(kind, key);
+        cr_assert_eq(node_workers_check(w, c), POA_OK);
+    }
+}
+
+static size_t among_first(char letter, size_t n)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        found += order[i] == letter;
+    return found;
+}
+
+static struct node_workers *held_worker(void)
+{
+    struct node_workers *w = NULL;
+    struct node_check *c;
+    cr_assert_eq(poa_crypto_init(), POA_OK);
+    sem_init(&finished, 0, 0);
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 4096, &w), POA_OK);
+    cr_assert((c = make(1)));
+    c->done = held;
+    cr_assert_eq(node_workers_check(w, c), POA_OK);
+    return w;
+}
+
+static void release_worker(int checks)
+{
+    sem_post(&gate);
+    while (checks--)
+        sem_wait(&finished);
+}
+
+Test(workers, who_floods_waits_behind_himself)
+{
+    struct node_workers *w = held_worker();
+    hand_in(w, "F", NODE_LISTED, 60);
+    hand_in(w, "a", NODE_LISTED, 10);
+    hand_in(w, "r", NODE_HERE, 10);
+    release_worker(80);
+    cr_assert_geq(among_first('a', 33), 10, "%s", order);
+    cr_assert_geq(among_first('r', 33), 10, "%s", order);
+    node_workers_free(w);
+}
+
+Test(workers, strangers_share_one_turn)
+{
+    static const char *const names[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
+    struct node_workers *w = held_worker();
+    for (int i = 0; i < 8; i++)
+        hand_in(w, names[i], NODE_STRANGER, 10);
+    hand_in(w, "r", NODE_HERE, 20);
+    release_worker(100);
+    /* Each may be first once before it has cost anything. */
+    cr_assert_geq(among_first('r', 60), 20, "%s", order);
+    node_workers_free(w);
+}
+
+Test(workers, the_network_goes_before_submitters)
+{
+    struct node_workers *w = held_worker();
+    hand_in(w, "r", NODE_HERE, 20);
+    hand_in(w, "B", NODE_OWN, 40);
+    release_worker(60);
+    cr_assert_geq(among_first('B', 50), 38, "%s", order);
+    node_workers_free(w);
+}

@@ -1,0 +1,153 @@
+/* Scores, bans with their reasons, and who is told about them. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static bool find(struct node *n, enum poa_p2p_contact_kind kind, const char *address,
+                 const uint8_t *key32, struct poa_p2p_contact *out)
+{
+    static struct poa_p2p_contact all[600];
+    size_t count = poa_p2p_contacts(n->p, all, 600);
+    for (size_t i = 0; i < count; i++)
+        if (all[i].kind == kind && (address == NULL || strcmp(all[i].address, address) == 0) &&
+            (key32 == NULL || memcmp(all[i].key, key32, 32) == 0)) {
+            *out = all[i];
+            return true;
+        }
+    return false;
+}
+
+static bool address_banned(struct node *n, const char *address)
+{
+    struct poa_p2p_contact c;
+    return find(n, POA_P2P_ADDRESS, address, NULL, &c) && c.banned;
+}
+
+/* One message that is none, from SOURCE. */
+static void garbage_from(struct node *n, const char *source)
+{
+    int fd = raw_connect_from(poa_p2p_port(n->p), source);
+    const uint8_t junk[] = {0, 0, 0, 0, 0, 0, 0, 8, 0x80, 0, 0, 1, 9, 9, 9, 9};
+    if (fd < 0)
+        return;
+    raw_preamble(fd, 0x30);
+    raw_send(fd, junk, sizeof junk);
+    (void)raw_closed(fd);
+    close(fd);
+}
+
+Test(standing, address_that_sends_garbage)
+{
+    struct node *n = node_open(1, &(struct poa_p2p_config){.ban_ms = 1500});
+    struct poa_p2p_contact c;
+    for (int i = 0; i < 4; i++)
+        garbage_from(n, "127.0.0.3");
+    cr_assert(find(n, POA_P2P_ADDRESS, "127.0.0.3", NULL, &c));
+    cr_assert(!c.banned && c.score > 700 && c.score <= 800, "%u", c.score);
+    garbage_from(n, "127.0.0.3");
+    cr_assert(find(n, POA_P2P_ADDRESS, "127.0.0.3", NULL, &c));
+    cr_assert(c.banned && c.bans == 1 && c.ban_ms > 0 && c.ban_ms <= 1500);
+    cr_assert_str_eq(c.reason, "bytes that are no message");
+    int fd = raw_connect_from(poa_p2p_port(n->p), "127.0.0.3");
+    cr_assert(fd >= 0);
+    raw_preamble(fd, 0x30);
+    cr_assert(raw_closed(fd)); /* refused */
+    close(fd);
+    cr_assert(!address_banned(n, "127.0.0.4"));
+    UNTIL(!address_banned(n, "127.0.0.3")); /* it ends by itself */
+    for (int i = 0; i < 5; i++)
+        garbage_from(n, "127.0.0.3");
+    cr_assert(find(n, POA_P2P_ADDRESS, "127.0.0.3", NULL, &c));
+    cr_assert(c.banned && c.bans == 2 && c.ban_ms > 1500, "the second is longer");
+    node_close(n);
+}
+
+/* Where a node on the list lives, strangers are closed, and not banned. */
+Test(standing, address_of_a_listed_node)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    node_knows(b, a, true, POA_P2P_MESH);
+    int ab = node_knows(a, b, true, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    for (int i = 0; i < 20; i++)
+        garbage_from(b, "127.0.0.1");
+    cr_assert(!address_banned(b, "127.0.0.1"));
+    cr_assert_eq(push_text(a, ab, 0, 7, "still here"), POA_OK);
+    UNTIL(node_count(b, 7) == 1);
+    node_close(a);
+    node_close(b);
+}
+
+/* The owner blames a stranger: the key is shut out, and comes back later. */
+Test(standing, stranger)
+{
+    struct node *server = node_open(1, &(struct poa_p2p_config){.ban_ms = 1000});
+    struct node *stranger = node_open(9, NULL);
+    struct poa_p2p_contact c;
+    int index = node_knows(stranger, server, true, 0);
+    UNTIL(node_up(stranger, index));
+    UNTIL(find(server, POA_P2P_UNLISTED, NULL, stranger->key, &c) && c.inbound && c.bytes_in > 0);
+    cr_assert_str_eq(c.address, "127.0.0.1");
+    poa_p2p_blame(server->p, stranger->key, POA_P2P_FAULT_INVALID);
+    cr_assert(find(server, POA_P2P_UNLISTED, NULL, stranger->key, &c));
+    cr_assert(c.score == 5 && !c.banned, "%u", c.score);
+    poa_p2p_blame(server->p, stranger->key, POA_P2P_FAULT_FORGED);
+    cr_assert(find(server, POA_P2P_UNLISTED, NULL, stranger->key, &c) && c.banned);
+    cr_assert_str_eq(c.reason, "a chain that is forged");
+    UNTIL(!node_up(stranger, index));
+    UNTIL(node_up(stranger, index));
+    node_close(stranger);
+    node_close(server);
+}
+
+Test(standing, pushes_over_the_rate)
+{
+    struct node *a = node_open(1, NULL);
+    struct node *b = node_open(2, &(struct poa_p2p_config){.pushes_per_s = 50});
+    int ab = node_knows(a, b, true, POA_P2P_MESH);
+    int ba = node_knows(b, a, false, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    for (int i = 0; i < 4000 && !node_stats(b, ba).banned; i++) {
+        (void)!push_text(a, ab, 0, 7, "me");
+        sleep_ms(1);
+    }
+    struct poa_p2p_contact c;
+    UNTIL(node_stats(b, ba).banned);
+    cr_assert(find(b, POA_P2P_LISTED, NULL, a->key, &c));
+    cr_assert_str_eq(c.reason, "more than its rate");
+    cr_assert_lt(node_count(b, 7), 1000);
+    struct poa_p2p_totals t;
+    poa_p2p_totals(b->p, &t);
+    cr_assert(t.pushes_refused > 0 && t.bans == 1);
+    node_close(a);
+    node_close(b);
+}
+
+/* A new address for a node on the list does not wash it clean. */
+Test(standing, survives_a_new_address)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    int ba = node_knows(b, a, false, POA_P2P_MESH), again;
+    poa_p2p_blame(b->p, a->key, POA_P2P_FAULT_MALFORMED);
+    cr_assert(node_stats(b, ba).banned);
+    cr_assert_eq(poa_p2p_peer_set(b->p, a->key, a->address, a->push_address, 0, &again), POA_OK);
+    cr_assert(node_stats(b, again).banned);
+    node_close(a);
+    node_close(b);
+}
+
+/* More culprits than are remembered: the banned ones stay. */
+Test(standing, memory_is_bounded)
+{
+    struct node *n = node_open(1, NULL);
+    uint8_t bad[32] = {1}, key[32] = {2};
+    struct poa_p2p_contact c;
+    poa_p2p_blame(n->p, bad, POA_P2P_FAULT_FORGED);
+    for (unsigned i = 0; i < 2000; i++) {
+        memcpy(key + 4, &i, sizeof i);
+        poa_p2p_blame(n->p, key, POA_P2P_FAULT_SESSION);
+    }
+    cr_assert(find(n, POA_P2P_UNLISTED, NULL, bad, &c) && c.banned);
+    node_close(n);
+}
