@@ -22,7 +22,7 @@ AR      ?= ar
 PREFIX  ?= /usr/local
 JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
 
-MODULES := base vrf session witness ledger consensus device store archive p2p gateway rpc node cli sim agent vectors doc
+MODULES := base vrf session witness ledger consensus device store archive p2p gateway rpc node agent fleet cli sim vectors doc
 # Modules that never see a clock, a socket, a random source, a file or malloc.
 CORE_MODULES ?= vrf session witness ledger consensus device
 

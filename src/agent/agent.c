@@ -1,7 +1,6 @@
 /* The loop of poa-device: one socket, one source, one device. */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "link.h"
 #include "poa_agent.h"
 #include "poa_ledger.h"
 #include "poa_log.h"
@@ -231,75 +229,19 @@ static int store_trust(void *ctx, const uint8_t *bytes, size_t n)
     return guard(a, a->port.store_trust(a->port.ctx, bytes, n));
 }
 
-/* --- anchor of trust from the genesis -------------------------------------------- */
-
-static void *ledger_alloc(void *ctx, size_t n)
-{
-    (void)ctx;
-    return calloc(1, n);
-}
-
-static void ledger_free(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
 /* Stores the trust record of epoch 0, when there is none yet. */
 static int provision(struct agent *a, struct poa_why *why)
 {
-    uint8_t buffer[POA_DEVICE_TRUST_MAX], params[POA_EDGE_PARAMS_BYTES], epoch[64];
-    uint8_t committee[POA_COMMITTEE_BYTES_MAX];
+    uint8_t buffer[POA_DEVICE_TRUST_MAX];
     size_t n;
     int e = a->port.load_trust(a->port.ctx, buffer, sizeof buffer, &n);
     if (e != POA_E_NOT_FOUND)
         return e ? poa_because(why, e, "state file: %s", poa_error_text(e)) : POA_OK;
-    struct poa_ledger_config c = {.suite = &poa_suite_ed25519,
-                                  .alloc = {ledger_alloc, ledger_free, NULL},
-                                  .genesis = a->config->genesis};
-    struct poa_ledger *l = NULL;
-    struct poa_st_epoch st;
-    struct poa_committee members;
-    struct poa_lottery lottery;
-    e = poa_ledger_new(&c, &l);
-    if (!e)
-        e = poa_ledger_epoch(l, POA_STATE_BASE, 0, &st, &members, &lottery);
-    if (e) {
-        poa_ledger_free(l);
-        return poa_because(why, e, "genesis: %s", poa_error_text(e));
-    }
-    const struct poa_genesis *g = poa_ledger_genesis(l);
-    struct poa_edge_params p = {.genesis_ms = g->time_ms,
-                                .slot_ms = g->slot_ms,
-                                .window_slots = g->window_slots,
-                                .seats_per_slot = g->seats_per_slot,
-                                .seal_slots = g->seal_slots,
-                                .drift_ms = g->drift_ms,
-                                .policy = g->policy,
-                                .fee_min = g->fee_min,
-                                .fee_per_kib = g->fee_per_kib};
-    struct poa_edge_epoch info = {.epoch = 0, .eligible = st.eligible, .first_slot = st.first_slot};
-    memcpy(info.seed, st.seed, 32);
-    struct poa_writer params_w = poa_writer_over(params, sizeof params);
-    struct poa_writer epoch_w = poa_writer_over(epoch, sizeof epoch);
-    struct poa_writer committee_w = poa_writer_over(committee, sizeof committee);
     struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
-    e = poa_edge_params_encode(&params_w, &p);
-    if (!e)
-        e = poa_edge_epoch_encode(&epoch_w, &info);
-    if (!e)
-        e = poa_committee_encode(&committee_w, &members);
-    struct poa_edge_trust t = {.params = poa_written(&params_w),
-                               .time_ms = g->time_ms,
-                               .epoch = poa_written(&epoch_w),
-                               .committee = poa_written(&committee_w)};
-    memcpy(t.chain, poa_ledger_chain(l), 32);
-    if (!e)
-        e = poa_edge_trust_encode(&w, &t);
-    if (!e)
-        e = a->port.store_trust(a->port.ctx, w.p, w.n);
-    poa_ledger_free(l);
-    malloc_trim(0);
+    e = agent_trust_of_genesis(a->config->genesis, &w, why);
+    if (e)
+        return e;
+    e = a->port.store_trust(a->port.ctx, w.p, w.n);
     return e ? poa_because(why, e, "the committee of the genesis cannot be stored: %s",
                            poa_error_text(e))
              : POA_OK;

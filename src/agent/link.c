@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "link.h"
 #include "poa_agent.h"
 
 #define FIRST_MS 250

@@ -138,6 +138,35 @@ POA_MUST_USE int agent_source_flush(struct agent_source *s);
 size_t agent_source_open_readings(const struct agent_source *s);
 uint64_t agent_source_readings(const struct agent_source *s);
 
+/* --- trust --------------------------------------------------------------------------------
+ *
+ * The trust record (edge_trust) that a device starts with: committee and
+ * parameters of epoch 0 of the encoded GENESIS. Codec errors, POA_E_INVALID,
+ * POA_E_NO_MEMORY; WHY. */
+POA_MUST_USE int agent_trust_of_genesis(struct poa_slice genesis, struct poa_writer *out,
+                                        struct poa_why *why);
+
+/* --- which gateway, when -------------------------------------------------------------------- */
+
+enum agent_down {
+    AGENT_DOWN_FAILED, /* never worked */
+    AGENT_DOWN_LOST,   /* worked, then broke */
+    AGENT_DOWN_TOLD,   /* the gateway said when to return */
+    AGENT_DOWN_RENEW,  /* the session got old: same gateway, at once */
+};
+
+/* Jittered back-off over several gateways. */
+struct agent_link {
+    size_t gateways;
+    size_t next;     /* gateway to dial */
+    size_t failures; /* in a row */
+};
+
+void agent_link_init(struct agent_link *l, size_t gateways);
+void agent_link_up(struct agent_link *l);
+/* Milliseconds until the next dial. */
+uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t retry_ms);
+
 /* --- all together ---------------------------------------------------------------------------- */
 
 #define AGENT_GATEWAYS_MAX 16

@@ -1,5 +1,6 @@
 /* What commands share: errors, JSON, the node, keys. */
 #include <errno.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,6 +49,24 @@ int cli_print_json(json_t *value)
     puts(text);
     free(text);
     return 0;
+}
+
+bool cli_duration(const char *what, const char *text, uint64_t *ms)
+{
+    char *end = NULL;
+    errno = 0;
+    double v = strtod(text, &end);
+    double unit = strcmp(end, "ms") == 0                 ? 1
+                  : strcmp(end, "s") == 0 || end[0] == 0 ? 1000
+                  : strcmp(end, "m") == 0                ? 60000
+                  : strcmp(end, "h") == 0                ? 3600000
+                                                         : 0;
+    if (end == text || errno != 0 || unit == 0 || !(v > 0) || v * unit > 1e12) {
+        cli_misuse("%s %s: give a duration like 20s, 5m or 500ms", what, text);
+        return false;
+    }
+    *ms = (uint64_t)(v * unit);
+    return true;
 }
 
 bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out)
@@ -113,6 +132,19 @@ int cli_call(const struct cli *c, const char *method, json_t *params, json_t **r
 }
 
 /* --- keys -------------------------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+void cli_remove_tree(const char *dir)
+{
+    (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
 
 int cli_make_dirs(const char *path)
 {

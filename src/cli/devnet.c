@@ -33,22 +33,6 @@ static void pause_ms(uint64_t ms)
     nanosleep(&(struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000}, NULL);
 }
 
-static bool parse_duration(const char *text, uint64_t *ms)
-{
-    char *end = NULL;
-    errno = 0;
-    double v = strtod(text, &end);
-    double unit = strcmp(end, "ms") == 0                 ? 1
-                  : strcmp(end, "s") == 0 || end[0] == 0 ? 1000
-                  : strcmp(end, "m") == 0                ? 60000
-                  : strcmp(end, "h") == 0                ? 3600000
-                                                         : 0;
-    if (end == text || errno != 0 || unit == 0 || !(v > 0) || v * unit > 1e12)
-        return false;
-    *ms = (uint64_t)(v * unit);
-    return true;
-}
-
 /* --- looking at the network ------------------------------------------------------------ */
 
 static const char *const agreement_text[] = {"no", "yes"};
@@ -201,10 +185,16 @@ static bool conserved(struct devnet *d)
 
 /* --- starting ------------------------------------------------------------------------------ */
 
+/* Every node checks the attestations of a fleet once. */
+static uint64_t ready_ms(const struct devnet *d)
+{
+    return READY_MS + 10 * (uint64_t)d->fleet;
+}
+
 /* Waits until nodes FROM..TO-1 are ready and have a block of this run. */
 static int wait_ready(struct devnet *d, size_t from, size_t to)
 {
-    uint64_t until = devnet_now_ms() + READY_MS, tell = devnet_now_ms() + TELL_MS;
+    uint64_t until = devnet_now_ms() + ready_ms(d), tell = devnet_now_ms() + TELL_MS;
     for (size_t i = from; i < to;) {
         struct devnet_process *p = &d->process[i];
         if (stopping)
@@ -218,7 +208,7 @@ static int wait_ready(struct devnet *d, size_t from, size_t to)
         if (devnet_now_ms() > until) {
             devnet_print_log_tail(d, p);
             return cli_fail("%s is not ready after %d s; its log is %s/%s/log", p->name,
-                            READY_MS / 1000, d->dir, p->name);
+                            (int)(ready_ms(d) / 1000), d->dir, p->name);
         }
         json_t *v = devnet_ask(p, "poa_status", NULL);
         bool block = json_is_string(json_object_get(v, "first_block_ms"));
@@ -546,8 +536,8 @@ int cli_devnet_up(const struct cli *c)
     r->d = d;
     r->c = c;
     int rc = 0;
-    if (c->option[CLI_FOR] != NULL && !parse_duration(c->option[CLI_FOR], &r->for_ms))
-        rc = cli_misuse("--for %s: give a duration like 20s, 5m or 500ms", c->option[CLI_FOR]);
+    if (c->option[CLI_FOR] != NULL && !cli_duration("--for", c->option[CLI_FOR], &r->for_ms))
+        rc = 2;
     else if (c->option[CLI_LOAD] != NULL &&
              !cli_u64("--load", c->option[CLI_LOAD], 0, 100000, &tps))
         rc = 2;

@@ -23,6 +23,7 @@
 #define DEVNET_LEDGERS_MAX  31
 #define DEVNET_TRUSTED_MAX  16
 #define DEVNET_DEVICES_MAX  2000
+#define DEVNET_FLEET_MAX    65000 /* a genesis has up to 65,535 devices */
 #define DEVNET_ARGUMENTS    24
 #define DEVNET_SLOT_MS      250
 #define DEVNET_FEE_MIN      10
@@ -52,6 +53,7 @@ struct devnet {
     char dir[DEVNET_PATH_MAX];
     char bin[DEVNET_PATH_MAX]; /* where poad and poa-device are */
     uint32_t ledgers, trusted, devices;
+    uint32_t fleet; /* registered devices of `poa fleet`, which are no processes */
     enum poa_policy_kind policy;
     enum devnet_chaos_kind chaos;
     bool existed;

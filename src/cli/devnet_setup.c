@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "devnet.h"
+#include "poa_fleet.h"
 
-#define ACCOUNT_UNITS  1000000000000u /* of each funded account */
-#define FAUCET_SUPPLY  1000000000000000u
-#define DEVICE_MAKERS  2
-#define WITNESS_MAKER0 100 /* the hardware of ledger server i comes from 100 + i */
+#define ACCOUNT_UNITS        1000000000000u /* of each funded account */
+#define FAUCET_SUPPLY        1000000000000000u
+#define DEVICE_MAKERS        2
+#define FLEET_DRAWS_PER_SLOT 400
+#define WITNESS_MAKER0       100 /* the hardware of ledger server i comes from 100 + i */
 
 int devnet_path(const struct devnet *d, char *out, size_t n, const char *format, ...)
 {
@@ -194,33 +196,45 @@ static int add_witnesses(const struct devnet *d, struct parts *p, struct poa_lis
 }
 
 /* A device owns its wallet: rewards go to the account of its own key. */
+static void make_device(uint32_t i, const uint8_t key32[32], const uint8_t seed32[32],
+                        const uint8_t owner32[32], uint8_t maker_seed[DEVICE_MAKERS][32],
+                        struct poa_op_device *dev)
+{
+    static const uint8_t no_chain[32];
+    memset(dev, 0, sizeof *dev);
+    memcpy(dev->device, key32, 32);
+    dev->maker = 1 + i % DEVICE_MAKERS;
+    dev->region = (uint16_t)(1 + i % 4);
+    memcpy(dev->owner, owner32, 32);
+    poa_address_of_key(POA_KEY_ED25519, key32, dev->payout);
+    poa_device_attest(&poa_suite_ed25519, no_chain, maker_seed[i % DEVICE_MAKERS], seed32, dev);
+}
+
 static int add_devices(const struct devnet *d, struct parts *p, struct poa_list *out,
                        const uint8_t owner32[32], uint8_t maker_seed[DEVICE_MAKERS][32])
 {
-    static const uint8_t no_chain[32];
+    uint32_t all = d->devices + d->fleet;
+    uint8_t seed[32], key[32];
     for (uint32_t i = 0; i < d->devices; i++) {
-        const struct devnet_process *process = &d->process[devnet_nodes(d) + i];
         struct poa_keystore_info info;
-        uint8_t seed[32];
-        if (need_key(d, process->name, POA_KEY_DEVICE, POA_KEY_ED25519, &info, seed) != 0)
+        if (need_key(d, d->process[devnet_nodes(d) + i].name, POA_KEY_DEVICE, POA_KEY_ED25519,
+                     &info, seed) != 0)
             return 1;
-        struct poa_op_device *dev = &p->device[i];
-        memset(dev, 0, sizeof *dev);
-        memcpy(dev->device, info.pk, 32);
-        dev->maker = 1 + i % DEVICE_MAKERS;
-        dev->region = (uint16_t)(1 + i % 4);
-        memcpy(dev->owner, owner32, 32);
-        poa_address_of_key(POA_KEY_ED25519, info.pk, dev->payout);
-        poa_device_attest(&poa_suite_ed25519, no_chain, maker_seed[i % DEVICE_MAKERS], seed, dev);
-        poa_wipe(seed, sizeof seed);
+        make_device(i, info.pk, seed, owner32, maker_seed, &p->device[i]);
     }
-    if (d->devices > 0)
-        qsort(p->device, d->devices, sizeof p->device[0], by_device);
+    for (uint32_t i = 0; i < d->fleet; i++) {
+        poa_fleet_seed(d->load_seed, i, seed);
+        poa_ed25519_public(seed, key);
+        make_device(i, key, seed, owner32, maker_seed, &p->device[d->devices + i]);
+    }
+    poa_wipe(seed, sizeof seed);
+    if (all > 0)
+        qsort(p->device, all, sizeof p->device[0], by_device);
     size_t start = p->lists.n;
-    for (uint32_t i = 0; i < d->devices; i++)
+    for (uint32_t i = 0; i < all; i++)
         if (poa_op_device_encode(&p->lists, &p->device[i]) != POA_OK)
             return cli_fail("genesis: a device does not fit");
-    *out = (struct poa_list){poa_slice(p->lists.p + start, p->lists.n - start), d->devices};
+    *out = (struct poa_list){poa_slice(p->lists.p + start, p->lists.n - start), all};
     return 0;
 }
 
@@ -273,7 +287,10 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->drift_ms = 500;
     g->epoch_views = 5000;
     g->policy = (uint8_t)d->policy;
+    /* A fleet in one process must not draw more tickets than this machine can. */
     g->window_slots = 32;
+    while (d->fleet / g->window_slots > FLEET_DRAWS_PER_SLOT)
+        g->window_slots *= 2;
     g->seats_per_slot = 3;
     g->seal_slots = 16;
     g->subsidy = 1000000;
@@ -285,8 +302,8 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->fee_min = DEVNET_FEE_MIN;
     g->fee_per_kib = DEVNET_FEE_PER_KIB;
     g->commerce_bp = 100;
-    if (d->policy == POA_POLICY_VRF && d->devices >= 2) {
-        uint32_t half = d->devices / 2;
+    if (d->policy == POA_POLICY_VRF && d->devices + d->fleet >= 2) {
+        uint32_t half = (d->devices + d->fleet) / 2;
         g->grade2_seals = half < 2 ? 2 : half < 16 ? half : 16;
         g->grade2_span = 16;
         g->grade2_makers = g->grade2_regions = 2;
@@ -344,10 +361,11 @@ static int write_genesis(struct devnet *d, struct parts *p)
 static int make_genesis(struct devnet *d)
 {
     size_t accounts = DEVNET_ACCOUNTS + devnet_nodes(d) + 16;
-    size_t cap = 2 * (accounts * 48 + (size_t)d->devices * 600 + d->ledgers * 800u + 8192);
+    size_t devices = (size_t)d->devices + d->fleet;
+    size_t cap = 2 * (accounts * 48 + devices * 600 + d->ledgers * 800u + 8192);
     struct parts p = {calloc(accounts, sizeof *p.account),
                       0,
-                      calloc(d->devices ? d->devices : 1, sizeof *p.device),
+                      calloc(devices ? devices : 1, sizeof *p.device),
                       malloc(cap),
                       {NULL, 0, 0, false}};
     int rc = 1;
@@ -486,6 +504,8 @@ static int write_config(const struct devnet *d, struct devnet_process *p)
             d->dir, p->name, p->mesh, p->rpc);
     if (p->gateway != 0)
         fprintf(f, "gateway = 127.0.0.1:%u\n", p->gateway);
+    if (p->gateway != 0 && d->fleet > 0)
+        fprintf(f, "gateway_devices = %u\n", d->fleet + d->devices + 1000);
     if (p == &d->process[0])
         fprintf(f, "faucet_key = %s/keys/faucet.json\nfaucet_amount = %u\n", d->dir,
                 DEVNET_FAUCET_UNITS);
@@ -565,10 +585,11 @@ static int write_summary(const struct devnet *d)
 {
     char path[512];
     struct poa_why why = {{0}};
-    json_t *v = json_pack("{s:I, s:I, s:I, s:s, s:o, s:I}", "ledgers", (json_int_t)d->ledgers,
-                          "trusted", (json_int_t)d->trusted, "devices", (json_int_t)d->devices,
-                          "policy", poa_policy_kind_name(d->policy), "chain",
-                          poa_json_hex(d->chain, 32), "port_base", (json_int_t)d->port_base);
+    json_t *v =
+        json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:I}", "ledgers", (json_int_t)d->ledgers,
+                  "trusted", (json_int_t)d->trusted, "devices", (json_int_t)d->devices, "fleet",
+                  (json_int_t)d->fleet, "policy", poa_policy_kind_name(d->policy), "chain",
+                  poa_json_hex(d->chain, 32), "port_base", (json_int_t)d->port_base);
     char *text = v != NULL ? json_dumps(v, JSON_INDENT(2)) : NULL;
     json_decref(v);
     if (text == NULL)
@@ -617,7 +638,8 @@ static bool read_options(struct devnet *d, const struct cli *c, const json_t *be
 {
     if (!size_option(c, CLI_LEDGERS, "ledgers", before, 4, 1, DEVNET_LEDGERS_MAX, &d->ledgers) ||
         !size_option(c, CLI_TRUSTED, "trusted", before, 2, 0, DEVNET_TRUSTED_MAX, &d->trusted) ||
-        !size_option(c, CLI_DEVICES, "devices", before, 20, 0, DEVNET_DEVICES_MAX, &d->devices))
+        !size_option(c, CLI_DEVICES, "devices", before, 20, 0, DEVNET_DEVICES_MAX, &d->devices) ||
+        !size_option(c, CLI_FLEET, "fleet", before, 0, 0, DEVNET_FLEET_MAX, &d->fleet))
         return false;
     if (d->devices > 0 && d->trusted == 0) {
         cli_misuse("devices need a gateway: --trusted 1 or more, or --devices 0");

@@ -72,6 +72,10 @@
     X(LEDGERS, "ledgers", "N", "ledger servers, the committee; default 4")                         \
     X(TRUSTED, "trusted", "N", "trusted nodes, gateways for devices; default 2")                   \
     X(DEVICES, "devices", "N", "devices; default 20")                                              \
+    X(GATEWAYS, "gateways", "N", "trusted nodes that the devices connect to; default 1")           \
+    X(PER_TRUNK, "per-trunk", "N", "devices that share a connection; default: none does")          \
+    X(PACK_EVERY, "pack-every", "DURATION", "each device publishes so often; default 30s")         \
+    X(KILL, "kill", NULL, "kill a gateway half-way and see who comes back")                        \
     X(POLICY, "policy", "POLICY", "assignment: vrf (default), random or weighted")                 \
     X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
     X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
@@ -85,7 +89,7 @@
     X(GROUP, "group", "C", "seats of one maker, region or provider that falls as a whole")         \
     X(SEALS, "seals", "T", "device seals that make grade 2")                                       \
     X(SEATS, "seats", "S", "expected seats of devices in the span that may give them")             \
-    X(FLEET, "fleet", "E", "eligible devices, for the exact law")                                  \
+    X(FLEET, "fleet", "E", "devices: eligible, for the exact law; or registered for `poa fleet`")  \
     X(DRAWS, "draws", "K", "draws of a device in the span; default: many")                         \
     X(TARGET, "target", "T", "probability that must not be exceeded, such as 1e-12")               \
     X(STALL_TARGET, "stall-target", "T", "the same for stalls; default: that of --target")         \
@@ -312,7 +316,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Check a genesis record and print its chain id", "poa genesis check genesis.poa")            \
     X("devnet up", cli_devnet_up, "", 0, 0,                                                        \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(TRUSTED) | CLI_BIT(DEVICES) | CLI_BIT(POLICY) |      \
-          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS),                                           \
+          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS) | CLI_BIT(FLEET),                          \
       "Run a network on this machine: each node and device is a process (`up` may be left out)",   \
       "poa devnet\n"                                                                               \
       "poa devnet --devices 50 --policy random --data-dir /tmp/net\n"                              \
@@ -321,6 +325,13 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa devnet down --data-dir devnet-data")                                                    \
     X("devnet status", cli_devnet_status, "", 0, 0, CLI_DEVNET,                                    \
       "Processes of a devnet, with their addresses and heights", "poa devnet status --json")       \
+    X("fleet simulate", cli_fleet_simulate, "", 0, 0,                                              \
+      CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(GATEWAYS) | CLI_BIT(DEVICES) | CLI_BIT(FOR) |        \
+          CLI_BIT(PER_TRUNK) | CLI_BIT(PACK_EVERY) | CLI_BIT(KILL),                                \
+      "Run very many devices in one process, with a network of their own, and measure gateways",   \
+      "poa fleet simulate --devices 10000 --gateways 1 --for 30s --json\n"                         \
+      "poa fleet simulate --devices 10000 --gateways 2 --for 60s --kill\n"                         \
+      "poa fleet simulate --devices 100000 --per-trunk 25000 --ledgers 1 --for 90s")               \
     X("witness bounds", cli_witness_bounds, "", 0, 0,                                              \
       CLI_ALL | CLI_BIT(N) | CLI_BIT(Q) | CLI_BIT(P) | CLI_BIT(OFFLINE) | CLI_BIT(POOL) |          \
           CLI_BIT(BAD) | CLI_BIT(GROUP) | CLI_BIT(SEALS) | CLI_BIT(SEATS) | CLI_BIT(FLEET) |       \
@@ -404,6 +415,9 @@ int cli_print_json(json_t *value);
 /* Decimal digits of TEXT; prints what is wrong with the option or argument WHAT. */
 bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/* "20s", "5m", "2h" or "500ms"; prints what is wrong. */
+bool cli_duration(const char *what, const char *text, uint64_t *ms);
+
 /* Full key (64 hex digits) of the device that START means: its key, the start of it, or
  * its number in the registry. Returns an exit code. */
 int cli_device_key(const struct cli *c, const char *start, char key[65]);
@@ -432,6 +446,8 @@ int cli_address(const struct cli *c, const char *text, uint8_t address32[32]);
 const char *cli_text(const json_t *object, const char *key);
 uint64_t cli_number(const json_t *object, const char *key); /* integer or digits */
 
+/* Deletes DIR and what is in it. */
+void cli_remove_tree(const char *dir);
 /* mkdir -p, mode 0700. POA_E_IO with a line. */
 int cli_make_dirs(const char *path);
 

@@ -27,6 +27,12 @@
 #define POA_EDGE_FIRST_BYTES  96 /* e, s + tag, tag */
 #define POA_EDGE_SECOND_BYTES 48 /* e, tag */
 #define POA_EDGE_HEAD_BYTES   2  /* length before each frame */
+/* A stream may carry many devices: its first frame is POA_EDGE_TRUNK, and each
+ * later one n u16 | channel u32 | frame of that channel without its length,
+ * both ways. A channel is a device, with a handshake and a session of its own
+ * that who holds the stream cannot read; a frame without a body ends it. */
+#define POA_EDGE_TRUNK         "poa/trunk/1"
+#define POA_EDGE_CHANNEL_BYTES 4
 /* Plain text grows by this much in a frame on the wire. */
 #define POA_EDGE_OVERHEAD (POA_EDGE_HEAD_BYTES + POA_SESSION_OVERHEAD + 1)
 /* Largest frame body that a device may send. */

@@ -41,39 +41,49 @@ static bool crowded(const struct poa_gateway *g, uint64_t address)
     return n >= g->config.limits.per_address;
 }
 
-void conn_accept(struct poa_gateway *g, int fd, uint64_t address)
+struct conn *conn_new(struct poa_gateway *g, uint64_t address)
 {
     const struct poa_gateway_limits *l = &g->config.limits;
     uint32_t index = g->free_n ? g->free_conn[g->free_n - 1] : g->high;
     struct conn *c = NULL;
-    int on = 1;
     if (index < l->connections && g->strangers < l->strangers && !crowded(g, address))
         c = calloc(1, sizeof *c);
     if (!c) {
         STAT_ADD(g, refused, 1);
-        close(fd);
-        return;
+        return NULL;
     }
     if (g->free_n)
         g->free_n--;
     else
         g->high++;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->g = g;
-    c->fd = fd;
+    c->fd = -1;
     c->index = index;
     c->serial = ++g->serial;
-    c->opened_ms = c->heard_ms = c->refill_ms = gateway_now_ms(g);
+    c->opened_ms = c->heard_ms = c->refill_ms = c->wrote_ms = gateway_now_ms(g);
     c->frames_left = (int32_t)l->frames_per_s * BURST_S;
     c->bytes_left = (int32_t)l->bytes_per_s * BURST_S;
-    c->epoch = POA_EPOCH_NONE;
+    c->epoch = c->told = POA_EPOCH_NONE;
+    c->address = address;
+    g->conn[index] = c;
+    g->stranger[g->strangers++] = c;
+    STAT_ADD(g, connections, 1);
+    return c;
+}
+
+void conn_accept(struct poa_gateway *g, int fd, uint64_t address)
+{
+    int on = 1;
+    struct conn *c = conn_new(g, address);
+    if (!c) {
+        close(fd);
+        return;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->fd = fd;
     event_assign(&c->rd, g->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     event_assign(&c->wr, g->base, fd, EV_WRITE, on_writable, c);
     event_add(&c->rd, NULL);
-    g->conn[index] = c;
-    c->address = address;
-    g->stranger[g->strangers++] = c;
-    STAT_ADD(g, connections, 1);
 }
 
 void conn_known(struct conn *c)
@@ -110,9 +120,14 @@ void conn_close(struct conn *c)
         g->throttled--;
     c->throttled = false;
     c->state = CONN_DEAD;
-    event_del(&c->rd);
-    event_del(&c->wr);
-    close(c->fd);
+    if (c->trunk) {
+        trunk_forget(c);
+    } else {
+        event_del(&c->rd);
+        event_del(&c->wr);
+        close(c->fd);
+        trunk_close(c);
+    }
     if (c->out)
         evbuffer_free(c->out);
     free(c->in);
@@ -136,14 +151,13 @@ void conn_bury(struct poa_gateway *g)
     }
 }
 
-/* A connection that failed: counted by how far it had come. */
-static void conn_fail(struct conn *c, int e)
+void conn_fail(struct conn *c, int e)
 {
     if (c->state == CONN_GREETED) {
         STAT_ADD(c->g, dropped, 1);
         POA_LOG_DEBUG("gateway", "device %02x%02x%02x%02x dropped: %s", c->key[0], c->key[1],
                       c->key[2], c->key[3], poa_error_text(e));
-    } else if (c->state != CONN_LEAVING) {
+    } else if (c->state != CONN_LEAVING && c->state != CONN_TRUNK) {
         STAT_ADD(c->g, handshakes_failed, 1);
     }
     conn_close(c);
@@ -168,6 +182,12 @@ void conn_expire(struct conn *c, uint64_t now)
         if (passed(now, c->heard_ms, 3 * (uint64_t)l->ping_ms))
             conn_fail(c, POA_E_TIMEOUT);
         break;
+    case CONN_TRUNK:
+        if ((!c->joined && passed(now, c->opened_ms, l->handshake_ms)) ||
+            passed(now, c->heard_ms, 3 * (uint64_t)l->ping_ms) ||
+            (c->out && passed(now, c->wrote_ms, GATEWAY_TRUNK_STUCK_MS)))
+            conn_fail(c, POA_E_TIMEOUT);
+        break;
     case CONN_LEAVING:
         if (passed(now, c->heard_ms, l->handshake_ms))
             conn_close(c);
@@ -179,9 +199,10 @@ void conn_expire(struct conn *c, uint64_t now)
 
 /* --- out ------------------------------------------------------------------------- */
 
-static bool enqueue(struct conn *c, const uint8_t *bytes, size_t n)
+bool conn_write(struct conn *c, const uint8_t *bytes, size_t n)
 {
     struct poa_gateway *g = c->g;
+    size_t queue = c->state == CONN_TRUNK ? GATEWAY_TRUNK_QUEUE : g->config.limits.send_queue_bytes;
     if (!c->out) {
         ssize_t sent = send(c->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {
@@ -196,15 +217,20 @@ static bool enqueue(struct conn *c, const uint8_t *bytes, size_t n)
         if (!n)
             return true;
         c->out = evbuffer_new();
+        c->wrote_ms = gateway_now_ms(g);
         if (c->out)
             event_add(&c->wr, NULL);
     }
-    if (!c->out || evbuffer_get_length(c->out) + n > g->config.limits.send_queue_bytes ||
-        evbuffer_add(c->out, bytes, n)) {
+    if (!c->out || evbuffer_get_length(c->out) + n > queue || evbuffer_add(c->out, bytes, n)) {
         conn_fail(c, POA_E_FULL);
         return false;
     }
     return true;
+}
+
+static bool enqueue(struct conn *c, const uint8_t *frame, size_t n)
+{
+    return c->trunk ? trunk_send(c, frame, n) : conn_write(c, frame, n);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -215,8 +241,10 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         conn_fail(c, POA_E_CLOSED);
     } else {
-        if (n > 0)
+        if (n > 0) {
             STAT_ADD(c->g, bytes_out, (uint64_t)n);
+            c->wrote_ms = gateway_now_ms(c->g);
+        }
         if (evbuffer_get_length(c->out)) {
             event_add(&c->wr, NULL);
         } else {
@@ -264,6 +292,13 @@ void conn_bye(struct conn *c, int code, uint32_t retry_ms)
         conn_close(c);
         return;
     }
+    if (c->state == CONN_TRUNK) { /* its devices were told */
+        c->state = CONN_LEAVING;
+        event_del(&c->rd);
+        if (!c->out)
+            conn_close(c);
+        return;
+    }
     if (!CONN_SEND(c, BYE, edge_bye, &m))
         return;
     if (c->state == CONN_KEYED)
@@ -272,7 +307,8 @@ void conn_bye(struct conn *c, int code, uint32_t retry_ms)
     leave_devices(c);
     c->state = CONN_LEAVING;
     c->heard_ms = gateway_now_ms(c->g);
-    event_del(&c->rd);
+    if (!c->trunk)
+        event_del(&c->rd);
     if (!c->out)
         conn_close(c);
 }
@@ -325,6 +361,31 @@ static void refill(struct conn *c)
     }
 }
 
+bool conn_over_rate(struct conn *c)
+{
+    if (c->frames_left <= 0 || c->bytes_left <= 0)
+        refill(c);
+    return c->frames_left <= 0 || c->bytes_left <= 0;
+}
+
+bool conn_frame(struct conn *c, uint8_t *body, size_t n)
+{
+    c->frames_left--;
+    c->bytes_left -= (int32_t)n;
+    int e = on_frame(c, body, n);
+    if (e)
+        conn_fail(c, e);
+    return c->state != CONN_DEAD && c->state != CONN_LEAVING;
+}
+
+/* Whether a frame of N bytes may come now. */
+static bool fits(const struct conn *c, size_t n)
+{
+    if (c->state == CONN_SILENT)
+        return n == POA_EDGE_FIRST_BYTES || n == sizeof POA_EDGE_TRUNK - 1;
+    return n && n <= POA_EDGE_UP_MAX + (c->state == CONN_TRUNK ? POA_EDGE_CHANNEL_BYTES : 0);
+}
+
 /* Handles the frames in the N bytes at P; keeps what is left of them. */
 static void process(struct conn *c, uint8_t *p, size_t n)
 {
@@ -333,23 +394,28 @@ static void process(struct conn *c, uint8_t *p, size_t n)
     bool wait = false;
     while (n - at >= POA_EDGE_HEAD_BYTES) {
         size_t body = poa_le16(p + at);
-        if (!body || body > POA_EDGE_UP_MAX ||
-            (c->state == CONN_SILENT && body != POA_EDGE_FIRST_BYTES)) {
+        uint8_t *frame = p + at + POA_EDGE_HEAD_BYTES;
+        if (!fits(c, body)) {
             conn_fail(c, POA_E_TOO_LONG);
             return;
         }
         if (n - at - POA_EDGE_HEAD_BYTES < body)
             break;
-        if (c->frames_left <= 0 || c->bytes_left <= 0)
-            refill(c);
-        wait = c->frames_left <= 0 || c->bytes_left <= 0;
+        if (c->state == CONN_TRUNK)
+            wait = !trunk_frame(c, frame, body);
+        else
+            wait = conn_over_rate(c);
         if (wait)
             break;
-        c->frames_left--;
-        c->bytes_left -= (int32_t)body;
-        int e = on_frame(c, p + at + POA_EDGE_HEAD_BYTES, body);
-        if (e)
-            conn_fail(c, e);
+        if (c->state == CONN_SILENT && body != POA_EDGE_FIRST_BYTES) {
+            if (memcmp(frame, POA_EDGE_TRUNK, body)) {
+                conn_fail(c, POA_E_HANDSHAKE);
+                return;
+            }
+            trunk_begin(c);
+        } else if (c->state != CONN_TRUNK && !conn_frame(c, frame, body)) {
+            return;
+        }
         if (c->state == CONN_DEAD || c->state == CONN_LEAVING)
             return;
         at += POA_EDGE_HEAD_BYTES + body;
@@ -382,10 +448,7 @@ static void process(struct conn *c, uint8_t *p, size_t n)
 void conn_resume(struct conn *c)
 {
     struct poa_gateway *g = c->g;
-    if (c->state == CONN_LEAVING)
-        return;
-    refill(c);
-    if (c->frames_left <= 0 || c->bytes_left <= 0)
+    if (c->state == CONN_LEAVING || (c->state != CONN_TRUNK && conn_over_rate(c)))
         return;
     size_t n = c->in_n;
     if (n)

@@ -73,9 +73,9 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)what;
     refill_handshakes(g);
     for (int i = 0; i < ACCEPT_BURST; i++) {
-        /* Over budget or out of descriptors, strangers wait in the kernel's
-         * backlog; the tick listens again. */
-        if (g->handshakes_left < 1 || g->draining) {
+        /* Over budget, without a place for strangers or out of descriptors: they
+         * wait in the kernel's backlog; the tick listens again. */
+        if (g->handshakes_left < 1 || g->strangers >= g->config.limits.strangers || g->draining) {
             listen_on(g, false);
             return;
         }
@@ -209,7 +209,10 @@ static void drain(struct poa_gateway *g, uint32_t retry_ms)
     g->drain_ms = gateway_now_ms(g) + DRAIN_MS;
     listen_on(g, false);
     for (uint32_t i = 0; i < g->high; i++)
-        if (g->conn[i])
+        if (g->conn[i] && g->conn[i]->state != CONN_TRUNK)
+            conn_bye(g->conn[i], POA_OK, retry_ms);
+    for (uint32_t i = 0; i < g->high; i++)
+        if (g->conn[i] && g->conn[i]->state == CONN_TRUNK)
             conn_bye(g->conn[i], POA_OK, retry_ms);
 }
 
@@ -286,7 +289,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     refill_handshakes(g);
-    if (g->handshakes_left >= 1)
+    if (g->handshakes_left >= 1 && g->strangers < g->config.limits.strangers)
         listen_on(g, true);
     if (g->throttled)
         for (uint32_t i = 0; i < g->high; i++)
@@ -297,6 +300,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         sweep(g, now);
     }
     anchor_tick(g);
+    conn_bury(g);
+}
+
+static void on_tell(evutil_socket_t fd, short what, void *arg)
+{
+    struct poa_gateway *g = arg;
+    (void)fd;
+    (void)what;
+    if (!g->draining)
+        tasks_tell(g);
     conn_bury(g);
 }
 
@@ -382,6 +395,7 @@ static int make_loop(struct poa_gateway *g)
     event_assign(&g->listen_ev, g->base, g->listen_fd, EV_READ | EV_PERSIST, on_accept, g);
     event_assign(&g->wake_ev, g->base, g->wake_fd, EV_READ | EV_PERSIST, on_wake, g);
     event_assign(&g->tick_ev, g->base, -1, EV_PERSIST, on_tick, g);
+    evtimer_assign(&g->tell_ev, g->base, on_tell, g);
     listen_on(g, true);
     return event_add(&g->wake_ev, NULL) || event_add(&g->tick_ev, &tick) ? POA_E_NO_MEMORY : POA_OK;
 }
@@ -470,6 +484,7 @@ void poa_gateway_free(struct poa_gateway *g)
     anchor_clear(g);
     if (g->base) {
         event_del(&g->tick_ev);
+        event_del(&g->tell_ev);
         event_del(&g->wake_ev);
         listen_on(g, false);
         event_base_free(g->base);

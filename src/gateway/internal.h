@@ -18,8 +18,17 @@
 /* What is left of one read and the next read. */
 #define GATEWAY_RX    (GATEWAY_RECV + POA_EDGE_HEAD_BYTES + POA_EDGE_UP_MAX + GATEWAY_RECV)
 #define GATEWAY_TX    (POA_EDGE_HEAD_BYTES + POA_EDGE_DOWN_MAX)
-#define GATEWAY_TASKS 256 /* sealing blocks remembered for devices that come back */
-#define GATEWAY_STATE 4096
+#define GATEWAY_FRAME (GATEWAY_TX + POA_EDGE_CHANNEL_BYTES)
+/* What a trunk does not read; above the first, epochs wait, above the second it
+ * is dropped, and also when nothing leaves for so long. */
+#define GATEWAY_TRUNK_SLOW     (256u << 10)
+#define GATEWAY_TRUNK_QUEUE    (4u << 20)
+#define GATEWAY_TRUNK_STUCK_MS 10000
+/* Devices that an epoch is told to in one turn of the loop. */
+#define GATEWAY_TELL    256
+#define GATEWAY_TELL_MS 1
+#define GATEWAY_TASKS   256 /* sealing blocks remembered for devices that come back */
+#define GATEWAY_STATE   4096
 /* Sent and unanswered submissions. */
 #define GATEWAY_TOKENS_MAX 65536
 #define GATEWAY_RETRY_MS   1000
@@ -29,6 +38,7 @@ enum conn_state {
     CONN_SILENT,  /* accepted: the handshake's first message is due */
     CONN_KEYED,   /* session started: HELLO is due */
     CONN_GREETED, /* WELCOME sent */
+    CONN_TRUNK,   /* carries others */
     CONN_LEAVING, /* BYE sent: closed when it has left */
     CONN_DEAD,    /* closed; freed at the end of the turn */
 };
@@ -48,6 +58,7 @@ struct conn {
     uint8_t status;
     bool throttled;
     bool asking; /* a query waits for its proof */
+    bool joined; /* trunk: one of its devices was greeted */
     uint16_t frame_max;
     uint8_t key[32]; /* X25519 until HELLO, then the Ed25519 device key */
     struct poa_session session;
@@ -55,8 +66,17 @@ struct conn {
     int32_t frames_left, bytes_left; /* of its rate */
     uint32_t epoch;                  /* of the committee that the device holds */
     uint32_t device;                 /* registry index */
+    uint32_t told;                   /* newest epoch that it was told */
     uint64_t reward_slot;            /* its registry entry may have changed after this slot; 0 */
     uint64_t earned;
+
+    /* A device of a trunk: FD, events and IN are the trunk's. */
+    struct conn *trunk;
+    uint32_t number; /* of the channel */
+    /* A trunk. */
+    struct conn **channel; /* by number; NULL: closed */
+    uint32_t channels;     /* places in it */
+    uint64_t wrote_ms;     /* last time that something left */
 };
 
 enum token_kind {
@@ -141,7 +161,7 @@ struct poa_gateway {
     int listen_fd;
     uint16_t port;
     struct event_base *base;
-    struct event listen_ev, wake_ev, tick_ev;
+    struct event listen_ev, wake_ev, tick_ev, tell_ev;
     bool listening, draining;
     pthread_t thread;
     bool running;
@@ -172,6 +192,8 @@ struct poa_gateway {
     struct poa_gateway_proof closing;
     struct poa_slice committee;
     uint8_t *epoch_bytes;
+    uint32_t tell_at; /* connection that hears of it next */
+    bool tell_again;  /* one was passed over: its trunk is slow */
 
     struct task task[GATEWAY_TASKS];
     size_t task_next;
@@ -181,6 +203,7 @@ struct poa_gateway {
 
     uint8_t rx[GATEWAY_RX];
     uint8_t tx[GATEWAY_TX];
+    uint8_t frame[GATEWAY_FRAME]; /* of a trunk */
     uint8_t state[GATEWAY_STATE];
 #define GATEWAY_STAT(name, kind, help) atomic_uint_least64_t name;
     struct {
@@ -204,6 +227,8 @@ static inline uint16_t gateway_code(int e)
 }
 
 /* conn.c */
+/* A connection without a socket yet, or NULL: over a limit (counted). */
+struct conn *conn_new(struct poa_gateway *g, uint64_t address);
 void conn_accept(struct poa_gateway *g, int fd, uint64_t address);
 /* C is no stranger any more. */
 void conn_known(struct conn *c);
@@ -215,6 +240,12 @@ void conn_expire(struct conn *c, uint64_t now_ms);
 bool conn_send(struct conn *c, uint8_t type, const struct poa_record *rec, const void *r);
 bool conn_send_raw(struct conn *c, uint8_t type, struct poa_slice encoded);
 #define CONN_SEND(c, NAME, rec, r) conn_send(c, POA_EDGE_##NAME, &poa_##rec##_record, r)
+/* Handles a whole frame; false: C is closed or leaving. */
+bool conn_frame(struct conn *c, uint8_t *body, size_t n);
+bool conn_over_rate(struct conn *c);
+void conn_fail(struct conn *c, int e); /* closes, and counts by how far it had come */
+/* Bytes to the socket; false when the connection died of it. */
+bool conn_write(struct conn *c, const uint8_t *bytes, size_t n);
 /* Says why and closes. */
 void conn_bye(struct conn *c, int code, uint32_t retry_ms);
 struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32]);
@@ -234,7 +265,17 @@ POA_MUST_USE int token_new(struct poa_gateway *g, const struct conn *c, enum tok
                            uint64_t a, uint32_t b, uint64_t *out);
 void token_free(struct poa_gateway *g, uint64_t token);
 
+/* trunk.c: C is a trunk, or a channel of one. */
+void trunk_begin(struct conn *c);
+/* One frame; false: the trunk has to wait, the frame stays. */
+bool trunk_frame(struct conn *c, uint8_t *body, size_t n);
+bool trunk_send(struct conn *c, const uint8_t *frame, size_t n);
+void trunk_greeted(struct conn *c);
+void trunk_close(struct conn *c);  /* with all its channels */
+void trunk_forget(struct conn *c); /* channel C is closed */
+
 /* tasks.c */
+void tasks_tell(struct poa_gateway *g);                  /* the epoch, to the next ones */
 void tasks_epoch(struct poa_gateway *g, struct post *p); /* takes P over */
 void tasks_slot(struct poa_gateway *g, struct post *p);  /* the same */
 /* FINAL and LINKs that make BLOCK's header the proven one. */

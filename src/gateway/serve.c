@@ -221,10 +221,13 @@ static int on_hello(struct conn *c, struct poa_slice in)
         return POA_E_NO_MEMORY;
     conn_known(c);
     c->state = CONN_GREETED;
+    if (c->trunk)
+        trunk_greeted(c);
     g->unregistered += c->status == POA_EDGE_UNREGISTERED;
     c->frame_max = m.frame_max;
     c->epoch = m.epoch;
     STAT_ADD(g, devices, 1);
+    c->told = g->epoch.epoch;
     if (!serve_welcome(c) || !CONN_SEND(c, EPOCH, edge_epoch, &g->epoch))
         return POA_OK;
     if (c->epoch == g->epoch.epoch)

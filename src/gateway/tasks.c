@@ -93,19 +93,47 @@ void tasks_epoch(struct poa_gateway *g, struct post *p)
     g->have_epoch = true;
     free(old);
     STAT_ADD(g, epochs, 1);
-    for (uint32_t i = 0; i < g->high; i++) {
-        struct conn *c = g->conn[i];
-        if (!c || c->state != CONN_GREETED)
+    g->tell_at = 0;
+    g->tell_again = false;
+    tasks_tell(g);
+}
+
+/* False: not now, its trunk has not read what it was sent. */
+static bool tell(struct conn *c)
+{
+    struct poa_gateway *g = c->g;
+    if (c->trunk && c->trunk->out && evbuffer_get_length(c->trunk->out) > GATEWAY_TRUNK_SLOW)
+        return false;
+    c->told = g->epoch.epoch;
+    if ((serve_status(c) && !serve_welcome(c)) || !CONN_SEND(c, EPOCH, edge_epoch, &g->epoch))
+        return true;
+    /* Who follows gets the new committee unasked; who is further behind is
+     * asking already. */
+    if (c->epoch != POA_EPOCH_NONE && c->epoch + 1 == g->epoch.epoch && g->closing.header.n)
+        (void)hand_over_current(c);
+    return true;
+}
+
+void tasks_tell(struct poa_gateway *g)
+{
+    /* In parts: with very many devices seals must not wait for all of it. */
+    uint32_t n = 0;
+    for (; g->tell_at < g->high && n < GATEWAY_TELL; g->tell_at++) {
+        struct conn *c = g->conn[g->tell_at];
+        if (!c || c->state != CONN_GREETED || c->told == g->epoch.epoch)
             continue;
-        if (serve_status(c) && !serve_welcome(c))
-            continue;
-        if (!CONN_SEND(c, EPOCH, edge_epoch, &g->epoch))
-            continue;
-        /* Who follows gets the new committee unasked; who is further behind is
-         * asking already. */
-        if (c->epoch != POA_EPOCH_NONE && c->epoch + 1 == g->epoch.epoch && g->closing.header.n)
-            (void)hand_over_current(c);
+        n++;
+        if (!tell(c))
+            g->tell_again = true;
     }
+    struct timeval soon = {0, GATEWAY_TELL_MS * 1000};
+    if (g->tell_at >= g->high && g->tell_again) {
+        g->tell_at = 0;
+        g->tell_again = false;
+        soon.tv_usec = GATEWAY_TICK_MS * 1000;
+    }
+    if (g->tell_at < g->high)
+        event_add(&g->tell_ev, &soon);
 }
 
 /* --- tasks ------------------------------------------------------------------------- */

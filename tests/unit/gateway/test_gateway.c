@@ -497,7 +497,7 @@ Test(gateway, connections_are_capped)
 {
     struct poa_gateway_config config = fake_config(&f);
     int fd[8];
-    config.limits.strangers = 4;
+    config.limits.connections = 4;
     fake_open(&f, &config);
     for (int i = 0; i < 8; i++)
         fd[i] = client_socket(&f);
@@ -507,6 +507,28 @@ Test(gateway, connections_are_capped)
     for (int i = 0; i < 8; i++)
         close(fd[i]);
     still_serves();
+    fake_stop(&f);
+}
+
+Test(gateway, strangers_wait_until_others_left)
+{
+    struct poa_gateway_config config = fake_config(&f);
+    int fd[4];
+    config.limits.strangers = 4;
+    config.limits.handshake_ms = 500;
+    fake_open(&f, &config);
+    for (int i = 0; i < 4; i++)
+        fd[i] = client_socket(&f);
+    EXPECT_STAT(connections, 4);
+    /* Not refused: it has its turn when the silent ones are gone. */
+    client_make(&a, &f, DEVICE_A);
+    client_ready(&a);
+    cr_expect_eq(fake_stats(&f).refused, 0);
+    for (int i = 0; i < 4; i++) {
+        cr_expect(closed_by_gateway(fd[i]));
+        close(fd[i]);
+    }
+    client_close(&a);
     fake_stop(&f);
 }
 

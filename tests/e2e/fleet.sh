@@ -1,0 +1,44 @@
+#!/bin/bash
+# Many devices in one process on real nodes: everybody connects, seals and publishes; a
+# gateway is killed and everybody comes back, none seals twice, every receipt is on the
+# ledger; and the same behind shared connections.
+set -eu
+poa=$POA_BIN/poa
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$POA_TMP"/*.err >&2 2>/dev/null || true
+    exit 1
+}
+run() { # NAME ARGUMENTS...
+    local name=$1
+    shift
+    "$poa" fleet simulate --json --data-dir "$POA_TMP/$name" "$@" >"$POA_TMP/$name.json" 2>"$POA_TMP/$name.err" ||
+        fail "$name: exit code $?: $(cat "$POA_TMP/$name.json")"
+}
+holds() { # NAME CONDITION
+    jq -en "input | $2" "$POA_TMP/$1.json" >/dev/null || fail "$1: not $2: $(cat "$POA_TMP/$1.json")"
+}
+sound='.healthy and .double_seals == 0 and .alarms == 0 and .packs_lost == 0 and
+    .roots > 0 and .roots_missing == 0 and .seals > 0 and .packs_anchored >= .connected'
+
+echo "# a gateway of two is killed"
+run killed --devices 120 --gateways 2 --for 16s --pack-every 3s --kill
+holds killed ".connected == 120 and .sockets == 120 and .storm.lost >= 40 and $sound"
+holds killed ".vrf_per_device_hour > 300 and .vrf_per_device_hour < 600 and .bytes_per_device_hour > 0"
+
+echo "# behind shared connections"
+run shared --devices 150 --per-trunk 60 --ledgers 1 --for 8s --pack-every 3s
+holds shared ".connected == 150 and .sockets == 3 and $sound"
+
+echo "# what is wrong is said in one line"
+says() { # WORDS ARGUMENTS...
+    local words=$1 code=0
+    shift
+    "$poa" fleet simulate "$@" >out 2>err || code=$?
+    [ $code -eq 2 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q "$words" err || fail "exit code $code and $(cat err) for $*"
+}
+says "devices" --devices 0
+says "duration" --for never
+says "from 1s to 24h" --pack-every 1ms
+(ulimit -n 64 && says "file descriptors" --devices 500)
+echo ok
