@@ -24,6 +24,7 @@ complain() {
 foreign=(
     '<sodium(/.*)?\.h> src/base/(crypto|sealed)\.c'
     '<secp256k1.*\.h> src/base/keys\.c'
+    '<(openssl/.*|event2/bufferevent_ssl\.h)> src/rpc/tls\.c'
     '<leveldb/.*> src/store/.*'
     '<nng/.*> src/p2p/.*'
     '<(ev(ent|http|dns|util|rpc)|event2/.*)\.h> src/(gateway|rpc|agent)/.*'

@@ -93,7 +93,7 @@ static json_t *ask(struct node *n, const char *method)
     if (n->dead)
         return NULL;
     if (!n->client)
-        bench_must(poa_rpc_client_new(n->url, 10000, &n->client, &why), n->url);
+        bench_must(poa_rpc_client_new(n->url, NULL, 10000, &n->client, &why), n->url);
     return poa_rpc_client_call(n->client, method, NULL, &result, &why) ? NULL : result;
 }
 

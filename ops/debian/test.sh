@@ -32,7 +32,7 @@ started=
 if $booted; then
     systemctl start poad
 else
-    as poad --config /etc/poa/poad.conf >/tmp/poad.log 2>&1 &
+    (exec setpriv --reuid poa --regid poa --init-groups poad --config /etc/poa/poad.conf) >/tmp/poad.log 2>&1 &
     started=$!
 fi
 height() { poa status --json 2>/dev/null | sed -n 's/.*"height": *"\{0,1\}\([0-9]*\).*/\1/p' | head -1; }

@@ -53,7 +53,8 @@
     X(OBJECT, "poa/object")                                                                        \
     X(ARCHIVE, "poa/archive")                                                                      \
     X(DATA, "poa/data")                                                                            \
-    X(DATA_KEY, "poa/data-key")
+    X(DATA_KEY, "poa/data-key")                                                                    \
+    X(TOKEN, "poa/token")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

@@ -106,6 +106,54 @@ const char *cli_rpc_url(const struct cli *c)
     return env != NULL && env[0] != 0 ? env : "http://127.0.0.1:7645";
 }
 
+/* The first line of --token-file, which others must not read. */
+static int read_token(const char *path, char *out, size_t cap, struct poa_why *why)
+{
+    char *text = NULL;
+    size_t n = 0;
+    int rc = poa_file_read(path, 4096, POA_FILE_SECRET, &text, &n, why);
+    if (rc != POA_OK)
+        return rc;
+    text[strcspn(text, "\r\n")] = 0;
+    if (text[0] == 0 || strlen(text) >= cap || strpbrk(text, " \t") != NULL)
+        rc = poa_because(why, POA_E_CONFIG, "%s: the first line is no token", path);
+    else
+        memcpy(out, text, strlen(text) + 1);
+    poa_wipe(text, n);
+    free(text);
+    return rc;
+}
+
+int cli_client(const struct cli *c, uint32_t timeout_ms, struct poa_rpc_client **out)
+{
+    struct poa_rpc_trust trust = {.cacert = c->option[CLI_CACERT]};
+    struct poa_why why = {{0}};
+    const char *pin = c->option[CLI_PIN], *file = c->option[CLI_TOKEN_FILE];
+    char hex[65];
+    size_t n = 0;
+    int rc = POA_OK;
+    if (file == NULL)
+        file = getenv("POA_TOKEN_FILE");
+    /* As openssl prints it: AB:CD:... */
+    for (; pin != NULL && *pin && n < 64; pin++)
+        if (*pin != ':')
+            hex[n++] = *pin;
+    hex[n] = 0;
+    if (pin != NULL && (*pin || n != 64 || poa_unhex(hex, trust.pin32, 32) != POA_OK))
+        rc = poa_because(&why, POA_E_CONFIG,
+                         "--pin: 64 hex digits, as openssl x509 -fingerprint "
+                         "-sha256 prints them");
+    trust.pinned = pin != NULL;
+    if (rc == POA_OK && file != NULL && file[0])
+        rc = read_token(file, trust.token, sizeof trust.token, &why);
+    if (rc == POA_OK)
+        rc = poa_rpc_client_new(cli_rpc_url(c), &trust, timeout_ms, out, &why);
+    poa_wipe(trust.token, sizeof trust.token);
+    if (rc != POA_OK)
+        cli_fail("%s", why.text);
+    return rc;
+}
+
 int cli_call_about(const struct cli *c, const char *about, const char *method, json_t *params,
                    json_t **result)
 {
@@ -113,11 +161,12 @@ int cli_call_about(const struct cli *c, const char *about, const char *method, j
     struct poa_rpc_client *client = NULL;
     uint64_t seconds =
         c->option[CLI_TIMEOUT] != NULL ? strtoull(c->option[CLI_TIMEOUT], NULL, 10) : 10;
-    int rc = poa_rpc_client_new(cli_rpc_url(c), (uint32_t)seconds * 1000, &client, &why);
-    if (rc == POA_OK)
-        rc = poa_rpc_client_call(client, method, params, result, &why);
-    else
+    int rc = cli_client(c, (uint32_t)seconds * 1000, &client);
+    if (rc != POA_OK) {
         json_decref(params);
+        return rc;
+    }
+    rc = poa_rpc_client_call(client, method, params, result, &why);
     poa_rpc_client_free(client);
     if (rc == POA_E_NOT_FOUND && about != NULL)
         cli_fail("%s: not known to the node at %s", about, cli_rpc_url(c));

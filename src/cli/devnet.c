@@ -635,7 +635,7 @@ int cli_devnet_status(const struct cli *c)
         json_t *s = NULL;
         if (cli_text(p, "rpc")[0] == 0)
             continue;
-        if (poa_rpc_client_new(cli_text(p, "rpc"), 2000, &client, &why) == POA_OK &&
+        if (poa_rpc_client_new(cli_text(p, "rpc"), NULL, 2000, &client, &why) == POA_OK &&
             poa_rpc_client_call(client, "poa_status", NULL, &s, &why) == POA_OK) {
             json_object_set_new(p, "height", json_string(cli_text(s, "height")));
             json_object_set(p, "ready", json_object_get(s, "ready"));

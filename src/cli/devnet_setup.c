@@ -736,7 +736,7 @@ static int prepare(struct devnet *d, const json_t *before)
             snprintf(url, sizeof url, "http://127.0.0.1:%u", p->rpc);
             if (write_config(d, p) != 0)
                 return 1;
-            if (poa_rpc_client_new(url, 2000, &p->client, &why) != POA_OK)
+            if (poa_rpc_client_new(url, NULL, 2000, &p->client, &why) != POA_OK)
                 return cli_fail("%s", why.text);
         } else if (devnet_path(d, path, sizeof path, "%s", p->name) != 0 ||
                    cli_make_dirs(path) != POA_OK) {

@@ -20,6 +20,11 @@
     X(HELP, "help", NULL, "this text")                                                             \
     X(JSON, "json", NULL, "one JSON value on standard output")                                     \
     X(RPC, "rpc", "URL", "node to ask; default $POA_RPC, or http://127.0.0.1:7645")                \
+    X(CACERT, "cacert", "FILE",                                                                    \
+      "who signed the node's certificate, for https; default: who the system trusts")              \
+    X(PIN, "pin", "SHA256", "or the certificate itself, by its fingerprint")                       \
+    X(TOKEN_FILE, "token-file", "FILE",                                                            \
+      "token to show, in the first line; default $POA_TOKEN_FILE")                                 \
     X(TIMEOUT, "timeout", "SECONDS", "give up after this long; default 10")                        \
     X(KEYS, "keys", "DIR", "key files; default $POA_KEYS, or ~/.poa/keys")                         \
     X(PASSPHRASE_FILE, "passphrase-file", "FILE", "passphrase in the first line, mode 0600")       \
@@ -104,6 +109,8 @@
     X(PROVIDER, "provider", "ID", "who hosts it; default 0")                                       \
     X(PAYOUT, "payout", "ADDRESS", "who gets its fees; default: the payer")                        \
     X(STEERING, "steering", "WHO", "account that governs and holds the first coins")               \
+    X(TOKENS, "tokens", "FILE", "the node's rpc_tokens")                                           \
+    X(RIGHT, "right", "RIGHT", "read (default), submit or operate")                                \
     X(CHAIN, "chain", "ID", "id of the chain that is trusted")                                     \
     X(HEADER, "header", "HEX|FILE", "header of a block, instead of the proof's own")               \
     X(CERT, "cert", "HEX|FILE", "certificate, instead of the proof's own")
@@ -120,8 +127,10 @@ typedef unsigned __int128 cli_options;
 _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
 
 /* Groups of options that commands share. */
-#define CLI_ALL    (CLI_BIT(HELP) | CLI_BIT(JSON))
-#define CLI_NODE   (CLI_ALL | CLI_BIT(RPC) | CLI_BIT(TIMEOUT))
+#define CLI_ALL (CLI_BIT(HELP) | CLI_BIT(JSON))
+#define CLI_NODE                                                                                   \
+    (CLI_ALL | CLI_BIT(RPC) | CLI_BIT(TIMEOUT) | CLI_BIT(CACERT) | CLI_BIT(PIN) |                  \
+     CLI_BIT(TOKEN_FILE))
 #define CLI_KEYDIR (CLI_ALL | CLI_BIT(KEYS))
 #define CLI_SECRET (CLI_KEYDIR | CLI_BIT(PASSPHRASE_FILE))
 /* Commands that make a transaction. */
@@ -291,6 +300,13 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
     X("status", cli_status, "", 0, 0, CLI_NODE, "Tip, roles, committee and readiness of a node",   \
       "poa status\n"                                                                               \
       "poa status --rpc http://127.0.0.1:7646 --json")                                             \
+    X("token new", cli_token_new, "LABEL", 1, 1, CLI_ALL | CLI_BIT(TOKENS) | CLI_BIT(RIGHT),       \
+      "Make a token for the RPC: prints it once, the file keeps its hash",                         \
+      "poa token new wallet --right submit --tokens /etc/poa/tokens")                              \
+    X("token list", cli_token_list, "", 0, 0, CLI_ALL | CLI_BIT(TOKENS),                           \
+      "Labels and rights of the tokens in a file", "poa token list --tokens /etc/poa/tokens")      \
+    X("token revoke", cli_token_revoke, "LABEL", 1, 1, CLI_ALL | CLI_BIT(TOKENS),                  \
+      "Remove a token", "poa token revoke wallet --tokens /etc/poa/tokens")                        \
     X("vrf prove", cli_vrf_prove, "", 0, 0,                                                        \
       CLI_ALL | CLI_BIT(SUITE) | CLI_BIT(SK) | CLI_BIT(ALPHA),                                     \
       "Evaluate the verifiable random function (RFC 9381): prints pi= and beta=",                  \
@@ -423,6 +439,9 @@ bool cli_duration(const char *what, const char *text, uint64_t *ms);
 int cli_device_key(const struct cli *c, const char *start, char key[65]);
 
 const char *cli_rpc_url(const struct cli *c);
+/* A client of the node to ask, with what --cacert, --pin and --token-file say. A line is
+ * printed on failure. */
+int cli_client(const struct cli *c, uint32_t timeout_ms, struct poa_rpc_client **out);
 /* One call to the node; on failure the line is printed. POA_OK and a new
  * reference. Takes PARAMS. */
 int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result);

@@ -288,9 +288,9 @@ static int wait_final(const struct cli *c, const char *id, json_t **out)
         json_t *v;
         struct poa_rpc_client *client = NULL;
         struct poa_why why = {{0}};
-        int rc = poa_rpc_client_new(cli_rpc_url(c), 10000, &client, &why);
-        if (rc == POA_OK)
-            rc = poa_rpc_client_call(client, "poa_tx_get", json_pack("{s:s}", "id", id), &v, &why);
+        if (cli_client(c, 10000, &client) != POA_OK)
+            return 1;
+        int rc = poa_rpc_client_call(client, "poa_tx_get", json_pack("{s:s}", "id", id), &v, &why);
         poa_rpc_client_free(client);
         /* Between acceptance and the first block a node may not know it. */
         if (rc != POA_OK && rc != POA_E_NOT_FOUND)

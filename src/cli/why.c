@@ -457,17 +457,19 @@ static void print(const struct why *w)
 int cli_why(const struct cli *c)
 {
     struct why w = {.c = c, .out = json_object()};
-    struct poa_why why = {{0}};
     bool failed = false;
     int rc = cli_device_key(c, c->argument[0], w.device);
     if (rc != 0) {
         json_decref(w.out);
         return rc;
     }
-    if (poa_unhex(w.device, w.key, 32) != POA_OK ||
-        poa_rpc_client_new(cli_rpc_url(c), 10000, &w.client, &why) != POA_OK) {
+    if (poa_unhex(w.device, w.key, 32) != POA_OK)
+        rc = cli_fail("the key of a device has 64 hex digits");
+    else if (cli_client(c, 10000, &w.client) != POA_OK)
+        rc = 1;
+    if (rc != 0) {
         json_decref(w.out);
-        return cli_fail("%s", why.text[0] ? why.text : "the key of a device has 64 hex digits");
+        return rc;
     }
     put(&w, "device", json_string(w.device));
     bool fine = read_rules(&w);

@@ -302,7 +302,6 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
     struct answer a = {.epoch = number};
     struct pool pool = {NULL, 0, 0};
     struct poa_rpc_client *client = NULL;
-    struct poa_why why = {{0}};
     uint8_t hash[32];
     /* The seed is that of the epoch in which the draw was made, the cut the
      * registry's size one epoch before: keys came first, the seed after. */
@@ -317,8 +316,8 @@ static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3],
         rc = read_pool(chain, number, e[0].witnesses, e[2].witnesses, &pool);
     if (rc == 0)
         rc = draw(chain, number, e[1].seed, &pool, bytes, &a.committee, &a.relaxed);
-    if (rc == 0 && poa_rpc_client_new(cli_rpc_url(chain->c), 10000, &client, &why) != POA_OK)
-        rc = cli_fail("%s", why.text);
+    if (rc == 0 && cli_client(chain->c, 10000, &client) != POA_OK)
+        rc = 1;
     if (rc == 0 && chain->c->option[CLI_SEED] != NULL) {
         uint8_t seed[32];
         rc = seed_from_blocks(chain, client, number ? number - 1 : 0, &e[2], e[1].first_height,

@@ -217,12 +217,12 @@ static int rpc(void)
            "([proofs](proofs.md)), also when there is no such entry (`present` is false).\n\n"
            "What the ledger refuses has the JSON-RPC code %d, and in `error.data` its own number,\n"
            "name and class ([errors](errors.md)).\n\n"
-           "| method | parameters | what it does |\n|---|---|---|\n",
+           "| method | parameters | right | what it does |\n|---|---|---|---|\n",
            POA_RPC_PORT_DEFAULT, POA_RPC_BATCH_MAX, POA_RPC_APPLICATION);
     for (size_t i = 0; i < poa_rpc_node_methods.n; i++) {
         const struct poa_rpc_method *m = &poa_rpc_node_methods.method[i];
-        printf("| `%s` | %s%s%s | %s |\n", m->name, m->params[0] ? "`" : "", m->params,
-               m->params[0] ? "`" : "", m->help);
+        printf("| `%s` | %s%s%s | %s | %s |\n", m->name, m->params[0] ? "`" : "", m->params,
+               m->params[0] ? "`" : "", poa_rpc_right_name(m->right), m->help);
     }
     printf(
         "\n| type | JSON |\n|---|---|\n"
@@ -262,9 +262,23 @@ static int rpc(void)
         "| `/healthz` | 200 while the process answers |\n"
         "| `/readyz` | 200 when its answers are current, else 503 and why |\n"
         "| `/metrics` | Prometheus text |\n\n"
-        "A node answers on the loopback only, unless a proxy in front of it does TLS and its\n"
-        "configuration says so (`rpc_behind_tls_proxy`). Requests from pages of other sites\n"
-        "(`Origin`, `Host`) are refused.\n");
+        "## TLS and tokens\n\n"
+        "A node answers on the loopback only, unless it has a certificate (`rpc_tls_cert`,\n"
+        "`rpc_tls_key`), and then speaks https alone, TLS 1.2 or 1.3, or a proxy in front of it\n"
+        "does TLS and its configuration says so (`rpc_behind_tls_proxy`). A certificate that is\n"
+        "missing, not readable, expired, or whose key is another's, is refused at the start in\n"
+        "one line. SIGHUP (`systemctl reload poad`) reads certificate, key and tokens again.\n\n"
+        "With `rpc_tokens` a caller shows `Authorization: Bearer TOKEN`; `poa token new` makes "
+        "one\n"
+        "and prints it once, the file keeps BLAKE2b-256(`poa/token`, token). Rights include those\n"
+        "before them: read, submit, operate. Without a token a caller may do what\n"
+        "`rpc_anonymous` says. A token that is not known is answered with 401, a method beyond\n"
+        "the caller's right with FORBIDDEN (by GET 403). `poa` shows the token of\n"
+        "`--token-file`, never in plain text beyond the loopback, and checks a certificate\n"
+        "against the system's, `--cacert`, or its own fingerprint `--pin`.\n\n"
+        "Requests from pages of other sites (`Origin`, `Host`) are refused, but those of the\n"
+        "origins in `rpc_cors`. An address beyond the loopback has `rpc_rate` requests per\n"
+        "second, then 429.\n");
     return 0;
 }
 

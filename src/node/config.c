@@ -10,6 +10,7 @@
 
 #include "poa_codec.h"
 #include "poa_log.h"
+#include "poa_rpc_tokens.h"
 #include "poa_version.h"
 
 #define FILE_MAX  (1024 * 1024)
@@ -322,6 +323,13 @@ int poa_config_check(struct poa_config *c, struct poa_why *why)
         return poa_because(why, POA_E_CONFIG,
                            "recover: \"%s\" is no token; `poa witness recovery` makes one",
                            c->recover);
+    if (c->rpc_anonymous[0] && strcmp(c->rpc_anonymous, "nothing") != 0 &&
+        poa_rpc_right_find(c->rpc_anonymous) == POA_RPC_NOTHING)
+        return poa_because(why, POA_E_CONFIG,
+                           "rpc_anonymous: \"%s\" is none of nothing, read, submit, operate",
+                           c->rpc_anonymous);
+    if (!c->rpc_tls_cert[0] != !c->rpc_tls_key[0])
+        return poa_because(why, POA_E_CONFIG, "rpc_tls_cert and rpc_tls_key belong together");
     int rc = check_address("listen", c->listen, why);
     if (!rc)
         rc = check_address("rpc", c->rpc, why);

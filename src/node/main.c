@@ -32,7 +32,7 @@ static void *watch(void *arg)
         if (sigwait(&w->set, &sig))
             continue;
         if (sig == SIGHUP) {
-            POA_LOG_INFO("node", "SIGHUP: nothing to reload");
+            poa_node_reload(w->node);
             continue;
         }
         if (sig == SIGUSR1) /* main ends by itself */

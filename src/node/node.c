@@ -233,6 +233,13 @@ static int open_rpc(struct poa_node *n, struct poa_why *why)
     node_rpc_backend(n, &n->rpc_backend);
     struct poa_rpc_config c = {.host = host,
                                .port = port,
+                               .tls_cert = n->config.rpc_tls_cert,
+                               .tls_key = n->config.rpc_tls_key,
+                               .tokens = n->config.rpc_tokens,
+                               .anonymous = poa_rpc_right_find(n->config.rpc_anonymous),
+                               .no_anonymous = strcmp(n->config.rpc_anonymous, "nothing") == 0,
+                               .cors = n->config.rpc_cors,
+                               .rate = n->config.rpc_rate,
                                .behind_tls_proxy = n->config.rpc_behind_tls_proxy,
                                .connections_max = n->config.rpc_connections,
                                .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
@@ -369,6 +376,16 @@ int poa_node_wait(struct poa_node *n, struct poa_why *why)
         rc = poa_because(why, POA_E_STORE, "%s", n->halt_why.text);
     pthread_mutex_unlock(&n->halt_mutex);
     return rc;
+}
+
+void poa_node_reload(struct poa_node *n)
+{
+    struct poa_why why = {""};
+    struct poa_rpc *rpc = __atomic_load_n(&n->rpc, __ATOMIC_ACQUIRE);
+    if (rpc && poa_rpc_reload(rpc, &why))
+        POA_LOG_ERROR("node", "not reloaded, all stays as it was: %s", why.text);
+    else
+        POA_LOG_INFO("node", "certificate and tokens of the RPC are read again");
 }
 
 void poa_node_wake(struct poa_node *n)

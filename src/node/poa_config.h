@@ -35,6 +35,18 @@
     X(U32, ban_s, "s", 1, 3600, 60,                                                                \
       "first ban of who misbehaves; each further one is twice as long")                            \
     X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, health and metrics; or off")    \
+    X(TEXT, rpc_tls_cert, "path", 0, 500, "",                                                      \
+      "certificate chain of the RPC, PEM; with it https alone")                                    \
+    X(TEXT, rpc_tls_key, "path", 0, 500, "", "and its private key, PEM, mode 0600")                \
+    X(TEXT, rpc_tokens, "path", 0, 500, "",                                                        \
+      "file of tokens (`poa token new`): without one callers may do what rpc_anonymous says")      \
+    X(TEXT, rpc_anonymous, "right", 0, 8, "",                                                      \
+      "what callers without a token may do: nothing, read, submit or operate; empty: read when "   \
+      "there are tokens, else operate")                                                            \
+    X(TEXT, rpc_cors, "origins", 0, 500, "",                                                       \
+      "pages of other sites that may call, such as https://wallet.example, by commas")             \
+    X(U32, rpc_rate, "requests", 0, 1000000, 500,                                                  \
+      "per second of one address, the loopback's not counted; 0: any")                             \
     X(FLAG, rpc_behind_tls_proxy, "", 0, 1, false,                                                 \
       "a proxy in front does TLS: allows rpc beyond loopback")                                     \
     X(U32, rpc_connections, "connections", 2, 60000, 4096,                                         \

@@ -15,6 +15,9 @@ POA_MUST_USE int poa_node_start(const struct poa_config *config, uint64_t starte
 /* Waits until the node halts by itself (POA_E_STORE, or what the core said; WHY)
  * or poa_node_wake was called (POA_OK). */
 int poa_node_wait(struct poa_node *n, struct poa_why *why);
+/* Reads again what may change while it runs: certificate, key and tokens of the RPC. Says in
+ * the log what became of it. Any thread. */
+void poa_node_reload(struct poa_node *n);
 /* Ends poa_node_wait; async-signal-unsafe, any thread. */
 void poa_node_wake(struct poa_node *n);
 /* Checkpoint, then everything stops and is freed. */

@@ -13,6 +13,7 @@
 #include <event2/keyvalq_struct.h>
 
 #include "poa_rpc_client.h"
+#include "tls.h"
 
 #define ANSWER_BYTES_MAX (64 * 1024 * 1024)
 
@@ -20,6 +21,8 @@ struct target {
     char host[256];
     char authority[300]; /* Host header */
     uint16_t port;
+    bool tls;
+    const char *token; /* NULL: none */
 };
 
 static int parse_url(const char *url, struct target *out, struct poa_why *why)
@@ -28,12 +31,14 @@ static int parse_url(const char *url, struct target *out, struct poa_why *why)
     const char *scheme = uri != NULL ? evhttp_uri_get_scheme(uri) : NULL;
     const char *host = uri != NULL ? evhttp_uri_get_host(uri) : NULL;
     int rc = POA_OK;
-    if (scheme == NULL || strcmp(scheme, "http") != 0 || host == NULL || host[0] == 0 ||
+    bool tls = scheme != NULL && strcmp(scheme, "https") == 0;
+    if (scheme == NULL || (!tls && strcmp(scheme, "http") != 0) || host == NULL || host[0] == 0 ||
         strlen(host) >= sizeof out->host) {
         rc = poa_because(why, POA_E_CONFIG, "%.200s: give an address like http://127.0.0.1:%d", url,
                          POA_RPC_PORT_DEFAULT);
     } else {
         int port = evhttp_uri_get_port(uri);
+        out->tls = tls;
         out->port = port > 0 ? (uint16_t)port : POA_RPC_PORT_DEFAULT;
         size_t n = strlen(host);
         bool brackets = host[0] == '['; /* IPv6; evhttp connects without them */
@@ -46,10 +51,12 @@ static int parse_url(const char *url, struct target *out, struct poa_why *why)
     return rc;
 }
 
-static struct evhttp_connection *connect_to(struct event_base *base, const struct target *t,
-                                            uint32_t timeout_ms)
+/* BEV: what it goes over, taken; NULL: plain TCP. */
+static struct evhttp_connection *connect_to(struct event_base *base, struct bufferevent *bev,
+                                            const struct target *t, uint32_t timeout_ms)
 {
-    struct evhttp_connection *evcon = evhttp_connection_base_new(base, NULL, t->host, t->port);
+    struct evhttp_connection *evcon =
+        evhttp_connection_base_bufferevent_new(base, NULL, bev, t->host, t->port);
     if (evcon == NULL)
         return NULL;
     struct timeval tv = {timeout_ms / 1000, (timeout_ms % 1000) * 1000};
@@ -71,6 +78,8 @@ static bool post(struct evhttp_connection *evcon, const struct target *t, const 
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     evhttp_add_header(headers, "Host", t->authority);
     evhttp_add_header(headers, "Content-Type", "application/json");
+    if (t->token != NULL)
+        evhttp_add_header(headers, "Authorization", t->token);
     evbuffer_add(evhttp_request_get_output_buffer(req), body, n);
     return evhttp_make_request(evcon, req, EVHTTP_REQ_POST, "/") == 0;
 }
@@ -81,6 +90,10 @@ struct poa_rpc_client {
     struct event_base *base;
     struct evhttp_connection *evcon;
     struct target target;
+    struct poa_rpc_trust trust;
+    struct ssl_ctx_st *tls;
+    struct ssl_st *ssl; /* of EVCON */
+    char authorization[200];
     uint32_t timeout_ms;
     uint64_t id;
     bool done;
@@ -89,8 +102,34 @@ struct poa_rpc_client {
     json_t *answer;
 };
 
-int poa_rpc_client_new(const char *url, uint32_t timeout_ms, struct poa_rpc_client **out,
+static bool loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
+static int start_trust(struct poa_rpc_client *c, const struct poa_rpc_trust *trust,
                        struct poa_why *why)
+{
+    if (trust != NULL)
+        c->trust = *trust;
+    bool secure = c->trust.cacert != NULL || c->trust.pinned;
+    if (secure && !c->target.tls)
+        return poa_because(why, POA_E_CONFIG,
+                           "--cacert and --pin are for https, but %s is asked with http",
+                           c->target.authority);
+    if (c->trust.token[0] && !c->target.tls && !loopback(c->target.host))
+        return poa_because(why, POA_E_CONFIG, "a token does not go to %s in plain text: use https",
+                           c->target.authority);
+    if (c->trust.token[0]) {
+        snprintf(c->authorization, sizeof c->authorization, "Bearer %s", c->trust.token);
+        c->target.token = c->authorization;
+    }
+    return c->target.tls ? rpc_tls_client(&c->trust, &c->tls, why) : POA_OK;
+}
+
+int poa_rpc_client_new(const char *url, const struct poa_rpc_trust *trust, uint32_t timeout_ms,
+                       struct poa_rpc_client **out, struct poa_why *why)
 {
     struct poa_rpc_client *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -99,6 +138,8 @@ int poa_rpc_client_new(const char *url, uint32_t timeout_ms, struct poa_rpc_clie
     c->timeout_ms = timeout_ms;
     if (rc == POA_OK && (c->base = event_base_new()) == NULL)
         rc = poa_because(why, POA_E_NO_MEMORY, "out of memory");
+    if (rc == POA_OK)
+        rc = start_trust(c, trust, why);
     if (rc != POA_OK) {
         poa_rpc_client_free(c);
         return rc;
@@ -115,7 +156,33 @@ void poa_rpc_client_free(struct poa_rpc_client *c)
         evhttp_connection_free(c->evcon);
     if (c->base != NULL)
         event_base_free(c->base);
+    rpc_tls_free(c->tls);
+    poa_wipe(&c->trust, sizeof c->trust);
+    poa_wipe(c->authorization, sizeof c->authorization);
     free(c);
+}
+
+/* A session of TLS serves one call: a closed one cannot be taken up again. */
+static void disconnect(struct poa_rpc_client *c)
+{
+    if (c->evcon != NULL)
+        evhttp_connection_free(c->evcon);
+    c->evcon = NULL;
+    c->ssl = NULL;
+}
+
+static bool reconnect(struct poa_rpc_client *c)
+{
+    struct bufferevent *bev = NULL;
+    if (c->tls != NULL) {
+        disconnect(c);
+        bev = rpc_tls_connect(c->base, c->tls, &c->trust, c->target.host, &c->ssl);
+        if (bev == NULL)
+            return false;
+    }
+    if (c->evcon == NULL)
+        c->evcon = connect_to(c->base, bev, &c->target, c->timeout_ms);
+    return c->evcon != NULL;
 }
 
 static void call_failed(enum evhttp_request_error error, void *arg)
@@ -172,19 +239,23 @@ int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *pa
     /* Notices when the node closed the connection since the last call; evhttp then
      * connects anew. */
     event_base_loop(c->base, EVLOOP_NONBLOCK);
-    if (c->evcon == NULL)
-        c->evcon = connect_to(c->base, &c->target, c->timeout_ms);
-    bool sent = c->evcon != NULL &&
-                post(c->evcon, &c->target, text, strlen(text), call_done, call_failed, c);
+    bool sent =
+        reconnect(c) && post(c->evcon, &c->target, text, strlen(text), call_done, call_failed, c);
     free(text);
     if (sent)
         while (!c->done && event_base_dispatch(c->base) == 0)
             ;
     if (!sent || !c->done || c->failure != POA_OK) {
-        if (c->evcon != NULL)
-            evhttp_connection_free(c->evcon);
-        c->evcon = NULL;
+        const char *refusal = c->ssl != NULL ? rpc_tls_refusal(c->ssl) : NULL;
+        char reason[128];
+        snprintf(reason, sizeof reason, "%s", refusal != NULL ? refusal : "");
+        disconnect(c);
         int rc = c->failure != POA_OK ? c->failure : POA_E_CLOSED;
+        if (reason[0])
+            return poa_because(why, POA_E_KEY,
+                               "%s: its certificate is not trusted: %s (--cacert FILE or --pin "
+                               "SHA256 say what is)",
+                               c->target.authority, reason);
         return poa_because(why, rc, "%s:%u: %s", c->target.host, c->target.port,
                            rc == POA_E_TIMEOUT ? "no answer in time: is the node overloaded?"
                                                : "nobody answers: is the node running? (--rpc URL "
@@ -196,6 +267,11 @@ int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *pa
     json_t *value = json_object_get(answer, "result");
     if (error != NULL)
         rc = error_of(error, why);
+    else if (c->status == 401)
+        rc = poa_because(why, POA_E_FORBIDDEN,
+                         "%s wants a token with the right for this, or does "
+                         "not know the one that it got (--token-file FILE)",
+                         c->target.authority);
     else if (value == NULL)
         rc = poa_because(why, POA_E_TEXT, "%s:%u answers HTTP %d, but not JSON-RPC: is it a node?",
                          c->target.host, c->target.port, c->status);
@@ -387,7 +463,7 @@ static void link_send(struct link *k)
         return;
     }
     if (k->evcon == NULL)
-        k->evcon = connect_to(l->base, &l->target[k->node], l->config.timeout_ms);
+        k->evcon = connect_to(l->base, NULL, &l->target[k->node], l->config.timeout_ms);
     const struct poa_rpc_load_item *item = &l->config.item[k->queue[k->head]];
     k->sent_us = now_us();
     k->busy = true;
@@ -455,6 +531,8 @@ static int load_prepare(struct poa_rpc_load *l, struct poa_why *why)
         return poa_because(why, POA_E_NO_MEMORY, "load: out of memory");
     for (size_t i = 0; i < c->urls; i++) {
         int rc = parse_url(c->url[i], &l->target[i], why);
+        if (rc == POA_OK && l->target[i].tls)
+            rc = poa_because(why, POA_E_CONFIG, "load goes over http");
         if (rc != POA_OK)
             return rc;
     }

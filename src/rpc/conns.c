@@ -286,7 +286,8 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     struct poa_rpc *r = arg;
     struct fresh *f = malloc(sizeof *f);
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *bev = rpc_guard_accept(r);
+    (void)base;
     if (f == NULL || bev == NULL) {
         free(f);
         if (bev != NULL)
@@ -345,6 +346,11 @@ struct rpc_conn *rpc_conn_of(struct poa_rpc *r, struct evhttp_request *req)
     evutil_socket_t fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
     struct rpc_conn *c = fd >= 0 && (size_t)fd < r->by_fd_n ? r->by_fd[fd] : NULL;
     return c != NULL && c->evcon == evcon ? c : NULL;
+}
+
+const uint8_t *rpc_conn_address(const struct rpc_conn *c)
+{
+    return c->client->address;
 }
 
 void rpc_conn_call(struct rpc_conn *c)

@@ -25,6 +25,7 @@
 #include "poa_base.h"
 #include "poa_consensus.h"
 #include "poa_proof.h"
+#include "poa_rpc_tokens.h"
 
 #define POA_RPC_PORT_DEFAULT 7645
 
@@ -187,9 +188,17 @@ struct poa_rpc_backend {
 /* --- the server ----------------------------------------------------------------- */
 
 struct poa_rpc_config {
-    const char *host;         /* numeric; NULL: 127.0.0.1 */
-    uint16_t port;            /* 0: any free one, see poa_rpc_port */
-    bool behind_tls_proxy;    /* allows a HOST beyond loopback: a proxy on the way does TLS */
+    const char *host;     /* numeric; NULL: 127.0.0.1 */
+    uint16_t port;        /* 0: any free one, see poa_rpc_port */
+    const char *tls_cert; /* PEM files, both or none (NULL, ""): https alone */
+    const char *tls_key;
+    bool behind_tls_proxy; /* allows a HOST beyond loopback: a proxy on the way does TLS */
+    const char *tokens;    /* file of tokens (poa_rpc_tokens.h); NULL or "": none */
+    /* What callers without a token may do; NOTHING: to read when there are TOKENS, else all. */
+    enum poa_rpc_right anonymous;
+    bool no_anonymous;        /* not even read */
+    const char *cors;         /* origins whose pages may call, by commas; NULL: none */
+    uint32_t rate;            /* requests per second of one address, but the loopback; 0: any */
     uint32_t connections_max; /* at the same time, of one address half of them; at the limit the
                                  longest idle one is closed. 0: 4,096 */
     uint32_t body_max;        /* bytes of a request; 0: 1 MiB */
@@ -200,10 +209,14 @@ struct poa_rpc_config {
 
 struct poa_rpc;
 /* Binds, and starts the thread.
- * Errors: POA_E_CONFIG (a host beyond loopback without the flag, a bad host),
+ * Errors: POA_E_CONFIG (a host beyond loopback without TLS or the flag, a bad host, a
+ * certificate, key or token file that does not do),
  * POA_E_LOCKED (port in use), POA_E_IO, POA_E_NO_MEMORY. */
 POA_MUST_USE int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out,
                                struct poa_why *why);
+/* Reads certificate, key and tokens again, for connections and requests to come. When they
+ * do not fit, all stays as it was. Any thread. Errors: as of poa_rpc_start. */
+POA_MUST_USE int poa_rpc_reload(struct poa_rpc *r, struct poa_why *why);
 uint16_t poa_rpc_port(const struct poa_rpc *r);
 /* Blocks up to HEIGHT are final and can be read: tells the readers of the event
  * stream. Any thread, until poa_rpc_free. */

@@ -10,9 +10,19 @@
 
 struct poa_rpc_client; /* keeps its connection; one thread */
 
-/* URL: http://HOST[:PORT][/]. POA_E_CONFIG with WHY. */
-POA_MUST_USE int poa_rpc_client_new(const char *url, uint32_t timeout_ms,
-                                    struct poa_rpc_client **out, struct poa_why *why);
+/* What a client of https trusts, and what it shows. */
+struct poa_rpc_trust {
+    const char *cacert; /* file of certificates, PEM; NULL: those of the system */
+    bool pinned;        /* only the certificate with this SHA-256, whoever signed it */
+    uint8_t pin32[32];
+    char token[160]; /* bearer token; "": none. Never sent in plain text beyond the loopback */
+};
+
+/* URL: http://HOST[:PORT][/], or https. TRUST may be NULL; it is copied, its CACERT borrowed.
+ * POA_E_CONFIG with WHY. */
+POA_MUST_USE int poa_rpc_client_new(const char *url, const struct poa_rpc_trust *trust,
+                                    uint32_t timeout_ms, struct poa_rpc_client **out,
+                                    struct poa_why *why);
 void poa_rpc_client_free(struct poa_rpc_client *c);
 /* Calls METHOD and waits. PARAMS (may be NULL) is taken. On POA_OK *RESULT is a
  * new reference. When the node answered with an error: its number (negative, as

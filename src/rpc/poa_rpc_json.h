@@ -47,10 +47,13 @@ struct poa_rpc_method {
     const char *params;
     void (*handler)(void *ctx, json_t *const *param, struct poa_rpc_call *call);
     const char *help;
+    enum poa_rpc_right right; /* that a caller needs */
 };
 struct poa_rpc_methods {
     const struct poa_rpc_method *method;
     size_t n;
+    bool limited; /* to what HAS allows; else everything may be called */
+    enum poa_rpc_right has;
 };
 
 void poa_rpc_result(struct poa_rpc_call *call, json_t *result); /* takes RESULT; NULL: no memory */

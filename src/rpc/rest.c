@@ -108,11 +108,14 @@ static int status_of(const json_t *error, const char **reason)
     else if (name != NULL &&
              (strcmp(name, "NOT_FOUND") == 0 || strcmp(name, "DEVICE_UNKNOWN") == 0))
         status = 404;
+    else if (name != NULL && strcmp(name, "FORBIDDEN") == 0)
+        status = 403;
     else if (name != NULL && strcmp(name, "UNSUPPORTED") == 0)
         status = 501;
     else if (class != NULL && (strcmp(class, "retry") == 0 || strcmp(class, "resource") == 0))
         status = 503;
     *reason = status == 400   ? "Bad Request"
+              : status == 403 ? "Forbidden"
               : status == 404 ? "Not Found"
               : status == 422 ? "Unprocessable Content"
               : status == 501 ? "Not Implemented"
@@ -182,8 +185,8 @@ void rpc_rest(struct poa_rpc *r, struct evhttp_request *req, const char *path)
     } else if (query != NULL && evhttp_parse_query_str(query, &pairs) != 0) {
         refuse(r, req, 400, "Bad Request", "the query is not name=value&...");
     } else {
-        poa_rpc_call_method(&poa_rpc_node_methods, &r->node, r->box, m->name,
-                            params_of(m, rest + n, &pairs), answered, req);
+        poa_rpc_call_method(&r->methods, &r->node, r->box, m->name, params_of(m, rest + n, &pairs),
+                            answered, req);
     }
     evhttp_clear_headers(&pairs);
     free(rest);

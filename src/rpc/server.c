@@ -130,28 +130,14 @@ static const struct {
 
 /* --- requests ---------------------------------------------------------------------------- */
 
-static bool loopback_name(const char *host)
+/* What a caller needs for PATH itself; methods have their own. Health is for whoever asks, and
+ * the pages of the explorer are only code. */
+static enum poa_rpc_right right_for(const char *path, bool post)
 {
-    return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "localhost") == 0 ||
-           strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
-}
-
-/* A page of another site must not speak to a node on its visitor's machine: not
- * by a name that resolves here (Host), nor with the visitor's browser (Origin). */
-static const char *refusal(struct poa_rpc *r, struct evhttp_request *req)
-{
-    const char *host = evhttp_request_get_host(req); /* without the port */
-    if (r->loopback && host != NULL && !loopback_name(host))
-        return "this node answers on localhost only: use http://127.0.0.1";
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
-    const char *origin = evhttp_find_header(headers, "Origin");
-    const char *authority = evhttp_find_header(headers, "Host");
-    if (origin != NULL) {
-        const char *from = strstr(origin, "://");
-        if (from == NULL || authority == NULL || strcasecmp(from + 3, authority) != 0)
-            return "cross-origin requests are not allowed";
-    }
-    return NULL;
+    if (!post && (strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0))
+        return POA_RPC_NOTHING;
+    return post || strcmp(path, "/metrics") == 0 || strncmp(path, "/v1", 3) == 0 ? POA_RPC_READ
+                                                                                 : POA_RPC_NOTHING;
 }
 
 static void on_request(struct evhttp_request *req, void *arg)
@@ -161,16 +147,28 @@ static void on_request(struct evhttp_request *req, void *arg)
     struct rpc_conn *conn = rpc_conn_of(r, req);
     if (conn != NULL)
         rpc_conn_call(conn);
-    const char *no = refusal(r, req);
+    const char *no = rpc_guard_refusal(r, req);
     if (no != NULL) {
         rpc_send_line(r, req, 403, "Forbidden", no);
         return;
     }
+    if (conn != NULL && !rpc_guard_within_rate(r, rpc_conn_address(conn))) {
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Retry-After", "1");
+        rpc_send_line(r, req, 429, "Too Many Requests", "too many requests of this address");
+        return;
+    }
+    if (rpc_guard_preflight(r, req))
+        return;
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
     if (path == NULL || path[0] == 0)
         path = "/";
-    if (evhttp_request_get_command(req) == EVHTTP_REQ_POST) {
+    bool post = evhttp_request_get_command(req) == EVHTTP_REQ_POST;
+    r->methods = poa_rpc_node_methods;
+    r->methods.limited = true;
+    if (!rpc_guard_allows(r, req, right_for(path, post), &r->methods.has))
+        return;
+    if (post) {
         if (strcmp(path, "/") != 0) {
             rpc_send_line(r, req, 404, "Not Found", "JSON-RPC is at /");
             return;
@@ -181,7 +179,7 @@ static void on_request(struct evhttp_request *req, void *arg)
         if (text == NULL)
             rpc_send_line(r, req, 500, "Internal Server Error", "out of memory");
         else
-            poa_rpc_dispatch(&poa_rpc_node_methods, &r->node, r->box, text, n, reply_rpc, req);
+            poa_rpc_dispatch(&r->methods, &r->node, r->box, text, n, reply_rpc, req);
         return;
     }
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
@@ -209,12 +207,16 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 /* --- the thread ------------------------------------------------------------------------- */
 
-static void wake(void *ctx)
+void rpc_wake(struct poa_rpc *r)
 {
-    const struct poa_rpc *r = ctx;
     uint64_t one = 1;
     ssize_t n = write(r->event_fd, &one, sizeof one);
     (void)n; /* full means that it is awake already */
+}
+
+static void wake(void *ctx)
+{
+    rpc_wake(ctx);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -228,6 +230,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         event_base_loopbreak(r->base);
         return;
     }
+    rpc_guard_take(r);
     poa_rpc_inbox_drain(r->box);
     rpc_events_tell(r);
 }
@@ -274,10 +277,11 @@ static int bind_port(struct poa_rpc *r, const struct poa_rpc_config *c, struct p
     ev_socklen_t n = 0;
     if (parse_host(host, c->port, &addr, &n, &r->loopback) != POA_OK)
         return poa_because(why, POA_E_CONFIG, "rpc host %s: give a numeric address", host);
-    if (!r->loopback && !c->behind_tls_proxy)
+    if (!r->loopback && !r->tls && !c->behind_tls_proxy)
         return poa_because(why, POA_E_CONFIG,
-                           "rpc host %s is reachable from other machines: put a TLS proxy in front "
-                           "and say so in the configuration, or use 127.0.0.1",
+                           "rpc host %s is reachable from other machines: give rpc_tls_cert and "
+                           "rpc_tls_key, or put a TLS proxy in front and say so "
+                           "(rpc_behind_tls_proxy), or use 127.0.0.1",
                            host);
     r->listener = evconnlistener_new_bind(r->base, NULL, NULL,
                                           LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE |
@@ -299,7 +303,8 @@ static int start_http(struct poa_rpc *r, const struct poa_rpc_config *c)
     r->http = evhttp_new(r->base);
     if (r->http == NULL || evhttp_bind_listener(r->http, r->listener) == NULL)
         return POA_E_NO_MEMORY;
-    evhttp_set_allowed_methods(r->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
+    evhttp_set_allowed_methods(r->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+                                            (r->cors[0] ? EVHTTP_REQ_OPTIONS : 0));
     evhttp_set_max_headers_size(r->http, HEADERS_MAX);
     uint32_t body_max = c->body_max != 0 ? c->body_max : BODY_DEFAULT;
     evhttp_set_max_body_size(r->http, (ev_ssize_t)body_max);
@@ -345,7 +350,9 @@ int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, str
     r->box = poa_rpc_inbox_new(wake, r);
     int rc = r->event_fd < 0 || r->base == NULL || r->box == NULL
                  ? poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory or descriptors")
-                 : bind_port(r, config, why);
+                 : rpc_guard_start(r, config, why);
+    if (rc == POA_OK)
+        rc = bind_port(r, config, why);
     if (rc == POA_OK) {
         r->wake = event_new(r->base, r->event_fd, EV_READ | EV_PERSIST, on_wake, r);
         if (r->wake == NULL || event_add(r->wake, NULL) != 0 || rpc_events_start(r) != POA_OK ||
@@ -409,6 +416,7 @@ void poa_rpc_stop(struct poa_rpc *r)
     if (r->base != NULL)
         event_base_free(r->base);
     r->base = NULL;
+    rpc_guard_stop(r);
 }
 
 void poa_rpc_free(struct poa_rpc *r)

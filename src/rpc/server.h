@@ -27,6 +27,11 @@ enum conn_state {
 };
 struct rpc_client;
 struct rpc_stream;
+/* Requests that the addresses of a bucket may still make. */
+#define RPC_BUCKETS 4096
+struct rpc_bucket {
+    double left, at;
+};
 void rpc_stream_closed(struct rpc_stream *s);
 struct rpc_conn {
     struct rpc_conn *prev, *next; /* of the same client; longest unused first */
@@ -51,6 +56,7 @@ struct rpc_pace {
 };
 
 struct fresh;
+struct rpc_guard;
 struct poa_rpc {
     struct poa_rpc_node node;
     struct event_base *base;
@@ -64,6 +70,15 @@ struct poa_rpc {
     pthread_t thread;
     bool running, stop; /* STOP is atomic */
     bool loopback;
+    /* guard.c; GUARD_NEXT is atomic */
+    struct rpc_guard *guard, *guard_next;
+    bool tls;
+    char tls_cert[512], tls_key[512], tokens[512], cors[512];
+    enum poa_rpc_right anonymous;
+    uint32_t rate;
+    struct rpc_bucket *bucket; /* RPC_BUCKETS, when there is a rate */
+    uint8_t bucket_key[16];
+    struct poa_rpc_methods methods; /* what the request in work may call */
     int event_fd;
     uint16_t port;
     struct rpc_client *client[CLIENT_BUCKETS];
@@ -90,7 +105,30 @@ void rpc_conns_stop(struct poa_rpc *r);
 struct rpc_conn *rpc_conn_of(struct poa_rpc *r, struct evhttp_request *req);
 /* The request of C is in work; its answer of N bytes is handed over. */
 void rpc_conn_call(struct rpc_conn *c);
+/* An IPv4 address or an IPv6 network, 8 bytes. */
+const uint8_t *rpc_conn_address(const struct rpc_conn *c);
 void rpc_conn_answer(struct rpc_conn *c, struct evhttp_request *req, size_t n);
+
+/* --- who may do what (guard.c) ------------------------------------------------------------ */
+
+POA_MUST_USE int rpc_guard_start(struct poa_rpc *r, const struct poa_rpc_config *c,
+                                 struct poa_why *why);
+void rpc_guard_stop(struct poa_rpc *r);
+/* On the thread: what poa_rpc_reload read holds from here on. */
+void rpc_guard_take(struct poa_rpc *r);
+/* For a connection that will be accepted; NULL: out of memory. */
+struct bufferevent *rpc_guard_accept(struct poa_rpc *r);
+/* A page of another site must not speak to a node on its visitor's machine: not by a name
+ * that resolves here (Host), nor with the visitor's browser (Origin), unless the
+ * configuration names its origin. NULL: it may. */
+const char *rpc_guard_refusal(struct poa_rpc *r, struct evhttp_request *req);
+/* Whether it was a browser's question, which is answered. */
+bool rpc_guard_preflight(struct poa_rpc *r, struct evhttp_request *req);
+/* What the caller of REQ may do; false when that is less than NEEDED, or its token is not
+ * known: answered. */
+bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, enum poa_rpc_right needed,
+                      enum poa_rpc_right *has);
+bool rpc_guard_within_rate(struct poa_rpc *r, const uint8_t address[8]);
 
 /* --- events (events.c) ------------------------------------------------------------------- */
 
@@ -115,6 +153,8 @@ bool rpc_explorer(struct poa_rpc *r, struct evhttp_request *req, const char *pat
 
 /* The server whose thread this is. */
 struct poa_rpc *rpc_here(void);
+/* Any thread. */
+void rpc_wake(struct poa_rpc *r);
 
 void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
               const char *type, const char *text, size_t n);

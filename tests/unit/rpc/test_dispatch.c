@@ -74,18 +74,19 @@ static void later(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 }
 
 static const struct poa_rpc_method table[] = {
-    {"subtract", "minuend:any subtrahend:any", subtract, "a - b"},
-    {"sum", "*", sum, "adds"},
-    {"get_data", "", get_data, "data"},
-    {"update", "*", notify, ""},
-    {"notify_hello", "*", notify, ""},
-    {"notify_sum", "*", notify, ""},
-    {"refused", "", refused, ""},
-    {"echo", "n:u32 big:u64? id:hash? to:address?", echo, ""},
-    {"bytes", "raw:bytes flag:bool? name:text?", echo, ""},
-    {"later", "", later, ""},
+    {"subtract", "minuend:any subtrahend:any", subtract, "a - b", POA_RPC_READ},
+    {"sum", "*", sum, "adds", POA_RPC_READ},
+    {"get_data", "", get_data, "data", POA_RPC_READ},
+    {"update", "*", notify, "", POA_RPC_SUBMIT},
+    {"notify_hello", "*", notify, "", POA_RPC_READ},
+    {"notify_sum", "*", notify, "", POA_RPC_READ},
+    {"refused", "", refused, "", POA_RPC_READ},
+    {"echo", "n:u32 big:u64? id:hash? to:address?", echo, "", POA_RPC_READ},
+    {"bytes", "raw:bytes flag:bool? name:text?", echo, "", POA_RPC_READ},
+    {"later", "", later, "", POA_RPC_READ},
 };
-static const struct poa_rpc_methods methods = {table, sizeof table / sizeof table[0]};
+static const struct poa_rpc_methods methods = {.method = table,
+                                               .n = sizeof table / sizeof table[0]};
 
 /* --- help ---------------------------------------------------------------------------- */
 
@@ -166,6 +167,28 @@ Test(dispatch, specification_examples)
         json_decref(got);
     }
     cr_expect_eq(notified, 4);
+}
+
+Test(dispatch, a_caller_with_fewer_rights)
+{
+    struct poa_rpc_methods limited = methods;
+    limited.limited = true;
+    static const char text[] =
+        "[{\"jsonrpc\": \"2.0\", \"method\": \"subtract\", \"params\": [42, 23], \"id\": 1},"
+        "{\"jsonrpc\": \"2.0\", \"method\": \"update\", \"id\": 2}]";
+    for (int right = POA_RPC_READ; right <= POA_RPC_SUBMIT; right++) {
+        struct reply r = {0, false, NULL};
+        limited.has = (enum poa_rpc_right)right;
+        poa_rpc_dispatch(&limited, NULL, NULL, text, strlen(text), take, &r);
+        const char *name = json_string_value(json_object_get(
+            json_object_get(json_object_get(json_array_get(r.value, 1), "error"), "data"), "name"));
+        cr_expect_not_null(json_object_get(json_array_get(r.value, 0), "result"));
+        if (right == POA_RPC_READ)
+            cr_expect_str_eq(name ? name : "", "FORBIDDEN");
+        else
+            cr_expect_null(name);
+        json_decref(r.value);
+    }
 }
 
 Test(dispatch, invalid_requests)
