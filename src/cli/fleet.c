@@ -130,7 +130,7 @@ static bool look_for_gateways(struct sim *s)
     json_t *first = json_array_get(json_object_get(v, "processes"), 0);
     struct poa_why why;
     if (n == s->gateways && s->ledger == NULL &&
-        poa_rpc_client_new(cli_text(first, "rpc"), 10000, &s->ledger, &why) != POA_OK)
+        poa_rpc_client_new(cli_text(first, "rpc"), NULL, 10000, &s->ledger, &why) != POA_OK)
         n = 0;
     json_decref(v);
     return n == s->gateways;
@@ -140,7 +140,7 @@ static bool gateway_ready(struct gateway *g)
 {
     struct poa_rpc_client *client;
     struct poa_why why;
-    if (poa_rpc_client_new(g->rpc, 2000, &client, &why) != POA_OK)
+    if (poa_rpc_client_new(g->rpc, NULL, 2000, &client, &why) != POA_OK)
         return false;
     json_t *v = ask(client, "poa_status", NULL);
     bool ready = json_is_true(json_object_get(v, "ready")) &&

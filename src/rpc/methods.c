@@ -42,9 +42,9 @@
       "An anchor of usage data by its Merkle root")                                                \
     X("poa_proof_get", proof_get, READ, "table:text key:bytes?",                                   \
       "An entry of the state, or that there is none, with the proof down from a certificate")      \
-    X("poa_peers_list", peers_list, OPERATE, "",                                                            \
+    X("poa_peers_list", peers_list, OPERATE, "",                                                   \
       "Peers on the mesh, strangers with a session, and who is banned")                            \
-    X("poa_latency_get", latency_get, "",                                                          \
+    X("poa_latency_get", latency_get, READ, "",                                                    \
       "Histogram from acceptance over RPC to finality, in microseconds")                           \
     X("poa_supply_audit", supply_audit, OPERATE, "",                                               \
       "Whether all balances add up to the genesis supply plus what was issued less burned")        \
