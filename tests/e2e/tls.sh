@@ -107,9 +107,9 @@ get -i -H 'Origin: https://wallet.example' -H "$(bearer read)" "$url/v1/status" 
 
 # The command line.
 cli() { "$poa" status --rpc "$url" --json "$@" 2>err; }
-cli --cacert good.pem --token-file read.token | jq -e .height >/dev/null || fail "poa: $(cat err)"
+cli --cacert good.pem --token-file read.token | jq -en 'input | .height' >/dev/null || fail "poa: $(cat err)"
 pin=$(openssl x509 -in good.pem -noout -fingerprint -sha256 | cut -d= -f2)
-cli --pin "$pin" --token-file read.token | jq -e .height >/dev/null || fail "poa --pin: $(cat err)"
+cli --pin "$pin" --token-file read.token | jq -en 'input | .height' >/dev/null || fail "poa --pin: $(cat err)"
 ! cli --pin "$(tr A-F0-9 0-9A-F <<<"$pin")" --token-file read.token || fail "another pin"
 grep -q 'not trusted' err || fail "another pin: $(cat err)"
 ! cli --token-file read.token || fail "trusted for nothing"
