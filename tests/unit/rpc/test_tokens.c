@@ -66,8 +66,13 @@ Test(tokens, bad_lines_are_named, .init = fresh, .fini = clean)
 {
 #define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
     static const char *const bad[] = {
-        HASH, HASH " read", HASH " write x", "0011 read x", HASH " read x y",
-        HASH " read x\n" HASH " read x", "zz" HASH " read x",
+        HASH,
+        HASH " read",
+        HASH " write x",
+        "0011 read x",
+        HASH " read x y",
+        HASH " read x\n" HASH " read x",
+        "zz" HASH " read x",
     };
     struct poa_why why = {""};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
