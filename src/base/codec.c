@@ -15,17 +15,22 @@ static size_t int_width(uint8_t kind)
 
 static uint64_t le_read(const uint8_t *p, size_t width)
 {
-    uint64_t v = 0;
-    for (size_t i = width; i-- > 0;)
-        v = v << 8 | p[i];
-    return v;
+    switch (width) {
+    case 1:
+        return p[0];
+    case 2:
+        return poa_le16(p);
+    case 4:
+        return poa_le32(p);
+    default:
+        return poa_le64(p);
+    }
 }
 
 static void le_write(struct poa_writer *w, uint64_t v, size_t width)
 {
     uint8_t b[8];
-    for (size_t i = 0; i < width; i++)
-        b[i] = (uint8_t)(v >> (8 * i));
+    poa_put_le64(b, v);
     poa_write(w, b, width);
 }
 
@@ -378,45 +383,10 @@ bool poa_slice_equal(struct poa_slice a, struct poa_slice b)
     return a.n == b.n && (!a.n || memcmp(a.p, b.p, a.n) == 0);
 }
 
-uint16_t poa_le16(const uint8_t p[2])
-{
-    return (uint16_t)le_read(p, 2);
-}
-
-uint32_t poa_le32(const uint8_t p[4])
-{
-    return (uint32_t)le_read(p, 4);
-}
-
-uint64_t poa_le64(const uint8_t p[8])
-{
-    return le_read(p, 8);
-}
-
-void poa_put_le32(uint8_t p[4], uint32_t v)
-{
-    for (size_t i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-void poa_put_le64(uint8_t p[8], uint64_t v)
-{
-    for (size_t i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
 void poa_put_be64(uint8_t p[8], uint64_t v)
 {
     for (size_t i = 0; i < 8; i++)
         p[7 - i] = (uint8_t)(v >> (8 * i));
-}
-
-uint64_t poa_be64(const uint8_t p[8])
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < 8; i++)
-        v = v << 8 | p[i];
-    return v;
 }
 
 void poa_hex(const void *bytes, size_t n, char *out)

@@ -179,13 +179,40 @@ static inline struct poa_slice poa_slice(const void *p, size_t n)
 }
 bool poa_slice_equal(struct poa_slice a, struct poa_slice b);
 
-uint16_t poa_le16(const uint8_t p[2]);
-uint32_t poa_le32(const uint8_t p[4]);
-uint64_t poa_le64(const uint8_t p[8]);
-void poa_put_le32(uint8_t p[4], uint32_t v);
-void poa_put_le64(uint8_t p[8], uint64_t v);
+/* Bytes as numbers: here, because the inner loops of the ledger are made of them. */
+static inline uint16_t poa_le16(const uint8_t p[2])
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+static inline uint32_t poa_le32(const uint8_t p[4])
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static inline uint64_t poa_le64(const uint8_t p[8])
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+           (uint64_t)p[7] << 56;
+}
+static inline uint64_t poa_be64(const uint8_t p[8])
+{
+    return (uint64_t)p[7] | (uint64_t)p[6] << 8 | (uint64_t)p[5] << 16 | (uint64_t)p[4] << 24 |
+           (uint64_t)p[3] << 32 | (uint64_t)p[2] << 40 | (uint64_t)p[1] << 48 |
+           (uint64_t)p[0] << 56;
+}
+static inline void poa_put_le32(uint8_t p[4], uint32_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
+}
+static inline void poa_put_le64(uint8_t p[8], uint64_t v)
+{
+    poa_put_le32(p, (uint32_t)v);
+    poa_put_le32(p + 4, (uint32_t)(v >> 32));
+}
 void poa_put_be64(uint8_t p[8], uint64_t v); /* storage keys sort by it */
-uint64_t poa_be64(const uint8_t p[8]);
 
 /* Lower-case hex. OUT takes 2n+1 bytes; parsing wants exactly 2n digits and
  * gives POA_E_TEXT otherwise. */
