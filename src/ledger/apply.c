@@ -190,7 +190,7 @@ static int apply_op(struct tx_run *r, const struct poa_op *op)
 
 /* Nonce, fee, time and balance against ACCOUNT. */
 static int judge_account(const struct poa_genesis *g, const struct poa_st_account *account,
-                         uint64_t time_ms, const struct poa_tx_view *tx, uint64_t *cost)
+                         uint64_t time_ms, const struct poa_tx_view *tx)
 {
     if (tx->tx.nonce != account->nonce)
         return tx->tx.nonce < account->nonce ? POA_E_TX_NONCE_USED : POA_E_TX_NONCE_GAP;
@@ -198,10 +198,7 @@ static int judge_account(const struct poa_genesis *g, const struct poa_st_accoun
         return POA_E_TX_EXPIRED;
     if (tx->tx.fee < poa_fee_min(g, tx->raw.n))
         return POA_E_TX_FEE;
-    int e = poa_tx_cost(tx, cost);
-    if (e)
-        return e;
-    return *cost > account->balance ? POA_E_TX_BALANCE : POA_OK;
+    return tx->cost > account->balance ? POA_E_TX_BALANCE : POA_OK;
 }
 
 static int run(struct exec *x, const struct poa_tx_view *tx)
@@ -216,12 +213,12 @@ static int run(struct exec *x, const struct poa_tx_view *tx)
                              .tx = tx->id}};
     struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
     struct poa_op op;
-    uint64_t cost = 0;
+    const uint64_t cost = tx->cost;
     bool held = false;
     int e = poa_exec_read(x, POA_STATE_ACCOUNT, tx->tx.sender, 32, &r.account);
     if (e && e != POA_E_NOT_FOUND)
         return e;
-    e = judge_account(x->g, &r.account, x->header->time_ms, tx, &cost);
+    e = judge_account(x->g, &r.account, x->header->time_ms, tx);
     if (!e)
         e = poa_hold_judge(&r.j, tx, cost - tx->tx.fee, &held);
     r.account.balance -= e ? 0 : cost;
@@ -266,7 +263,6 @@ int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_
                       .slot = poa_slot_of(&l->genesis, time_ms),
                       .sender = tx->tx.sender,
                       .tx = tx->id};
-    uint64_t cost;
     bool held;
     int e = poa_state_read(l, o, POA_STATE_ACCOUNT, tx->tx.sender, 32, &account);
     if (e && e != POA_E_NOT_FOUND)
@@ -274,8 +270,8 @@ int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_
     poa_params_at(l, o, j.epoch, &g);
     account.nonce += pending;
     account.balance = spent > account.balance ? 0 : account.balance - spent;
-    e = judge_account(&g, &account, time_ms, tx, &cost);
+    e = judge_account(&g, &account, time_ms, tx);
     if (!e)
-        e = poa_hold_judge(&j, tx, cost - tx->tx.fee, &held);
+        e = poa_hold_judge(&j, tx, tx->cost - tx->tx.fee, &held);
     return e ? e : judge_ops(&j, tx);
 }

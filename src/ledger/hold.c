@@ -108,10 +108,8 @@ int poa_hold_judge(const struct judge *j, const struct poa_tx_view *tx, uint64_t
     struct poa_op op;
     bool others = false;
     *held = false;
-    while (poa_op_next(&it, &op)) {
+    while (poa_op_next(&it, &op))
         *held |= op.kind == POA_OP_HOLD;
-        others |= op.kind != POA_OP_HOLD && !native_transfer(&op);
-    }
     if (*held && !g->grade2_seals)
         return POA_E_TX_HOLD_OFF;
     if (g->hold_above && amount && !*held) {
@@ -121,6 +119,9 @@ int poa_hold_judge(const struct judge *j, const struct poa_tx_view *tx, uint64_t
         uint64_t sum = sent_within(g, &out, j->slot);
         *held = amount > g->hold_above || sum > g->hold_above - amount;
     }
+    it = poa_list_begin(&tx->tx.ops);
+    while (*held && poa_op_next(&it, &op))
+        others |= op.kind != POA_OP_HOLD && !native_transfer(&op);
     return *held && (others || !amount) ? POA_E_TX_HOLD_OPS : POA_OK;
 }
 

@@ -349,7 +349,7 @@ static uint32_t new_account(struct poa_mempool *m, const uint8_t sender[32])
 /* Same sender and nonce, not yet taken, for a fee a tenth higher: takes the
  * place of ROW. */
 static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct poa_tx_view *tx,
-                    uint64_t cost, bool certain)
+                    bool certain)
 {
     struct row *r = &m->row[i];
     stops_waiting(&m->account[a], r);
@@ -360,7 +360,7 @@ static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct 
     *link = r->id_next;
     free_bytes(m, r->block);
     memcpy(r->id, tx->id, 32);
-    r->cost = cost;
+    r->cost = tx->cost;
     r->fee = tx->tx.fee;
     r->valid_until = tx->tx.valid_until;
     r->bytes = (uint32_t)tx->raw.n;
@@ -373,8 +373,7 @@ static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct 
     *link = i + 1;
 }
 
-static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *tx, uint64_t cost,
-                   bool certain)
+static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *tx, bool certain)
 {
     uint32_t i =
         take_slot(&m->row_used, &m->row_free, m->row_free == NIL ? NIL : m->row[m->row_free].later);
@@ -382,7 +381,7 @@ static void append(struct poa_mempool *m, uint32_t a, const struct poa_tx_view *
     struct account *acc = &m->account[a];
     uint32_t *bucket = bucket_of(m, m->id_bucket, tx->id);
     *r = (struct row){.nonce = tx->tx.nonce,
-                      .cost = cost,
+                      .cost = tx->cost,
                       .fee = tx->tx.fee,
                       .valid_until = tx->tx.valid_until,
                       .since_ms = m->now_ms,
@@ -479,7 +478,7 @@ int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state
                     uint64_t time_ms, const struct poa_tx_view *tx)
 {
     struct poa_st_account st = {.balance = 0};
-    uint64_t pending = 0, spent = 0, behind = 0, cost;
+    uint64_t pending = 0, spent = 0, behind = 0;
     uint32_t a = find_account(m, tx->tx.sender), same = NIL;
     if (time_ms > m->now_ms)
         m->now_ms = time_ms;
@@ -502,8 +501,6 @@ int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state
         *sum = r->cost > UINT64_MAX - *sum ? UINT64_MAX : *sum + r->cost;
     }
     e = poa_ledger_try_tx(l, s, time_ms, tx, pending, spent);
-    if (!e)
-        e = poa_tx_cost(tx, &cost);
     if (e)
         return e;
     bool certain = is_certain(l, tx);
@@ -514,11 +511,11 @@ int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state
             return POA_E_TX_NONCE_USED;
         if (tx->tx.fee < r->fee + r->fee / 10 + 1 || (r->certain && !certain))
             return POA_E_TX_REPLACE;
-        if (behind > st.balance - spent - cost) /* those behind it could not pay any more */
+        if (behind > st.balance - spent - tx->cost) /* those behind it could not pay any more */
             return POA_E_TX_BALANCE;
         if (room(m) + blocks_for(r->bytes) < blocks)
             return POA_E_TX_POOL_FULL;
-        replace(m, a, same, tx, cost, certain);
+        replace(m, a, same, tx, certain);
         return POA_OK;
     }
     uint32_t has = a == NIL ? 0 : m->account[a].count, holds = a == NIL ? 0 : m->account[a].blocks;
@@ -527,7 +524,7 @@ int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger *l, poa_state
         return POA_E_TX_ACCOUNT_FULL;
     if (!shares && !make_room(m, l, tx, blocks))
         return POA_E_TX_POOL_FULL;
-    append(m, a == NIL ? new_account(m, tx->tx.sender) : a, tx, cost, certain);
+    append(m, a == NIL ? new_account(m, tx->tx.sender) : a, tx, certain);
     return POA_OK;
 }
 

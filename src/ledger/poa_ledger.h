@@ -168,6 +168,7 @@ struct poa_tx_view {
     struct poa_slice raw; /* borrowed */
     struct poa_tx tx;
     uint8_t id[32];
+    uint64_t cost; /* what it takes from its sender: fee and native transfers */
 };
 
 /* Decode, chain, policy against sender, every signature (a policy's first key
@@ -637,9 +638,6 @@ POA_MUST_USE int poa_ledger_try_seal(const struct poa_ledger *l, poa_state_id s,
  * PENDING transactions of the sender before it, worth SPENT, count as executed. */
 POA_MUST_USE int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
                                    const struct poa_tx_view *tx, uint64_t pending, uint64_t spent);
-/* What a transaction takes from its sender (fee + native transfers);
- * TX_OVERFLOW. */
-POA_MUST_USE int poa_tx_cost(const struct poa_tx_view *tx, uint64_t *out);
 
 /* Leaders: would this evidence be accepted? Signatures are checked too. EXISTS
  * when its author is suspended already. */

@@ -145,7 +145,7 @@ static int check_op(const struct poa_op *op, uint64_t *cost)
     return POA_E_TX_OP_UNKNOWN;
 }
 
-int poa_tx_cost(const struct poa_tx_view *tx, uint64_t *out)
+static int tx_cost(const struct poa_tx_view *tx, uint64_t *out)
 {
     struct poa_list_iter it = poa_list_begin(&tx->tx.ops);
     struct poa_op op;
@@ -160,8 +160,7 @@ int poa_tx_cost(const struct poa_tx_view *tx, uint64_t *out)
 
 /* --- decoding ------------------------------------------------------------------------ */
 
-static int parse(const uint8_t chain[32], struct poa_slice raw, struct poa_tx_view *out,
-                 uint64_t *cost)
+int poa_tx_parse(const uint8_t chain[32], struct poa_slice raw, struct poa_tx_view *out)
 {
     int e = raw.n > POA_TX_BYTES_MAX ? POA_E_TOO_LONG : poa_tx_decode(raw, &out->tx);
     if (e)
@@ -173,18 +172,12 @@ static int parse(const uint8_t chain[32], struct poa_slice raw, struct poa_tx_vi
     if (!out->tx.ops.count)
         return POA_E_TX_OP_COUNT;
     out->raw = raw;
-    e = poa_tx_cost(out, cost);
+    e = tx_cost(out, &out->cost);
     if (e)
         return e;
     /* The auth field is the last: its length, then its bytes. */
     poa_hash2(POA_DOMAIN_TX, chain, 32, raw.p, raw.n - out->tx.auth.n - 2, out->id);
     return POA_OK;
-}
-
-int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_view *out)
-{
-    uint64_t cost;
-    return parse(chain32, raw, out, &cost);
 }
 
 /* --- signatures ----------------------------------------------------------------------- */
@@ -202,7 +195,7 @@ static bool alone_may(const struct poa_op *op)
     return op->kind == POA_OP_HOLD || op->kind == POA_OP_ANCHOR || op->kind == POA_OP_DATA_DELIVER;
 }
 
-static int check_auth(const struct poa_tx_view *v, uint64_t cost)
+static int check_auth(const struct poa_tx_view *v)
 {
     struct poa_auth auth;
     struct poa_policy policy;
@@ -212,7 +205,7 @@ static int check_auth(const struct poa_tx_view *v, uint64_t cost)
         return POA_E_TX_MALFORMED;
     if (poa_address_of(&policy, address) || memcmp(address, v->tx.sender, 32))
         return POA_E_TX_SENDER;
-    bool alone = auth.sigs.count == 1 && policy.m > 1 && cost <= policy.limit;
+    bool alone = auth.sigs.count == 1 && policy.m > 1 && v->cost <= policy.limit;
     if (auth.sigs.count != policy.m && !alone)
         return POA_E_TX_SIGNATURE;
     struct poa_list_iter ops = poa_list_begin(&v->tx.ops), it = poa_list_begin(&auth.sigs);
@@ -271,10 +264,9 @@ static int check_op_keys(const uint8_t chain[32], const struct poa_op *op)
 
 int poa_tx_check(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_view *out)
 {
-    uint64_t cost;
-    int e = parse(chain32, raw, out, &cost);
+    int e = poa_tx_parse(chain32, raw, out);
     if (!e)
-        e = check_auth(out, cost);
+        e = check_auth(out);
     struct poa_list_iter it = poa_list_begin(&out->tx.ops);
     struct poa_op op;
     while (!e && poa_op_next(&it, &op))
