@@ -46,6 +46,12 @@ void world_address(const struct world *w, uint64_t i, uint8_t out32[32]);
 struct memory {
     uint64_t bytes;
 };
+/* Who helps the ledgers; without either: threads for the occasion. */
+struct helpers {
+    struct node_workers *workers;
+    bool nobody;
+};
+extern struct helpers world_helpers;
 struct poa_alloc memory_alloc(struct memory *m);
 struct poa_ledger *world_ledger(const struct world *w, struct memory *m);
 /* A ledger with ACCOUNTS accounts of equal balance; STORE, when not NULL, gets

@@ -303,6 +303,24 @@ static void run_replay(const struct world *w, const struct plan *plan)
         r.replay_s, r.ratio_replay, r.replay_certs_s, r.certs_over_replay);
 }
 
+/* Execution and tree alone, TXS transactions at N accounts: for profiles. */
+static void run_state(const struct world *w, uint64_t n, uint32_t txs)
+{
+    struct pipe p = {.world = w};
+    struct plain plain;
+    struct memory m = {0};
+    p.ledger = world_state(w, n, &m, NULL);
+    for (unsigned round = 0; round < 4; round++) {
+        plain_make(&plain, w, n, (uint64_t)round * txs, txs, 0, 0);
+        double us = pipe_state(&p, &plain) / txs * 1e6;
+        plain_free(&plain);
+        POA_ASSERT(p.failed == 0);
+        say("%llu accounts: %.2f us for the state of a transaction, %.0f keys/s\n",
+            (unsigned long long)n, us, 2e6 / us);
+    }
+    poa_ledger_free(p.ledger);
+}
+
 /* Bytes that a state of N accounts takes while it is made. */
 static bool fits(uint64_t n)
 {
@@ -398,18 +416,16 @@ static void print_json(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"quick", no_argument, NULL, 'q'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"growth", no_argument, NULL, 'g'},
-                                            {"accounts", required_argument, NULL, 'a'},
-                                            {"dir", required_argument, NULL, 'd'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"quick", no_argument, NULL, 'q'},       {"json", no_argument, NULL, 'j'},
+        {"growth", no_argument, NULL, 'g'},      {"accounts", required_argument, NULL, 'a'},
+        {"state", required_argument, NULL, 's'}, {"dir", required_argument, NULL, 'd'},
+        {"help", no_argument, NULL, 'h'},        {0}};
     const struct plan *plan = &full;
     const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     struct world w;
     bool only_growth = false;
-    uint64_t only = 0;
+    uint64_t only = 0, state = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'q')
             plan = &quick;
@@ -419,14 +435,18 @@ int main(int argc, char **argv)
             only_growth = true;
         else if (c == 'a')
             only = strtoull(optarg, NULL, 10);
+        else if (c == 's')
+            state = strtoull(optarg, NULL, 10);
         else if (c == 'd')
             dir = optarg;
         else {
-            printf("usage: bench-ledger [--quick] [--json] [--growth | --accounts N] [--dir DIR]\n"
+            printf("usage: bench-ledger [--quick] [--json] [--growth | --accounts N [--state TXS]] "
+                   "[--dir DIR]\n"
                    "Speed of the ledger as ratios to raw BIP340 verification, measured in the "
                    "same run.\nThe last line is one JSON object. With --growth only the cost as "
                    "the state "
-                   "grows, with --accounts at one size. Databases go below DIR "
+                   "grows, with --accounts at one size, with --state execution and tree "
+                   "alone (TXS transactions, four times). Databases go below DIR "
                    "(default: TMPDIR or /tmp).\n");
             return c == 'h' ? 0 : 2;
         }
@@ -445,7 +465,9 @@ int main(int argc, char **argv)
         run_replay(&w, plan);
         run_disk(&w, plan);
     }
-    if (only)
+    if (only && state)
+        run_state(&w, only, (uint32_t)state);
+    else if (only)
         grow(&w, plan, only);
     else
         run_growth(&w, plan);

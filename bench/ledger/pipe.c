@@ -72,10 +72,12 @@ void pipe_open(struct pipe *p, const struct world *w, struct poa_ledger *l, stru
     node_memo_open(&poa_suite_ed25519);
     bench_must(node_io_start(&c, &p->io), "I/O thread");
     bench_must(node_workers_new(w->chain, workers, 1024, &p->workers), "workers");
+    world_helpers.workers = p->workers;
 }
 
 void pipe_close(struct pipe *p)
 {
+    world_helpers.workers = NULL;
     node_io_stop(p->io);
     node_workers_stop(p->workers);
     node_workers_free(p->workers);
@@ -265,6 +267,7 @@ double pipe_state(struct pipe *p, const struct plain *plain)
     struct poa_body b = {.batches = {poa_slice(digest, 32), 1}};
     struct poa_header h;
     bench_must(poa_body_encode(&bw, &b), "body");
+    world_helpers.nobody = true;
     double begin = bench_thread_cpu();
     for (uint32_t at = 0; at < plain->txs; at += BLOCK_TXS) {
         struct poa_block_result result = {.tx = fate};
@@ -273,7 +276,9 @@ double pipe_state(struct pipe *p, const struct plain *plain)
             view[i] = &plain->view[at + i];
         execute(p, view, n, poa_written(&bw), &h, hash, &result);
     }
-    return bench_thread_cpu() - begin;
+    double spent = bench_thread_cpu() - begin;
+    world_helpers.nobody = false;
+    return spent;
 }
 
 struct spent pipe_run(struct pipe *p, const struct load *load, uint32_t from, uint32_t to)

@@ -61,6 +61,7 @@ void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigne
     bench_must(poa_core_new(&c, now(), &r.core), "core");
     node_memo_open(&poa_suite_ed25519);
     bench_must(node_workers_new(w->chain, workers, 1024, &pool), "workers");
+    world_helpers.workers = pool;
     bench_must(poa_store_heights(s, &first, &last), "heights");
     struct node_replay_config config = {
         .store = s, .workers = pool, .verify = verify, .ctx = &r, .step = step};
@@ -70,6 +71,7 @@ void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigne
     out->replay = bench_now() - begin;
     out->txs = r.txs;
     poa_ledger_root(l, POA_STATE_BASE, out->root);
+    world_helpers.workers = NULL;
     node_workers_stop(pool);
     node_workers_free(pool);
     poa_core_free(r.core);

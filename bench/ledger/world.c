@@ -115,11 +115,28 @@ struct poa_alloc memory_alloc(struct memory *m)
     return (struct poa_alloc){count_alloc, count_free, m};
 }
 
+struct helpers world_helpers;
+
+/* As the node's (restore.c). */
+static void parallel(void *ctx, void (*task)(void *arg, uint32_t i), void *arg, uint32_t n)
+{
+    (void)ctx;
+    if (world_helpers.nobody)
+        for (uint32_t i = 0; i < n; i++)
+            task(arg, i);
+    else if (world_helpers.workers)
+        node_workers_parallel(world_helpers.workers, task, arg, n);
+    else
+        node_parallel(NULL, task, arg, n);
+}
+
 struct poa_ledger *world_ledger(const struct world *w, struct memory *m)
 {
     struct poa_ledger *l = NULL;
-    struct poa_ledger_config c = {
-        .suite = &poa_suite_ed25519, .alloc = memory_alloc(m), .genesis = w->encoded};
+    struct poa_ledger_config c = {.suite = &poa_suite_ed25519,
+                                  .alloc = memory_alloc(m),
+                                  .genesis = w->encoded,
+                                  .parallel = parallel};
     poa_random(&c.salt, sizeof c.salt);
     bench_must(poa_ledger_new(&c, &l), "ledger");
     return l;

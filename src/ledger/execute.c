@@ -459,7 +459,10 @@ int poa_ledger_new(const struct poa_ledger_config *config, struct poa_ledger **o
     l->want_changes = POA_CHANGES_FIRST;
     l->value = poa_mem_new(&config->alloc, 2 * POA_VALUE_MAX);
     l->candidate = poa_mem_new(&config->alloc, POA_WITNESSES_MAX * sizeof *l->candidate);
-    int e = l->value && l->candidate ? poa_base_init(l) : POA_E_NO_MEMORY;
+    if (config->parallel)
+        l->plan = poa_mem_new(&config->alloc, poa_tree_plan_bytes());
+    bool made = l->value && l->candidate && (l->plan || !config->parallel);
+    int e = made ? poa_base_init(l) : POA_E_NO_MEMORY;
     if (!e)
         e = poa_genesis_decode(config->genesis, &l->genesis);
     if (!e)
@@ -491,6 +494,7 @@ void poa_ledger_free(struct poa_ledger *l)
     poa_mem_free(&alloc, l->change);
     poa_mem_free(&alloc, l->change_scratch);
     poa_mem_free(&alloc, l->candidate);
+    poa_mem_free(&alloc, l->plan);
     poa_mem_free(&alloc, l->restore_ref);
     poa_mem_free(&alloc, l->value);
     poa_mem_free(&alloc, l);

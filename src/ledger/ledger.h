@@ -17,16 +17,14 @@
 void *poa_mem_new(const struct poa_alloc *a, size_t bytes);
 void poa_mem_free(const struct poa_alloc *a, void *p);
 
-#define POOL_READY 8u
+/* Each chunk ends with room for as many free indices as it has items: so the
+ * stack of free items grows with the pool, and giving one back touches only that. */
 struct pool {
     uint8_t **chunk;
     uint32_t chunks, chunk_cap;
-    uint32_t item;                  /* bytes */
-    uint32_t used;                  /* ever handed out; below: in use or on the free list */
-    uint32_t free_head, free_count; /* those in READY are counted too */
-    /* Taken from the free list some calls before their use: writing to memory
-     * that is in no cache holds up everything that is written after it. */
-    uint32_t ready[POOL_READY], ready_at, ready_n;
+    uint32_t item; /* bytes */
+    uint32_t used; /* ever handed out; below: in use or on the stack */
+    uint32_t free_count;
 };
 #define POOL_CHUNK_ITEMS 16384u
 #define NIL              UINT32_MAX
@@ -40,9 +38,17 @@ static inline uint32_t pool_room(const struct pool *p)
     return p->free_count + (p->chunks * POOL_CHUNK_ITEMS - p->used);
 }
 
+/* Items that were taken from a pool and are not in use yet. Several threads may
+ * take, each through its own hand, while nobody gives back. */
+#define POOL_HAND 32u
+struct pool_hand {
+    uint32_t n, id[POOL_HAND];
+};
+
 int poa_pool_reserve(struct poa_ledger *l, struct pool *p, uint64_t room);
-uint32_t poa_pool_take(struct pool *p); /* NIL when empty */
+uint32_t poa_pool_take(struct pool *p, struct pool_hand *h); /* NIL when empty */
 void poa_pool_give(struct pool *p, uint32_t i);
+void poa_pool_give_hand(struct pool *p, struct pool_hand *h);
 void poa_pool_clear(struct poa_ledger *l, struct pool *p);
 int poa_slab_reserve(struct poa_ledger *l, uint32_t slabs);
 int poa_chunks_reserve(struct poa_ledger *l, uint64_t n);
@@ -101,11 +107,15 @@ struct id_range {
 };
 
 struct overlay;
+struct tree_plan;
 struct tree_op {
     struct poa_ledger *l;
-    struct overlay *o;           /* lists what is made and replaced; NULL: nobody looks back */
-    struct id_range *range;      /* where nodes are taken from; NULL: the pools */
+    struct id_range *range;           /* where nodes are taken from; NULL: the pools */
+    struct chunk *chunks;             /* what the lists are in */
+    struct id_block *made, *replaced; /* nodes; without RANGE */
+    struct pool_hand inner, leaf;
     const struct change *walked; /* changes before it have their paths in the cache */
+    struct tree_plan *plan;      /* NULL: this thread does it all */
     bool full;
 };
 
@@ -117,13 +127,17 @@ static inline int key_bit(const uint8_t *key, unsigned bit)
 unsigned poa_key_diff(const uint8_t a[32], const uint8_t b[32]);
 /* Sorts by key; SCRATCH has room for N. */
 void poa_changes_sort(struct change *c, struct change *scratch, uint32_t n);
-void poa_tree_update(struct tree_op *op, const struct subtree *root, const struct change *c,
-                     uint32_t n, struct subtree *out);
+/* Merges the N sorted changes into O's tree; lists what it makes and replaces
+ * there. FULL: O is to be closed. */
+int poa_tree_update(struct poa_ledger *l, struct overlay *o, const struct change *c, uint32_t n);
 /* The leaf where KEY's bits lead, or NIL. */
 uint32_t poa_tree_find(const struct tree *t, uint32_t root, const uint8_t key[32]);
 void poa_tree_free_nodes(struct tree *t, const struct id_block *b);
 /* Changes or entries from which on other threads help. */
 #define POA_PARALLEL_LEAST 2048u
+/* Into at most so many parts. */
+#define POA_TREE_PARTS 32u
+size_t poa_tree_plan_bytes(void);
 /* New tree from base entries (refs) in ascending key order; the pools are empty
  * and have room. STORE_CORRUPT: an entry's key is not its hash. */
 int poa_tree_build(struct poa_ledger *l, const uint32_t *ref, uint32_t n, struct subtree *out);
@@ -302,6 +316,7 @@ struct poa_ledger {
     uint32_t free_chunk_count;
     struct chunk *all_chunks; /* blocks of chunks, to free them */
 
+    struct tree_plan *plan; /* NULL without config.parallel */
     struct change *change, *change_scratch;
     uint32_t change_cap;
     uint32_t want_changes; /* reserve makes room for a block with so many */
@@ -340,6 +355,9 @@ void poa_overlay_close(struct poa_ledger *l, struct overlay *o); /* drops it */
 poa_state_id poa_overlay_id(const struct poa_ledger *l, const struct overlay *o);
 /* N bytes that live as long as the overlay, or NULL. */
 void *poa_overlay_bytes(struct poa_ledger *l, struct overlay *o, size_t n);
+/* N bytes in CHUNKS, to which it may add one. On several threads at once, each
+ * with its own CHUNKS, while nobody gives chunks back. */
+void *poa_chunk_bytes(struct poa_ledger *l, struct chunk **chunks, size_t n);
 /* VALUE empty: deletes. FULL. */
 int poa_overlay_put(struct poa_ledger *l, struct overlay *o, const uint8_t key[32],
                     enum poa_state_table table, const void *raw, size_t raw_n,
@@ -350,7 +368,7 @@ void poa_overlay_commit(struct poa_ledger *l);
 void poa_overlay_rollback(struct poa_ledger *l);
 /* Computes the root of O from its entries. FULL. */
 int poa_overlay_seal(struct poa_ledger *l, struct overlay *o);
-bool poa_id_push(struct poa_ledger *l, struct overlay *o, struct id_block **list, uint32_t id);
+bool poa_id_push(struct poa_ledger *l, struct chunk **chunks, struct id_block **list, uint32_t id);
 void poa_ledger_write_begin(struct poa_ledger *l);
 void poa_ledger_write_end(struct poa_ledger *l);
 

@@ -55,46 +55,78 @@ int poa_pool_reserve(struct poa_ledger *l, struct pool *p, uint64_t room)
     while (pool_room(p) < room) {
         if (p->chunks == LEAF_BIT / POOL_CHUNK_ITEMS - 1)
             return POA_E_NO_MEMORY; /* of indices */
-        int e =
-            add_piece(l, &p->chunk, &p->chunks, &p->chunk_cap, (size_t)p->item * POOL_CHUNK_ITEMS);
+        int e = add_piece(l, &p->chunk, &p->chunks, &p->chunk_cap,
+                          (p->item + sizeof(uint32_t)) * POOL_CHUNK_ITEMS);
         if (e)
             return e;
     }
     return POA_OK;
 }
 
-/* Moves the head of the free list into READY. */
-static void make_ready(struct pool *p)
+static uint32_t *free_at(const struct pool *p, uint32_t i)
 {
-    uint32_t i = p->free_head;
-    uint8_t *item = pool_at(p, i);
-    memcpy(&p->free_head, item, sizeof p->free_head);
+    return (uint32_t *)(void *)(p->chunk[i / POOL_CHUNK_ITEMS] +
+                                (size_t)POOL_CHUNK_ITEMS * p->item) +
+           i % POOL_CHUNK_ITEMS;
+}
+
+/* Items ahead of their use: writing to memory that is in no cache holds up
+ * everything that is written after it. */
+#define POOL_AHEAD 8u
+
+static void fetch_item(const struct pool *p, uint32_t i)
+{
+    const uint8_t *item = pool_at(p, i);
     for (uint32_t at = 0; at < p->item; at += 64)
         __builtin_prefetch(item + at, 1);
     __builtin_prefetch(item + p->item - 1, 1);
-    p->ready[(p->ready_at + p->ready_n++) % POOL_READY] = i;
-    if (p->free_count > p->ready_n)
-        __builtin_prefetch(pool_at(p, p->free_head)); /* its link is read next time */
 }
 
-uint32_t poa_pool_take(struct pool *p)
+/* The last ones that were given back first: they are in a cache more likely. */
+static void fill_hand(struct pool *p, struct pool_hand *h)
 {
-    if (!p->free_count)
-        return p->used < p->chunks * POOL_CHUNK_ITEMS ? p->used++ : NIL;
-    while (p->ready_n < POOL_READY && p->ready_n < p->free_count)
-        make_ready(p);
-    uint32_t i = p->ready[p->ready_at];
-    p->ready_at = (p->ready_at + 1) % POOL_READY;
-    p->ready_n--;
-    p->free_count--;
-    return i;
+    uint32_t have = __atomic_load_n(&p->free_count, __ATOMIC_RELAXED), take = 0;
+    do
+        take = have < POOL_HAND ? have : POOL_HAND;
+    while (take && !__atomic_compare_exchange_n(&p->free_count, &have, have - take, true,
+                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    for (; h->n < take; h->n++)
+        h->id[h->n] = *free_at(p, have - take + h->n);
+    if (take)
+        return;
+    uint32_t all = p->chunks * POOL_CHUNK_ITEMS, used = __atomic_load_n(&p->used, __ATOMIC_RELAXED);
+    do
+        take = all - used < POOL_HAND ? all - used : POOL_HAND;
+    while (take && !__atomic_compare_exchange_n(&p->used, &used, used + take, true,
+                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    for (; h->n < take; h->n++)
+        h->id[h->n] = used + take - 1 - h->n;
+}
+
+uint32_t poa_pool_take(struct pool *p, struct pool_hand *h)
+{
+    if (!h->n) {
+        fill_hand(p, h);
+        for (uint32_t i = 0; i < h->n && i < POOL_AHEAD; i++)
+            fetch_item(p, h->id[h->n - 1 - i]);
+    }
+    if (!h->n)
+        return NIL;
+    if (h->n > POOL_AHEAD)
+        fetch_item(p, h->id[h->n - 1 - POOL_AHEAD]);
+    return h->id[--h->n];
 }
 
 void poa_pool_give(struct pool *p, uint32_t i)
 {
-    memcpy(pool_at(p, i), &p->free_head, sizeof p->free_head);
-    p->free_head = i;
-    p->free_count++;
+    *free_at(p, p->free_count++) = i;
+}
+
+void poa_pool_give_hand(struct pool *p, struct pool_hand *h)
+{
+    for (uint32_t i = 0; i < h->n; i++)
+        poa_pool_give(p, h->id[i]);
+    h->n = 0;
 }
 
 void poa_pool_clear(struct poa_ledger *l, struct pool *p)
@@ -139,32 +171,49 @@ void poa_chunks_clear(struct poa_ledger *l)
     l->free_chunk_count = 0;
 }
 
-void *poa_overlay_bytes(struct poa_ledger *l, struct overlay *o, size_t n)
+/* While nobody gives any back, a chunk that was taken never returns: so it is
+ * enough to see that the first one still is the first. */
+static struct chunk *take_chunk(struct poa_ledger *l)
 {
-    struct chunk *c = o->chunks;
+    struct chunk *c = __atomic_load_n(&l->free_chunks, __ATOMIC_ACQUIRE);
+    while (c && !__atomic_compare_exchange_n(&l->free_chunks, &c,
+                                             __atomic_load_n(&c->next, __ATOMIC_RELAXED), true,
+                                             __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+    if (c)
+        __atomic_sub_fetch(&l->free_chunk_count, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void *poa_chunk_bytes(struct poa_ledger *l, struct chunk **chunks, size_t n)
+{
+    struct chunk *c = *chunks;
     n = (n + 7) & ~(size_t)7;
     if (n > sizeof c->data)
         return NULL;
     if (!c || sizeof c->data - c->used < n) {
-        c = l->free_chunks;
+        c = take_chunk(l);
         if (!c)
             return NULL;
-        l->free_chunks = c->next;
-        l->free_chunk_count--;
-        c->next = o->chunks;
+        __atomic_store_n(&c->next, *chunks, __ATOMIC_RELAXED);
         c->used = 0;
-        o->chunks = c;
+        *chunks = c;
     }
     void *p = c->data + c->used;
     c->used += (uint32_t)n;
     return p;
 }
 
-bool poa_id_push(struct poa_ledger *l, struct overlay *o, struct id_block **list, uint32_t id)
+void *poa_overlay_bytes(struct poa_ledger *l, struct overlay *o, size_t n)
+{
+    return poa_chunk_bytes(l, &o->chunks, n);
+}
+
+bool poa_id_push(struct poa_ledger *l, struct chunk **chunks, struct id_block **list, uint32_t id)
 {
     struct id_block *b = *list;
     if (!b || b->n == sizeof b->id / sizeof b->id[0]) {
-        b = poa_overlay_bytes(l, o, sizeof *b);
+        b = poa_chunk_bytes(l, chunks, sizeof *b);
         if (!b)
             return false;
         b->next = *list;
@@ -214,8 +263,11 @@ int poa_ledger_reserve(struct poa_ledger *l)
     int e = poa_pool_reserve(l, &l->tree.inner, inner);
     if (!e)
         e = poa_pool_reserve(l, &l->tree.leaf, changes);
+    uint64_t chunks = bytes / sizeof((struct chunk *)0)->data + 4;
+    if (l->plan && changes >= POA_PARALLEL_LEAST)
+        chunks += POA_TREE_PARTS; /* each has lists of its own */
     if (!e)
-        e = poa_chunks_reserve(l, bytes / sizeof((struct chunk *)0)->data + 4);
+        e = poa_chunks_reserve(l, chunks);
     if (!e)
         e = poa_base_reserve(l, l->pending_count + changes, l->pending_granules + changes * 8);
     if (!e && l->change_cap < changes) {

@@ -46,12 +46,8 @@ static void free_node(struct tree *t, uint32_t node)
 
 void poa_tree_free_nodes(struct tree *t, const struct id_block *b)
 {
-    for (uint32_t i = 0; i < b->n; i++) {
-        uint32_t later = b->id[i + 8 < b->n ? i + 8 : i];
-        if (!(later & LEAF_BIT))
-            __builtin_prefetch(inner_at(t, later), 1);
+    for (uint32_t i = 0; i < b->n; i++)
         free_node(t, b->id[i]);
-    }
 }
 
 /* --- sorting -------------------------------------------------------------------------- */
@@ -91,21 +87,22 @@ void poa_changes_sort(struct change *c, struct change *scratch, uint32_t n)
 
 /* --- making nodes ------------------------------------------------------------------------ */
 
-static uint32_t note_made(struct tree_op *op, uint32_t node)
+/* Next node of POOL for OP, named in its list; NIL. */
+static uint32_t take_node(struct tree_op *op, struct pool *pool, struct pool_hand *hand,
+                          uint32_t leaf_bit)
 {
-    if (op->o && !poa_id_push(op->l, op->o, &op->o->made, node)) {
-        free_node(&op->l->tree, node);
-        op->full = true;
-        return NIL;
+    uint32_t i = poa_pool_take(pool, hand);
+    if (i != NIL && !poa_id_push(op->l, &op->chunks, &op->made, i | leaf_bit)) {
+        hand->id[hand->n++] = i; /* where it was */
+        i = NIL;
     }
-    return node;
+    op->full |= i == NIL;
+    return i;
 }
 
 static void note_replaced(struct tree_op *op, uint32_t node)
 {
-    if (!op->o)
-        free_node(&op->l->tree, node);
-    else if (!poa_id_push(op->l, op->o, &op->o->replaced, node))
+    if (!poa_id_push(op->l, &op->chunks, &op->replaced, node))
         op->full = true;
 }
 
@@ -124,15 +121,15 @@ static void empty(struct subtree *out)
 static void make_leaf(struct tree_op *op, const uint8_t key[32], struct poa_slice value,
                       struct subtree *out)
 {
-    uint32_t i = op->range ? op->range->leaf++ : poa_pool_take(&op->l->tree.leaf);
+    uint32_t i =
+        op->range ? op->range->leaf++ : take_node(op, &op->l->tree.leaf, &op->leaf, LEAF_BIT);
     if (i == NIL) {
-        op->full = true;
         empty(out);
         return;
     }
     memcpy(leaf_at(&op->l->tree, i)->key, key, 32);
     leaf_value(op, key, value, out);
-    out->node = note_made(op, i | LEAF_BIT);
+    out->node = i | LEAF_BIT;
 }
 
 /* OUT may be LEFT or RIGHT. */
@@ -144,9 +141,8 @@ static void join(struct tree_op *op, unsigned bit, const struct subtree *left,
         *out = left->node == NIL ? *right : *left;
         return;
     }
-    uint32_t i = op->range ? op->range->inner++ : poa_pool_take(&t->inner);
+    uint32_t i = op->range ? op->range->inner++ : take_node(op, &t->inner, &op->inner, 0);
     if (i == NIL) {
-        op->full = true;
         empty(out);
         return;
     }
@@ -157,7 +153,7 @@ static void join(struct tree_op *op, unsigned bit, const struct subtree *left,
     n->child[1] = right->node;
     n->bit = (uint8_t)bit;
     poa_node_hash_from(&op->l->node_begun, n->bit, n->hash[0], n->hash[1], out->hash);
-    out->node = note_made(op, i);
+    out->node = i;
 }
 
 /* --- merging ------------------------------------------------------------------------------ */
@@ -270,6 +266,46 @@ static void walk(const struct tree_op *op, uint32_t node, const struct change *c
     }
 }
 
+/* The update of one tree on several threads: one goes down from the root twice,
+ * on the same way. First it lists the parts, subtrees with few enough changes or
+ * places where it is not two subtrees below a node; when they are done it makes
+ * the nodes above them. */
+#define PLAN_PARTS POA_TREE_PARTS
+struct tree_plan {
+    bool listing;
+    uint32_t grain; /* changes of a part */
+    uint32_t parts, taken;
+    struct {
+        struct tree_op op;
+        struct subtree node, out;
+        const struct change *c;
+        uint32_t n;
+    } part[PLAN_PARTS];
+};
+
+/* Whether the plan takes care of these changes: lists the part, or OUT is what
+ * became of it. A part that found no room in the list is merged on the way up. */
+static bool planned(struct tree_op *op, const struct subtree *node, const struct change *c,
+                    uint32_t n, struct subtree *out)
+{
+    struct tree_plan *p = op->plan;
+    if (n > p->grain && !(node->node & LEAF_BIT))
+        return false;
+    if (!p->listing && p->taken == p->parts)
+        return false;
+    if (!p->listing) {
+        *out = p->part[p->taken++].out;
+        return true;
+    }
+    *out = *node;
+    if (p->parts < PLAN_PARTS) {
+        p->part[p->parts].node = *node;
+        p->part[p->parts].c = c;
+        p->part[p->parts++].n = n;
+    }
+    return true;
+}
+
 static void merge(struct tree_op *op, const struct subtree *node, const struct change *c,
                   uint32_t n, struct subtree *out)
 {
@@ -277,6 +313,8 @@ static void merge(struct tree_op *op, const struct subtree *node, const struct c
         *out = *node;
         return;
     }
+    if (op->plan && planned(op, node, c, n, out))
+        return;
     if (node->node == NIL) {
         build(op, c, n, out);
         return;
@@ -301,7 +339,12 @@ static void merge(struct tree_op *op, const struct subtree *node, const struct c
     uint32_t m = split(c, n, first);
     if (first < in->bit) {
         /* Some leave the tree above this node, which goes where they do not. */
-        if (key_bit(c[leaver].key, first)) {
+        bool goes_left = key_bit(c[leaver].key, first);
+        if (op->plan && op->plan->listing) {
+            merge(op, node, goes_left ? c : c + m, goes_left ? m : n - m, out);
+            return;
+        }
+        if (goes_left) {
             merge(op, node, c, m, &left);
             build(op, c + m, n - m, &right);
         } else {
@@ -315,14 +358,78 @@ static void merge(struct tree_op *op, const struct subtree *node, const struct c
     child_of(in, 1, &right);
     merge(op, &left, c, m, &left);
     merge(op, &right, c + m, n - m, &right);
+    if (op->plan && op->plan->listing)
+        return;
     note_replaced(op, node->node);
     join(op, first, &left, &right, out);
 }
 
-void poa_tree_update(struct tree_op *op, const struct subtree *root, const struct change *c,
-                     uint32_t n, struct subtree *out)
+size_t poa_tree_plan_bytes(void)
 {
-    merge(op, root, c, n, out);
+    return sizeof(struct tree_plan);
+}
+
+static void merge_part(void *arg, uint32_t i)
+{
+    struct tree_plan *p = arg;
+    merge(&p->part[i].op, &p->part[i].node, p->part[i].c, p->part[i].n, &p->part[i].out);
+}
+
+/* What PART made and took becomes OP's. */
+static void add_part(struct tree_op *op, struct tree_op *part)
+{
+    struct id_block **made = &part->made, **replaced = &part->replaced;
+    struct chunk **chunks = &part->chunks;
+    while (*made)
+        made = &(*made)->next;
+    while (*replaced)
+        replaced = &(*replaced)->next;
+    while (*chunks)
+        chunks = &(*chunks)->next;
+    *made = op->made;
+    *replaced = op->replaced;
+    *chunks = op->chunks;
+    op->made = part->made;
+    op->replaced = part->replaced;
+    op->chunks = part->chunks;
+    op->full |= part->full;
+    poa_pool_give_hand(&op->l->tree.inner, &part->inner);
+    poa_pool_give_hand(&op->l->tree.leaf, &part->leaf);
+}
+
+/* Merges the parts on several threads, for OP to make what is above them. */
+static void merge_parts(struct tree_op *op, const struct subtree *root, const struct change *c,
+                        uint32_t n)
+{
+    struct poa_ledger *l = op->l;
+    struct tree_plan *plan = op->plan = l->plan;
+    struct subtree ignored;
+    *plan = (struct tree_plan){.listing = true, .grain = n / (PLAN_PARTS / 4)};
+    merge(op, root, c, n, &ignored);
+    plan->listing = false;
+    for (uint32_t i = 0; i < plan->parts; i++)
+        plan->part[i].op = (struct tree_op){.l = l};
+    l->config.parallel(l->config.parallel_ctx, merge_part, plan, plan->parts);
+    for (uint32_t i = 0; i < plan->parts; i++)
+        add_part(op, &plan->part[i].op);
+}
+
+int poa_tree_update(struct poa_ledger *l, struct overlay *o, const struct change *c, uint32_t n)
+{
+    struct tree_op op = {.l = l, .chunks = o->chunks};
+    struct subtree root;
+    if (l->plan && n >= POA_PARALLEL_LEAST)
+        merge_parts(&op, &o->root, c, n);
+    merge(&op, &o->root, c, n, &root);
+    o->chunks = op.chunks;
+    o->made = op.made;
+    o->replaced = op.replaced;
+    poa_pool_give_hand(&l->tree.inner, &op.inner);
+    poa_pool_give_hand(&l->tree.leaf, &op.leaf);
+    if (op.full)
+        return POA_E_FULL;
+    o->root = root;
+    return POA_OK;
 }
 
 /* --- from a whole base ----------------------------------------------------------------------- */

@@ -276,7 +276,6 @@ void poa_overlay_rollback(struct poa_ledger *l)
 
 int poa_overlay_seal(struct poa_ledger *l, struct overlay *o)
 {
-    struct tree_op op = {.l = l, .o = o};
     uint32_t n = 0;
     uint64_t granules = 0, created = 0;
     if (o->entries > l->change_cap)
@@ -305,11 +304,9 @@ int poa_overlay_seal(struct poa_ledger *l, struct overlay *o)
     if (!poa_base_has_room(&l->base, l->pending_count + created, l->pending_granules + granules))
         return POA_E_FULL;
     poa_changes_sort(l->change, l->change_scratch, n);
-    struct subtree root;
-    poa_tree_update(&op, &o->root, l->change, n, &root);
-    if (op.full)
-        return POA_E_FULL;
-    o->root = root;
+    int e = poa_tree_update(l, o, l->change, n);
+    if (e)
+        return e;
     o->new_count = created;
     o->granules = granules;
     l->pending_count += created;

@@ -66,6 +66,10 @@ void node_workers_stop(struct node_workers *w);
 void node_workers_free(struct node_workers *w); /* stops it too */
 /* FULL: too much waits; DONE is not called. */
 POA_MUST_USE int node_workers_check(struct node_workers *w, struct node_check *c);
+/* poa_ledger_config's parallel, with the pool as its context: the caller does the tasks
+ * together with the workers that have no check. One caller at a time. */
+void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), void *arg,
+                           uint32_t n);
 unsigned node_workers_threads(const struct node_workers *w);
 
 /* C with room for N items, in one allocation that free() releases; NULL when out

@@ -48,6 +48,16 @@ int node_store_fault(struct poa_node *n, int rc, struct poa_why *why)
                        n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc));
 }
 
+/* The workers once they run; threads for the occasion before, at a start. */
+static void ledger_parallel(void *ctx, void (*task)(void *arg, uint32_t i), void *arg, uint32_t n)
+{
+    struct poa_node *node = ctx;
+    if (node->workers)
+        node_workers_parallel(node->workers, task, arg, n);
+    else
+        node_parallel(NULL, task, arg, n);
+}
+
 int node_restore_ledger(struct poa_node *n, struct poa_why *why)
 {
     struct poa_ledger_config c = {.suite = &node_suite,
@@ -56,7 +66,8 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
                                   .write_begin = write_begin,
                                   .write_end = write_end,
                                   .write_ctx = n,
-                                  .parallel = node_parallel};
+                                  .parallel = ledger_parallel,
+                                  .parallel_ctx = n};
     poa_random(&c.salt, sizeof c.salt);
     int rc = poa_ledger_new(&c, &n->ledger);
     if (rc)

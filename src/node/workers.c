@@ -27,6 +27,15 @@ struct line {
     struct node_check *first, **last;
 };
 
+/* Of node_workers_parallel. */
+struct job {
+    void (*task)(void *arg, uint32_t i);
+    void *arg;
+    uint32_t n;
+    _Atomic uint32_t next;
+    unsigned helpers; /* workers in it; with the mutex */
+};
+
 struct node_workers {
     uint8_t chain[32];
     pthread_mutex_t mutex;
@@ -35,6 +44,8 @@ struct node_workers {
     uint64_t now; /* virtual: the start of the check that was taken last */
     _Atomic size_t urgent_n;
     size_t other_n, cap; /* of each kind */
+    struct job *job;     /* whoever has nothing else to do helps */
+    pthread_cond_t job_done;
     _Atomic bool stop;
     unsigned threads;
     pthread_t thread[THREADS_MAX];
@@ -212,16 +223,61 @@ static void help(struct node_workers *w, struct node_check *c)
     release(c, did);
 }
 
+static void do_tasks(struct job *j)
+{
+    for (uint32_t i; (i = atomic_fetch_add(&j->next, 1)) < j->n;)
+        j->task(j->arg, i);
+}
+
+static bool job_waits(const struct node_workers *w)
+{
+    return w->job && w->job->next < w->job->n;
+}
+
+/* With the mutex. */
+static void help_job(struct node_workers *w)
+{
+    struct job *j = w->job;
+    j->helpers++;
+    pthread_mutex_unlock(&w->mutex);
+    do_tasks(j);
+    pthread_mutex_lock(&w->mutex);
+    if (!--j->helpers)
+        pthread_cond_signal(&w->job_done);
+}
+
+void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), void *arg,
+                           uint32_t n)
+{
+    struct node_workers *w = workers;
+    struct job j = {.task = task, .arg = arg, .n = n};
+    pthread_mutex_lock(&w->mutex);
+    POA_ASSERT(!w->job);
+    w->job = &j;
+    pthread_mutex_unlock(&w->mutex);
+    pthread_cond_broadcast(&w->cond);
+    do_tasks(&j);
+    pthread_mutex_lock(&w->mutex);
+    w->job = NULL;
+    while (j.helpers)
+        pthread_cond_wait(&w->job_done, &w->mutex);
+    pthread_mutex_unlock(&w->mutex);
+}
+
 static void *worker(void *arg)
 {
     struct node_workers *w = arg;
     node_memo_worker();
     pthread_mutex_lock(&w->mutex);
     for (;;) {
-        while (!w->urgent_n && !w->other_n && !w->stop)
+        while (!w->urgent_n && !w->other_n && !job_waits(w) && !w->stop)
             pthread_cond_wait(&w->cond, &w->mutex);
-        if (!w->urgent_n && !w->other_n)
-            break;
+        if (!w->urgent_n && !w->other_n) {
+            if (!job_waits(w))
+                break;
+            help_job(w);
+            continue;
+        }
         struct node_check *c = w->urgent_n ? take_urgent(w) : take_other(w);
         pthread_mutex_unlock(&w->mutex);
         help(w, c);
@@ -247,6 +303,7 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
     w->cap = queue_max;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->cond, NULL);
+    pthread_cond_init(&w->job_done, NULL);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -284,6 +341,7 @@ void node_workers_free(struct node_workers *w)
         return;
     node_workers_stop(w);
     pthread_cond_destroy(&w->cond);
+    pthread_cond_destroy(&w->job_done);
     pthread_mutex_destroy(&w->mutex);
     free(w);
 }
