@@ -9,6 +9,7 @@
  * fdatasync per write moves data and no metadata. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -375,7 +376,7 @@ static void head_check(struct poa_keep_head *h, uint8_t out32[32])
     poa_hash(POA_DOMAIN_KEYFILE, bytes, w.n, out32);
 }
 
-/* A new file: zeros, then the head, which makes it ours. */
+/* A new file, under another name until it is whole. */
 static int create(struct agent_keep *k)
 {
     struct poa_keep_head h = {.magic = KEEP_MAGIC, .places = k->places};
@@ -388,7 +389,7 @@ static int create(struct agent_keep *k)
         return e;
     /* Blocks are reserved now, so that a full disk shows here and not when a
      * seal is due. */
-    if (posix_fallocate(k->fd, 0, (off_t)place_at(k->places)) || fsync(k->fd))
+    if (ftruncate(k->fd, 0) || posix_fallocate(k->fd, 0, (off_t)place_at(k->places)))
         return POA_E_IO;
     e = write_all(k->fd, w.p, w.n, 0);
     return !e && fsync(k->fd) ? POA_E_IO : e;
@@ -401,9 +402,6 @@ static int open_head(struct agent_keep *k)
     ssize_t n = pread(k->fd, bytes, sizeof bytes, 0);
     if (n < 0)
         return POA_E_IO;
-    /* Nothing, or a creation that a power cut interrupted. */
-    if (!n || all_zero(bytes, (size_t)n))
-        return create(k);
     if (n < (ssize_t)sizeof bytes || poa_keep_head_decode(poa_slice(bytes, sizeof bytes), &h))
         return POA_E_STORE_CORRUPT;
     head_check(&h, check);
@@ -413,7 +411,10 @@ static int open_head(struct agent_keep *k)
     if (memcmp(h.device, k->device, 32))
         return POA_E_KEY;
     k->places = h.places;
-    return POA_OK;
+    struct stat st;
+    if (fstat(k->fd, &st))
+        return POA_E_IO;
+    return st.st_size < (off_t)place_at(k->places) ? POA_E_STORE_CORRUPT : POA_OK;
 }
 
 static int sync_directory(const char *path)
@@ -428,6 +429,45 @@ static int sync_directory(const char *path)
     return poa_dir_sync(n ? dir : "/", NULL);
 }
 
+static int lock(struct agent_keep *k, const char *path, struct poa_why *why)
+{
+    return flock(k->fd, LOCK_EX | LOCK_NB)
+               ? poa_because(why, POA_E_LOCKED,
+                             "another poa-device uses the state file %s: stop it first", path)
+               : POA_OK;
+}
+
+/* Opens PATH for us alone. Only where there is no file one is made: an empty one is what is
+ * left of a device's memory, not a new device. */
+static int open_file(struct agent_keep *k, const char *path, struct poa_why *why)
+{
+    char fresh[4096];
+    int e;
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
+        return poa_because(why, POA_E_TOO_LONG, "the path of the state file is too long");
+    k->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (k->fd >= 0)
+        return lock(k, path, why);
+    if (errno == ENOENT)
+        k->fd = open(fresh, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (k->fd < 0)
+        return poa_because(why, POA_E_IO, "cannot open the state file %s: %s", path,
+                           strerror(errno));
+    e = lock(k, path, why);
+    if (!e && access(path, F_OK) == 0) /* another process was faster, and is gone */
+        e = poa_because(why, POA_E_LOCKED, "the state file %s has just been made: try again", path);
+    if (e)
+        return e;
+    e = create(k);
+    if (!e && rename(fresh, path))
+        e = POA_E_IO;
+    if (!e)
+        e = sync_directory(path);
+    return e ? poa_because(why, e, "cannot make the state file %s: %s", path,
+                           e == POA_E_IO ? strerror(errno) : poa_error_text(e))
+             : POA_OK;
+}
+
 int agent_keep_open(const char *path, const uint8_t device32[32], uint32_t packs,
                     struct agent_keep **out, struct poa_why *why)
 {
@@ -437,21 +477,10 @@ int agent_keep_open(const char *path, const uint8_t device32[32], uint32_t packs
     memcpy(k->device, device32, 32);
     k->places = packs < 4 ? 4 : packs > AGENT_KEEP_PACKS_MAX ? AGENT_KEEP_PACKS_MAX : packs;
     k->next_seq = 1;
-    k->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (k->fd < 0) {
-        int e =
-            poa_because(why, POA_E_IO, "cannot open the state file %s: %s", path, strerror(errno));
-        free(k);
-        return e;
-    }
-    int e = POA_OK;
-    if (flock(k->fd, LOCK_EX | LOCK_NB))
-        e = poa_because(why, POA_E_LOCKED,
-                        "another poa-device uses the state file %s: stop it first", path);
+    k->fd = -1;
+    int e = open_file(k, path, why);
     if (!e) {
         e = open_head(k);
-        if (!e)
-            e = sync_directory(path);
         if (!e)
             e = open_twin(k, MARK_AT, MARK_ROOM, &k->mark);
         if (!e)
@@ -460,6 +489,12 @@ int agent_keep_open(const char *path, const uint8_t device32[32], uint32_t packs
             e = open_ring(k);
         if (e == POA_E_KEY)
             poa_because(why, e, "the state file %s belongs to another device", path);
+        else if (e == POA_E_STORE_CORRUPT)
+            poa_because(why, e,
+                        "the state file %s is damaged: what this device sealed last is lost, and "
+                        "it could seal a slot twice; put the file back, or remove it once the "
+                        "slots it may have sealed are settled",
+                        path);
         else if (e)
             poa_because(why, e, "state file %s: %s", path, poa_error_text(e));
     }

@@ -1,6 +1,7 @@
 /* The state file: what it must still know after any interruption. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -210,6 +211,45 @@ Test(keep, a_file_that_is_not_ours_is_left_alone)
     cr_assert_eq(pread(fd, after, sizeof after, 0), (ssize_t)sizeof after);
     cr_assert_eq(memcmp(text, after, sizeof text), 0);
     close(fd);
+}
+
+/* What is left of a device's memory is no new device: it could seal a slot twice. */
+Test(keep, an_emptied_or_cut_file_is_refused)
+{
+    uint8_t a = 1;
+    cr_assert_eq(reopen(8), POA_OK);
+    struct poa_device_port port = agent_keep_port(k);
+    cr_assert_eq(port.store_mark(port.ctx, &a, 1), POA_OK);
+    agent_keep_close(k);
+    k = NULL;
+    int fd = open(path, O_RDWR);
+    off_t whole = lseek(fd, 0, SEEK_END);
+    static const off_t sizes[] = {40000, 12288, 4096, 4095, 76, 10, 0};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct poa_why why = {""};
+        cr_assert_eq(ftruncate(fd, sizes[i]), 0);
+        cr_assert_eq(agent_keep_open(path, device, 8, &k, &why), POA_E_STORE_CORRUPT);
+        cr_assert(strstr(why.text, "seal a slot twice"), "%s", why.text);
+        cr_assert_eq(lseek(fd, 0, SEEK_END), sizes[i]); /* nothing was made of it */
+    }
+    cr_assert_eq(ftruncate(fd, whole), 0); /* all zeros */
+    cr_assert_eq(reopen(8), POA_E_STORE_CORRUPT);
+    close(fd);
+}
+
+/* A creation that was interrupted left a file of another name. */
+Test(keep, an_interrupted_creation_is_repeated)
+{
+    char fresh[80];
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    int fd = open(fresh, O_CREAT | O_RDWR, 0600);
+    cr_assert_eq(write(fd, "torn", 4), 4);
+    close(fd);
+    cr_assert_eq(reopen(8), POA_OK);
+    cr_assert_neq(access(fresh, F_OK), 0);
+    cr_assert_eq(push(1), POA_OK);
+    cr_assert_eq(reopen(8), POA_OK);
+    cr_assert_eq(agent_keep_count(k), 1);
 }
 
 /* A process that is killed at some write of a long series: whatever it said was
