@@ -107,7 +107,8 @@ static void accuse_sealer(struct poa_core *c, const struct poa_seal *s)
         return;
     struct poa_evidence e = {.kind = POA_EVIDENCE_FORK, .first = poa_written(&a)};
     memcpy(e.author, s->device, 32);
-    if (poa_ledger_try_evidence(c->ledger, POA_STATE_BASE, &e)) {
+    if (c->mutant != POA_MUTANT_ACCUSE_REPLAYS &&
+        poa_ledger_try_evidence(c->ledger, POA_STATE_BASE, &e)) {
         const struct pending *p = c->pending_head;
         while (p && !(p->is_seal && p->u.seal.slot == s->slot &&
                       hash_eq(p->u.seal.device, s->device) && !hash_eq(p->u.seal.hash, s->hash)))
@@ -153,7 +154,9 @@ int core_on_mining(struct poa_core *c, const struct poa_event *ev, bool local)
         int code = pending_find(c, key) ? POA_E_SEAL_DUPLICATE : POA_OK;
         if (!code && local)
             code = poa_ledger_try_seal(c->ledger, POA_STATE_BASE, time_ms, &s);
-        if (code == POA_E_SEAL_FORK && c->self >= 0)
+        if ((code == POA_E_SEAL_FORK ||
+             (code == POA_E_SEAL_DUPLICATE && c->mutant == POA_MUTANT_ACCUSE_REPLAYS)) &&
+            c->self >= 0)
             accuse_sealer(c, &s);
         struct pending *p = !code && c->self >= 0 ? pending_add(c, key) : NULL;
         if (p) {

@@ -310,7 +310,8 @@ struct poa_core_config {
     X(OWN_BEACON, "beacon-own-epoch", "uses the beacon's outputs in their own epoch")              \
     X(STALE_PARENT, "stale-parent", "proposes on the last final block, whatever came after")       \
     X(COMMIT_EARLY, "commit-on-notarize", "takes a notarization for finality")                     \
-    X(UNCHECKED_VOTES, "unchecked-votes", "counts votes without looking at who signed")
+    X(UNCHECKED_VOTES, "unchecked-votes", "counts votes without looking at who signed")            \
+    X(ACCUSE_REPLAYS, "accuse-replays", "takes a device's old seal for a false one")
 
 enum poa_mutant {
     POA_MUTANT_NONE,

@@ -79,9 +79,11 @@ static void check_once(struct poa_sim *s, struct node *n, struct poa_slice bytes
             violation(s, n, "[14] a device has two tickets of window %u.%u", t.epoch, t.window);
     }
     it = poa_list_begin(&body.seals);
-    while (poa_seal_next(&it, &x))
+    while (poa_seal_next(&it, &x)) {
+        check_seal(s, n, &x);
         if (again(s, 's', x.device, 32, &x.slot, sizeof x.slot))
             violation(s, n, "[14] a device has two seals of slot %llu", (unsigned long long)x.slot);
+    }
 }
 
 /* One subsidy for each slot that has a block. */
@@ -262,6 +264,7 @@ void check_finish(struct poa_sim *s)
         }
         if (poa_ledger_audit(poa_core_ledger(n->core), &conserved) || !conserved)
             violation(s, n, "[15] supply is not conserved");
+        check_devices(s, n);
         poa_core_status(n->core, &st);
         if (st.views_nullified > s->result.nullified)
             s->result.nullified = st.views_nullified;

@@ -110,4 +110,10 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
         c->limits.mempool.per_account = between(&r, 16, 64);
         c->limits.log_records = between(&r, 8, 64);
     }
+    /* From numbers of their own: the rest of a seed stays what it was. */
+    uint64_t of_devices = seed * 0xd1342543de82ef95u + 11;
+    if (below(&of_devices, 2))
+        c->device_fault = (uint8_t)below(&of_devices, POA_SIM_DEVICES_FAULTS);
+    if (c->policy == POA_POLICY_RANDOM && below(&of_devices, 3) == 0)
+        c->policy = POA_POLICY_WEIGHTED;
 }

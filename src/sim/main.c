@@ -25,6 +25,15 @@ static const struct mutant_row mutants[] = {
 };
 #define MUTANTS (sizeof mutants / sizeof mutants[0])
 
+struct fault_row {
+    const char *name, *what;
+};
+static const struct fault_row device_faults[] = {
+#define FAULT_ROW(name, text, what) {text, what},
+    POA_SIM_DEVICE_FAULTS(FAULT_ROW)
+#undef FAULT_ROW
+};
+
 static void usage(FILE *out)
 {
     fputs("usage: " POA_SIM_USAGE "\n" POA_SIM_ABOUT "\n\noptions:\n", out);
@@ -36,6 +45,9 @@ static void usage(FILE *out)
 #define ROW(line) fprintf(out, "  %s\n", line);
     POA_SIM_EXAMPLES(ROW)
 #undef ROW
+    fputs("\nfaults of devices:\n", out);
+    for (size_t i = 0; i < POA_SIM_DEVICES_FAULTS; i++)
+        fprintf(out, "  %-15s %s\n", device_faults[i].name, device_faults[i].what);
     fputs("\nExit status: " POA_SIM_EXITS "\n", out);
 }
 
@@ -64,6 +76,7 @@ struct options {
     uint32_t nodes, jobs;
     bool json, replay, clean, real;
     const struct mutant_row *mutant;
+    int device_fault; /* -1: drawn */
 };
 
 struct totals {
@@ -89,9 +102,16 @@ static void configure(void *ctx, uint64_t seed, struct poa_sim_config *c)
         c->seed = seed;
     c->real_crypto = c->real_crypto || o->real;
     c->trace = o->replay ? stdout : NULL;
+    if (o->device_fault >= 0) {
+        c->device_fault = (uint8_t)o->device_fault;
+        c->devices = c->devices ? c->devices : 6;
+    }
     if (o->mutant) {
         c->mutant = o->mutant->core;
         c->sim_mutant = o->mutant->sim;
+        /* What only a fault of devices shows. */
+        if (c->sim_mutant == POA_SIM_MUTANT_ANY_SEAL && o->device_fault < 0)
+            c->device_fault = POA_SIM_DEVICES_FORGING;
     }
 }
 
@@ -109,8 +129,10 @@ static void done(void *ctx, uint64_t seed, const struct poa_sim_result *r)
     struct totals *t = &p->t;
     bool bad = r->violations || r->stuck || r->false_accusations;
     if (bad)
-        fprintf(stderr, "seed %llu: %s\n  rerun: poa-sim --replay %llu%s%s\n",
+        fprintf(stderr, "seed %llu: %s\n  rerun: poa-sim --replay %llu%s%s%s%s\n",
                 (unsigned long long)seed, r->first, (unsigned long long)seed,
+                o->device_fault >= 0 ? " --devices " : "",
+                o->device_fault >= 0 ? device_faults[o->device_fault].name : "",
                 o->mutant ? " --mutant " : "", o->mutant ? o->mutant->name : "");
     t->seeds++;
     t->bad += bad;
@@ -250,6 +272,15 @@ static int parse(int argc, char **argv, struct options *o)
                 return 2;
             }
             break;
+        case 'd':
+            o->device_fault = POA_SIM_DEVICES_FAULTS - 1;
+            while (o->device_fault >= 0 && strcmp(device_faults[o->device_fault].name, optarg))
+                o->device_fault--;
+            if (o->device_fault < 0) {
+                fprintf(stderr, "poa-sim: no fault of devices '%s'; see --help\n", optarg);
+                return 2;
+            }
+            break;
         case 'l':
             for (size_t i = 0; i < MUTANTS; i++)
                 printf("%s\n", mutants[i].name);
@@ -279,7 +310,7 @@ static int parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.from = 1, .to = 100};
+    struct options o = {.from = 1, .to = 100, .device_fault = -1};
     struct progress p = {.o = &o};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     o.jobs = cores < 1 ? 1 : cores > POA_SIM_JOBS_MAX ? POA_SIM_JOBS_MAX : (uint32_t)cores;

@@ -29,6 +29,9 @@
     X(OTHER_ROOT, "other-root", "one node says another state root than it has")                    \
     X(COMMIT_TWICE, "commit-twice", "height 5 is committed a second time")                         \
     X(LIST_TWICE, "list-twice", "tickets and seals of a block are counted again")                  \
+    X(HONEST_LIES, "honest-lies", "a device that counts as honest seals another block")            \
+    X(FOREIGN_PAYOUT, "foreign-payout", "what a device earns goes to another account")             \
+    X(ANY_SEAL, "any-seal", "forged signatures of seals are taken for good")                       \
     X(PAY_TWICE, "pay-twice", "twice as much is issued as the state says")                         \
     X(LEAK, "leak", "every block takes 4 MB that are never used again")
 
@@ -39,15 +42,22 @@ enum poa_sim_mutant {
 #undef POA_SIM_MUTANT_ROW
 };
 
-/* What is wrong with all devices, or with their gateways. */
+/* What is wrong with devices, or with their gateways. */
+#define POA_SIM_DEVICE_FAULTS(X)                                                                   \
+    X(MIXED, "mixed", "one in eight lies, the others miss a seal now and then")                    \
+    X(GOOD, "good", "nothing")                                                                     \
+    X(OFFLINE, "offline", "all are away")                                                          \
+    X(LYING, "lying", "every seal is of another block")                                            \
+    X(REPLAYING, "replaying", "half of them say their old seals, and others', again")              \
+    X(FORGING, "forging", "half of them forge signatures, proofs, names, slots and windows")       \
+    X(DROPPED, "dropped", "gateways drop everything")                                              \
+    X(DOUBLED, "doubled", "gateways duplicate everything")
+
 enum poa_sim_devices {
-    POA_SIM_DEVICES_MIXED, /* one in eight lies, the others miss a seal now and then */
-    POA_SIM_DEVICES_GOOD,
-    POA_SIM_DEVICES_OFFLINE,
-    POA_SIM_DEVICES_LYING,     /* every seal is of another block */
-    POA_SIM_DEVICES_REPLAYING, /* half of them: say their old seals, and others', again */
-    POA_SIM_DEVICES_DROPPED,   /* gateways drop everything */
-    POA_SIM_DEVICES_DOUBLED,   /* and duplicate everything */
+#define POA_SIM_DEVICE_FAULT_ROW(name, text, what) POA_SIM_DEVICES_##name,
+    POA_SIM_DEVICE_FAULTS(POA_SIM_DEVICE_FAULT_ROW)
+#undef POA_SIM_DEVICE_FAULT_ROW
+        POA_SIM_DEVICES_FAULTS
 };
 
 struct poa_sim_config {

@@ -10,6 +10,8 @@
     X("replay", 'r', "SEED", "one seed, with a readable trace on standard output")                 \
     X("clean", 'c', NULL, "no faults: finality and block period in message delays")                \
     X("real", 'R', NULL, "real cryptography in every run (default: every 50th)")                   \
+    X("devices", 'd', "FAULT",                                                                     \
+      "of devices or gateways in every run (default: drawn from the seed)")                        \
     X("mutant", 'm', "NAME", "break one rule; a run that does not notice is a defect")             \
     X("list-mutants", 'l', NULL, "names of the mutants, one a line")                               \
     X("json", 'j', NULL, "the result as one JSON line")                                            \
@@ -20,6 +22,7 @@
 #define POA_SIM_EXAMPLES(X)                                                                        \
     X("poa-sim --seeds 1..2000")                                                                   \
     X("poa-sim --replay 42 | less")                                                                \
+    X("poa-sim --devices lying --seeds 1..100")                                                    \
     X("poa-sim --clean --nodes 4 --json")
 #define POA_SIM_EXITS "0 nothing broke, 1 something did, 2 bad arguments."
 

@@ -78,6 +78,19 @@ void sim_public(uint32_t kind, uint32_t index, const uint8_t seed32[32], uint8_t
     memcpy(pk32, known[kind][index], 32);
 }
 
+/* The mutant any-seal. */
+static int any_verify(const uint8_t pk32[32], const void *msg, size_t n, const uint8_t sig64[64])
+{
+    return poa_le64(sig64) == SIM_FORGED ? POA_OK : sim_verify(pk32, msg, n, sig64);
+}
+
+const struct poa_suite sim_suite_any = {
+    .verify = any_verify,
+    .sign = sim_sign,
+    .vrf_verify = sim_vrf_verify,
+    .vrf_prove = sim_vrf_prove,
+};
+
 const struct poa_suite poa_suite_sim = {
     .verify = sim_verify,
     .sign = sim_sign,

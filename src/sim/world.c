@@ -111,7 +111,9 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
     if (!s)
         return NULL;
     s->config = *config;
-    s->suite = config->real_crypto ? &poa_suite_ed25519 : &poa_suite_sim;
+    s->suite = config->real_crypto                             ? &poa_suite_ed25519
+               : config->sim_mutant == POA_SIM_MUTANT_ANY_SEAL ? &sim_suite_any
+                                                               : &poa_suite_sim;
     s->random = config->seed * 0x2545f4914f6cdd1du + 1;
     s->genesis_ms = 1700000000000u;
     s->nodes = config->nodes + config->followers;

@@ -253,7 +253,10 @@ struct device {
     struct poa_seal said[4]; /* its last seals */
     uint32_t said_n;
     bool liar;
+    uint64_t counted; /* its seals in final blocks */
 };
+/* A forged signature or proof begins with it. */
+#define SIM_FORGED UINT64_C(0x6465677266666f72)
 
 static inline uint64_t view_key(uint32_t epoch, uint64_t view)
 {
@@ -352,6 +355,13 @@ void state_synced(struct disk *d, const struct disk_op *op);
 int state_load(const struct disk *d, struct poa_ledger *l);
 void state_free(struct disk *d);
 
+/* suite.c */
+extern const struct poa_suite sim_suite_any;
+
+/* devices.c */
+void devices_make(struct poa_sim *s);
+void devices_look(struct poa_sim *s, struct node *n); /* it has committed a block */
+
 /* load.c */
 int load_genesis(struct poa_sim *s);
 void load_tick(struct poa_sim *s);
@@ -374,6 +384,8 @@ bool check_agrees(struct pairs *p, uint64_t key, const uint8_t hash[32]);
 void check_memory(struct poa_sim *s, const struct node *n);
 void check_first(struct poa_sim *s, const struct node *n); /* its core is at genesis */
 struct sim_block *check_commit(struct poa_sim *s, struct node *n, const struct poa_commit *c);
+void check_seal(struct poa_sim *s, struct node *n, const struct poa_seal *x);
+void check_devices(struct poa_sim *s, struct node *n);
 void check_evidence(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 struct pair *pair_at(struct pairs *p, uint64_t key);
 void check_finish(struct poa_sim *s);

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 sim=${POA_BIN:-build/release}/poa-sim
 seeds=${SIM_SEEDS:-1..40}
-mutants=${SIM_MUTANTS:-vote-twice:1..60 quorum-less-one:1..10 no-nullify:1..20}
+mutants=${SIM_MUTANTS:-vote-twice:1..60 quorum-less-one:1..10 no-nullify:1..20 any-seal:1..20 accuse-replays:1..20}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=0
@@ -32,6 +32,11 @@ same() { "$sim" --seeds "$few" --jobs "$1" --json 2>/dev/null | sed 's/,"jobs".*
 # one that blocked those after it, and a restart that forgot the committee before.
 for seed in 342 35555 37637 40037; do
     "$sim" --replay $seed >"$log" 2>&1 || { grep "^seed" "$log"; echo "sim: seed $seed"; failed=1; }
+done
+
+# Devices and gateways that do wrong in every run.
+for fault in offline lying replaying forging dropped doubled; do
+    "$sim" --devices $fault --seeds "${SIM_DEVICES:-1..6}" >"$log" 2>&1 || { grep "^seed\|rerun" "$log"; echo "sim: devices $fault"; failed=1; }
 done
 
 [ "$mutants" != all ] || mutants=$("$sim" --list-mutants | sed 's/$/:1..200/')
