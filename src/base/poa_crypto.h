@@ -54,7 +54,10 @@
     X(ARCHIVE, "poa/archive")                                                                      \
     X(DATA, "poa/data")                                                                            \
     X(DATA_KEY, "poa/data-key")                                                                    \
-    X(TOKEN, "poa/token")
+    X(TOKEN, "poa/token")                                                                          \
+    X(DATA_GRANT, "poa/data-grant")                                                                \
+    X(DATA_REQUEST, "poa/data-ask")                                                                \
+    X(PACK_INDEX, "poa/pack-index")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

@@ -98,6 +98,8 @@
     X(SEAL_FORK, 311, PEER, "seal is for another block")                                           \
     X(SEAL_TWICE, 312, CALLER, "this slot was already sealed by this device")                      \
     X(SEAL_DEPENDENT, 313, PEER, "device's maker rules the committee: its seal adds nothing")      \
+    X(DATA_NOT_ALLOWED, 320, CALLER,                                                               \
+      "the owner of the device does not let this key read its data")                               \
     X(DUPLICATE, 400, PEER, "already have it")                                                     \
     X(EQUIVOCATION, 401, PEER, "signed two conflicting messages")                                  \
     X(NOT_MEMBER, 402, PEER, "signer is not in the committee")                                     \

@@ -58,6 +58,10 @@
     X(PRICE, "price", "UNITS", "price of a sale")                                                  \
     X(DISPUTE_SLOTS, "dispute-slots", "N", "the seller is paid so long after delivery")            \
     X(TITLE, "title", "TEXT", "what is offered")                                                   \
+    X(DEVICE, "device", "DEVICE", "key of the device, its start, or its number")                   \
+    X(READER, "reader", "KEY", "label of a key here, bip340:HEX, ed25519:HEX; default: anybody")   \
+    X(DAYS, "days", "N", "how long; default 30")                                                   \
+    X(GRANT, "grant", "FILE", "what the owner allowed, from `poa data grant`")                     \
     X(DATA_KEY, "data-key", "FILE", "key of the data, mode 0600")                                  \
     X(NO_WAIT, "no-wait", NULL, "do not wait until it is final")                                   \
     X(HOLD, "hold", NULL, "let it wait for grade 2: seals of devices")                             \
@@ -204,6 +208,22 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Offer encrypted data for sale; --note says where they are",                                 \
       "poa data offer may.sealed --data-key may.key --price 500 --title May --slots 100 "          \
       "--dispute-slots 50 --from bob")                                                             \
+    X("data grant", cli_data_grant, "DEVICE", 1, 1,                                                \
+      CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(READER) | CLI_BIT(DAYS) | CLI_BIT(OUTPUT),   \
+      "As its owner, let somebody read a device's packs: --reader is their key",                   \
+      "poa data grant 4f9c --from owner --reader bip340:HEX --days 30 --output bob.grant")         \
+    X("data get", cli_data_get, "DEVICE", 1, 1,                                                    \
+      CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(GRANT) | CLI_BIT(OUTPUT),                    \
+      "Fetch a device's packs of readings from the gateway that keeps them, with all proof",       \
+      "poa data get 4f9c --from owner --output may.packs\n"                                        \
+      "poa data get 4f9c --from bob --grant bob.grant --output may.packs")                         \
+    X("data verify", cli_data_verify, "FILE [PACKS...]", 1, 64,                                    \
+      CLI_NODE | CLI_SECRET | CLI_BIT(GENESIS) | CLI_BIT(CHAIN) | CLI_BIT(DEVICE) |                \
+          CLI_BIT(FROM) | CLI_BIT(GRANT),                                                          \
+      "Prove that every reading of a CSV file (or every pack of a file) is on the ledger",         \
+      "poa data verify may.packs --genesis genesis.poa\n"                                          \
+      "poa data verify meter.csv may.packs --genesis genesis.poa\n"                                \
+      "poa data verify meter.csv --device 4f9c --from owner --genesis genesis.poa")                \
     X("data show", cli_data_show, "OFFER", 1, 1, CLI_NODE, "An offer", "poa data show 7f0c...")    \
     X("data buy", cli_data_buy, "OFFER [SEALED]", 1, 2, CLI_PAY | CLI_BIT(SECRET_FILE),            \
       "Buy data: makes a one-time key for the delivery; SEALED is compared first",                 \

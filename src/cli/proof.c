@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "poa_cli.h"
+#include "cli_proof.h"
 #include "poa_proof.h"
 #include "poa_rpc_json.h"
 
@@ -62,8 +62,7 @@ static int parse_key(const struct cli *c, enum poa_state_table table, const char
     return 0;
 }
 
-/* Adds what leads from the chain id to the committee of EPOCH. */
-static int add_chain(const struct cli *c, uint64_t epoch, json_t *proof)
+int cli_add_chain(const struct cli *c, uint64_t epoch, json_t *proof)
 {
     json_t *v, *all = json_array();
     int rc = cli_call(c, "poa_genesis_get", NULL, &v);
@@ -101,7 +100,7 @@ int cli_proof(const struct cli *c)
                  json_pack("{s:s, s:s}", "table", poa_rpc_table_name(table), "key", key),
                  &v) != POA_OK)
         return 1;
-    rc = add_chain(c, cli_number(v, "epoch"), v);
+    rc = cli_add_chain(c, cli_number(v, "epoch"), v);
     if (rc) {
         json_decref(v);
         return rc;
@@ -197,6 +196,11 @@ static int read_input(const struct cli *c, struct evidence *e)
     if (!json_is_object(e->json))
         return cli_fail("%s is no proof: %s", strcmp(path, "-") ? path : "standard input",
                         e->json ? "not an object" : error.text);
+    return 0;
+}
+
+static int read_members(const struct cli *c, struct evidence *e)
+{
     enum poa_state_table table;
     if (!poa_rpc_table_find(cli_text(e->json, "table"), &table))
         return cli_fail("the proof is of an unknown table \"%s\"", cli_text(e->json, "table"));
@@ -375,25 +379,56 @@ static int tell(const struct cli *c, const struct evidence *e)
     return 0;
 }
 
+/* All of it but the reading of what is checked; E->json is there. */
+static int check(const struct cli *c, struct evidence *e)
+{
+    int rc = read_members(c, e);
+    if (!rc)
+        rc = read_trust(c, e);
+    if (!rc)
+        rc = walk(e);
+    if (!rc) {
+        int code = build_run(e);
+        if (!code)
+            code = poa_state_proof_check(&e->check, &e->proof, &e->header);
+        if (code)
+            rc = cli_fail("the proof is not valid: %s",
+                          e->check.wrong ? e->check.wrong : poa_error_text(code));
+    }
+    return rc;
+}
+
+static void drop(struct evidence *e)
+{
+    for (size_t i = 0; i < e->owned; i++)
+        free(e->own[i]);
+    json_decref(e->json);
+}
+
+int cli_check_proof(const struct cli *c, json_t *proof,
+                    int (*use)(void *ctx, const struct cli_proven *p), void *ctx)
+{
+    static struct evidence e;
+    memset(&e, 0, sizeof e);
+    e.json = json_incref(proof);
+    int rc = check(c, &e);
+    struct cli_proven p = {(enum poa_state_table)e.proof.table, e.proof.key, e.proof.value,
+                           e.chain};
+    if (!rc)
+        rc = use(ctx, &p);
+    drop(&e);
+    return rc;
+}
+
 int cli_verify_proof(const struct cli *c)
 {
     static struct evidence e;
     memset(&e, 0, sizeof e);
     int rc = read_input(c, &e);
     if (!rc)
-        rc = read_trust(c, &e);
+        rc = check(c, &e);
     if (!rc)
-        rc = walk(&e);
-    if (!rc) {
-        int code = build_run(&e);
-        if (!code)
-            code = poa_state_proof_check(&e.check, &e.proof, &e.header);
-        rc = code ? cli_fail("the proof is not valid: %s",
-                             e.check.wrong ? e.check.wrong : poa_error_text(code))
-                  : tell(c, &e);
-    }
-    for (size_t i = 0; i < e.owned; i++)
-        free(e.own[i]);
-    json_decref(e.json);
+        rc = tell(c, &e);
+    drop(&e);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "doc.h"
+#include "poa_access.h"
 #include "poa_archive.h"
 #include "poa_base.h"
 #include "poa_cli.h"
@@ -162,6 +163,10 @@ static int wire(void)
 #define ROW(name, number, prio, record, text) print_record(&poa_##record##_record);
     POA_MESSAGES(ROW)
 #undef ROW
+
+    section("Usage data", "What readers of packs sign, and what a gateway keeps beside a pack.");
+    print_record(&poa_data_grant_record);
+    print_record(&poa_data_request_record);
 
     section("Device edge", "Messages between a device and its gateway, inside a session.");
     printf("| type | name | record | meaning |\n|---|---|---|---|\n");

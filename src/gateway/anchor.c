@@ -104,7 +104,11 @@ static int keep_pack(struct conn *c, struct poa_slice encoded, const struct poa_
         return POA_E_RANGE;
     if (g->anchor.wait_n + g->anchor.sent_n >= g->config.limits.packs_waiting)
         return POA_E_FULL;
-    int e = b->blob_put(b->ctx, POA_BLOB_PACK, id, encoded);
+    int e = usage_allows(g, p->device, encoded.n);
+    if (!e)
+        e = b->blob_put(b->ctx, POA_BLOB_PACK, id, encoded);
+    if (!e)
+        e = usage_add(g, p, id, encoded.n);
     if (!e && g->config.anchor_key_type)
         e = add_waiting(g, id, c->device, p);
     return e;

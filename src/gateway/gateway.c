@@ -27,6 +27,7 @@ const struct poa_gateway_limits poa_gateway_limits_default = {
     .send_queue_bytes = 131072,
     .handshake_ms = 5000,
     .ping_ms = 30000,
+    .day_kib = 16384,
     .packs_waiting = 65536,
 };
 
@@ -482,6 +483,7 @@ void poa_gateway_free(struct poa_gateway *g)
     }
     tasks_clear(g);
     anchor_clear(g);
+    usage_clear(g);
     if (g->base) {
         event_del(&g->tick_ev);
         event_del(&g->tell_ev);

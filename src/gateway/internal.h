@@ -200,6 +200,7 @@ struct poa_gateway {
     uint64_t newest_slot;
 
     struct anchor anchor;
+    void *usage; /* tsearch tree: what each device brought */
 
     uint8_t rx[GATEWAY_RX];
     uint8_t tx[GATEWAY_TX];
@@ -285,6 +286,14 @@ void tasks_catch_up(struct conn *c);
 /* The hand-over after the epoch whose committee the device has. */
 void tasks_handover(struct conn *c, uint32_t epoch);
 void tasks_clear(struct poa_gateway *g);
+
+/* usage.c */
+/* Whether N more bytes of DEVICE are kept today: POA_OK, POA_E_FULL, POA_E_NO_MEMORY. */
+POA_MUST_USE int usage_allows(struct poa_gateway *g, const uint8_t device32[32], size_t n);
+/* The pack ID of N bytes is kept. What the store said. */
+POA_MUST_USE int usage_add(struct poa_gateway *g, const struct poa_pack *p, const uint8_t id32[32],
+                           size_t n);
+void usage_clear(struct poa_gateway *g);
 
 /* anchor.c */
 POA_MUST_USE int anchor_init(struct poa_gateway *g, struct poa_why *why);

@@ -30,7 +30,22 @@
 enum poa_blob_kind {
     POA_BLOB_PACK = 1,    /* encoded pack under its id */
     POA_BLOB_RECEIPT = 2, /* encoded edge_receipt under the pack's id */
+    POA_BLOB_INDEX = 3,   /* encoded pack_entry under poa_gateway_index_key */
+    POA_BLOB_USAGE = 4,   /* encoded pack_usage under the device's key */
 };
+
+/* The N-th pack of a device here (from 0), and how many there were. */
+#define POA_PACK_ENTRY_TABLE(F)                                                                    \
+    F(FIX, id, 32, _, "pack id")                                                                   \
+    F(U64, from_ms, 0, _, "time of its earliest reading")                                          \
+    F(U64, to_ms, 0, _, "time of its latest reading")
+POA_RECORD_DECLARE(pack_entry, POA_PACK_ENTRY_TABLE)
+#define POA_PACK_USAGE_TABLE(F)                                                                    \
+    F(U64, packs, 0, _, "packs of the device that were kept here")                                 \
+    F(U32, day, 0, _, "days since 1970 of its newest one")                                         \
+    F(U64, day_bytes, 0, _, "bytes that it brought on that day")
+POA_RECORD_DECLARE(pack_usage, POA_PACK_USAGE_TABLE)
+void poa_gateway_index_key(const uint8_t device32[32], uint64_t n, uint8_t out32[32]);
 
 /* A final header and why it is final. LINKS is empty when CERT is for HEADER
  * itself; else encoded headers back to back: the certified one first, each the
@@ -63,9 +78,9 @@ struct poa_gateway_backend {
     int (*submit_seal)(void *ctx, uint64_t token, const struct poa_seal *seal);
     int (*submit_tx)(void *ctx, uint64_t token, struct poa_slice tx);
     /* Content store with the retention time of the node. blob_put: POA_OK also
-     * when the key is there already. blob_sync: what was put is durable; called
-     * once per anchor, before it is submitted. blob_get: POA_E_NOT_FOUND; OUT
-     * has room for POA_PACK_BYTES_MAX bytes. */
+     * when the key is there already; INDEX and USAGE replace it. blob_sync: what was put is
+     * durable; called once per anchor, before it is submitted. blob_get: POA_E_NOT_FOUND; OUT has
+     * room for POA_PACK_BYTES_MAX bytes. */
     int (*blob_put)(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
                     struct poa_slice bytes);
     int (*blob_sync)(void *ctx);
@@ -86,9 +101,10 @@ struct poa_gateway_limits {
     uint32_t send_queue_bytes; /* a device that does not read is dropped above */
     uint32_t handshake_ms;     /* from accept to HELLO */
     uint32_t ping_ms;          /* devices say something this often; 3 times: dropped */
+    uint32_t day_kib;          /* of packs of one device that are kept per day */
     uint32_t packs_waiting;    /* stored and not anchored yet, of all devices */
 };
-/* 16384, 512, 256, 256, 1000, 50, 65536, 131072, 5000, 30000, 65536. */
+/* 16384, 512, 256, 256, 1000, 50, 65536, 131072, 5000, 30000, 16384, 65536. */
 extern const struct poa_gateway_limits poa_gateway_limits_default;
 
 struct poa_gateway_config {

@@ -574,6 +574,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .submit = do_submit,
                                     .prove = node_rpc_prove,
                                     .faucet = do_faucet,
+                                    .packs = node_rpc_packs,
                                     .latency = do_latency,
                                     .peers = do_peers,
                                     .audit = do_audit,

@@ -361,11 +361,13 @@ static int blob_put(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
                     struct poa_slice bytes)
 {
     struct poa_node *n = ctx;
-    struct poa_store_value v;
-    int rc = poa_store_get_blob(n->store, (uint8_t)kind, key32, &v);
-    poa_store_value_free(&v);
-    if (rc != POA_E_NOT_FOUND)
-        return rc;
+    if (kind == POA_BLOB_PACK || kind == POA_BLOB_RECEIPT) {
+        struct poa_store_value v;
+        int rc = poa_store_get_blob(n->store, (uint8_t)kind, key32, &v);
+        poa_store_value_free(&v);
+        if (rc != POA_E_NOT_FOUND)
+            return rc;
+    }
     return node_io_blob(n->io, (uint8_t)kind, key32,
                         poa_clock_wall_ms(n->clock) + n->config.blob_days * DAY_MS, bytes);
 }
@@ -426,6 +428,7 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
         memcpy(c.chain, n->chain, 32);
         memcpy(c.seed32, n->seed, 32);
         c.limits.connections = n->config.gateway_devices;
+        c.limits.day_kib = n->config.pack_day_kib;
         rc = poa_gateway_new(&c, &n->gateway, why);
     }
     poa_wipe(c.seed32, 32);

@@ -229,6 +229,10 @@ void node_snapshot_serve(struct poa_node *n, const struct poa_p2p_message *m);
 /* --- prove.c ------------------------------------------------------------------------------- */
 
 /* The backend of the RPC. */
+/* packs.c: see struct poa_rpc_backend. */
+int node_rpc_packs(void *ctx, struct poa_slice request, uint64_t from, uint32_t max,
+                   int (*visit)(void *v, const struct poa_rpc_pack *pack), void *v, uint64_t *count,
+                   uint64_t *next);
 void node_rpc_prove(void *ctx, enum poa_state_table table, struct poa_slice key,
                     struct poa_rpc_call *call);
 /* Serve thread: with status_mutex, those that can be answered; without it, their

@@ -69,6 +69,8 @@
       "a snapshot for peers is made after so many; 0: none")                                       \
     X(FLAG, tx_index, "", 0, 1, true, "find transactions by id")                                   \
     X(U32, blob_days, "days", 1, 36500, 30, "how long usage packs are kept")                       \
+    X(U32, pack_day_kib, "KiB", 1, UINT32_MAX, 16384,                                              \
+      "of packs that one device may bring per day")                                                \
     X(U32, store_write_buffer_kib, "KiB", 64, 262144, 1024, "memory before a table is written")    \
     X(U32, store_cache_kib, "KiB", 64, 4194304, 1024, "cache of table blocks")                     \
     X(U32, store_open_files, "files", 16, 4096, 100, "open tables")                                \

@@ -42,6 +42,8 @@
       "An anchor of usage data by its Merkle root")                                                \
     X("poa_proof_get", proof_get, READ, "table:text key:bytes?",                                   \
       "An entry of the state, or that there is none, with the proof down from a certificate")      \
+    X("poa_packs_get", packs_get, READ, "request:bytes from:u64? limit:u32?",                      \
+      "Usage packs that this gateway keeps of a device, with receipts, for a signed request")      \
     X("poa_peers_list", peers_list, OPERATE, "",                                                   \
       "Peers on the mesh, strangers with a session, and who is banned")                            \
     X("poa_latency_get", latency_get, READ, "",                                                    \
@@ -524,6 +526,40 @@ static void anchor_get(void *ctx, json_t *const *param, struct poa_rpc_call *cal
            rc == POA_OK
                ? with(poa_json_record(&poa_st_anchor_record, &anchor), "root", hash_json(root))
                : NULL);
+}
+
+static int add_pack(void *v, const struct poa_rpc_pack *p)
+{
+    json_t *item =
+        json_pack("{s:o, s:o, s:o, s:o}", "number", poa_json_u64(p->number), "id", hash_json(p->id),
+                  "pack", poa_json_hex(p->pack.p, p->pack.n), "receipt",
+                  p->receipt.n ? poa_json_hex(p->receipt.p, p->receipt.n) : json_null());
+    return json_array_append_new(v, item) ? POA_E_NO_MEMORY : POA_OK;
+}
+
+#define PACKS_MAX 100
+
+static void packs_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
+    uint8_t request[512];
+    size_t n = json_string_length(param[0]) / 2;
+    uint64_t count = 0, next = 0, limit = poa_rpc_u64(param[2], PACKS_MAX);
+    json_t *items = json_array();
+    int rc = b->packs == NULL ? POA_E_UNSUPPORTED : n > sizeof request ? POA_E_TOO_LONG : POA_OK;
+    if (rc == POA_OK)
+        rc = poa_unhex(json_string_value(param[0]), request, n);
+    if (rc == POA_OK)
+        rc = b->packs(b->ctx, poa_slice(request, n), poa_rpc_u64(param[1], 0),
+                      (uint32_t)(limit < PACKS_MAX ? limit : PACKS_MAX), add_pack, items, &count,
+                      &next);
+    if (rc != POA_OK) {
+        json_decref(items);
+        poa_rpc_fail(call, rc);
+        return;
+    }
+    poa_rpc_result(call, json_pack("{s:o, s:o, s:o}", "count", poa_json_u64(count), "items", items,
+                                   "next", next < count ? poa_json_u64(next) : json_null()));
 }
 
 /* --- blocks ---------------------------------------------------------------------------------- */

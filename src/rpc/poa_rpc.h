@@ -114,6 +114,14 @@ struct poa_rpc_peer {
 };
 #define POA_RPC_PEERS_MAX 1024
 
+/* A kept usage pack; slices borrow for the call. */
+struct poa_rpc_pack {
+    uint64_t number; /* of the device's packs here */
+    uint8_t id[32];
+    struct poa_slice pack;    /* encoded */
+    struct poa_slice receipt; /* encoded edge_receipt; empty: not anchored yet */
+};
+
 /* --- open calls ---------------------------------------------------------------
  *
  * A call whose answer is not known yet. The backend ends it exactly once, from
@@ -179,6 +187,13 @@ struct poa_rpc_backend {
     void (*latency)(void *ctx, struct poa_histogram *out);
     /* Returns how many. */
     size_t (*peers)(void *ctx, struct poa_rpc_peer *out, size_t max);
+    /* Usage packs that this gateway keeps of the device which the encoded
+     * data_request REQUEST names, those from number FROM on, at most MAX, until VISIT
+     * answers something else than POA_OK. *COUNT: packs there were, *NEXT: number to go
+     * on with. UNSUPPORTED without a gateway, and what poa_data_request_check says. */
+    int (*packs)(void *ctx, struct poa_slice request, uint64_t from, uint32_t max,
+                 int (*visit)(void *v, const struct poa_rpc_pack *pack), void *v, uint64_t *count,
+                 uint64_t *next);
     /* Whether all balances add up to what was issued: walks every account. */
     int (*audit)(void *ctx, bool *conserved, uint64_t *height);
     /* The node's own samples. */

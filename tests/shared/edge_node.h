@@ -278,8 +278,16 @@ static inline int fake_blob_put(void *ctx, enum poa_blob_kind kind, const uint8_
 {
     struct fake *f = ctx;
     pthread_mutex_lock(&f->mutex);
-    cr_assert_lt(f->blobs, BLOBS_MAX);
-    struct blob *b = &f->blob[f->blobs++];
+    struct blob *b = NULL;
+    for (size_t i = 0; i < f->blobs && !b; i++)
+        if (f->blob[i].kind == kind && !memcmp(f->blob[i].key, key, 32))
+            b = &f->blob[i];
+    if (b) {
+        free(b->bytes);
+    } else {
+        cr_assert_lt(f->blobs, BLOBS_MAX);
+        b = &f->blob[f->blobs++];
+    }
     b->kind = kind;
     memcpy(b->key, key, 32);
     b->bytes = malloc(bytes.n);

@@ -315,6 +315,61 @@ Test(gateway, packs_are_anchored_and_receipted)
     fake_stop(&f);
 }
 
+Test(gateway, packs_are_listed_by_device)
+{
+    uint8_t bytes[512], key[32], value[64];
+    struct poa_pack_usage u;
+    struct poa_pack_entry e;
+    fake_start(&f);
+    client_make(&a, &f, DEVICE_A);
+    client_ready(&a);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct poa_slice pack = client_sign_pack(&a, i + 1, bytes, sizeof bytes);
+        uint8_t id[32];
+        poa_pack_id(pack, id);
+        cr_assert_eq(poa_device_pack(&a.d, pack), POA_OK);
+        EXPECT_UNTIL(&a, fake_stats(&f).receipts == i + 1);
+        poa_gateway_index_key(a.key, i, key);
+        struct poa_writer w = poa_writer_over(value, sizeof value);
+        cr_assert_eq(fake_blob_get(&f, POA_BLOB_INDEX, key, &w), POA_OK);
+        cr_assert_eq(poa_pack_entry_decode(poa_written(&w), &e), POA_OK);
+        cr_expect_arr_eq(e.id, id, 32);
+    }
+    struct poa_writer w = poa_writer_over(value, sizeof value);
+    cr_assert_eq(fake_blob_get(&f, POA_BLOB_USAGE, a.key, &w), POA_OK);
+    cr_assert_eq(poa_pack_usage_decode(poa_written(&w), &u), POA_OK);
+    cr_expect_eq(u.packs, 3);
+    cr_expect_gt(u.day_bytes, 300);
+    client_close(&a);
+    fake_stop(&f);
+}
+
+Test(gateway, the_quota_of_a_day_is_kept)
+{
+    uint8_t bytes[512], value[64];
+    struct poa_gateway_config config = fake_config(&f);
+    struct poa_pack_usage before = {.packs = 9};
+    struct poa_writer w = poa_writer_over(value, sizeof value);
+    config.limits.day_kib = 1;
+    fake_open(&f, &config);
+    client_make(&a, &f, DEVICE_A);
+    /* What an earlier run counted is not forgotten. */
+    before.day = (uint32_t)(fake_wall() / 86400000);
+    before.day_bytes = 700;
+    cr_assert_eq(poa_pack_usage_encode(&w, &before), POA_OK);
+    cr_assert_eq(fake_blob_put(&f, POA_BLOB_USAGE, a.key, poa_written(&w)), POA_OK);
+    client_ready(&a);
+    for (uint64_t i = 1; i <= 2; i++) {
+        cr_assert_eq(poa_device_pack(&a.d, client_sign_pack(&a, i, bytes, sizeof bytes)), POA_OK);
+        EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_PACK_RESULT) == i);
+    }
+    cr_expect_eq(client_told(&a, POA_DEVICE_PACK_RESULT)->code, POA_E_FULL);
+    cr_expect_eq(fake_stats(&f).packs, 1);
+    cr_expect_eq(fake_stats(&f).packs_refused, 1);
+    client_close(&a);
+    fake_stop(&f);
+}
+
 Test(gateway, a_pack_that_comes_again_gets_its_receipt_again)
 {
     uint8_t bytes[512];

@@ -1,0 +1,135 @@
+#!/bin/bash
+# Usage data kept: a CSV file goes through a device into packs, the packs under anchors, and
+# `poa data verify` proves each of its readings; only the owner, the device and who has a
+# grant get them; and none of it can be forged.
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+device=$POA_BIN/poa-device
+devnet= stopped=
+trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$dir"/*/log "$POA_TMP"/*.log >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
+public() { "$poa" keys show "$1" --json | jq -r .public; }
+
+"$poa" devnet --ledgers 1 --trusted 1 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
+    2>"$POA_TMP/net.err" &
+devnet=$!
+export POA_KEYS=$dir/keys
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 2 and all(.ready)'" ||
+    fail "not ready: $(cat "$POA_TMP/net.err")"
+gateway=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
+POA_RPC=$(process trusted-0 rpc)
+export POA_RPC
+trust=(--genesis "$dir/genesis.poa")
+
+# device NUMBER CSV NAME: all of the file through that device, whose own process rests.
+replay() {
+    stopped=$(process "device-0$1" pid)
+    [ "$stopped" -gt 0 ] || fail "device-0$1 does not run"
+    kill -STOP "$stopped"
+    "$device" --key "$POA_KEYS/device-0$1.json" --genesis "$dir/genesis.poa" --gateway "$gateway" \
+        --source "csv:$2" --interval 0 --state "$POA_TMP/$3.state" --once --for 300s --json \
+        >"$POA_TMP/$3.json" 2>"$POA_TMP/$3.log" || fail "$3: $(tail -n 1 "$POA_TMP/$3.log")"
+    jq -en 'input | .packs_waiting == 0 and .packs_refused == 0 and .readings > 0 and
+        .receipts == .packs' "$POA_TMP/$3.json" >/dev/null || fail "$3: $(cat "$POA_TMP/$3.json")"
+    kill -CONT "$stopped"
+}
+proves() { # CSV NAME ARGUMENTS...
+    local csv=$1 name=$2
+    shift 2
+    "$poa" data verify "$csv" "$@" --json >proof.json 2>err || fail "$name is not proven: $(cat err)"
+    jq -en --argjson n "$(jq .readings "$POA_TMP/$name.json")" \
+        'input | .valid and .proven == $n and .packs > 0 and .anchors > 0' proof.json >/dev/null ||
+        fail "$name: $(cat proof.json)"
+}
+refuses() { # WORDS COMMAND...
+    local words=$1 code=0
+    shift
+    "$@" >out 2>err || code=$?
+    [ $code -ne 0 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q "$words" err || fail "exit code $code and $(cat err) for $*"
+}
+
+echo "# each reading of a file is proven"
+{
+    echo "timestamp,power,voltage"
+    awk 'BEGIN { for (i = 0; i < 900; i++)
+        printf "2020-01-01 %02d:%02d:%02d,%d,230.%d\n", i / 3600, i / 60 % 60, i % 60, i % 7 ? i : "", i % 10 }'
+} >meter.csv
+replay 1 "$PWD/meter.csv" own
+one=$(public device-01)
+proves meter.csv own --device "$one" --from owner "${trust[@]}"
+"$poa" data get "$one" --from device-01 --output own.packs >/dev/null || fail "the device may not read its own"
+# Offline: no node is asked.
+POA_RPC=http://127.0.0.1:1 proves meter.csv own own.packs "${trust[@]}"
+POA_RPC=http://127.0.0.1:1 "$poa" data verify own.packs "${trust[@]}" >/dev/null || fail "the packs alone"
+
+echo "# who may read"
+refuses "does not let this key" "$poa" data get "$one" --from alice --output alice.packs
+[ ! -e alice.packs ] || fail "something was written"
+refuses "say who asks" "$poa" data get "$one" --output alice.packs
+"$poa" data grant "$one" --from owner --reader alice --days 1 --output alice.grant >/dev/null || fail "grant"
+"$poa" data get "$one" --from alice --grant alice.grant --output alice.packs >/dev/null || fail "alice has a grant"
+proves meter.csv own alice.packs "${trust[@]}"
+refuses "does not let this key" "$poa" data get "$one" --from bob --grant alice.grant --output bob.packs
+"$poa" data grant "$one" --from bob --output forged.grant >/dev/null || fail "a grant of somebody else"
+refuses "does not let this key" "$poa" data get "$one" --from bob --grant forged.grant --output bob.packs
+refuses "does not let this key" "$poa" data get "$(public device-02)" --from alice --grant alice.grant --output bob.packs
+"$poa" data grant "$one" --from owner --output any.grant >/dev/null || fail "grant for anybody"
+"$poa" data get "$one" --from bob --grant any.grant --output bob.packs >/dev/null || fail "a grant for anybody"
+
+echo "# nothing is believed"
+sed '2s/,0,/,7,/; 3s/,1,/,8,/' meter.csv >changed.csv
+cmp -s meter.csv changed.csv && fail "the file was not changed"
+refuses "is in no pack" "$poa" data verify changed.csv own.packs "${trust[@]}"
+cat meter.csv <(tail -n 1 meter.csv) >longer.csv
+refuses "is in no pack" "$poa" data verify longer.csv own.packs "${trust[@]}"
+jq -c 'del(.packs[0])' own.packs >less.packs
+refuses "is in no pack" "$poa" data verify meter.csv less.packs "${trust[@]}"
+tamper() { # FILTER WORDS
+    jq -c "$1" own.packs >bad.packs
+    cmp -s own.packs bad.packs && fail "$1 changed nothing"
+    refuses "$2" "$poa" data verify bad.packs "${trust[@]}"
+}
+flip='if endswith("0") then .[:-1] + "1" else .[:-1] + "0" end'
+tamper ".packs[0].pack |= ($flip)" "is not valid"
+tamper ".packs[0].receipt |= ($flip)" "does not lead\|not in hex\|is not proven"
+tamper '.anchors |= with_entries(select(false))' "is proven to be"
+tamper ".anchors |= with_entries(.value.value |= ($flip))" "not valid"
+tamper ".anchors |= with_entries(.value.certificate |= ($flip))" "not valid"
+tamper '.anchors |= with_entries(.key = "00" + .key[2:])' "another one"
+refuses "another chain" "$poa" data verify own.packs --chain "$(printf '%064d' 7)"
+
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+wait "$devnet" || fail "the devnet: $(tail -n 1 "$POA_TMP/net.json")"
+
+echo "# files of others"
+if [ -n "${POA_VECTORS:-}" ] && [ -d "$POA_VECTORS/iot" ]; then
+    "$poa" devnet --data-dir "$dir" --json >"$POA_TMP/net.json" 2>"$POA_TMP/net.err" &
+    devnet=$!
+    wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 2 and all(.ready)'" ||
+        fail "not ready again: $(cat "$POA_TMP/net.err")"
+    gateway=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
+    POA_RPC=$(process trusted-0 rpc)
+    # What was kept before the restart is there.
+    proves meter.csv own --device "$one" --from owner "${trust[@]}"
+    replay 0 "$POA_VECTORS/iot/nab_ambient_temperature.csv" nab
+    proves "$POA_VECTORS/iot/nab_ambient_temperature.csv" nab --device "$(public device-00)" --from owner "${trust[@]}"
+    replay 2 "$POA_VECTORS/iot/tracebase/water_kettle.csv" kettle
+    proves "$POA_VECTORS/iot/tracebase/water_kettle.csv" kettle --device "$(public device-02)" --from owner "${trust[@]}"
+    "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+    wait "$devnet" || fail "the devnet: $(tail -n 1 "$POA_TMP/net.json")"
+fi
+echo ok
