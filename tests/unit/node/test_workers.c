@@ -225,45 +225,47 @@ Test(workers, the_network_goes_before_submitters)
     hand_in(w, "B", NODE_OWN, 40);
     release_worker(60);
     cr_assert_geq(among_first('B', 50), 38, "%s", order);
+    node_workers_free(w);
+}
 
-    struct sums {
-        uint8_t did[500];
-        _Atomic uint32_t sum;
-    };
+struct sums {
+    uint8_t did[500];
+    _Atomic uint32_t sum;
+};
 
-    static void add(void *arg, uint32_t i)
-    {
-        struct sums *s = arg;
-        s->did[i]++;
-        s->sum += i;
-    }
+static void add(void *arg, uint32_t i)
+{
+    struct sums *s = arg;
+    s->did[i]++;
+    s->sum += i;
+}
 
-    /* While the workers are busy, idle, and stopped. */
-    Test(workers, help_with_tasks)
-    {
-        struct node_workers *w = NULL;
-        cr_assert_eq(poa_crypto_init(), POA_OK);
-        sem_init(&finished, 0, 0);
-        cr_assert_eq(node_workers_new(chain, 3, 64, &w), POA_OK);
-        for (int round = 0; round < 200; round++) {
-            struct sums s = {.sum = 0};
-            struct node_check *c = round % 20 ? NULL : make(60);
-            if (c)
-                cr_assert_eq(node_workers_check(w, c), POA_OK);
-            if (round == 150)
-                node_workers_stop(w);
-            uint32_t n = (uint32_t)round % 3 ? sizeof s.did : (uint32_t)round % 2;
-            node_workers_parallel(w, add, &s, n);
-            for (uint32_t i = 0; i < sizeof s.did; i++)
-                cr_assert_eq(s.did[i], i < n, "task %u of %u was done %u times", i, n, s.did[i]);
-            cr_assert_eq(s.sum, n ? n * (n - 1) / 2 : 0);
-            if (c) {
-                sem_wait(&finished);
-                expect_codes(c);
-                free(c);
-            }
-            if (round == 150)
-                break;
+/* While the workers are busy, idle, and stopped. */
+Test(workers, help_with_tasks)
+{
+    struct node_workers *w = NULL;
+    cr_assert_eq(poa_crypto_init(), POA_OK);
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 3, 64, &w), POA_OK);
+    for (int round = 0; round < 200; round++) {
+        struct sums s = {.sum = 0};
+        struct node_check *c = round % 20 ? NULL : make(60);
+        if (c)
+            cr_assert_eq(node_workers_check(w, c), POA_OK);
+        if (round == 150)
+            node_workers_stop(w);
+        uint32_t n = (uint32_t)round % 3 ? sizeof s.did : (uint32_t)round % 2;
+        node_workers_parallel(w, add, &s, n);
+        for (uint32_t i = 0; i < sizeof s.did; i++)
+            cr_assert_eq(s.did[i], i < n, "task %u of %u was done %u times", i, n, s.did[i]);
+        cr_assert_eq(s.sum, n ? n * (n - 1) / 2 : 0);
+        if (c) {
+            sem_wait(&finished);
+            expect_codes(c);
+            free(c);
         }
-        node_workers_free(w);
+        if (round == 150)
+            break;
     }
+    node_workers_free(w);
+}
