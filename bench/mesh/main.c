@@ -27,6 +27,7 @@ static const struct plan full = {
 struct latency {
     double p50, p99; /* ms */
     uint64_t count;
+    double cpu_us; /* of all servers, per transfer */
 };
 
 static struct {
@@ -93,7 +94,9 @@ static struct latency trickle(struct net *net, double seconds, uint32_t *nonce, 
     if (f && to.fsyncs > from.fsyncs)
         floor_set(f, (to.fsync_s - from.fsync_s) / (to.fsyncs - from.fsyncs) * 1e6);
     load_free(&slow);
-    return latency_between(&before, &after);
+    struct latency l = latency_between(&before, &after);
+    l.cpu_us = accepted ? (to.cpu - from.cpu) / (double)accepted * 1e6 : 0;
+    return l;
 }
 
 static void say_latency(const char *what, const struct latency *l, const struct floor *f)
@@ -257,12 +260,13 @@ static void print_json(bool more)
            "\"rss_load_start_bytes\": %llu, "
            "\"rss_load_end_bytes\": %llu, \"refused\": %llu, \"fsync_ms\": %.3f, "
            "\"fsync_alone_ms\": %.3f, \"hop_ms\": %.4f, "
-           "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f, \"known_key_verify_us\": %.1f",
+           "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f, \"known_key_verify_us\": %.1f, "
+           "\"idle_cpu_us_per_tx\": %.0f",
            r.cores, r.verify_per_s, r.generator, r.server_cpu_us,
            4 * r.floor.account_us / r.server_cpu_us, r.tx_bytes, (unsigned long long)r.rss_start,
            (unsigned long long)r.rss_end, (unsigned long long)r.refused, r.floor.fsync_us / 1000,
            r.floor.probe_us / 1000, r.floor.hop_us / 1000, r.floor.signatures_us / 1000,
-           r.floor.account_us, r.floor.known_us);
+           r.floor.account_us, r.floor.known_us, r.idle.cpu_us);
     if (more) {
         print_latency("half_load_ms", &r.half);
         print_latency("one_dead_ms", &r.dead);

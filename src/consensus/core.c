@@ -403,6 +403,8 @@ static int message(struct poa_core *c, const struct poa_event *e)
         return core_on_recover(c, e->bytes, e->peer);
     case POA_MSG_RECOVERED:
         return core_on_recovered(c, e->bytes, e->peer);
+    case POA_MSG_BEACON:
+        return core_on_beacon(c, e->bytes, e->peer);
     case POA_MSG_REQ_FOLLOW:
     case POA_MSG_ANS_FOLLOW:
     case POA_MSG_REQ_SUBMIT:

@@ -295,6 +295,7 @@ struct poa_core {
     uint32_t relays;
     uint64_t nullified, notarized;
     uint64_t beacon_view; /* own proof made in advance */
+    uint64_t beacon_told; /* view whose proof others have from us */
     uint8_t beacon[80];
     uint64_t behind_us;
     uint64_t certs_us; /* next GET_CERTS */
@@ -585,6 +586,13 @@ void core_batches_tick(struct poa_core *c);
 uint64_t core_batches_deadline(const struct poa_core *c);
 uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below);
 uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below);
+
+/* --- beacon.c --------------------------------------------------------------------------------
+ */
+
+int core_on_beacon(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
+void core_beacon_tick(struct poa_core *c);
+uint64_t core_beacon_deadline(const struct poa_core *c);
 
 /* --- epoch.c ------------------------------------------------------------------------------------
  */

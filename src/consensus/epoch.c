@@ -101,7 +101,7 @@ void core_epoch_enter(struct poa_core *c, const uint8_t *cert, uint32_t cert_n)
     c->tip_kind = POA_BLOCK_NORMAL;
     c->view = 1;
     c->final_view = 0;
-    c->beacon_view = 0;
+    c->beacon_view = c->beacon_told = 0;
     core_slots_reset(c);
     core_recovery_reset(c);
     core_blocks_reset(c);

@@ -7,6 +7,9 @@ POA_RECORD_DEFINE(raw_cert, POA_RAW_CERT_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(proposal, k, n, m, s, d)
 POA_RECORD_DEFINE(proposal, POA_PROPOSAL_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(beacon_ahead, k, n, m, s, d)
+POA_RECORD_DEFINE(beacon_ahead, POA_BEACON_AHEAD_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(batch_ack, k, n, m, s, d)
 POA_RECORD_DEFINE(batch_ack, POA_BATCH_ACK_TABLE)
 #undef F

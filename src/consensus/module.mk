@@ -1,4 +1,4 @@
-consensus_SRC  := messages.c arena.c simplex.c answer.c blocks.c chain.c propose.c bundle.c \
+consensus_SRC  := messages.c arena.c simplex.c beacon.c answer.c blocks.c chain.c propose.c bundle.c \
     batches.c homes.c epoch.c mining.c recovery.c core.c
 consensus_DEPS := ledger witness session vrf base
 # Its tests play on the simulated network.

@@ -47,6 +47,7 @@
     X(GET_BATCH, 10, 1, get_batch, "asks for batches by digest")                                   \
     X(RECOVER, 11, 0, recover, "operators' order: two views are skipped, logs were lost")          \
     X(RECOVERED, 12, 0, recovered, "a quorum of those")                                            \
+    X(BEACON, 13, 1, beacon_ahead, "a leader's beacon proof, ahead of its proposal")               \
     X(REQ_FOLLOW, 32, 3, follow, "request: finalized blocks after a height, waits for news")       \
     X(ANS_FOLLOW, 33, 3, blocks, "answer: consecutive finalized blocks and a certificate")         \
     X(REQ_SUBMIT, 34, 2, txs, "request: transactions from a follower or gateway")                  \
@@ -110,6 +111,13 @@ POA_RECORD_DECLARE(recover, POA_RECOVER_TABLE)
     F(FIX, signers, 16, _, "bit i of byte i/8: member i signed")                                   \
     F(LIST, sigs, 128, sig, "one per set bit, in order")
 POA_RECORD_DECLARE(recovered, POA_RECOVERED_TABLE)
+
+/* Only to save time: the proposal carries the same proof. */
+#define POA_BEACON_AHEAD_TABLE(F)                                                                  \
+    F(U32, epoch, 0, _, "epoch")                                                                   \
+    F(U64, view, 0, _, "view that the sender leads")                                               \
+    F(FIX, proof, 80, _, "the beacon of its header")
+POA_RECORD_DECLARE(beacon_ahead, POA_BEACON_AHEAD_TABLE)
 
 #define POA_FOLLOW_TABLE(F)                                                                        \
     F(U64, after, 0, _, "height the asker has")                                                    \
@@ -368,6 +376,8 @@ static inline uint64_t poa_stall_us(const struct poa_genesis *g)
 void poa_core_status(const struct poa_core *c, struct poa_core_status *out);
 /* Where a transaction of SENDER belongs now: committee index. */
 uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32]);
+/* Who leads VIEW of the current epoch: committee index. */
+uint16_t poa_core_leader(const struct poa_core *c, uint64_t view);
 /* VRF input of the proof that this node makes soon, for its turn in VIEW; false:
  * none. A driver may have it made elsewhere first, behind the suite. */
 bool poa_core_beacon_next(const struct poa_core *c, uint64_t *view, uint8_t alpha32[32]);

@@ -39,6 +39,11 @@ uint16_t core_leader_of(const struct poa_core *c, uint64_t view)
     return c->order[view % c->n];
 }
 
+uint16_t poa_core_leader(const struct poa_core *c, uint64_t view)
+{
+    return c->n ? core_leader_of(c, view) : 0;
+}
+
 bool core_silent(const struct poa_core *c, uint16_t member)
 {
     return (int32_t)member != c->self && c->view > c->heard[member] + SILENT_VIEWS;
@@ -677,28 +682,6 @@ void core_simplex_start(struct poa_core *c)
         skip_arm(c);
 }
 
-static bool beacon_next(const struct poa_core *c)
-{
-    return voter(c) && c->beacon_view <= c->view && core_leader_of(c, c->view + 1) == c->self;
-}
-
-/* The proof of our next turn is made ahead of it, off the critical path: not at
- * the beginning of the view before, when the votes come that make the last block
- * final. */
-static uint64_t beacon_due(const struct poa_core *c)
-{
-    return beacon_next(c) ? c->entered_us + (uint64_t)c->genesis->block_min_ms * 500 : NO_DEADLINE;
-}
-
-bool poa_core_beacon_next(const struct poa_core *c, uint64_t *view, uint8_t alpha[32])
-{
-    if (!beacon_next(c))
-        return false;
-    *view = c->view + 1;
-    poa_beacon_alpha(c->chain, c->epoch, *view, c->epoch_seed, alpha);
-    return true;
-}
-
 void core_simplex_tick(struct poa_core *c)
 {
     if (c->self < 0)
@@ -716,12 +699,7 @@ void core_simplex_tick(struct poa_core *c)
         c->stand_k++;
         c->stand_us = c->now.us + grown(c, core_heartbeat_us(c) + 2 * core_t0_us(c), c->stand_k);
     }
-    if (c->now.us >= beacon_due(c)) {
-        uint8_t alpha[32];
-        poa_beacon_alpha(c->chain, c->epoch, c->view + 1, c->epoch_seed, alpha);
-        if (c->suite->vrf_prove(c->seed, c->key, alpha, sizeof alpha, c->beacon) == POA_OK)
-            c->beacon_view = c->view + 1;
-    }
+    core_beacon_tick(c);
     if (c->retry_us <= c->now.us)
         c->retry_us = NO_DEADLINE;
     core_progress(c);
@@ -758,7 +736,7 @@ uint64_t core_simplex_deadline(const struct poa_core *c)
         if (at < d)
             d = at;
     }
-    due = beacon_due(c);
+    due = core_beacon_deadline(c);
     if (due < d)
         d = due;
     uint64_t w = core_wants_deadline(c);

@@ -42,7 +42,11 @@ void node_roster_view(struct poa_node *n, const struct poa_core_status *s)
     pthread_mutex_lock(&n->roster_mutex);
     n->roster.view = s->epoch == n->roster.epoch ? s->view : 0;
     n->roster.tip_view = s->epoch == n->roster.epoch ? s->tip_view : 0;
+    for (unsigned i = 0; i < 2; i++)
+        n->roster.leader[i] = poa_core_leader(n->core, s->view + i);
     pthread_mutex_unlock(&n->roster_mutex);
+    if (n->workers)
+        node_workers_at(n->workers, s->epoch, s->view, s->tip_view);
 }
 
 /* --- collecting --------------------------------------------------------------------- */
@@ -94,6 +98,19 @@ static void add_vote(struct claims *c, const struct poa_vote *v)
     add_signature(c, c->roster.key[v->voter], digest, v->sig);
 }
 
+/* One that counts only until its view is decided. */
+static void add_current_vote(struct claims *c, const struct poa_vote *v)
+{
+    uint32_t before = c->n;
+    add_vote(c, v);
+    if (c->n == before)
+        return;
+    struct node_claim *k = &c->claim[before];
+    k->vote = (uint8_t)(1 + v->kind);
+    k->epoch = v->epoch;
+    k->view = v->view;
+}
+
 static void of_vote(struct claims *c, struct poa_slice bytes)
 {
     struct poa_vote v;
@@ -102,7 +119,7 @@ static void of_vote(struct claims *c, struct poa_slice bytes)
     /* The view is decided: one vote more is not looked at. */
     if (v.kind == POA_VOTE_NOTARIZE && v.view < c->roster.view)
         return;
-    add_vote(c, &v);
+    add_current_vote(c, &v);
 }
 
 static void of_cert(struct claims *c, struct poa_slice bytes)
@@ -225,6 +242,15 @@ static void of_block(struct claims *c, struct poa_slice header, struct poa_slice
     of_evidence(c, &b.evidence);
 }
 
+/* Of a view that is cleared here: mostly we hold it, made of other votes perhaps. */
+static void of_justification(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_cert cert;
+    if (poa_cert_decode(bytes, &cert) || cert.view < c->roster.view)
+        return;
+    of_cert(c, bytes);
+}
+
 static void of_proposal(struct claims *c, struct poa_slice bytes)
 {
     struct poa_proposal p;
@@ -235,7 +261,20 @@ static void of_proposal(struct claims *c, struct poa_slice bytes)
     of_block(c, p.header, p.body);
     struct poa_list_iter it = poa_list_begin(&p.just);
     while (poa_raw_cert_next(&it, &raw))
-        of_cert(c, raw.cert);
+        of_justification(c, raw.cert);
+}
+
+/* From the leader of a view that is near: what its header will carry. */
+static void of_beacon(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_beacon_ahead b;
+    uint8_t alpha[32];
+    const struct node_roster *r = &c->roster;
+    if (poa_beacon_ahead_decode(bytes, &b) || b.epoch != r->epoch || b.view < r->view ||
+        b.view - r->view > 1 || r->leader[b.view - r->view] >= r->n)
+        return;
+    poa_beacon_alpha(c->chain, b.epoch, b.view, r->seed, alpha);
+    add_proof(c, r->key[r->leader[b.view - r->view]], alpha, b.proof);
 }
 
 static void of_batch(struct claims *c, struct poa_slice bytes)
@@ -279,6 +318,9 @@ struct node_claim *node_claims_message(struct poa_node *n, uint16_t type, struct
     case POA_MSG_MINING:
         of_mining(&c, bytes);
         break;
+    case POA_MSG_BEACON:
+        of_beacon(&c, bytes);
+        break;
     case POA_MSG_BATCH_ACK:
     case POA_MSG_TX:
     case POA_MSG_GET_CERTS:
@@ -321,9 +363,10 @@ static void beacon_made(struct node_check *c)
     free(c);
 }
 
-void node_claims_beacon(struct poa_node *n, uint32_t epoch)
+void node_claims_beacon(struct poa_node *n)
 {
     uint64_t view;
+    uint32_t epoch = poa_core_committee(n->core)->epoch;
     uint8_t alpha[32];
     if (!n->workers || !poa_core_beacon_next(n->core, &view, alpha) ||
         (n->beacon_epoch == epoch && n->beacon_view == view))

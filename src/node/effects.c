@@ -54,11 +54,13 @@ static void drop_own(struct node_event *e)
     free(e);
 }
 
-void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes)
+void node_send(struct poa_node *n, const struct node_send *to, struct poa_slice bytes, bool now)
 {
+    int (*push)(struct poa_p2p * p, const uint8_t *set, unsigned priority, uint16_t type,
+                struct poa_slice bytes) = now ? poa_p2p_broadcast : poa_p2p_queue;
     POA_LOG_TRACE(NODE, "out: type %u, %zu bytes%s", to->type, bytes.n, to->own ? ", own" : "");
     if (to->others && n->p2p) {
-        int rc = poa_p2p_broadcast(n->p2p, to->set, priority_of(to->type), to->type, bytes);
+        int rc = push(n->p2p, to->set, priority_of(to->type), to->type, bytes);
         if (rc)
             POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of %zu bytes is not sent: %s",
                             to->type, bytes.n, poa_error_text(rc));
@@ -101,7 +103,7 @@ static int do_send(struct poa_node *n, const struct poa_effect *f)
         return POA_OK;
     if (f->wait)
         return node_io_send(n->io, &to, f->bytes);
-    node_send_now(n, &to, f->bytes);
+    node_send(n, &to, f->bytes, true);
     return POA_OK;
 }
 
@@ -268,7 +270,6 @@ void node_publish(struct poa_node *n)
     n->status.global = g;
     pthread_mutex_unlock(&n->status_mutex);
     node_roster_view(n, &core);
-    node_claims_beacon(n, core.epoch);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------
@@ -317,6 +318,7 @@ void *node_core_thread(void *arg)
         if (poa_core_deadline_us(n->core) <= now_us) {
             struct poa_event e = {.kind = POA_EVENT_TICK};
             (void)node_step(n, &e);
+            node_claims_beacon(n);
         }
         if (now_us >= n->house_us)
             house(n, now_us);

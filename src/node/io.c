@@ -250,7 +250,9 @@ static void run_round(struct node_io *io, struct job *list)
         rc = put_job(&r, j);
     if (!rc && poa_store_batch_ops(io->group))
         rc = write_group(&r, r.durable);
-    /* To others first: what goes to ourselves wakes the core thread. */
+    /* To others first: what goes to ourselves wakes the core thread. What goes to one
+     * peer goes in one frame: a message costs the same whatever its size. */
+    bool queued = false;
     for (int own = 0; own <= 1 && !rc; own++) {
         for (const struct job *j = list; j; j = j->next) {
             struct node_send to = j->send;
@@ -260,7 +262,10 @@ static void run_round(struct node_io *io, struct job *list)
             to.others = !own;
             io->config.send(io->config.ctx, &to, poa_slice(j->bytes, j->n));
             sends++;
+            queued |= !own;
         }
+        if (queued && !own && io->config.sent)
+            io->config.sent(io->config.ctx);
     }
     for (struct job *j = list; j; j = j->next)
         if (j->waiter)

@@ -1,5 +1,7 @@
 #include "poa_node_memo.h"
 
+#include "poa_vrf.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -193,6 +195,22 @@ static void sign(const uint8_t seed[32], const uint8_t pk[32], const void *msg, 
     below->sign(seed, pk, msg, n, sig);
 }
 
+/* What this node proved itself it need not verify when it comes back in a block. */
+static void own_proof(const uint8_t pk[32], const void *alpha, const uint8_t pi[80])
+{
+    struct tag tag;
+    uint8_t beta[64];
+    if (poa_vrf_proof_to_hash(POA_VRF_TAI, pi, beta))
+        return;
+    struct stripe *s = find(1, pk, alpha, pi, POA_VRF_PI_BYTES, &tag);
+    pthread_mutex_lock(&s->mutex);
+    if (look(s->proof, PROOFS, s->proofs, &tag) < 0) {
+        memcpy(s->beta[s->proofs % PROOFS], beta, 64);
+        s->proof[s->proofs++ % PROOFS] = tag;
+    }
+    pthread_mutex_unlock(&s->mutex);
+}
+
 /* Proofs are the same whenever they are made (RFC 9381, section 5.4.2.2). */
 static int vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const void *alpha, size_t n,
                      uint8_t pi[80])
@@ -202,18 +220,22 @@ static int vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const void *a
         return below->vrf_prove(seed, pk, alpha, n, pi);
     struct stripe *s = find(2, pk, alpha, NULL, 0, &tag);
     int rc = POA_OK;
+    bool made = false;
     pthread_mutex_lock(&s->mutex);
     int at = look(s->proved, PROVED, s->proofs_made, &tag);
     if (at >= 0) {
         memcpy(pi, s->pi[at], 80);
     } else {
         rc = below->vrf_prove(seed, pk, alpha, n, pi);
-        if (!rc) {
+        made = !rc;
+        if (made) {
             memcpy(s->pi[s->proofs_made % PROVED], pi, 80);
             s->proved[s->proofs_made++ % PROVED] = tag;
         }
     }
     pthread_mutex_unlock(&s->mutex);
+    if (made)
+        own_proof(pk, alpha, pi);
     return rc;
 }
 

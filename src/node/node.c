@@ -86,7 +86,14 @@ bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms)
 
 static void io_send(void *ctx, const struct node_send *to, struct poa_slice bytes)
 {
-    node_send_now(ctx, to, bytes);
+    node_send(ctx, to, bytes, false);
+}
+
+static void io_sent(void *ctx)
+{
+    struct poa_node *n = ctx;
+    if (n->p2p)
+        poa_p2p_kick(n->p2p);
 }
 
 static void io_durable(void *ctx, uint64_t seq)
@@ -256,6 +263,7 @@ static int open_threads(struct poa_node *n, struct poa_why *why)
                                 .bytes_max = IO_BYTES_MAX,
                                 .ctx = n,
                                 .send = io_send,
+                                .sent = io_sent,
                                 .durable = io_durable,
                                 .stored = io_stored,
                                 .failed = io_failed};

@@ -63,6 +63,7 @@ struct node_peer {
 struct node_roster {
     uint32_t epoch, n;
     uint64_t view, tip_view;
+    uint16_t leader[2]; /* of VIEW and the next one */
     uint8_t seed[32], key[POA_COMMITTEE_MAX][32];
 };
 
@@ -172,8 +173,8 @@ int node_step(struct poa_node *n, const struct poa_event *event);
 void node_publish(struct poa_node *n);
 void node_checkpoint(struct poa_node *n);
 void *node_core_thread(void *node);
-/* I/O thread: what waited may leave. */
-void node_send_now(struct poa_node *n, const struct node_send *to, struct poa_slice bytes);
+/* NOW, or with the next kick of the mesh. Any thread. */
+void node_send(struct poa_node *n, const struct node_send *to, struct poa_slice bytes, bool now);
 /* Which mesh peers the committee's members are, and who may push: before the
  * effects of a step that began an epoch, because they name members of the new
  * committee. */
@@ -198,7 +199,7 @@ void node_roster_view(struct poa_node *n, const struct poa_core_status *s);
 struct node_claim *node_claims_message(struct poa_node *n, uint16_t type, struct poa_slice bytes,
                                        uint32_t *count);
 /* Core thread: has a worker make the proof that the core wants next. */
-void node_claims_beacon(struct poa_node *n, uint32_t epoch);
+void node_claims_beacon(struct poa_node *n);
 /* Adds to the check of an open bundle what its blocks claim. */
 void node_claims_bundle(struct node_bundle *b);
 

@@ -26,7 +26,10 @@ struct node_io_config {
     struct poa_store *store;
     size_t bytes_max; /* handing over waits while more than this is queued */
     void *ctx;
+    /* To others, then (or) to ourselves. */
     void (*send)(void *ctx, const struct node_send *to, struct poa_slice bytes);
+    /* That was all to others for now; may be NULL. */
+    void (*sent)(void *ctx);
     void (*durable)(void *ctx, uint64_t seq);
     /* Everything up to block HEIGHT can be read from the store. */
     void (*stored)(void *ctx, uint64_t height);

@@ -25,6 +25,9 @@ struct node_claim {
     bool vrf;
     const uint8_t *seed;                 /* of KEY, 32 bytes, borrowed; or NULL */
     uint8_t key[32], msg[32], proof[80]; /* a signature: its first 64 bytes */
+    uint8_t vote; /* 0, or 1 + the kind of a vote of VIEW in EPOCH: left out when that is decided */
+    uint32_t epoch;
+    uint64_t view;
     struct poa_slice batch; /* when not empty, of this encoded batch: it is long to hash, and MSG
                                is left to the worker. Borrowed */
 };
@@ -70,6 +73,9 @@ POA_MUST_USE int node_workers_check(struct node_workers *w, struct node_check *c
  * together with the workers that have no check. One caller at a time. */
 void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), void *arg,
                            uint32_t n);
+/* Where the core is: notarize votes before VIEW and votes up to TIP_VIEW are not
+ * looked at any more. Any thread. */
+void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint64_t tip_view);
 unsigned node_workers_threads(const struct node_workers *w);
 
 /* C with room for N items, in one allocation that free() releases; NULL when out

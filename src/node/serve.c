@@ -106,6 +106,7 @@ static int class_of(uint16_t type, enum node_class *class)
         *class = NODE_CLASS_VOTE;
         return POA_OK;
     case POA_MSG_PROPOSAL:
+    case POA_MSG_BEACON:
     case POA_MSG_BATCH_ACK:
     case POA_MSG_GET_CERTS:
     case POA_MSG_GET_BLOCK:
@@ -138,7 +139,15 @@ static void post_pushed(struct pushed *p)
 
 static void pushed_checked(struct node_check *c)
 {
-    post_pushed(c->ctx);
+    struct pushed *p = c->ctx;
+    if (p->type != POA_MSG_BEACON) {
+        post_pushed(p);
+        return;
+    }
+    /* It only came to be checked. */
+    if (c->wrong)
+        blame(p->node, p->peer, p->type, POA_E_PROOF);
+    free_pushed(p);
 }
 
 static void on_push(struct poa_node *n, const struct poa_p2p_message *m)

@@ -47,15 +47,26 @@ struct node_workers {
     struct job *job;     /* whoever has nothing else to do helps */
     pthread_cond_t job_done;
     _Atomic bool stop;
+    _Atomic uint32_t epoch;
+    _Atomic uint64_t at, tip; /* views */
     unsigned threads;
     pthread_t thread[THREADS_MAX];
 };
+
+/* A quorum is less than all: what came too late is worth no verification. When it
+ * is wanted after all, the core verifies it. */
+static bool decided(const struct node_workers *w, const struct node_claim *k)
+{
+    if (!k->vote || k->epoch != w->epoch)
+        return false;
+    return k->view <= w->tip || (k->vote == 1 + POA_VOTE_NOTARIZE && k->view < w->at);
+}
 
 static void check_claim(const struct node_workers *w, struct node_check *c,
                         const struct node_claim *k)
 {
     uint8_t beta[64], digest[32], msg[32];
-    if (c->wrong)
+    if (c->wrong || decided(w, k))
         return;
     memcpy(msg, k->msg, 32);
     if (k->batch.n) {
@@ -64,8 +75,7 @@ static void check_claim(const struct node_workers *w, struct node_check *c,
     }
     if (k->seed) {
         uint8_t proof[POA_VRF_PI_BYTES];
-        if (!node_suite.vrf_prove(k->seed, k->key, msg, 32, proof))
-            (void)node_suite.vrf_verify(k->key, msg, 32, proof, beta);
+        (void)!node_suite.vrf_prove(k->seed, k->key, msg, 32, proof);
         return;
     }
     int rc = k->vrf ? node_suite.vrf_verify(k->key, msg, 32, k->proof, beta)
@@ -375,6 +385,13 @@ int node_workers_check(struct node_workers *w, struct node_check *c)
     else
         pthread_cond_signal(&w->cond);
     return POA_OK;
+}
+
+void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint64_t tip_view)
+{
+    w->epoch = epoch;
+    w->at = view;
+    w->tip = tip_view;
 }
 
 unsigned node_workers_threads(const struct node_workers *w)

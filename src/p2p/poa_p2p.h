@@ -151,6 +151,11 @@ POA_MUST_USE int poa_p2p_push(struct poa_p2p *p, int peer, unsigned priority, ui
  * NULL: to all. BYTES are copied once. */
 POA_MUST_USE int poa_p2p_broadcast(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES],
                                    unsigned priority, uint16_t type, struct poa_slice bytes);
+/* The same without sending yet: several of them, then one kick, share a frame per
+ * peer. */
+POA_MUST_USE int poa_p2p_queue(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES],
+                               unsigned priority, uint16_t type, struct poa_slice bytes);
+void poa_p2p_kick(struct poa_p2p *p);
 
 /* Sends a request (BYTES are copied) when the link works, until TIMEOUT_MS.
  * Errors: POA_E_NOT_FOUND, POA_E_INVALID (no address), POA_E_TOO_LONG,

@@ -134,8 +134,9 @@ int poa_p2p_push(struct poa_p2p *p, int index, unsigned priority, uint16_t type,
     return rc;
 }
 
-int poa_p2p_broadcast(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES], unsigned priority,
-                      uint16_t type, struct poa_slice bytes)
+/* Queues BYTES to the peers in SET; TO gets them, *N, held. */
+static int spread(struct poa_p2p *p, const uint8_t *set, unsigned priority, uint16_t type,
+                  struct poa_slice bytes, struct peer *to[POA_P2P_PEERS_MAX], unsigned *n)
 {
     int rc = check(p, priority, type, bytes);
     if (rc != POA_OK)
@@ -143,8 +144,6 @@ int poa_p2p_broadcast(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES], u
     struct payload *y = payload_new(type, bytes);
     if (y == NULL)
         return POA_E_NO_MEMORY;
-    struct peer *to[POA_P2P_PEERS_MAX];
-    unsigned n = 0;
     uint64_t now_us = mesh_now_us();
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < POA_P2P_PEERS_MAX && rc == POA_OK; i++) {
@@ -154,15 +153,52 @@ int poa_p2p_broadcast(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES], u
             continue;
         rc = enqueue(peer, y, priority, now_us);
         if (rc == POA_OK)
-            to[n++] = mesh_peer_hold(peer);
+            to[(*n)++] = mesh_peer_hold(peer);
     }
     pthread_mutex_unlock(&p->lock);
     payload_drop(y);
+    return rc;
+}
+
+static void kick_all(struct peer *const *to, unsigned n)
+{
     for (unsigned i = 0; i < n; i++) {
         mesh_push_kick(to[i], true);
         mesh_peer_drop(to[i]);
     }
+}
+
+int poa_p2p_broadcast(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES], unsigned priority,
+                      uint16_t type, struct poa_slice bytes)
+{
+    struct peer *to[POA_P2P_PEERS_MAX];
+    unsigned n = 0;
+    int rc = spread(p, set, priority, type, bytes, to, &n);
+    kick_all(to, n);
     return rc;
+}
+
+int poa_p2p_queue(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES], unsigned priority,
+                  uint16_t type, struct poa_slice bytes)
+{
+    struct peer *to[POA_P2P_PEERS_MAX];
+    unsigned n = 0;
+    int rc = spread(p, set, priority, type, bytes, to, &n);
+    for (unsigned i = 0; i < n; i++)
+        mesh_peer_drop(to[i]);
+    return rc;
+}
+
+void poa_p2p_kick(struct poa_p2p *p)
+{
+    struct peer *to[POA_P2P_PEERS_MAX];
+    unsigned n = 0;
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        if (p->peer[i] != NULL && p->peer[i]->stats.queued_bytes > 0)
+            to[n++] = mesh_peer_hold(p->peer[i]);
+    pthread_mutex_unlock(&p->lock);
+    kick_all(to, n);
 }
 
 /* With p->lock. */

@@ -13,7 +13,7 @@ struct seen {
     struct poa_store *store;
     uint32_t sent[SENDS];
     uint32_t early; /* sends before their record could be read */
-    _Atomic uint32_t n;
+    _Atomic uint32_t n, kicked;
     _Atomic uint64_t durable, stored;
     _Atomic int failed;
     char why[256];
@@ -45,6 +45,12 @@ static void on_send(void *ctx, const struct node_send *to, struct poa_slice byte
     s->n++;
 }
 
+static void on_sent(void *ctx)
+{
+    struct seen *s = ctx;
+    s->kicked = s->n;
+}
+
 static void on_durable(void *ctx, uint64_t seq)
 {
     ((struct seen *)ctx)->durable = seq;
@@ -69,6 +75,7 @@ static struct node_io *start(struct seen *s, size_t bytes_max)
                                .bytes_max = bytes_max,
                                .ctx = s,
                                .send = on_send,
+                               .sent = on_sent,
                                .durable = on_durable,
                                .stored = on_stored,
                                .failed = on_failed};
@@ -102,6 +109,7 @@ Test(io, sends_follow_their_records_in_order)
     }
     cr_assert_eq(node_io_sync(io), POA_OK);
     cr_assert_eq(s.n, SENDS);
+    cr_assert_eq(s.kicked, SENDS, "none waits for others");
     cr_assert_eq(s.early, 0);
     for (uint32_t i = 0; i < SENDS; i++)
         cr_assert_eq(s.sent[i], i + 1);
