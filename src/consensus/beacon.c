@@ -21,8 +21,7 @@ static uint64_t beacon_due(const struct poa_core *c)
     if (!beacon_next(c))
         return NO_DEADLINE;
     uint64_t early = beacon_early_us(c);
-    return c->now.us < early ? early
-                             : c->entered_us + (uint64_t)c->genesis->block_min_ms * 500;
+    return c->now.us < early ? early : c->entered_us + (uint64_t)c->genesis->block_min_ms * 500;
 }
 
 /* Others can check our proof while we wait for our pace or for a batch. Not before

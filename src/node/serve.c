@@ -146,7 +146,7 @@ static void pushed_checked(struct node_check *c)
     }
     /* It only came to be checked. */
     if (c->wrong)
-        blame(p->node, p->peer, p->type, POA_E_PROOF);
+        blame(p->node, p->key, p->type, POA_E_PROOF, POA_P2P_FAULT_INVALID);
     free_pushed(p);
 }
 
