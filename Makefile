@@ -151,7 +151,7 @@ planted-build: $(PLANTED)
 
 # C helpers of the end-to-end scripts: tests/e2e/X.c is $POA_BIN/tests/e2e/X.
 E2E_HELPERS := $(patsubst tests/e2e/%.c,$(O)/tests/e2e/%,$(wildcard tests/e2e/*.c))
-E2E_MODULES := ledger witness session vrf base
+E2E_MODULES := p2p consensus ledger witness session vrf base
 $(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,$(E2E_MODULES)) $(O)/tests/.command
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -323,7 +323,7 @@ SOAK_SECONDS ?= 600
 SOAK         ?= $(basename $(notdir $(sort $(wildcard tests/soak/*.sh))))
 soak: ## the long tests: tests/soak/*.sh (SOAK=names, SOAK_SECONDS for `network`)
 	@tools/install-packages.sh build test
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) programs chaos-build unit-build crash-build
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) e2e-build chaos-build unit-build
 	@for s in $(SOAK); do echo "# $$s"; \
 	    POA_BIN='$(abspath $(O))' SOAK_SECONDS='$(SOAK_SECONDS)' tests/soak/$$s.sh || exit 1; done
 

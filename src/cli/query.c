@@ -60,6 +60,15 @@ int cli_status(const struct cli *c)
     printf("devices    %" PRIu64 " registered, %" PRIu64 " connected here\n",
            cli_number(s, "devices"), cli_number(v, "devices"));
     printf("peers      %" PRIu64 "\n", cli_number(v, "peers"));
+    const json_t *sync = json_object_get(v, "sync");
+    uint64_t target = cli_number(sync, "target");
+    if (json_is_object(sync) && target > 0) {
+        printf("sync       %" PRIu64 " %% of %" PRIu64 " blocks",
+               cli_number(v, "height") * 100 / target, target);
+        if (cli_number(sync, "left_s") > 0)
+            printf(", about %" PRIu64 " s left", cli_number(sync, "left_s"));
+        printf("\n");
+    }
     size_t silent = json_array_size(json_object_get(k, "silent"));
     if (json_is_true(json_object_get(k, "abstaining")))
         printf("votes      no: this node lost its log, or has an older copy of it; it votes again "

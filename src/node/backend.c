@@ -42,6 +42,8 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     pthread_mutex_lock(&n->status_mutex);
     out->txs_accepted = n->txs_accepted;
     out->txs_rejected = n->txs_rejected;
+    out->sync_target = n->sync_target;
+    out->sync_left_s = n->sync_left_s;
     pthread_mutex_unlock(&n->status_mutex);
     out->faucet = n->faucet;
     pthread_mutex_lock(&n->halt_mutex);

@@ -14,6 +14,13 @@
 /* Without an answer or a result for so long, something is wrong: an idle server
  * answers within NODE_FOLLOW_WAIT_MS. */
 #define TELL_MS 30000
+/* Who is behind gets his answer at once, so he waits no longer than this for it;
+ * twice as long each time that it was too short. */
+#define PATIENCE_MS     3000
+#define PATIENCE_MAX_MS (NODE_FOLLOW_WAIT_MS + NODE_REQUEST_MS)
+/* Progress is told while so many blocks are missing. */
+#define FAR_BLOCKS  200
+#define PROGRESS_US 5000000
 
 struct node_follow {
     struct poa_node *node;
@@ -23,6 +30,9 @@ struct node_follow {
     pthread_cond_t cond;
     bool stop;
     uint64_t target; /* members: follow up to here */
+    uint32_t patience_ms;
+    /* Progress: since the last line. */
+    uint64_t told_us, told_height;
     /* The request under way, and its answer. */
     bool asked, answered;
     int server, error;
@@ -31,6 +41,7 @@ struct node_follow {
     /* The bundle that the core works on. */
     bool applying;
     int applied_error;
+    int applying_from; /* whose it is */
     uint64_t applying_last;
 };
 
@@ -54,6 +65,25 @@ static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice by
     f->bytes_n = bytes.n;
     pthread_cond_broadcast(&f->cond);
     pthread_mutex_unlock(&f->mutex);
+}
+
+/* The server at index FROM sent what no chain has, or left us waiting: it is let
+ * go for a while. */
+static void blame(struct node_follow *f, int from, int rc)
+{
+    uint8_t key[32];
+    char hex[17];
+    bool crossed = rc == POA_E_DUPLICATE || rc == POA_E_EPOCH || rc == POA_E_VIEW;
+    bool forged = poa_error_class(rc) == POA_CLASS_PEER && !crossed;
+    if (from < 0 || (!forged && rc != POA_E_TIMEOUT))
+        return;
+    pthread_mutex_lock(&f->node->peers_mutex);
+    memcpy(key, f->node->peer[from].key, 32);
+    pthread_mutex_unlock(&f->node->peers_mutex);
+    poa_hex(key, 8, hex);
+    POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE, "following: peer %s... %s", hex,
+                    forged ? "sent blocks that are wrong" : "does not answer");
+    poa_p2p_blame(f->node->p2p, key, forged ? POA_P2P_FAULT_FORGED : POA_P2P_FAULT_STALLED);
 }
 
 /* --- applying --------------------------------------------------------------------------- */
@@ -118,6 +148,7 @@ static int apply(struct node_follow *f)
     node_claims_bundle(b);
     f->applying = true;
     f->applying_last = b->last;
+    f->applying_from = f->server;
     if (node_workers_check(f->node->workers, b->check)) {
         f->applying = false;
         node_bundle_free(b);
@@ -138,13 +169,68 @@ static void nap(struct node_follow *f, uint32_t ms)
     (void)pthread_cond_timedwait(&f->cond, &f->mutex, &t);
 }
 
+/* What most of the connected peers have reached, so that no single one decides. */
+static uint64_t height_of_others(struct poa_node *n)
+{
+    uint64_t height[POA_P2P_PEERS_MAX];
+    size_t count = 0;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
+        const struct node_peer *p = &n->peer[i];
+        size_t at = count;
+        if (!p->known || !p->up || !p->height)
+            continue;
+        for (count++; at > 0 && height[at - 1] > p->height; at--)
+            height[at] = height[at - 1];
+        height[at] = p->height;
+    }
+    pthread_mutex_unlock(&n->peers_mutex);
+    return count ? height[(count - 1) / 2] : 0;
+}
+
+/* With the mutex: how far it is, and how long it will take. */
+static bool progress(struct node_follow *f, uint64_t height)
+{
+    struct poa_node *n = f->node;
+    uint64_t now_us = poa_clock_monotonic_us(n->clock), target = height_of_others(n);
+    bool behind = target > height;
+    if (target < height + FAR_BLOCKS) {
+        f->told_us = 0;
+        target = 0;
+    } else if (!f->told_us) {
+        f->told_us = now_us;
+        f->told_height = height;
+    }
+    uint64_t took_us = now_us - f->told_us, done = height - f->told_height;
+    uint64_t left_s = target && done ? (target - height) * took_us / done / 1000000 : 0;
+    bool tell = target && took_us >= PROGRESS_US;
+    pthread_mutex_lock(&n->status_mutex);
+    n->sync_target = target;
+    if (tell || !target)
+        n->sync_left_s = left_s;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (!tell)
+        return behind;
+    char bar[21] = "....................", eta[40] = "no progress";
+    memset(bar, '#', (size_t)(height * 20 / target));
+    if (done)
+        snprintf(eta, sizeof eta, "about %llu s left", (unsigned long long)left_s);
+    POA_LOG_INFO(NODE, "following: [%s] %llu of %llu blocks, %llu %%, %llu per second, %s", bar,
+                 (unsigned long long)height, (unsigned long long)target,
+                 (unsigned long long)(height * 100 / target),
+                 (unsigned long long)(done * 1000000 / took_us), eta);
+    f->told_us = now_us;
+    f->told_height = height;
+    return behind;
+}
+
 static bool active(struct node_follow *f, const struct node_status *s)
 {
     return s->core.member < 0 || f->target > s->core.height;
 }
 
 /* With the mutex; gives it up meanwhile. */
-static int ask(struct node_follow *f, uint64_t after)
+static int ask(struct node_follow *f, uint64_t after, bool behind)
 {
     uint8_t buffer[16];
     struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
@@ -155,9 +241,10 @@ static int ask(struct node_follow *f, uint64_t after)
     int rc = poa_follow_encode(&w, &r);
     int server = node_pick_server(f->node, f->server);
     if (!rc)
-        rc = server < 0 ? POA_E_CLOSED
-                        : poa_p2p_request(f->node->p2p, server, POA_MSG_REQ_FOLLOW, poa_written(&w),
-                                          NODE_FOLLOW_WAIT_MS + NODE_REQUEST_MS, answer_came, f);
+        rc = server < 0
+                 ? POA_E_CLOSED
+                 : poa_p2p_request(f->node->p2p, server, POA_MSG_REQ_FOLLOW, poa_written(&w),
+                                   behind ? f->patience_ms : PATIENCE_MAX_MS, answer_came, f);
     pthread_mutex_lock(&f->mutex);
     f->server = server;
     if (rc)
@@ -173,9 +260,18 @@ static void *follow_thread(void *arg)
     while (!f->stop) {
         struct node_status s;
         node_status_get(f->node, &s);
+        bool behind = progress(f, s.core.height);
         if (f->asked && f->answered && !f->applying) {
             f->asked = f->answered = false;
             int rc = f->error ? f->error : f->applied_error ? f->applied_error : apply(f);
+            if (f->applied_error)
+                blame(f, f->applying_from, f->applied_error);
+            else
+                blame(f, f->server, rc);
+            if (f->error == POA_E_TIMEOUT && f->patience_ms < PATIENCE_MAX_MS)
+                f->patience_ms *= 2;
+            else if (!f->error)
+                f->patience_ms = PATIENCE_MS;
             free(f->bytes);
             f->bytes = NULL;
             f->applied_error = POA_OK;
@@ -192,7 +288,7 @@ static void *follow_thread(void *arg)
         if (!f->asked && active(f, &s)) {
             uint64_t after = f->applying ? f->applying_last : s.core.height;
             f->server = avoid;
-            if (ask(f, after))
+            if (ask(f, after, behind))
                 nap(f, RETRY_MS);
             else
                 avoid = -1;
@@ -229,6 +325,7 @@ int node_follow_new(struct poa_node *n)
         return POA_E_NO_MEMORY;
     f->node = n;
     f->server = -1;
+    f->patience_ms = PATIENCE_MS;
     pthread_mutex_init(&f->mutex, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

@@ -147,6 +147,7 @@ struct poa_node {
     uint32_t proofs_n;
     bool proofs_open; /* while the thread that answers them runs */
     struct node_status status;
+    uint64_t sync_target, sync_left_s; /* 0: not far behind; not known */
     uint64_t txs_accepted, txs_rejected;
 
     /* Halt: the first reason stays. */

@@ -4,6 +4,7 @@
  *   link.c     a peer that we dial: sockets, handshake, pings
  *   push.c     its queues and the PUSH side
  *   request.c  its requests and their answers
+ *   arrive.c   connections to us that have not sent anything
  *   pipes.c    connections to us: admission, time-outs, rates
  *   serve.c    sessions of others; HELLO and frames on REP and PULL
  *   answer.c   requests that wait for the owner
@@ -302,6 +303,16 @@ struct pipe {
     struct pipe *next; /* in p->pipe_list, newest first */
 };
 
+/* Accepted, without the SP preamble yet. */
+#define ARRIVALS_MAX 128
+struct arrival {
+    int fd; /* NNG's */
+    uint8_t from[16];
+    uint16_t port;
+    bool pull, listed;
+    uint64_t since_us;
+};
+
 enum slot_state {
     SLOT_BUSY,    /* receiving, or an NNG thread is at it */
     SLOT_WAITING, /* for the owner's answer */
@@ -354,7 +365,9 @@ struct poa_p2p {
      * counted apart for addresses of theirs ([1]) and for others ([0]). */
     unsigned unknown_n[2][2]; /* pipes not known yet: [pull][listed] */
     struct bucket hellos[2];
-    unsigned replies; /* immediate answers on their way */
+    unsigned replies;                     /* immediate answers on their way */
+    struct arrival arrival[ARRIVALS_MAX]; /* oldest first */
+    unsigned arrivals_n;
     struct offender offender[OFFENDERS_MAX];
     unsigned offenders_n;
     struct poa_p2p_totals totals;
@@ -405,6 +418,13 @@ int mesh_request_new(struct peer *peer, uint16_t type, struct poa_slice bytes, u
                      bool ping, poa_p2p_answer_fn *on_answer, void *ctx);
 uint64_t mesh_request_work(struct peer *peer, uint64_t now_us);
 void mesh_request_close(struct peer *peer);
+
+/* arrive.c */
+void mesh_arrivals_open(struct poa_p2p *p); /* when it listens */
+void mesh_arrivals_close(struct poa_p2p *p);
+/* With p->lock: it is a pipe now. */
+void mesh_arrived(struct poa_p2p *p, const uint8_t from[16], uint16_t port, bool pull);
+uint64_t mesh_arrivals_work(struct poa_p2p *p, uint64_t now_us);
 
 /* pipes.c */
 void mesh_pipe_event(nng_pipe pipe, nng_pipe_ev ev, void *p);

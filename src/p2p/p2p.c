@@ -209,6 +209,8 @@ static void *work(void *arg)
         if (p->listening) {
             at = mesh_slots_work(p, now_us);
             next_us = at < next_us ? at : next_us;
+            at = mesh_arrivals_work(p, now_us);
+            next_us = at < next_us ? at : next_us;
             at = mesh_pipes_work(p, now_us);
             next_us = at < next_us ? at : next_us;
             at = mesh_sessions_work(p, now_us);
@@ -272,6 +274,7 @@ static int open_listeners(struct poa_p2p *p, const char *listen, const char *lis
     if ((rv = listen_on(p->rep, url, &p->port)) ||
         (rv = listen_on(p->pull, push_url, &p->push_port)))
         return mesh_error_of(rv);
+    mesh_arrivals_open(p);
     return POA_OK;
 }
 
@@ -359,6 +362,7 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
 
 void poa_p2p_close(struct poa_p2p *p)
 {
+    mesh_arrivals_close(p);
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->closing, true);
     mesh_wake(p);

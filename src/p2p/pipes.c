@@ -66,18 +66,22 @@ bool mesh_pipe_reply(struct poa_p2p *p, uint32_t id, bool done)
 }
 
 /* The address that PIPE comes from; IPv4 mapped into IPv6. */
-static void remote(nng_pipe pipe, uint8_t from[16])
+static bool remote(nng_pipe pipe, uint8_t from[16], uint16_t *port)
 {
     nng_sockaddr a;
     memset(from, 0, 16);
+    *port = 0;
     if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &a) != 0)
-        return;
+        return false;
     if (a.s_family == NNG_AF_INET) {
         from[10] = from[11] = 0xff;
         memcpy(from + 12, &a.s_in.sa_addr, 4);
+        *port = ntohs(a.s_in.sa_port);
     } else if (a.s_family == NNG_AF_INET6) {
         memcpy(from, a.s_in6.sa_addr, 16);
+        *port = ntohs(a.s_in6.sa_port);
     }
+    return *port != 0;
 }
 
 /* With p->lock. */
@@ -122,12 +126,14 @@ static void event(struct poa_p2p *p, nng_pipe pipe, nng_pipe_ev ev, bool pull)
 {
     uint32_t id = (uint32_t)nng_pipe_id(pipe);
     uint8_t from[16];
+    uint16_t port = 0;
     bool refuse = false;
-    if (ev == NNG_PIPE_EV_ADD_PRE)
-        remote(pipe, from);
+    if (ev == NNG_PIPE_EV_ADD_PRE) /* without an address it is gone already */
+        refuse = !remote(pipe, from, &port);
     pthread_mutex_lock(&p->lock);
     if (ev == NNG_PIPE_EV_ADD_PRE) {
-        refuse = atomic_load(&p->closing) || !admit(p, id, pull, from);
+        mesh_arrived(p, from, port, pull);
+        refuse = refuse || atomic_load(&p->closing) || !admit(p, id, pull, from);
         if (refuse)
             p->totals.pipes_closed++;
     } else {
@@ -232,10 +238,11 @@ void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum m
     }
     pthread_mutex_unlock(&p->lock);
     mesh_ip_text(ip, from);
-    poa_log_limited(peer != NULL ? &peer->limit[reason] : &p->limit[reason], MESH_LOG_MS,
-                    soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s",
-                    peer != NULL ? peer->name : "unknown node", from, poa_error_text(error),
-                    close ? ": connection closed" : "");
+    if (entry != NULL) /* else it hung up before we looked */
+        poa_log_limited(peer != NULL ? &peer->limit[reason] : &p->limit[reason], MESH_LOG_MS,
+                        soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s",
+                        peer != NULL ? peer->name : "unknown node", from, poa_error_text(error),
+                        close ? ": connection closed" : "");
     if (close)
         nng_pipe_close(pipe);
 }

@@ -72,6 +72,7 @@ enum poa_p2p_flag {
     X(RATE, 20, "more than its rate")                                                              \
     X(INVALID, 5, "records that break the protocol")                                               \
     X(OUTDATED, 5, "records of epochs long past")                                                  \
+    X(STALLED, 250, "answers that do not come")                                                    \
     X(FORGED, 1000, "a chain that is forged")
 enum poa_p2p_fault {
 #define POA_P2P_FAULT_ROW(name, points, text) POA_P2P_FAULT_##name,

@@ -206,6 +206,11 @@ static void status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         poa_json_record(&poa_st_global_record, &s.global), "faucet", (int)s.faucet, "ready",
         (int)s.ready, "why", s.ready ? "" : s.why, "consensus", consensus);
     v = with(v, "witness", witness_bound(node, s.core.epoch));
+    v = with(v, "sync",
+             s.sync_target == 0
+                 ? json_null()
+                 : json_pack("{s:o, s:o}", "target", poa_json_u64(s.sync_target), "left_s",
+                             s.sync_left_s > 0 ? poa_json_u64(s.sync_left_s) : json_null()));
     poa_rpc_result(call, v);
 }
 

@@ -66,6 +66,8 @@ struct poa_rpc_status {
     uint32_t devices;        /* connected to the gateway of this node */
     uint64_t packs;          /* usage packs that the gateway accepted */
     uint64_t txs_accepted, txs_rejected; /* submitted here */
+    uint64_t sync_target;                /* far behind: what most peers have reached; else 0 */
+    uint64_t sync_left_s;                /* until then, 0: not known yet */
     bool faucet;
     bool ready;    /* answers are current: synchronised, and not halted */
     char why[128]; /* when not ready */

@@ -1,4 +1,5 @@
 /* Scores, bans with their reasons, and who is told about them. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -150,4 +151,37 @@ Test(standing, memory_is_bounded)
     }
     cr_assert(find(n, POA_P2P_UNLISTED, NULL, bad, &c) && c.banned);
     node_close(n);
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 20000; fd++)
+        n += fcntl(fd, F_GETFD) != -1;
+    return n;
+}
+
+/* Connections that do not even send the preamble: NNG would keep every one of
+ * them for ten seconds, and the process would run out of descriptors. */
+Test(standing, connections_without_a_word)
+{
+    enum { N = 1500 };
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    node_knows(b, a, false, POA_P2P_MESH);
+    static int fd[N];
+    unsigned before = open_descriptors(), most = 0;
+    for (int i = 0; i < N; i++) {
+        fd[i] = raw_connect_from(i % 2 ? poa_p2p_port(b->p) : poa_p2p_push_port(b->p), "127.0.0.9");
+        cr_assert(fd[i] >= 0);
+    }
+    UNTIL(address_banned(b, "127.0.0.9"));
+    sleep_ms(300);
+    most = open_descriptors() - before;
+    cr_assert(most < N + 300, "%u descriptors are open, %u of them by the clients", most, N);
+    int ab = node_knows(a, b, true, POA_P2P_MESH);
+    UNTIL(node_up(a, ab));
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    node_close(a);
+    node_close(b);
 }

@@ -1,0 +1,169 @@
+#!/bin/bash
+# Hostile peers, with real sockets against a real network under honest load: each
+# attack of tests/e2e/hostile.c in turn on ledger-0. Through each of them blocks
+# become final, honest transfers keep their rate (measured right before, in the
+# same run), no node grows beyond its limit, and the log names the culprit and
+# the reason a few times, not a million. A short version: tests/soak/hostile.sh
+# runs each for longer, at half of what the network can do.
+#
+# Environment: POA_BIN, POA_TMP, HOSTILE_SECONDS (per attack), HOSTILE_LOAD
+# (honest transfers per second), HOSTILE_KEEP (percent of its rate that honest
+# traffic must keep), HOSTILE_ONLY (names of attacks).
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+hostile=$POA_BIN/tests/e2e/hostile
+seconds=${HOSTILE_SECONDS:-2}
+load=${HOSTILE_LOAD:-60}
+keep=${HOSTILE_KEEP:-60}
+only=${HOSTILE_ONLY:-}
+limit_kib=$((320 * 1024))
+devnet=
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 12 "$dir"/ledger-0/log >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.1
+    done
+}
+trap '[ -z "$devnet" ] || kill $devnet 2>/dev/null; wait' EXIT
+
+# Four honest witnesses and one that is not: its key is the attacker's.
+"$poa" devnet --ledgers 4 --trusted 1 --devices 0 --policy random --for 1s --data-dir "$dir" --json >made.json || fail "exit code $?"
+"$poa" keys new evil --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" --json >evil.made || fail "no key"
+evil=$(jq -r .public evil.made)
+"$poa" genesis show "$dir/genesis.poa" | jq --arg key "$evil" \
+    '.epoch_views = "120" | .witnesses += [.witnesses[3] + {key: $key, name: "evil", region: 9, provider: 9}]
+     | .risk_p_ppb = "1"' >evil-net.json
+"$poa" genesis create evil-net.json --output evil.poa >chain || fail "no genesis"
+rm -rf "$dir"/ledger-*/data "$dir"/trusted-*/data
+cp evil.poa "$dir/genesis.poa"
+jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
+"$poa" devnet --data-dir "$dir" --load "$load" --for $((60 + 15 * (2 * seconds + 3)))s >run.out 2>run.err &
+devnet=$!
+ready() { "$poa" devnet status --data-dir "$dir" --json >status.json && jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' status.json; }
+wait_for 60 ready || fail "not ready: $(cat run.err)"
+rpc() { jq -r --arg name "$1" '.processes[] | select(.name == $name) | .rpc' status.json; }
+POA_RPC=$(rpc ledger-0)
+export POA_RPC
+at() { # NAME: who is attacked
+    victim=$1
+    mesh=127.0.0.1:$(sed -n 's/^listen = .*://p' "$dir/$1/poad.conf")
+    node=$("$poa" status --rpc "$(rpc "$1")" --json | jq -r .key)
+    to=(--mesh "$mesh" --node "$node" --chain "$(cat chain)" --seconds "$seconds")
+}
+at ledger-0
+
+metric() { curl -sf "$POA_RPC/metrics" | awk -v name="$1" '$1 == name { print $2 }'; }
+finals() { curl -sf "$1" -d '{"jsonrpc":"2.0","id":1,"method":"poa_latency_get"}' | jq -r .result.count; }
+# Honest transfers that became final: those that came over RPC.
+honest() {
+    local sum=0 i
+    for i in 0 1 2 3; do
+        sum=$((sum + $(finals "$(rpc ledger-$i)")))
+    done
+    echo $sum
+}
+height() { "$poa" status --json | jq -r .height; }
+rate() { # SECONDS: transfers per 100 s
+    local from to_ begin end
+    begin=$(date +%s%N)
+    from=$(honest)
+    sleep "$1"
+    to_=$(honest)
+    end=$(date +%s%N)
+    echo $(((to_ - from) * 100000000000 / (end - begin)))
+}
+largest() { # KiB of the largest ledger server so far
+    local pid max=0 kib
+    for pid in $(jq -r '.processes[] | select(.name | startswith("ledger")) | .pid' status.json); do
+        kib=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/$pid/status")
+        [ "$kib" -le $max ] || max=$kib
+    done
+    echo $max
+}
+loaded() { [ "$(finals "$POA_RPC")" -gt 20 ]; }
+wait_for 60 loaded || fail "no load"
+
+printf '%-24s %9s %9s %5s %7s %9s\n' attack "before/s" "during/s" keep MiB "log lines"
+source=10
+# NAME WHO ARGUMENTS...; WHO: what the log calls the culprit ("" : nobody to name)
+attack() {
+    local name=$1 who=$2 kind=${1%% *} lines before during after pid
+    shift 2
+    [ -z "$only" ] || [[ " $only " == *" $kind "* ]] || return 0
+    source=$((source + 1))
+    who=${who//SOURCE/127.0.0.$source}
+    lines=$(wc -l <"$dir/$victim/log")
+    before=$(rate "$seconds")
+    after=$(height)
+    "$hostile" "$kind" "${to[@]}" --from 127.0.0.$source "$@" >attack.out 2>attack.err &
+    pid=$!
+    case $kind in lowfee) wait_for 60 grep -q ready attack.out || fail "$name: $(cat attack.err)" ;; esac
+    during=$(rate "$seconds")
+    after=$(($(height) - after))
+    wait $pid || fail "$name: $(cat attack.err)"
+    tail -n +$((lines + 1)) "$dir/$victim/log" >log.new
+    lines=$(wc -l <log.new)
+    [ "$before" -gt 0 ] || before=1
+    printf '%-24s %9s %9s %4d%% %7d %9d  %s\n' "$name" $((before / 100)) $((during / 100)) \
+        $((during * 100 / before)) $(($(largest) / 1024)) "$lines" "$(tail -n 1 attack.out)"
+    [ $after -gt 0 ] || fail "$name: nothing became final"
+    [ $((during * 100)) -ge $((before * keep)) ] || fail "$name: honest traffic kept $((during * 100 / before)) %"
+    [ "$(largest)" -lt $limit_kib ] || fail "$name: $(largest) KiB"
+    [ "$lines" -le 60 ] || fail "$name: $lines log lines"
+    [ -z "$who" ] || grep -q "$who" log.new || fail "$name: the log does not name $who"
+}
+banned="address SOURCE is banned"
+attack preamble "$banned"
+attack garbage "$banned"
+attack silent "$banned.*no session"
+attack slowloris "$banned"
+attack giant "$banned"
+attack tiny "$banned"
+attack tiny-session "$banned"
+attack invalid "is banned"
+attack replay "$banned"
+attack unread "$banned"
+attack "lowfee" "" --payer "$dir/keys/alice.json"
+# With the key of a witness.
+attack "tiny-session witness" "node ${evil:0:8} is banned" --key "$POA_TMP/evil.json" --mode witness
+long_past() { [ "$(metric poa_epoch)" -ge 2 ]; }
+wait_for 90 long_past || fail "epoch $(metric poa_epoch)"
+at ledger-1
+attack old-epoch "node ${evil:0:8} is banned" --key "$POA_TMP/evil.json"
+
+at ledger-2
+# A sync peer that lies or stalls: a new follower knows it and one honest server.
+forged() { # MODE WHAT-THE-LOG-SAYS
+    [ -z "$only" ] || [[ " $only " == *" forged "* ]] || return 0
+    local f=$POA_TMP/follower-$1 begin=$SECONDS port pid lied=
+    mkdir "$f"
+    "$poa" keys new "follower-$1" --kind node --type ed25519 --no-passphrase --keys "$f" >/dev/null
+    "$hostile" forged "${to[@]}" --seconds 60 --key "$POA_TMP/evil.json" --mode "$1" \
+        --listen 127.0.0.1:0 >"$f/attack" 2>"$f/attack.err" &
+    lied=$!
+    wait_for 10 grep -q ready "$f/attack" || fail "forged $1: $(cat "$f/attack.err")"
+    port=$(sed -n 's/^ready //p' "$f/attack")
+    "$POA_BIN/poad" --data-dir "$f/data" --genesis "$dir/genesis.poa" --key "$f/follower-$1.json" \
+        --role trusted --listen off --rpc 127.0.0.1:0 --ready-file "$f/ready" \
+        --peer "$evil@127.0.0.1:$port" --peer "$node@$mesh" >"$f/out" 2>"$f/log" &
+    pid=$!
+    follower() { "$poa" status --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json; }
+    caught_up() { [ "$(follower | jq -r .height)" -ge "$(($(height) - 50))" ]; }
+    wait_for 60 caught_up || fail "forged $1: the follower does not catch up: $(tail -n 5 "$f/log")"
+    kill $pid $lied
+    wait $pid $lied || true
+    printf '%-24s caught up after %s s; %s\n' "forged: $1" $((SECONDS - begin)) \
+        "$(grep -m1 -o 'is banned.*\|following: peer .*' "$f/log" || echo 'asked the honest one first')"
+}
+forged block
+forged signature
+forged junk
+forged stall
