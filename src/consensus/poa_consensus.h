@@ -319,7 +319,9 @@ struct poa_core_config {
     X(STALE_PARENT, "stale-parent", "proposes on the last final block, whatever came after")       \
     X(COMMIT_EARLY, "commit-on-notarize", "takes a notarization for finality")                     \
     X(UNCHECKED_VOTES, "unchecked-votes", "counts votes without looking at who signed")            \
-    X(ACCUSE_REPLAYS, "accuse-replays", "takes a device's old seal for a false one")
+    X(ACCUSE_REPLAYS, "accuse-replays", "takes a device's old seal for a false one")               \
+    X(RECOVER_ALONE, "recover-alone", "without its log, votes on before it heard who has theirs")  \
+    X(RECOVER_SOON, "recover-soon", "without its log, votes in views in which it may have voted")
 
 enum poa_mutant {
     POA_MUTANT_NONE,

@@ -109,7 +109,7 @@ static void state(struct poa_core *c, uint64_t view, bool lost)
     POA_ASSERT(poa_recover_encode(&w, own) == POA_OK);
     c->recovery.own_seq = core_persist(c, POA_WAL_RECOVER, poa_written(&w));
     if (lost) {
-        if (c->vote_from < view + 2)
+        if (c->vote_from < view + 2 && c->mutant != POA_MUTANT_RECOVER_SOON)
             c->vote_from = view + 2;
         c->abstain = c->amnesia = false;
         core_epoch_log(c);
@@ -135,7 +135,8 @@ void core_recovery_try(struct poa_core *c)
         return;
     /* Who kept its log speaks first, and in a standstill only; who did not needs
      * enough of those to know that nothing it forgot matters. */
-    if (lost ? count(c, c->view) > (uint32_t)(c->n - c->q) : c->skip_fired)
+    if (lost && c->mutant != POA_MUTANT_RECOVER_ALONE ? count(c, c->view) > (uint32_t)(c->n - c->q)
+                                                      : c->skip_fired)
         state(c, c->view, lost);
 }
 

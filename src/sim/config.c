@@ -116,4 +116,11 @@ void poa_sim_config_random(struct poa_sim_config *c, uint64_t seed, uint32_t nod
         c->device_fault = (uint8_t)below(&of_devices, POA_SIM_DEVICES_FAULTS);
     if (c->policy == POA_POLICY_RANDOM && below(&of_devices, 3) == 0)
         c->policy = POA_POLICY_WEIGHTED;
+    /* Beyond the assumption of f: without liars, and n-q+1 keep their logs. */
+    if (c->nodes > 3 && below(&r, 8) == 0) {
+        uint32_t kept = (c->nodes - 1) / 3 + 1;
+        c->disaster = between(&r, kept, c->nodes - kept);
+        c->byzantine = c->losses = c->joiners = c->leavers = c->committee_size = 0;
+        c->end_us += 6000000;
+    }
 }

@@ -461,6 +461,9 @@ void node_event(struct poa_sim *s, struct node *n, const struct event *ev)
     case EV_PARTITION:
     case EV_CUT:
     case EV_LOAD:
+    case EV_EVE:
+    case EV_DISASTER:
+    case EV_OPERATORS:
         break;
     }
 }

@@ -26,6 +26,7 @@
 #define POA_SIM_MUTANTS(X)                                                                         \
     X(SEND_EARLY, "send-before-persist", "messages leave before their record is durable")          \
     X(LOSE_LOG, "lose-log", "a restarted node finds its log empty and does not notice")            \
+    X(NO_ORDER, "no-order", "too many logs are lost and no operator does anything")                \
     X(OTHER_ROOT, "other-root", "one node says another state root than it has")                    \
     X(COMMIT_TWICE, "commit-twice", "height 5 is committed a second time")                         \
     X(LIST_TWICE, "list-twice", "tickets and seals of a block are counted again")                  \
@@ -83,6 +84,7 @@ struct poa_sim_config {
                                link, a node's ears, or a kind of message between some nodes */
     uint32_t save_ppm;      /* chance at each block that a node saves its state */
     uint32_t losses;        /* of a whole log in a crash before GST */
+    uint32_t disaster;      /* so many lose their logs at once before GST; operators notice */
     uint32_t skew_ms;       /* clocks differ by up to this */
     uint64_t gst_us, end_us;
     uint64_t load_us; /* after GST: transfers stop, what is under way has to arrive */

@@ -84,6 +84,12 @@ void poa_sim_run(struct poa_sim *s, uint64_t until_us)
             network_cuts(s);
         else if (ev.kind == EV_LOAD)
             load_tick(s);
+        else if (ev.kind == EV_EVE)
+            faults_eve(s);
+        else if (ev.kind == EV_DISASTER)
+            faults_disaster(s);
+        else if (ev.kind == EV_OPERATORS)
+            faults_operators(s);
         else if (n->up && (!life_matters(ev.kind) || ev.life == n->life))
             node_event(s, n, &ev);
         message_free(ev.m);
@@ -148,6 +154,10 @@ struct poa_sim *poa_sim_new(const struct poa_sim_config *config)
         event_push(s, (struct event){.at = 100000, .kind = EV_PARTITION});
     if (config->cut_ppm)
         event_push(s, (struct event){.at = 100000, .kind = EV_CUT});
+    if (config->disaster)
+        event_push(
+            s, (struct event){.at = between(&s->random, 100000, (uint32_t)(config->gst_us * 3 / 4)),
+                              .kind = EV_EVE});
     event_push(s, (struct event){.at = 10000, .kind = EV_LOAD});
     return s;
 }

@@ -194,6 +194,9 @@ enum event_kind {
     EV_PARTITION,
     EV_CUT,
     EV_LOAD,
+    EV_EVE, /* before a disaster */
+    EV_DISASTER,
+    EV_OPERATORS,
 };
 
 struct event {
@@ -272,7 +275,14 @@ struct poa_sim {
     size_t events, heap_cap;
     struct node node[POA_SIM_NODES_MAX];
     uint32_t nodes;
-    uint32_t losses; /* of logs, that may still happen */
+    uint32_t losses;    /* of logs, that may still happen */
+    uint32_t lost_logs; /* so far */
+    struct {
+        uint8_t token[32];
+        uint32_t lost_logs;               /* when the token was drawn */
+        uint32_t told[POA_SIM_NODES_MAX]; /* life of the node */
+        uint32_t crashes;
+    } operators;
     uint64_t govern_at;
     uint8_t govern_id[32]; /* the last transaction for that */
     uint8_t *genesis;
@@ -330,6 +340,9 @@ uint32_t random_up(struct poa_sim *s);
 
 /* faults.c: events */
 void faults_chaos(struct poa_sim *s);
+void faults_eve(struct poa_sim *s);
+void faults_disaster(struct poa_sim *s);
+void faults_operators(struct poa_sim *s);
 
 /* trace.c */
 void trace(struct poa_sim *s, const struct node *n, const char *format, ...)
