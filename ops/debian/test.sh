@@ -26,8 +26,11 @@ as() { setpriv --reuid poa --regid poa --init-groups env HOME=/var/lib/poa "$@";
 as poa keys new node --kind node --no-passphrase --keys /var/lib/poa >/dev/null
 as poa keys new steering --no-passphrase --keys /var/lib/poa/keys >/dev/null
 key=$(as poa keys show node --keys /var/lib/poa --json | sed -n 's/.*"public": *"\([0-9a-f]*\)".*/\1/p')
-poa genesis new "node=$key@127.0.0.1:7640" --steering "$(as poa keys show steering --keys /var/lib/poa/keys --json | sed -n 's/.*"address": *"\([a-z0-9]*\)".*/\1/p')" --output /tmp/network.json
+poa genesis new "node=$key@127.0.0.1:17640" --steering "$(as poa keys show steering --keys /var/lib/poa/keys --json | sed -n 's/.*"address": *"\([a-z0-9]*\)".*/\1/p')" --output /tmp/network.json
 poa genesis create /tmp/network.json --output /etc/poa/genesis.poa
+# The usual ports may be in use outside of a chroot.
+sed -i 's|^listen = .*|listen = 127.0.0.1:17640|; s|^rpc = .*|rpc = 127.0.0.1:17645|' /etc/poa/poad.conf
+export POA_RPC=http://127.0.0.1:17645
 started=
 if $booted; then
     systemctl start poad
