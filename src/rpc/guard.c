@@ -1,4 +1,5 @@
 /* Who may do what: TLS, bearer tokens, pages of other sites, how often. */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -107,8 +108,10 @@ struct bufferevent *rpc_guard_accept(struct poa_rpc *r)
 
 static bool loopback_name(const char *host)
 {
-    return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "localhost") == 0 ||
-           strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
+    struct in_addr v4;
+    return (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+           strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "[::1]") == 0;
 }
 
 /* Whether LIST, separated by commas, has ORIGIN. */
