@@ -110,8 +110,7 @@ static bool loopback_name(const char *host)
 {
     struct in_addr v4;
     return (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
-           strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           strcmp(host, "[::1]") == 0;
+           strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
 }
 
 /* Whether LIST, separated by commas, has ORIGIN. */
