@@ -3,4 +3,4 @@ base_SRC  += sealed.c
 base_DEPS :=
 base_LIBS := -lsodium -lsecp256k1 -ljansson
 # What devices link too: C99, no allocation, no stdio.
-base_FREESTANDING := error.c codec.c crypto.c crypto_selftest.c address.c bech32m.c
+base_FREESTANDING := codec.c crypto.c crypto_selftest.c address.c bech32m.c

@@ -59,16 +59,20 @@ enum poa_kind {
 struct poa_record;
 
 struct poa_field {
+#if !POA_LEAN
     const char *name;
     const char *doc;
+#endif
     const struct poa_record *sub; /* LIST only */
-    uint64_t max;                 /* integers: largest value allowed, 0 = all */
+    uint32_t max;                 /* integers: largest value allowed, 0 = all */
     uint16_t offset;              /* in the struct */
     uint8_t kind;
 };
 
 struct poa_record {
+#if !POA_LEAN
     const char *name;
+#endif
     const struct poa_field *field;
     uint16_t fields;
     uint16_t size; /* of the struct */
@@ -125,10 +129,15 @@ struct poa_record {
         return poa_list_next(&poa_##rec##_record, it, out);                                        \
     }
 
+#if POA_LEAN
+#define POA_FIELD_TEXT(name, doc)
+#define POA_RECORD_TEXT(rec)
+#else
+#define POA_FIELD_TEXT(name_, doc_) .name = #name_, .doc = doc_,
+#define POA_RECORD_TEXT(rec)        .name = #rec,
+#endif
 #define POA_FIELD_ROW_(rec, kind_, name_, max_, sub_, doc_)                                        \
-    {.name = #name_,                                                                               \
-     .doc = doc_,                                                                                  \
-     .sub = POA_SUB_##kind_(sub_),                                                                 \
+    {POA_FIELD_TEXT(name_, doc_) .sub = POA_SUB_##kind_(sub_),                                                                 \
      .max = (max_),                                                                                \
      .offset = (uint16_t)offsetof(struct poa_##rec, name_),                                        \
      .kind = POA_KIND_##kind_},
@@ -140,8 +149,7 @@ struct poa_record {
 #define POA_RECORD_DEFINE(rec, TABLE)                                                              \
     static const struct poa_field poa_##rec##_fields[] = {TABLE(F)};                               \
     const struct poa_record poa_##rec##_record = {                                                 \
-        .name = #rec,                                                                              \
-        .field = poa_##rec##_fields,                                                               \
+        POA_RECORD_TEXT(rec).field = poa_##rec##_fields,                                                               \
         .fields = (uint16_t)(sizeof poa_##rec##_fields / sizeof poa_##rec##_fields[0]),            \
         .size = (uint16_t)sizeof(struct poa_##rec)};
 

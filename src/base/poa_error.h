@@ -11,6 +11,18 @@
 #ifndef POA_ERROR_H
 #define POA_ERROR_H
 
+#include <stdbool.h>
+
+/* A build for devices leaves out what only people and conformance tools need:
+ * names and texts in tables, algorithms that poa itself does not speak. */
+#ifndef POA_LEAN
+#if __STDC_HOSTED__
+#define POA_LEAN 0
+#else
+#define POA_LEAN 1
+#endif
+#endif
+
 /* X(name, number, class, text). Numbers are stable: they appear in JSON-RPC
  * answers and in receipts. 1-99 general, 100-199 codec and cryptography,
  * 200-299 transactions, 300-399 mining, 400-499 consensus, 500-599 network,
@@ -143,18 +155,36 @@ enum poa_error_class {
 
 #define POA_MUST_USE __attribute__((warn_unused_result))
 
-/* Short name ("TX_NONCE_USED"), one-line text, class; any int is accepted. */
+/* Whether ERROR is of class RETRY; no table behind it. */
+static inline bool poa_error_retry(int error)
+{
+#define POA_ERROR_ROW(name, number, class, text)                                                   \
+    || (POA_CLASS_##class == POA_CLASS_RETRY && error == -(number))
+    return false POA_ERRORS(POA_ERROR_ROW);
+#undef POA_ERROR_ROW
+}
+
+/* Short name ("TX_NONCE_USED"), one-line text, class; any int is accepted. Hosts only. */
 const char *poa_error_name(int error);
 const char *poa_error_text(int error);
 enum poa_error_class poa_error_class(int error);
+
+#if POA_LEAN
+#define POA_ASSERT_TEXT(cond) ""
+#define POA_ASSERT_FILE       ""
+#else
+#define POA_ASSERT_TEXT(cond) #cond
+#define POA_ASSERT_FILE       __FILE__
+#endif
 
 /* Invariants that no input can break. Stays on in release builds. */
 #define POA_ASSERT(cond)                                                                           \
     do {                                                                                           \
         if (!(cond))                                                                               \
-            poa_panic(#cond, __FILE__, __LINE__);                                                  \
+            poa_panic(POA_ASSERT_TEXT(cond), POA_ASSERT_FILE, __LINE__);                                                  \
     } while (0)
-/* Provided by log.c on hosts and by the firmware on devices. Does not return. */
+/* Provided by log.c on hosts and by the firmware on devices, whose WHAT and FILE
+ * are empty. Does not return. */
 void poa_panic(const char *what, const char *file, int line);
 
 #endif

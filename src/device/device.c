@@ -452,7 +452,7 @@ static void on_ticket_result(struct poa_device *d, const struct poa_edge_ticket_
     if (d->ticket_open && m->epoch == d->ticket_epoch && m->window == d->ticket_window) {
         d->ticket_open = false;
         /* The chain may be a block behind our clock at the turn of a window. */
-        if (poa_error_class(-(int)m->code) == POA_CLASS_RETRY ||
+        if (poa_error_retry(-(int)m->code) ||
             -(int)m->code == POA_E_TICKET_WINDOW) {
             reopen_ticket(d);
             d->ticket_retry_ms = d->now.mono_ms + TICKET_RETRY_MS;
@@ -581,7 +581,7 @@ static void on_seal_result(struct poa_device *d, const struct poa_edge_seal_resu
     for (size_t i = 0; i < POA_DEVICE_SEALS; i++) {
         if (!d->seals[i].used || d->seals[i].seal.slot != m->slot)
             continue;
-        if (poa_error_class(-(int)m->code) == POA_CLASS_RETRY) {
+        if (poa_error_retry(-(int)m->code)) {
             d->seals[i].sent = false;
             d->seal_retry_ms = d->now.mono_ms + SEAL_RETRY_MS;
         } else {

@@ -31,8 +31,10 @@ struct hasher {
     enum poa_noise_hash alg;
     union {
         struct poa_hash_state blake2b;
+#if !POA_LEAN
         struct poa_sha256_state sha256;
         struct poa_sha512_state sha512;
+#endif
     } u;
 };
 
@@ -45,6 +47,32 @@ static size_t block_len(enum poa_noise_hash alg)
 {
     return alg == POA_NOISE_SHA256 ? 64 : 128;
 }
+
+#if POA_LEAN
+
+static const char *hash_name(enum poa_noise_hash alg)
+{
+    (void)alg;
+    return "BLAKE2b";
+}
+
+static void hasher_init(struct hasher *s, enum poa_noise_hash alg)
+{
+    s->alg = alg;
+    poa_blake2b_512_init(&s->u.blake2b);
+}
+
+static void hasher_update(struct hasher *s, const void *bytes, size_t n)
+{
+    poa_hash_update(&s->u.blake2b, bytes, n);
+}
+
+static void hasher_end(struct hasher *s, uint8_t *out)
+{
+    poa_blake2b_512_final(&s->u.blake2b, out);
+}
+
+#else
 
 static const char *hash_name(enum poa_noise_hash alg)
 {
@@ -92,7 +120,7 @@ static void hasher_update(struct hasher *s, const void *bytes, size_t n)
     }
 }
 
-static void hasher_final(struct hasher *s, uint8_t *out)
+static void hasher_end(struct hasher *s, uint8_t *out)
 {
     switch (s->alg) {
     case POA_NOISE_BLAKE2B:
@@ -105,6 +133,13 @@ static void hasher_final(struct hasher *s, uint8_t *out)
         poa_sha512_final(&s->u.sha512, out);
         break;
     }
+}
+
+#endif
+
+static void hasher_final(struct hasher *s, uint8_t *out)
+{
+    hasher_end(s, out);
     poa_wipe(s, sizeof *s);
 }
 
@@ -202,7 +237,12 @@ void poa_cipher_rekey(struct poa_cipher *c)
 
 static enum poa_noise_hash alg_of(const struct poa_noise *n)
 {
-    return (enum poa_noise_hash)n->hash;
+    return POA_LEAN ? POA_NOISE_BLAKE2B : (enum poa_noise_hash)n->hash;
+}
+
+static unsigned psk_slots(const struct poa_noise *n)
+{
+    return POA_LEAN ? 0U : n->psk_slots;
 }
 
 static void mix_hash(struct poa_noise *n, const void *bytes, size_t size)
@@ -308,7 +348,7 @@ static void start_transcript(struct poa_noise *n)
     write_text(&w, "Noise_");
     write_text(&w, n->pattern->name);
     for (slot = 0; slot <= POA_NOISE_MESSAGES; slot++) {
-        if ((n->psk_slots >> slot & 1) == 0)
+        if ((psk_slots(n) >> slot & 1) == 0)
             continue;
         write_text(&w, first ? "psk" : "+psk");
         poa_write_u8(&w, (uint8_t)('0' + slot));
@@ -335,6 +375,8 @@ int poa_noise_init(struct poa_noise *n, const struct poa_noise_config *config)
     bool mine_known = config->initiator ? p->knows_initiator : p->knows_responder;
     bool theirs_known = config->initiator ? p->knows_responder : p->knows_initiator;
     unsigned mine = config->initiator ? 0 : 1;
+    if (POA_LEAN && (config->hash != POA_NOISE_BLAKE2B || config->psk_slots != 0))
+        return POA_E_UNSUPPORTED;
     if (config->ephemeral32 == NULL || (unsigned)config->psk_slots >> (p->messages + 1U) != 0 ||
         (config->psk_slots != 0 && config->psk32 == NULL))
         return POA_E_INVALID;
@@ -389,19 +431,19 @@ size_t poa_noise_message_size(const struct poa_noise *n, size_t payload_n)
     const uint8_t *t;
     if (n->failed || n->step >= n->pattern->messages)
         return 0;
-    if (n->step == 0 && (n->psk_slots & 1) != 0)
+    if (n->step == 0 && (psk_slots(n) & 1) != 0)
         keyed = true;
     for (t = n->pattern->token[n->step]; *t != POA_NOISE_END; t++) {
         if (*t == POA_NOISE_E) {
             size += 32;
-            keyed = keyed || n->psk_slots != 0;
+            keyed = keyed || psk_slots(n) != 0;
         } else if (*t == POA_NOISE_S) {
             size += 32U + (keyed ? POA_NOISE_TAG_BYTES : 0);
         } else {
             keyed = true;
         }
     }
-    if ((n->psk_slots >> (n->step + 1) & 1) != 0)
+    if ((psk_slots(n) >> (n->step + 1) & 1) != 0)
         keyed = true;
     return size + (keyed ? POA_NOISE_TAG_BYTES : 0);
 }
@@ -410,10 +452,10 @@ size_t poa_noise_message_size(const struct poa_noise *n, size_t payload_n)
 static void mix_psk(struct poa_noise *n, unsigned slot)
 {
     unsigned index = 0, i;
-    if ((n->psk_slots >> slot & 1) == 0)
+    if ((psk_slots(n) >> slot & 1) == 0)
         return;
     for (i = 0; i < slot; i++)
-        index += (unsigned)n->psk_slots >> i & 1U;
+        index += psk_slots(n) >> i & 1U;
     mix_key_and_hash(n, n->psk32 + (size_t)index * 32);
 }
 
@@ -436,7 +478,7 @@ static void mix_e(struct poa_noise *n, const uint8_t e32[32])
 {
     mix_hash(n, e32, 32);
     /* Section 9.2: with a pre-shared key the ephemeral randomises the keys. */
-    if (n->psk_slots != 0)
+    if (psk_slots(n) != 0)
         mix_key(n, e32);
 }
 

@@ -15,7 +15,8 @@
  *
  * poa speaks Noise_IK_25519_ChaChaPoly_BLAKE2b where the responder's key is
  * known and XX where it is not. The other patterns and hashes exist for the
- * conformance vectors; a program that does not name them does not link them.
+ * conformance vectors; a build for devices (POA_LEAN) has BLAKE2b only, and no
+ * pre-shared keys.
  *
  * Scalar multiplications (90 us each on the reference machine), ephemeral
  * public key included, per side:
@@ -106,7 +107,8 @@ struct poa_noise {
 };
 
 /* Errors: POA_E_INVALID when the pattern needs a key that is missing,
- *         POA_E_KEY for a remote key of all zeros. */
+ *         POA_E_KEY for a remote key of all zeros, POA_E_UNSUPPORTED what this
+ *         build leaves out. */
 POA_MUST_USE int poa_noise_init(struct poa_noise *n, const struct poa_noise_config *config);
 
 /* True when this side writes the next message; false too when done. */

@@ -14,7 +14,7 @@ struct proof {
 
 static bool known_suite(enum poa_vrf_suite suite)
 {
-    return suite == POA_VRF_TAI || suite == POA_VRF_ELL2;
+    return suite == POA_VRF_TAI || (!POA_LEAN && suite == POA_VRF_ELL2);
 }
 
 /* "hash_string = Hash(suite_string || encode_to_curve_domain_separator_front ||
@@ -76,7 +76,7 @@ static int encode_to_curve(enum poa_vrf_suite suite, const uint8_t pk[32], struc
     case POA_VRF_TAI:
         return encode_tai(pk, alpha, h);
     case POA_VRF_ELL2:
-        return encode_ell2(pk, alpha, h);
+        return POA_LEAN ? POA_E_RANGE : encode_ell2(pk, alpha, h);
     }
     return POA_E_RANGE;
 }
