@@ -349,7 +349,7 @@ void poa_write(struct poa_writer *w, const void *bytes, size_t n)
         w->overflow = true;
         return;
     }
-    memcpy(w->p + w->n, bytes, n);
+    memmove(w->p + w->n, bytes, n); /* what is at its place already stays */
     w->n += n;
 }
 

@@ -137,10 +137,8 @@ struct poa_record {
 #define POA_RECORD_TEXT(rec)        .name = #rec,
 #endif
 #define POA_FIELD_ROW_(rec, kind_, name_, max_, sub_, doc_)                                        \
-    {POA_FIELD_TEXT(name_, doc_) .sub = POA_SUB_##kind_(sub_),                                                                 \
-     .max = (max_),                                                                                \
-     .offset = (uint16_t)offsetof(struct poa_##rec, name_),                                        \
-     .kind = POA_KIND_##kind_},
+    {POA_FIELD_TEXT(name_, doc_).sub = POA_SUB_##kind_(sub_), .max = (max_),                       \
+     .offset = (uint16_t)offsetof(struct poa_##rec, name_), .kind = POA_KIND_##kind_},
 
 /* In the .c file, where F needs to know its record:
  *   #define F(k, n, m, s, d) POA_FIELD_ROW_(vote, k, n, m, s, d)
@@ -149,7 +147,7 @@ struct poa_record {
 #define POA_RECORD_DEFINE(rec, TABLE)                                                              \
     static const struct poa_field poa_##rec##_fields[] = {TABLE(F)};                               \
     const struct poa_record poa_##rec##_record = {                                                 \
-        POA_RECORD_TEXT(rec).field = poa_##rec##_fields,                                                               \
+        POA_RECORD_TEXT(rec).field = poa_##rec##_fields,                                           \
         .fields = (uint16_t)(sizeof poa_##rec##_fields / sizeof poa_##rec##_fields[0]),            \
         .size = (uint16_t)sizeof(struct poa_##rec)};
 

@@ -154,6 +154,8 @@ enum poa_error_class {
 };
 
 #define POA_MUST_USE __attribute__((warn_unused_result))
+/* Keeps what a function needs on the stack off its caller's. */
+#define POA_NOINLINE __attribute__((noinline))
 
 /* Whether ERROR is of class RETRY; no table behind it. */
 static inline bool poa_error_retry(int error)
@@ -181,7 +183,7 @@ enum poa_error_class poa_error_class(int error);
 #define POA_ASSERT(cond)                                                                           \
     do {                                                                                           \
         if (!(cond))                                                                               \
-            poa_panic(POA_ASSERT_TEXT(cond), POA_ASSERT_FILE, __LINE__);                                                  \
+            poa_panic(POA_ASSERT_TEXT(cond), POA_ASSERT_FILE, __LINE__);                           \
     } while (0)
 /* Provided by log.c on hosts and by the firmware on devices, whose WHAT and FILE
  * are empty. Does not return. */

@@ -10,14 +10,22 @@ static struct poa_lottery lottery_of(const struct poa_device *d, const struct po
     return l;
 }
 
+static int cached(const struct poa_device *d, uint32_t epoch, uint32_t window)
+{
+    for (int i = 0; i < 2; i++)
+        if (d->draw[i].valid && d->draw[i].epoch == epoch && d->draw[i].window == window)
+            return i;
+    return -1;
+}
+
 int poa_device_draw(struct poa_device *d, const struct poa_edge_epoch *e, uint32_t window)
 {
     const struct poa_device_config *c = &d->config;
     uint8_t alpha[32];
     int slot = 0;
-    for (int i = 0; i < 2; i++)
-        if (d->draw[i].valid && d->draw[i].epoch == e->epoch && d->draw[i].window == window)
-            return i;
+    int have = cached(d, e->epoch, window);
+    if (have >= 0)
+        return have;
     /* The one that is further in the past makes room: the current window's draw
      * stays while the next one's is made. */
     if (!d->draw[1].valid || (d->draw[0].valid && (d->draw[1].epoch < d->draw[0].epoch ||
@@ -30,7 +38,7 @@ int poa_device_draw(struct poa_device *d, const struct poa_edge_epoch *e, uint32
     if (c->suite->vrf_prove(c->seed32, c->key32, alpha, sizeof alpha, d->draw[slot].proof))
         return POA_E_PROOF;
     /* With the real suite the output follows from the proof without a check. */
-    int rc = c->suite->vrf_prove == poa_suite_ed25519.vrf_prove
+    int rc = POA_LEAN || c->suite->vrf_prove == poa_suite_ed25519.vrf_prove
                  ? poa_vrf_proof_to_hash(POA_VRF_TAI, d->draw[slot].proof, d->draw[slot].beta)
                  : c->suite->vrf_verify(c->key32, alpha, sizeof alpha, d->draw[slot].proof,
                                         d->draw[slot].beta);
@@ -42,25 +50,27 @@ int poa_device_draw(struct poa_device *d, const struct poa_edge_epoch *e, uint32
     return slot;
 }
 
-size_t poa_device_draw_seats(const struct poa_device *d, const struct poa_edge_epoch *e, int i,
-                             struct poa_seat seats[POA_DRAWS_MAX])
+uint32_t poa_device_draw_seats(const struct poa_device *d, const struct poa_edge_epoch *e, int i)
 {
     struct poa_lottery l = lottery_of(d, e);
-    return poa_ticket_seats(&l, d->draw[i].beta, seats);
+    struct poa_seat s;
+    uint32_t n = 0, k = l.eligible ? poa_lottery_draws(&l) : 0;
+    for (uint32_t j = 0; j < k; j++)
+        n += poa_ticket_seat(&l, d->draw[i].beta, j, &s);
+    return n;
 }
 
-static bool drawn_by_ticket(struct poa_device *d, const struct poa_edge_epoch *e, uint32_t window,
-                            uint32_t rest)
+static bool drawn_by_ticket(const struct poa_device *d, const struct poa_edge_epoch *e,
+                            uint32_t window, uint32_t rest)
 {
-    struct poa_seat seats[POA_DRAWS_MAX];
-    int i = poa_device_draw(d, e, window);
+    struct poa_lottery l = lottery_of(d, e);
+    struct poa_seat s;
+    int i = cached(d, e->epoch, window);
     if (i < 0)
         return false;
-    size_t n = poa_device_draw_seats(d, e, i, seats);
-    while (n-- > 0)
-        if (seats[n].slot == rest)
-            return true;
-    return false;
+    /* Draw j sits in the j-th part of the window. */
+    uint32_t j = rest / (l.window_slots / poa_lottery_draws(&l));
+    return poa_ticket_seat(&l, d->draw[i].beta, j, &s) && s.slot == rest;
 }
 
 /* As the ledger draws: until seats_per_slot different devices sit. It passes
@@ -84,7 +94,27 @@ static bool drawn_at_random(const struct poa_device *d, const struct poa_edge_ep
     return false;
 }
 
-int poa_device_assigned(struct poa_device *d, const struct poa_edge_epoch *e, uint64_t slot)
+const struct poa_edge_epoch *poa_device_epoch(const struct poa_device *d, uint32_t epoch)
+{
+    return d->have_ahead && d->ahead.epoch == epoch ? &d->ahead
+           : d->epoch.epoch == epoch                ? &d->epoch
+                                                    : NULL;
+}
+
+void poa_device_prepare(struct poa_device *d, uint64_t slot)
+{
+    const struct poa_edge_epoch *e = d->have_trust ? poa_device_epoch(d, d->committee.epoch) : NULL;
+    uint64_t now = poa_device_slot(d, poa_device_wall(d) + d->params.drift_ms);
+    if (!e || d->params.policy != POA_EDGE_POLICY_VRF || d->status != POA_EDGE_ACTIVE ||
+        d->index >= e->eligible || slot < e->first_slot || slot > now ||
+        now - slot > (uint64_t)d->params.seal_slots + d->params.window_slots)
+        return;
+    uint64_t window = (slot - e->first_slot) / d->params.window_slots;
+    if (window && window <= UINT32_MAX && poa_device_draw(d, e, (uint32_t)window) < 0)
+        return; /* then the slot is not ours */
+}
+
+int poa_device_assigned(const struct poa_device *d, const struct poa_edge_epoch *e, uint64_t slot)
 {
     if (d->status != POA_EDGE_ACTIVE || d->index >= e->eligible || slot < e->first_slot)
         return POA_E_SEAL_NOT_ASSIGNED;

@@ -21,6 +21,18 @@ POA_RECORD_DEFINE(edge_task, POA_EDGE_TASK_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(edge_final, k, n, m, s, d)
 POA_RECORD_DEFINE(edge_final, POA_EDGE_FINAL_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_final_head, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_final_head, POA_EDGE_FINAL_HEAD_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_witness, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_witness, POA_EDGE_WITNESS_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_final_part, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_final_part, POA_EDGE_FINAL_PART_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_committee_id, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_committee_id, POA_EDGE_COMMITTEE_ID_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(edge_link, k, n, m, s, d)
 POA_RECORD_DEFINE(edge_link, POA_EDGE_LINK_TABLE)
 #undef F

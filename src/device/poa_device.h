@@ -30,8 +30,9 @@
 
 #include "poa_edge.h"
 
-/* Largest committee: 42 bytes each in the struct, 64 in the receive buffer. A
- * firmware that meets a larger one says POA_E_LIMIT. */
+/* Largest committee whose members it holds: 42 bytes each in the struct, 64 in the
+ * receive buffer. Of a larger one it keeps the hash, and certificates come to it
+ * in parts. 0 builds a device that always does so. */
 #ifndef POA_DEVICE_COMMITTEE_MAX
 #if __STDC_HOSTED__
 #define POA_DEVICE_COMMITTEE_MAX POA_COMMITTEE_MAX
@@ -39,14 +40,25 @@
 #define POA_DEVICE_COMMITTEE_MAX 31
 #endif
 #endif
-/* Receive buffer for the largest message about such a committee (a task). */
-#define POA_DEVICE_RX_MIN                                                                          \
+/* Receive buffer when certificates come in parts: the path of a receipt under
+ * 2^32 packs is the longest message. An answer to a query needs its own size:
+ * POA_DEVICE_RX_ANSWER is enough for an account or a device among 2^24. */
+#define POA_DEVICE_RX_STREAMING (POA_SESSION_OVERHEAD + 1 + 80 + 2 + 1024)
+#define POA_DEVICE_RX_ANSWER    (POA_SESSION_OVERHEAD + 1 + 4 + 2 + 2 + 512 + 2 + 2 + 34 * 33)
+/* Receive buffer for the largest message about a committee that it holds (a task). */
+#define POA_DEVICE_RX_TASK                                                                         \
     (POA_SESSION_OVERHEAD + 1 + 8 + 2 + POA_HEADER_BYTES + 2 + 62 + 64 * POA_DEVICE_COMMITTEE_MAX)
+#define POA_DEVICE_RX_MIN                                                                          \
+    (POA_DEVICE_RX_TASK > POA_DEVICE_RX_STREAMING ? POA_DEVICE_RX_TASK : POA_DEVICE_RX_STREAMING)
 /* Send buffer: a ticket, a seal and a ping at once; packs and transactions need
  * their own size plus POA_EDGE_OVERHEAD. */
 #define POA_DEVICE_TX_MIN 512
+/* Largest trust record, and the largest without the members. */
+#define POA_DEVICE_TRUST_HEAD (32 + 1 + POA_EDGE_PARAMS_BYTES + 8 + 8 + 1 + 48 + 2)
+#define POA_DEVICE_TRUST_ID   (POA_DEVICE_TRUST_HEAD + POA_EDGE_COMMITTEE_ID_BYTES)
+#define POA_DEVICE_TRUST_FULL (POA_DEVICE_TRUST_HEAD + 7 + 42 * POA_DEVICE_COMMITTEE_MAX)
 #define POA_DEVICE_TRUST_MAX                                                                       \
-    (32 + 1 + POA_EDGE_PARAMS_BYTES + 8 + 8 + 1 + 48 + 2 + 7 + 42 * POA_DEVICE_COMMITTEE_MAX)
+    (POA_DEVICE_TRUST_FULL > POA_DEVICE_TRUST_ID ? POA_DEVICE_TRUST_FULL : POA_DEVICE_TRUST_ID)
 #define POA_DEVICE_SEALS         4     /* seals that wait for their result */
 #define POA_DEVICE_HANDSHAKE_MS  10000 /* from connect to WELCOME */
 #define POA_DEVICE_SILENCE_PINGS 3     /* ping intervals without a byte: closed */
@@ -73,7 +85,7 @@ struct poa_device_port {
 enum poa_device_event_kind {
     POA_DEVICE_WELCOMED,      /* status, index; again when they change */
     POA_DEVICE_EPOCH,         /* epoch */
-    POA_DEVICE_COMMITTEE,     /* epoch: the committee that it now trusts */
+    POA_DEVICE_COMMITTEE,     /* epoch, count: the committee that it now trusts, its members */
     POA_DEVICE_TICKET,        /* epoch, window, count = seats won (0: none, nothing was sent) */
     POA_DEVICE_TICKET_RESULT, /* epoch, window, code */
     POA_DEVICE_SEALED,        /* slot, height, hash: recorded and signed */
@@ -109,6 +121,9 @@ struct poa_device_config {
     const uint8_t *seed32, *key32; /* identity: Ed25519; borrowed, as are the buffers */
     uint8_t *rx, *tx;
     size_t rx_bytes, tx_bytes; /* at least POA_DEVICE_RX_MIN, POA_DEVICE_TX_MIN */
+    /* Hold no committee: certificates come in parts, and POA_DEVICE_RX_STREAMING is
+     * enough to receive. Costs 43 bytes of traffic per member and certificate. */
+    bool streaming;
     struct poa_device_port port;
     /* Chain that it must be, or NULL; a stored trust record says it too. */
     const uint8_t *chain32;
@@ -152,8 +167,22 @@ struct poa_device {
     struct poa_edge_epoch epoch; /* of the committee; epoch.epoch = NONE: not known */
     struct poa_edge_epoch ahead; /* newest announced */
     struct poa_committee committee;
-    uint8_t trust[POA_DEVICE_TRUST_MAX]; /* as stored; committee borrows from it */
+    uint8_t members;            /* of the committee */
+    uint8_t committee_hash[32]; /* when committee has no members: they are not held */
+    union {
+        uint8_t bytes[POA_DEVICE_TRUST_MAX]; /* as stored; committee borrows from it */
+        struct {
+            uint8_t bytes[POA_DEVICE_TRUST_ID];
+            struct poa_hash_state members; /* of a certificate that comes in parts */
+        } by_hash;
+    } record;
     size_t trust_n;
+    struct {
+        uint8_t digest[32]; /* that the members sign */
+        uint16_t quorum, signers;
+        uint8_t left; /* members to come */
+        bool skip;    /* of another epoch: nothing is checked */
+    } stream;
     struct poa_edge_mark mark;
 
     /* The newest verified header. */
@@ -162,7 +191,8 @@ struct poa_device {
     /* What FINAL and LINK proved last. */
     struct {
         uint8_t hash[32], parent[32], state[32], next_committee[32];
-        uint64_t height, time_ms;
+        uint64_t height, time_ms, view;
+        uint32_t epoch;
         uint8_t kind;
     } fin;
 
@@ -176,7 +206,9 @@ struct poa_device {
     uint64_t ticket_retry_ms, seal_retry_ms; /* monotonic */
 
     struct {
-        struct poa_seal seal;
+        uint64_t slot, height;
+        uint32_t epoch;
+        uint8_t hash[32], sig[64];
         bool used, sent;
     } seals[POA_DEVICE_SEALS];
 
@@ -197,7 +229,8 @@ struct poa_device {
 /* Loads both records.
  * Errors: POA_E_INVALID (config), POA_E_STORE_CORRUPT (a record that is not
  * ours: nobody may seal with it), POA_E_CHAIN (record of another chain than
- * chain32), POA_E_LIMIT (committee too large for this build), and the port's. */
+ * chain32), POA_E_LIMIT (record too large for this build: provision it with the
+ * committee's id), and the port's. */
 POA_MUST_USE int poa_device_init(struct poa_device *d, const struct poa_device_config *config);
 /* Wipes secrets; the struct can be initialised again. */
 void poa_device_wipe(struct poa_device *d);

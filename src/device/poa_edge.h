@@ -59,8 +59,11 @@
     X(EPOCH, 65, edge_epoch, "a new epoch: once to every device")                                  \
     X(TASK, 66, edge_task, "to the assigned only: seal this final block")                          \
     X(FINAL, 67, edge_final, "a header with its certificate: what follows rests on it")            \
+    X(FINAL_HEAD, 79, edge_final_head, "the same in parts, for a device without the committee")    \
+    X(FINAL_PART, 80, edge_final_part, "members of the committee in order, with their signatures") \
     X(LINK, 68, edge_link, "the parent of the header before it")                                   \
     X(COMMITTEE, 78, committee, "the committee that the closing header before it names")           \
+    X(COMMITTEE_ID, 81, edge_committee_id, "the same for a device that holds no members")          \
     X(TICKET_RESULT, 69, edge_ticket_result, "fate of a ticket")                                   \
     X(SEAL_RESULT, 70, edge_seal_result, "fate of a seal")                                         \
     X(PACK_RESULT, 71, edge_pack_result, "the gateway keeps the pack, or why not")                 \
@@ -109,7 +112,9 @@ enum poa_edge_policy {
     F(FIX, device, 32, _, "Ed25519 device key")                                                    \
     F(FIX, chain, 32, _, "chain id that it trusts; zero at first contact")                         \
     F(U32, epoch, 0, _, "epoch of the committee that it trusts; 2^32-1 = none")                    \
-    F(U16, frame_max, 0, _, "largest frame body that it takes")
+    F(U16, frame_max, 0, _, "largest frame body that it takes")                                    \
+    F(U8, committee_max, POA_COMMITTEE_MAX, _,                                                     \
+      "holds committees up to this; certificates of larger ones come in parts")
 POA_RECORD_DECLARE(edge_hello, POA_EDGE_HELLO_TABLE)
 
 enum poa_edge_status {
@@ -149,6 +154,29 @@ POA_RECORD_DECLARE(edge_task, POA_EDGE_TASK_TABLE)
     F(BLOB, header, POA_HEADER_BYTES, _, "encoded header")                                         \
     F(BLOB, cert, POA_CERT_BYTES_MAX, _, "encoded finalization certificate")
 POA_RECORD_DECLARE(edge_final, POA_EDGE_FINAL_TABLE)
+/* A committee of any size in little memory: every member comes once, in order,
+ * and so does each signature; the device hashes the members and compares with
+ * the hash of the committee that it trusts. */
+#define POA_EDGE_FINAL_HEAD_TABLE(F)                                                               \
+    F(BLOB, header, POA_HEADER_BYTES, _, "encoded header")                                         \
+    F(U16, quorum, POA_COMMITTEE_MAX, _, "of the committee")                                       \
+    F(U8, members, POA_COMMITTEE_MAX, _, "of the committee: so many come in FINAL_PARTs")
+POA_RECORD_DECLARE(edge_final_head, POA_EDGE_FINAL_HEAD_TABLE)
+#define POA_EDGE_WITNESS_TABLE(F)                                                                  \
+    F(FIX, member, POA_MEMBER_BYTES, _, "encoded member")                                          \
+    F(BLOB, sig, 64, _, "its signature, or empty")
+POA_RECORD_DECLARE(edge_witness, POA_EDGE_WITNESS_TABLE)
+#define POA_EDGE_PART_WITNESSES 4
+#define POA_EDGE_FINAL_PART_TABLE(F)                                                               \
+    F(LIST, witnesses, POA_EDGE_PART_WITNESSES, edge_witness, "the next members")
+POA_RECORD_DECLARE(edge_final_part, POA_EDGE_FINAL_PART_TABLE)
+#define POA_EDGE_COMMITTEE_ID_TABLE(F)                                                             \
+    F(U32, epoch, 0, _, "its epoch")                                                               \
+    F(U8, members, POA_COMMITTEE_MAX, _, "how many it has")                                        \
+    F(FIX, hash, 32, _, "its hash, which commits to the above")
+POA_RECORD_DECLARE(edge_committee_id, POA_EDGE_COMMITTEE_ID_TABLE)
+#define POA_EDGE_COMMITTEE_ID_BYTES 37
+
 #define POA_EDGE_LINK_TABLE(F)                                                                     \
     F(BLOB, header, POA_HEADER_BYTES, _, "encoded header: parent of the one before")
 POA_RECORD_DECLARE(edge_link, POA_EDGE_LINK_TABLE)
@@ -245,7 +273,7 @@ POA_RECORD_DECLARE(edge_mark, POA_EDGE_MARK_TABLE)
     F(U64, time_ms, 0, _, "time of the newest header that it verified")                            \
     F(U64, height, 0, _, "height of that header")                                                  \
     F(BLOB, epoch, 64, _, "encoded edge_epoch of the committee's epoch; may be empty")             \
-    F(BLOB, committee, 5384, _, "encoded committee")
+    F(BLOB, committee, 5384, _, "encoded committee, or committee_id when members are not held")
 POA_RECORD_DECLARE(edge_trust, POA_EDGE_TRUST_TABLE)
 
 /* --- packs ----------------------------------------------------------------------

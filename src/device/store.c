@@ -3,21 +3,85 @@
 
 #include "device_internal.h"
 
-/* Decodes d->trust into the members that borrow from it. */
+/* Encodes T at the start of the receive buffer, which may hold T's committee. */
+static int encode(struct poa_device *d, const struct poa_edge_trust *t, size_t *n)
+{
+    struct poa_edge_trust at = *t;
+    size_t before = 32 + 1 + t->params.n + 8 + 8 + 1 + t->epoch.n + 2;
+    if (before + t->committee.n > sizeof d->record.bytes ||
+        before + t->committee.n > d->config.rx_bytes)
+        return POA_E_LIMIT;
+    at.committee.p = d->config.rx + before;
+    memmove(d->config.rx + before, t->committee.p, t->committee.n);
+    struct poa_writer w = poa_writer_over(d->config.rx, d->config.rx_bytes);
+    int e = poa_edge_trust_encode(&w, &at);
+    *n = w.n;
+    return e;
+}
+
+static void take(struct poa_device *d, size_t n)
+{
+    memcpy(d->record.bytes, d->config.rx, n);
+    d->trust_n = n;
+}
+
+static bool holds(const struct poa_device *d, const struct poa_committee *c)
+{
+    return !d->config.streaming && c->members.count <= POA_DEVICE_COMMITTEE_MAX;
+}
+
+/* Of a stored committee that is not to be held, keeps only what names it. */
+static POA_NOINLINE int forget_members(struct poa_device *d)
+{
+    struct poa_edge_trust t;
+    struct poa_committee c;
+    struct poa_edge_committee_id id;
+    uint8_t bytes[POA_EDGE_COMMITTEE_ID_BYTES];
+    size_t n = 0;
+    if (poa_edge_trust_decode(poa_slice(d->record.bytes, d->trust_n), &t))
+        return POA_E_STORE_CORRUPT;
+    if (t.committee.n == POA_EDGE_COMMITTEE_ID_BYTES)
+        return POA_OK;
+    if (poa_committee_decode(t.committee, &c) || poa_committee_check(&c))
+        return POA_E_STORE_CORRUPT;
+    if (holds(d, &c))
+        return POA_OK;
+    id.epoch = c.epoch;
+    id.members = (uint8_t)c.members.count;
+    poa_committee_hash(&c, id.hash);
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    int e = poa_edge_committee_id_encode(&w, &id);
+    t.committee = poa_written(&w);
+    if (!e)
+        e = encode(d, &t, &n);
+    if (!e)
+        take(d, n);
+    return e;
+}
+
+/* Decodes the record into the members that borrow from it. */
 static int adopt(struct poa_device *d)
 {
     struct poa_edge_trust t;
     struct poa_committee c;
-    if (poa_edge_trust_decode(poa_slice(d->trust, d->trust_n), &t) ||
+    if (poa_edge_trust_decode(poa_slice(d->record.bytes, d->trust_n), &t) ||
         poa_edge_params_decode(t.params, &d->params) || !d->params.slot_ms ||
         !d->params.window_slots)
         return POA_E_STORE_CORRUPT;
-    if (poa_committee_decode(t.committee, &c))
-        return POA_E_STORE_CORRUPT;
-    if (c.members.count > POA_DEVICE_COMMITTEE_MAX)
-        return POA_E_LIMIT;
-    if (poa_committee_check(&c))
-        return POA_E_STORE_CORRUPT;
+    if (t.committee.n == POA_EDGE_COMMITTEE_ID_BYTES) {
+        struct poa_edge_committee_id id;
+        if (poa_edge_committee_id_decode(t.committee, &id))
+            return POA_E_STORE_CORRUPT;
+        memset(&c, 0, sizeof c);
+        c.epoch = id.epoch;
+        d->members = id.members;
+        memcpy(d->committee_hash, id.hash, 32);
+    } else {
+        if (poa_committee_decode(t.committee, &c) || poa_committee_check(&c))
+            return POA_E_STORE_CORRUPT;
+        POA_ASSERT(holds(d, &c)); /* whoever stores it has looked */
+        d->members = (uint8_t)c.members.count;
+    }
     memset(&d->epoch, 0, sizeof d->epoch);
     d->epoch.epoch = POA_EPOCH_NONE;
     if (t.epoch.n && poa_edge_epoch_decode(t.epoch, &d->epoch))
@@ -42,15 +106,17 @@ int poa_device_load(struct poa_device *d)
     d->have_mark = !e;
 
     n = 0;
-    e = port->load_trust(port->ctx, d->trust, sizeof d->trust, &n);
+    e = port->load_trust(port->ctx, d->record.bytes, sizeof d->record.bytes, &n);
     if (e == POA_E_NOT_FOUND)
         return POA_OK;
     if (e)
         return e;
     d->trust_n = n;
-    if (n > sizeof d->trust)
-        return POA_E_STORE_CORRUPT;
-    e = adopt(d);
+    if (n > sizeof d->record.bytes)
+        return POA_E_LIMIT;
+    e = forget_members(d);
+    if (!e)
+        e = adopt(d);
     if (e)
         return e;
     struct poa_edge_trust t;
@@ -64,21 +130,18 @@ void poa_device_trusted(const struct poa_device *d, struct poa_edge_trust *t)
 {
     memset(t, 0, sizeof *t);
     if (d->have_trust)
-        POA_ASSERT(!poa_edge_trust_decode(poa_slice(d->trust, d->trust_n), t));
+        POA_ASSERT(!poa_edge_trust_decode(poa_slice(d->record.bytes, d->trust_n), t));
 }
 
 int poa_device_trust(struct poa_device *d, const struct poa_edge_trust *t)
 {
-    uint8_t next[POA_DEVICE_TRUST_MAX];
-    struct poa_writer w = poa_writer_over(next, sizeof next);
-    int e = poa_edge_trust_encode(&w, t);
-    if (e)
-        return e == POA_E_BUFFER ? POA_E_LIMIT : e;
-    e = d->config.port.store_trust(d->config.port.ctx, next, w.n);
+    size_t n = 0;
+    int e = encode(d, t, &n);
+    if (!e)
+        e = d->config.port.store_trust(d->config.port.ctx, d->config.rx, n);
     if (e)
         return e;
-    memcpy(d->trust, next, w.n);
-    d->trust_n = w.n;
+    take(d, n);
     return adopt(d);
 }
 

@@ -25,8 +25,6 @@ const struct poa_noise_pattern poa_noise_xx = {
 
 /* --- hash, HMAC, HKDF ------------------------------------------------------ */
 
-#define BLOCK_MAX 128
-
 struct hasher {
     enum poa_noise_hash alg;
     union {
@@ -143,28 +141,34 @@ static void hasher_final(struct hasher *s, uint8_t *out)
     poa_wipe(s, sizeof *s);
 }
 
+/* The key of HMAC, filled up to a block, with every byte changed by FLIP. */
+static void hash_pad(struct hasher *s, const uint8_t *key, uint8_t flip)
+{
+    size_t hashlen = hash_len(s->alg), block = block_len(s->alg), i;
+    uint8_t part[16];
+    for (i = 0; i < block; i++) {
+        part[i % sizeof part] = (uint8_t)((i < hashlen ? key[i] : 0) ^ flip);
+        if (i % sizeof part == sizeof part - 1)
+            hasher_update(s, part, sizeof part);
+    }
+    poa_wipe(part, sizeof part);
+}
+
 /* HMAC (RFC 2104) with the named hash, for BLAKE2b too: Noise section 4.3. The
  * key is a chaining key or temp_key, so never longer than a block. */
 static void hmac(enum poa_noise_hash alg, const uint8_t *key, const void *bytes, size_t n,
                  uint8_t *out)
 {
-    size_t hashlen = hash_len(alg), block = block_len(alg), i;
-    uint8_t pad[BLOCK_MAX], inner[POA_NOISE_HASH_MAX];
+    size_t hashlen = hash_len(alg);
     struct hasher s;
-    for (i = 0; i < block; i++)
-        pad[i] = (uint8_t)((i < hashlen ? key[i] : 0) ^ 0x36);
     hasher_init(&s, alg);
-    hasher_update(&s, pad, block);
+    hash_pad(&s, key, 0x36);
     hasher_update(&s, bytes, n);
-    hasher_final(&s, inner);
-    for (i = 0; i < block; i++)
-        pad[i] ^= 0x36 ^ 0x5c;
+    hasher_final(&s, out); /* the inner hash; OUT is never the key */
     hasher_init(&s, alg);
-    hasher_update(&s, pad, block);
-    hasher_update(&s, inner, hashlen);
+    hash_pad(&s, key, 0x5c);
+    hasher_update(&s, out, hashlen);
     hasher_final(&s, out);
-    poa_wipe(pad, sizeof pad);
-    poa_wipe(inner, sizeof inner);
 }
 
 /* HKDF of Noise section 4.3 with COUNT outputs of hash_len bytes; CK may be the

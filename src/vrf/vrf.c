@@ -101,16 +101,12 @@ static void challenge(enum poa_vrf_suite suite, const uint8_t y[32], const uint8
     memcpy(c16, hash, 16);
 }
 
-int poa_vrf_prove(enum poa_vrf_suite suite, const uint8_t seed32[32], const uint8_t pk32[32],
-                  struct poa_slice alpha, uint8_t pi80[80])
+/* The secret scalar and the nonce, both reduced. */
+static POA_NOINLINE void secret_scalars(const uint8_t seed32[32], const uint8_t h[32],
+                                        uint8_t x[32], uint8_t k[32])
 {
     struct poa_sha512_state s;
-    uint8_t az[64], wide[64] = {0}, x[32], k[32], c[32] = {0};
-    uint8_t h[32], u[32], v[32];
-    int rc = encode_to_curve(suite, pk32, alpha, h);
-    if (rc != POA_OK)
-        return rc;
-
+    uint8_t az[64], wide[64] = {0};
     /* x as in RFC 8032 §5.1.5, reduced: points of prime order do not notice. */
     poa_sha512_init(&s);
     poa_sha512_update(&s, seed32, 32);
@@ -119,14 +115,26 @@ int poa_vrf_prove(enum poa_vrf_suite suite, const uint8_t seed32[32], const uint
     wide[0] &= 248;
     wide[31] = (uint8_t)((wide[31] & 127) | 64);
     poa_scalar_reduce(wide, x);
-    rc = poa_point_mul(x, h, pi80); /* Gamma = x * H */
-
     /* "k_string = Hash(truncated_hashed_sk_string || h_string)" (§5.4.2.2) */
     poa_sha512_init(&s);
     poa_sha512_update(&s, az + 32, 32);
     poa_sha512_update(&s, h, 32);
     poa_sha512_final(&s, wide);
     poa_scalar_reduce(wide, k);
+    poa_wipe(&s, sizeof s);
+    poa_wipe(az, sizeof az);
+    poa_wipe(wide, sizeof wide);
+}
+
+int poa_vrf_prove(enum poa_vrf_suite suite, const uint8_t seed32[32], const uint8_t pk32[32],
+                  struct poa_slice alpha, uint8_t pi80[80])
+{
+    uint8_t x[32], k[32], c[32] = {0}, h[32], u[32], v[32];
+    int rc = encode_to_curve(suite, pk32, alpha, h);
+    if (rc != POA_OK)
+        return rc;
+    secret_scalars(seed32, h, x, k);
+    rc = poa_point_mul(x, h, pi80); /* Gamma = x * H */
     poa_point_mul_base(k, u);
     if (rc == POA_OK)
         rc = poa_point_mul(k, h, v);
@@ -135,9 +143,6 @@ int poa_vrf_prove(enum poa_vrf_suite suite, const uint8_t seed32[32], const uint
         memcpy(pi80 + 32, c, 16);
         poa_scalar_muladd(k, c, x, pi80 + 48); /* s = k + c * x mod q */
     }
-    poa_wipe(&s, sizeof s);
-    poa_wipe(az, sizeof az);
-    poa_wipe(wide, sizeof wide);
     poa_wipe(x, sizeof x);
     poa_wipe(k, sizeof k);
     return rc == POA_OK ? POA_OK : POA_E_PROOF;

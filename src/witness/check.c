@@ -4,20 +4,18 @@
 
 #include "poa_witness.h"
 
-/* Encoded member: its key comes first. */
-#define MEMBER_BYTES 42
-
 static const uint8_t zero32[32];
 
+/* An encoded member starts with its key. */
 static const uint8_t *member_key(const struct poa_committee *c, uint32_t i)
 {
-    return c->members.bytes.p + (size_t)i * MEMBER_BYTES;
+    return c->members.bytes.p + (size_t)i * POA_MEMBER_BYTES;
 }
 
 int poa_committee_check(const struct poa_committee *c)
 {
     uint32_t n = c->members.count;
-    if (!n || n > POA_COMMITTEE_MAX || c->members.bytes.n != (size_t)n * MEMBER_BYTES)
+    if (!n || n > POA_COMMITTEE_MAX || c->members.bytes.n != (size_t)n * POA_MEMBER_BYTES)
         return POA_E_RANGE;
     if (c->quorum > n || c->quorum < n - poa_committee_faults(n))
         return POA_E_RANGE;

@@ -43,27 +43,50 @@ bool poa_lottery_threshold(const struct poa_lottery *l, uint64_t *below)
     return a >= b;
 }
 
+/* What all draws of a lottery have in common. */
+struct terms {
+    uint32_t draws, part;
+    uint64_t below;
+    bool always;
+};
+
+static struct terms terms_of(const struct poa_lottery *l)
+{
+    struct terms t;
+    t.draws = poa_lottery_draws(l);
+    t.part = l->window_slots / t.draws;
+    t.always = poa_lottery_threshold(l, &t.below);
+    return t;
+}
+
+static bool seat(const struct terms *t, const uint8_t beta64[64], uint32_t j, struct poa_seat *out)
+{
+    uint8_t index[4], h[32];
+    poa_put_le32(index, j);
+    poa_hash2(POA_DOMAIN_LOTTERY, beta64, 64, index, sizeof index, h);
+    if (!t->always && poa_le64(h) >= t->below)
+        return false;
+    out->slot = j * t->part + (uint32_t)(poa_le64(h + 8) % t->part);
+    out->rank = poa_le64(h + 16);
+    return true;
+}
+
+bool poa_ticket_seat(const struct poa_lottery *l, const uint8_t beta64[64], uint32_t j,
+                     struct poa_seat *out)
+{
+    struct terms t = terms_of(l);
+    return seat(&t, beta64, j, out);
+}
+
 size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
                         struct poa_seat out[POA_DRAWS_MAX])
 {
+    size_t n = 0;
     if (!l->eligible || !l->window_slots)
         return 0;
-    uint32_t k = poa_lottery_draws(l);
-    uint32_t part = l->window_slots / k;
-    uint64_t threshold;
-    bool always = poa_lottery_threshold(l, &threshold);
-    size_t n = 0;
-    for (uint32_t j = 0; j < k; j++) {
-        uint8_t in[64 + 4], h[32];
-        memcpy(in, beta64, 64);
-        poa_put_le32(in + 64, j);
-        poa_hash(POA_DOMAIN_LOTTERY, in, sizeof in, h);
-        if (!always && poa_le64(h) >= threshold)
-            continue;
-        out[n].slot = j * part + (uint32_t)(poa_le64(h + 8) % part);
-        out[n].rank = poa_le64(h + 16);
-        n++;
-    }
+    struct terms t = terms_of(l);
+    for (uint32_t j = 0; j < t.draws; j++)
+        n += seat(&t, beta64, j, &out[n]);
     return n;
 }
 

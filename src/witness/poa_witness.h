@@ -80,6 +80,7 @@ void poa_proposal_digest(const uint8_t hash32[32], uint8_t out32[32]);
     F(U16, region, 0, _, "region, as attested")                                                    \
     F(U32, provider, 0, _, "hosting provider, as attested")
 POA_RECORD_DECLARE(member, POA_MEMBER_TABLE)
+#define POA_MEMBER_BYTES 42
 
 #define POA_COMMITTEE_TABLE(F)                                                                     \
     F(U32, epoch, 0, _, "epoch it serves")                                                         \
@@ -93,6 +94,10 @@ static inline uint16_t poa_committee_faults(uint32_t n)
     return n ? (uint16_t)((n - 1) / 3) : 0;
 }
 void poa_committee_hash(const struct poa_committee *c, uint8_t out32[32]);
+/* The same for whoever sees one encoded member at a time: poa_hash_update with
+ * each, in order, then poa_hash_final. */
+void poa_committee_hash_begin(struct poa_hash_state *s, uint32_t epoch, uint16_t quorum,
+                              uint8_t members);
 /* Whether a quorum is left when members that are device DEVICE32 itself, or whose
  * hardware is of its MAKER, do not count: else the device's word adds nothing to
  * the committee's. */
@@ -285,6 +290,9 @@ uint32_t poa_lottery_draws(const struct poa_lottery *l);
 /* What the first 8 bytes of a draw have to stay below to win; true: every draw
  * wins, and *BELOW means nothing. */
 bool poa_lottery_threshold(const struct poa_lottery *l, uint64_t *below);
+/* Whether draw J of BETA, below poa_lottery_draws, wins: then its seat in OUT. */
+bool poa_ticket_seat(const struct poa_lottery *l, const uint8_t beta64[64], uint32_t j,
+                     struct poa_seat *out);
 /* Seats that BETA wins, slots ascending and distinct; returns how many. */
 size_t poa_ticket_seats(const struct poa_lottery *l, const uint8_t beta64[64],
                         struct poa_seat out[POA_DRAWS_MAX]);

@@ -71,14 +71,24 @@ void poa_proposal_digest(const uint8_t hash32[32], uint8_t out32[32])
     poa_hash(POA_DOMAIN_PROPOSAL, hash32, 32, out32);
 }
 
-void poa_committee_hash(const struct poa_committee *c, uint8_t out32[32])
+void poa_committee_hash_begin(struct poa_hash_state *s, uint32_t epoch, uint16_t quorum,
+                              uint8_t members)
 {
     uint8_t head[4 + 2 + 1];
     struct poa_writer w = poa_writer_over(head, sizeof head);
-    poa_write_u32(&w, c->epoch);
-    poa_write_u16(&w, c->quorum);
-    poa_write_u8(&w, (uint8_t)c->members.count);
-    poa_hash2(POA_DOMAIN_COMMITTEE, head, w.n, c->members.bytes.p, c->members.bytes.n, out32);
+    poa_write_u32(&w, epoch);
+    poa_write_u16(&w, quorum);
+    poa_write_u8(&w, members);
+    poa_hash_init(s, POA_DOMAIN_COMMITTEE);
+    poa_hash_update(s, head, w.n);
+}
+
+void poa_committee_hash(const struct poa_committee *c, uint8_t out32[32])
+{
+    struct poa_hash_state s;
+    poa_committee_hash_begin(&s, c->epoch, c->quorum, (uint8_t)c->members.count);
+    poa_hash_update(&s, c->members.bytes.p, c->members.bytes.n);
+    poa_hash_final(&s, out32);
 }
 
 void poa_vote_digest(const uint8_t chain32[32], uint8_t kind, uint32_t epoch, uint64_t view,
