@@ -57,8 +57,9 @@ struct conn {
     uint8_t state; /* enum conn_state */
     uint8_t status;
     bool throttled;
-    bool asking; /* a query waits for its proof */
-    bool joined; /* trunk: one of its devices was greeted */
+    bool asking;           /* a query waits for its proof */
+    bool joined;           /* trunk: one of its devices was greeted */
+    uint8_t committee_max; /* largest committee that the device holds */
     uint16_t frame_max;
     uint8_t key[32]; /* X25519 until HELLO, then the Ed25519 device key */
     struct poa_session session;
@@ -279,6 +280,8 @@ void trunk_forget(struct conn *c); /* channel C is closed */
 void tasks_tell(struct poa_gateway *g);                  /* the epoch, to the next ones */
 void tasks_epoch(struct poa_gateway *g, struct post *p); /* takes P over */
 void tasks_slot(struct poa_gateway *g, struct post *p);  /* the same */
+/* Whether CERT is of a committee that the device does not hold. */
+bool tasks_in_parts(struct conn *c, struct poa_slice cert);
 /* FINAL and LINKs that make BLOCK's header the proven one. */
 bool tasks_proof(struct conn *c, const struct poa_gateway_proof *block);
 /* To one device: what it missed. */

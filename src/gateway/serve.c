@@ -225,6 +225,7 @@ static int on_hello(struct conn *c, struct poa_slice in)
         trunk_greeted(c);
     g->unregistered += c->status == POA_EDGE_UNREGISTERED;
     c->frame_max = m.frame_max;
+    c->committee_max = m.committee_max;
     c->epoch = m.epoch;
     STAT_ADD(g, devices, 1);
     c->told = g->epoch.epoch;
@@ -351,7 +352,8 @@ void serve_proved(struct poa_gateway *g, uint64_t token, int code,
     c->asking = false;
     /* What does not fit the device's buffer is not sent at all. */
     if (!code && (POA_EDGE_OVERHEAD + 16 + a->value.n + a->proof.n > c->frame_max ||
-                  POA_EDGE_OVERHEAD + 8 + a->block.header.n + a->block.cert.n > c->frame_max))
+                  (!tasks_in_parts(c, a->block.cert) &&
+                   POA_EDGE_OVERHEAD + 8 + a->block.header.n + a->block.cert.n > c->frame_max)))
         code = POA_E_TOO_LONG;
     if (code) {
         send_refusal(c, ref, code);

@@ -9,11 +9,91 @@ static struct poa_slice link_at(struct poa_slice links, size_t i)
     return poa_slice(links.p + i * POA_HEADER_BYTES, POA_HEADER_BYTES);
 }
 
+/* --- certificates for devices that hold no such committee ---------------------------
+ *
+ * They get every member with its signature, a few at a time. */
+
+/* The committee of EPOCH; OUT may borrow from BYTES. */
+static int committee_of(struct poa_gateway *g, uint32_t epoch,
+                        uint8_t bytes[POA_COMMITTEE_BYTES_MAX], struct poa_committee *out)
+{
+    const struct poa_gateway_backend *b = &g->config.backend;
+    struct poa_writer w = poa_writer_over(bytes, POA_COMMITTEE_BYTES_MAX);
+    uint8_t key[4];
+    if (g->have_epoch && epoch == g->epoch.epoch)
+        return poa_committee_decode(g->committee, out);
+    poa_put_le32(key, epoch);
+    int e = b->state_get(b->ctx, POA_STATE_COMMITTEE, poa_slice(key, sizeof key), &w);
+    return e ? e : poa_committee_decode(poa_written(&w), out);
+}
+
+bool tasks_in_parts(struct conn *c, struct poa_slice cert_bytes)
+{
+    uint8_t bytes[POA_COMMITTEE_BYTES_MAX];
+    struct poa_committee committee;
+    struct poa_cert cert;
+    return c->committee_max < POA_COMMITTEE_MAX && !poa_cert_decode(cert_bytes, &cert) &&
+           !committee_of(c->g, cert.epoch, bytes, &committee) &&
+           committee.members.count > c->committee_max;
+}
+
+static bool send_parts(struct conn *c, const struct poa_edge_final *final)
+{
+    uint8_t bytes[POA_COMMITTEE_BYTES_MAX], part[POA_EDGE_PART_WITNESSES * 107];
+    struct poa_committee committee;
+    struct poa_cert cert;
+    struct poa_sig sig;
+    if (poa_cert_decode(final->cert, &cert) || committee_of(c->g, cert.epoch, bytes, &committee))
+        return false;
+    struct poa_list_iter sigs = poa_list_begin(&cert.sigs);
+    uint32_t n = committee.members.count;
+    struct poa_edge_final_head head = {final->header, committee.quorum, (uint8_t)n};
+    bool ok = CONN_SEND(c, FINAL_HEAD, edge_final_head, &head);
+    for (uint32_t i = 0; ok && i < n;) {
+        struct poa_writer w = poa_writer_over(part, sizeof part);
+        struct poa_edge_final_part m = {{{NULL, 0}, 0}};
+        for (; i < n && m.witnesses.count < POA_EDGE_PART_WITNESSES; i++, m.witnesses.count++) {
+            struct poa_edge_witness witness = {.sig = {NULL, 0}};
+            memcpy(witness.member, committee.members.bytes.p + (size_t)i * POA_MEMBER_BYTES,
+                   POA_MEMBER_BYTES);
+            if (cert.signers[i / 8] >> i % 8 & 1 && poa_sig_next(&sigs, &sig))
+                witness.sig = poa_slice(sig.sig, sizeof sig.sig);
+            if (poa_edge_witness_encode(&w, &witness))
+                return false;
+        }
+        m.witnesses.bytes = poa_written(&w);
+        ok = CONN_SEND(c, FINAL_PART, edge_final_part, &m);
+    }
+    return ok;
+}
+
+static bool send_final(struct conn *c, const struct poa_edge_final *final)
+{
+    return tasks_in_parts(c, final->cert) ? send_parts(c, final)
+                                          : CONN_SEND(c, FINAL, edge_final, final);
+}
+
+static bool send_committee(struct conn *c, struct poa_slice encoded)
+{
+    struct poa_committee committee;
+    struct poa_edge_committee_id id;
+    if (c->committee_max == POA_COMMITTEE_MAX)
+        return conn_send_raw(c, POA_EDGE_COMMITTEE, encoded);
+    if (poa_committee_decode(encoded, &committee))
+        return false;
+    if (committee.members.count <= c->committee_max)
+        return conn_send_raw(c, POA_EDGE_COMMITTEE, encoded);
+    id.epoch = committee.epoch;
+    id.members = (uint8_t)committee.members.count;
+    poa_committee_hash(&committee, id.hash);
+    return CONN_SEND(c, COMMITTEE_ID, edge_committee_id, &id);
+}
+
 bool tasks_proof(struct conn *c, const struct poa_gateway_proof *block)
 {
     size_t links = block->links.n / POA_HEADER_BYTES;
     struct poa_edge_final top = {links ? link_at(block->links, 0) : block->header, block->cert};
-    bool ok = CONN_SEND(c, FINAL, edge_final, &top);
+    bool ok = send_final(c, &top);
     for (size_t i = 1; ok && i <= links; i++) {
         struct poa_edge_link link = {i < links ? link_at(block->links, i) : block->header};
         ok = CONN_SEND(c, LINK, edge_link, &link);
@@ -31,7 +111,7 @@ static bool hand_over_current(struct conn *c)
     bool known = c->epoch != POA_EPOCH_NONE;
     if (known && !tasks_proof(c, &g->closing))
         return false;
-    if (!conn_send_raw(c, POA_EDGE_COMMITTEE, g->committee))
+    if (!send_committee(c, g->committee))
         return false;
     c->epoch = g->epoch.epoch;
     return true;
@@ -73,7 +153,7 @@ void tasks_handover(struct conn *c, uint32_t epoch)
     }
     struct poa_gateway_proof proof = {poa_written(&header), poa_written(&links),
                                       poa_written(&cert)};
-    if (tasks_proof(c, &proof) && conn_send_raw(c, POA_EDGE_COMMITTEE, poa_written(&committee)))
+    if (tasks_proof(c, &proof) && send_committee(c, poa_written(&committee)))
         c->epoch = epoch + 1;
     if (c->epoch == g->epoch.epoch)
         tasks_catch_up(c);
@@ -141,7 +221,7 @@ void tasks_tell(struct poa_gateway *g)
 static bool send_task(struct conn *c, const struct task *t)
 {
     struct poa_edge_task m = {t->slot, t->block.header, t->block.cert};
-    if (t->block.links.n) {
+    if (t->block.links.n || tasks_in_parts(c, t->block.cert)) {
         if (!tasks_proof(c, &t->block))
             return false;
         m.cert = poa_slice(NULL, 0);

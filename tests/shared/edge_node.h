@@ -98,6 +98,12 @@ static inline int fake_state_get(void *ctx, enum poa_state_table t, struct poa_s
                                  struct poa_writer *out)
 {
     struct fake *f = ctx;
+    if (t == POA_STATE_COMMITTEE) { /* the same members in every epoch */
+        uint8_t bytes[8 + 42 * MEMBERS];
+        struct poa_slice c = world_committee(&f->w, poa_le32(key.p), bytes);
+        poa_write(out, c.p, c.n);
+        return POA_OK;
+    }
     pthread_mutex_lock(&f->mutex);
     struct state_entry *s = fake_find(f, t, key);
     if (s)

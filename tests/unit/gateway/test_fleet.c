@@ -56,7 +56,10 @@ static void all(int fd, uint8_t *p, size_t n, bool out)
 static void join(uint32_t device, uint16_t port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct poa_edge_hello hello = {.version = POA_EDGE_VERSION, .epoch = 3, .frame_max = 16384};
+    struct poa_edge_hello hello = {.version = POA_EDGE_VERSION,
+                                   .epoch = 3,
+                                   .frame_max = 16384,
+                                   .committee_max = POA_COMMITTEE_MAX};
     struct poa_noise noise;
     struct poa_session session;
     uint8_t seed[32], entropy[32], frame[512];
