@@ -431,6 +431,17 @@ static int take_samples(struct agent *a, uint64_t now)
     return e;
 }
 
+/* What a command printed. */
+static int collect(struct agent *a, uint64_t now)
+{
+    if (!a->source || agent_source_fd(a->source) < 0)
+        return POA_OK;
+    int e = agent_source_collect(a->source);
+    if (!e && agent_source_open_readings(a->source) && !a->flush_ms)
+        a->flush_ms = now + a->config->pack_ms;
+    return e == POA_E_AGAIN || e == POA_E_FULL ? POA_OK : e;
+}
+
 static int flush_packs(struct agent *a, uint64_t now)
 {
     if (!a->source || !a->flush_ms || now < a->flush_ms)
@@ -450,6 +461,8 @@ static int turn(struct agent *a, uint64_t end_ms)
 {
     uint64_t now = now_of(a).mono_ms, wait = TURN_MS, due = TURN_MS;
     int e = take_samples(a, now);
+    if (!e)
+        e = collect(a, now);
     if (!e)
         e = flush_packs(a, now);
     if (e)
@@ -482,13 +495,15 @@ static int turn(struct agent *a, uint64_t end_ms)
             wait = 0;
         else if (timer[i] - now < wait)
             wait = timer[i] - now;
-    struct pollfd p = {.fd = a->fd, .events = POLLIN};
+    /* Negative descriptors are passed over. */
+    struct pollfd p[2] = {{.fd = a->fd, .events = POLLIN},
+                          {.fd = a->source ? agent_source_fd(a->source) : -1, .events = POLLIN}};
     if (a->dialing || (a->fd >= 0 && poa_device_output(&a->device).n))
-        p.events |= POLLOUT;
-    int n = poll(&p, a->fd >= 0, (int)wait);
-    if (n > 0 && a->dialing)
+        p[0].events |= POLLOUT;
+    int n = poll(p, 2, (int)wait);
+    if (n > 0 && a->dialing && p[0].revents)
         dialed(a);
-    else if (n > 0 && (p.revents & (POLLIN | POLLHUP | POLLERR)))
+    else if (n > 0 && (p[0].revents & (POLLIN | POLLHUP | POLLERR)))
         read_in(a);
     return a->fatal ? POA_E_IO : POA_OK;
 }

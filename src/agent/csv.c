@@ -249,8 +249,7 @@ static char delimiter_of(const char *line)
     return best;
 }
 
-/* A name that SenML allows. */
-static void name_of(const char *cell, size_t column, char out[AGENT_NAME_MAX + 1])
+void agent_name(const char *cell, size_t column, char out[AGENT_NAME_MAX + 1])
 {
     size_t n = 0;
     for (; *cell && n < AGENT_NAME_MAX; cell++) {
@@ -323,7 +322,7 @@ static int probe(struct agent_csv *c)
         for (size_t i = 0; i < n; i++) {
             if (hint < 0 && time_name(cell[i]))
                 hint = (int)i;
-            name_of(cell[i], i + 1, names[i]);
+            agent_name(cell[i], i + 1, names[i]);
         }
         named = n;
     }

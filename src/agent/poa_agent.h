@@ -25,6 +25,9 @@ struct agent_reading {
     char number[40];               /* JSON number */
 };
 
+/* TEXT as a name that SenML allows; "vN" when nothing of it is left. */
+void agent_name(const char *text, size_t n, char out[AGENT_NAME_MAX + 1]);
+
 /* --- CSV ---------------------------------------------------------------------------
  *
  * Any file with a time column and numeric columns: commas, semicolons or tabs,
@@ -62,6 +65,22 @@ struct agent_procfs {
 /* How many readings were taken; what cannot be read is left out. */
 size_t agent_procfs_read(struct agent_procfs *p, uint64_t now_ms,
                          struct agent_reading out[AGENT_PROCFS_MAX]);
+
+/* --- a command -------------------------------------------------------------------------
+ *
+ * `sh -c COMMAND` runs for each sample and prints lines NAME VALUE [UNIT], also with
+ * `=`, `,` or tabs between. Others are passed over; of a command that fails or runs
+ * for more than 30 s nothing is taken. The loop never waits for it. */
+struct agent_exec;
+#define AGENT_EXEC_READINGS 32
+POA_MUST_USE int agent_exec_open(const char *command, struct agent_exec **out, struct poa_why *why);
+void agent_exec_close(struct agent_exec *e); /* kills it */
+/* Starts it, unless it runs; its readings will be of WALL_MS. */
+void agent_exec_start(struct agent_exec *e, uint64_t mono_ms, uint64_t wall_ms);
+int agent_exec_fd(const struct agent_exec *e); /* readable: call read; -1: it does not run */
+/* POA_E_AGAIN: it runs, or does not. POA_OK: it ended; its readings, borrowed until
+ * it is started again. */
+POA_MUST_USE int agent_exec_read(struct agent_exec *e, const struct agent_reading **out, size_t *n);
 
 /* --- SenML, read -------------------------------------------------------------------- */
 
@@ -124,7 +143,7 @@ uint64_t agent_keep_cursor(const struct agent_keep *k);
 /* --- a source and the packs made of it ---------------------------------------------------- */
 
 struct agent_source;
-/* SPEC: "procfs" or "csv:FILE". */
+/* SPEC: "procfs", "csv:FILE" or "exec:COMMAND". */
 POA_MUST_USE int agent_source_open(const char *spec, const uint8_t device32[32],
                                    struct agent_keep *keep, struct agent_source **out,
                                    struct poa_why *why);
@@ -132,6 +151,10 @@ void agent_source_close(struct agent_source *s);
 /* Takes one sample (a row, a set of host readings). POA_E_FULL: no place for
  * packs, nothing was read; POA_E_NOT_FOUND: the source has ended. */
 POA_MUST_USE int agent_source_sample(struct agent_source *s, uint64_t now_ms);
+/* A sample that comes later (exec): when FD, if there is one, is readable, collect
+ * takes it; POA_E_AGAIN: not whole yet. */
+int agent_source_fd(const struct agent_source *s);
+POA_MUST_USE int agent_source_collect(struct agent_source *s);
 /* Closes the pack under construction; POA_OK when there is none. */
 POA_MUST_USE int agent_source_flush(struct agent_source *s);
 /* Readings in the pack under construction, and of all packs so far. */

@@ -10,7 +10,7 @@
     X("genesis", 'G', "FILE", "genesis of the chain (.poa): trust starts there")                   \
     X("chain", 'c', "HEX", "chain id; trust starts at the first gateway that answers")             \
     X("trust-days", 'D', "DAYS", "after this long offline, want a new start of trust; 0: never")   \
-    X("source", 's', "SOURCE", "procfs, csv:FILE or none (default procfs)")                        \
+    X("source", 's', "SOURCE", "procfs, csv:FILE, exec:COMMAND or none (default procfs)")          \
     X("interval", 'i', "SECONDS", "between samples; 0: as fast as they find a place (default 5)")  \
     X("pack-every", 'P', "SECONDS", "a pack of readings is closed at the latest (default 10)")     \
     X("state", 'S', "FILE", "what must survive a restart (default: KEYFILE.state)")                \

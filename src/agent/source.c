@@ -8,7 +8,8 @@
 
 struct agent_source {
     struct agent_keep *keep;
-    struct agent_csv *csv; /* or the host's own readings */
+    struct agent_csv *csv; /* or a command, or the host's own readings */
+    struct agent_exec *exec;
     struct agent_procfs procfs;
     char base_name[64];
     uint64_t readings;
@@ -43,8 +44,11 @@ int agent_source_open(const char *spec, const uint8_t device32[32], struct agent
             if (e == POA_E_RANGE)
                 poa_because(why, e, "%s is shorter than what was read of it before", spec + 4);
         }
+    } else if (!strncmp(spec, "exec:", 5)) {
+        e = agent_exec_open(spec + 5, &s->exec, why);
     } else if (strcmp(spec, "procfs")) {
-        e = poa_because(why, POA_E_CONFIG, "source %s is not procfs or csv:FILE", spec);
+        e = poa_because(why, POA_E_CONFIG, "source %s is not procfs, csv:FILE or exec:COMMAND",
+                        spec);
     }
     if (e) {
         agent_source_close(s);
@@ -59,6 +63,7 @@ void agent_source_close(struct agent_source *s)
     if (!s)
         return;
     agent_csv_close(s->csv);
+    agent_exec_close(s->exec);
     free(s);
 }
 
@@ -108,21 +113,9 @@ static int add_sample(struct agent_source *s, const struct agent_reading *r, siz
     return POA_OK;
 }
 
-int agent_source_sample(struct agent_source *s, uint64_t now_ms)
+/* A sample that came: to the pack under construction, or to the next one. */
+static int take(struct agent_source *s, const struct agent_reading *r, size_t n)
 {
-    struct agent_reading own[AGENT_PROCFS_MAX];
-    const struct agent_reading *r = own;
-    size_t n = 0;
-    /* One place for the pack under construction, one for what it cannot take. */
-    if (agent_keep_free(s->keep) < 2)
-        return POA_E_FULL;
-    if (s->csv) {
-        int e = agent_csv_next(s->csv, &r, &n);
-        if (e)
-            return e;
-    } else {
-        n = agent_procfs_read(&s->procfs, now_ms, own);
-    }
     if (!n)
         return POA_OK;
     int e = add_sample(s, r, n);
@@ -140,6 +133,41 @@ int agent_source_sample(struct agent_source *s, uint64_t now_ms)
     s->readings += n;
     s->cursor = s->csv ? agent_csv_offset(s->csv) : 0;
     return POA_OK;
+}
+
+int agent_source_sample(struct agent_source *s, uint64_t now_ms)
+{
+    struct agent_reading own[AGENT_PROCFS_MAX];
+    const struct agent_reading *r = own;
+    size_t n = 0;
+    /* One place for the pack under construction, one for what it cannot take. */
+    if (agent_keep_free(s->keep) < 2)
+        return POA_E_FULL;
+    if (s->exec) {
+        agent_exec_start(s->exec, poa_clock_monotonic_ms(poa_clock_system()), now_ms);
+        return POA_OK;
+    }
+    if (s->csv) {
+        int e = agent_csv_next(s->csv, &r, &n);
+        if (e)
+            return e;
+    } else {
+        n = agent_procfs_read(&s->procfs, now_ms, own);
+    }
+    return take(s, r, n);
+}
+
+int agent_source_fd(const struct agent_source *s)
+{
+    return s->exec ? agent_exec_fd(s->exec) : -1;
+}
+
+int agent_source_collect(struct agent_source *s)
+{
+    const struct agent_reading *r = NULL;
+    size_t n = 0;
+    int e = agent_exec_read(s->exec, &r, &n);
+    return e ? e : take(s, r, n);
 }
 
 size_t agent_source_open_readings(const struct agent_source *s)

@@ -4,6 +4,7 @@
  * "genesis", "handovers"}, all of it checked by `poa data verify`, nothing believed. */
 #include <inttypes.h>
 #include <math.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,7 @@ struct proving {
     uint8_t device[32], chain[32];
     bool have_device, have_chain;
     uint64_t packs, waiting, anchors;
+    void *seen; /* tsearch tree of ids: two gateways may have the same pack */
     struct reading *reading;
     size_t readings, cap;
     /* The anchor under check. */
@@ -326,7 +328,11 @@ static int check_anchors(struct proving *v, json_t *file, json_t *sound)
 
 static int add_reading(struct proving *v, const struct agent_senml *r)
 {
-    const char *name = strrchr(r->name, ':');
+    /* "urn:dev:poa:0123456789abcdef:" is the device's. */
+    const char *name =
+        strncmp(r->name, "urn:dev:poa:", 12) == 0 && strlen(r->name) > 28 && r->name[28] == ':'
+            ? r->name + 28
+            : NULL;
     if (!r->has_value)
         return 0;
     if (v->readings == v->cap) {
@@ -361,6 +367,22 @@ static int add_readings(struct proving *v, const struct poa_pack *p)
     return rc;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+static int add_once(struct proving *v, const struct poa_pack *p, const uint8_t id32[32])
+{
+    if (tfind(id32, &v->seen, compare_ids) != NULL)
+        return 0;
+    uint8_t *id = malloc(32);
+    if (id == NULL || (memcpy(id, id32, 32), tsearch(id, &v->seen, compare_ids)) == NULL)
+        return cli_fail("out of memory");
+    v->packs++;
+    return add_readings(v, p);
+}
+
 /* ENCODED is signed by the device, and RECEIPT leads from it to a sound root. */
 static int check_pack(struct proving *v, struct poa_slice encoded, struct poa_slice receipt,
                       const json_t *sound)
@@ -391,7 +413,7 @@ static int check_pack(struct proving *v, struct poa_slice encoded, struct poa_sl
     if (packs == NULL || json_integer_value(packs) != (json_int_t)r.packs)
         return cli_fail("pack %" PRIu64 ": its root %.16s... is not proven to be on the ledger",
                         p.seq, root);
-    return add_readings(v, &p);
+    return add_once(v, &p, id);
 }
 
 static int unhex_new(const json_t *text, uint8_t **out, size_t *n)
@@ -426,7 +448,6 @@ static int check_file(struct proving *v, json_t *file)
             rc = unhex_new(json_object_get(item, "receipt"), &receipt, &receipt_n);
         if (rc == 0)
             rc = check_pack(v, poa_slice(pack, pack_n), poa_slice(receipt, receipt_n), sound);
-        v->packs += rc == 0;
         free(pack);
         free(receipt);
     }
@@ -563,5 +584,6 @@ int cli_data_verify(const struct cli *c)
     if (rc == 0)
         rc = tell_proven(c, &v, csv, rows, proven);
     free(v.reading);
+    tdestroy(v.seen, free);
     return rc;
 }

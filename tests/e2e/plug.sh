@@ -1,0 +1,102 @@
+#!/bin/bash
+# The plug is pulled (SIGKILL) on poa-device at every step of a seal and of an anchor: before,
+# in the middle of and after each write, sync, send and receipt. It seals no slot and no height
+# twice, and every reading that it accepted is on the ledger, once. POA_PLUG_ROUNDS: how often
+# each step (soak: many).
+set -eu
+dir=$POA_TMP/net
+poa=$POA_BIN/poa
+rounds=${POA_PLUG_ROUNDS:-1}
+devnet= agent=
+trap 'kill -KILL $agent $devnet 2>/dev/null || true' EXIT
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 5 "$dir"/*/log "$POA_TMP"/agent.log >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.05
+    done
+}
+process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
+public() { "$poa" keys show "$1" --json | jq -r .public; }
+
+"$poa" devnet --ledgers 1 --trusted 2 --devices 2 --data-dir "$dir" --json >"$POA_TMP/net.json" \
+    2>"$POA_TMP/net.err" &
+devnet=$!
+export POA_KEYS=$dir/keys
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 3 and all(.ready)'" ||
+    fail "not ready: $(cat "$POA_TMP/net.err")"
+stopped=$(process device-01 pid)
+[ "$stopped" -gt 0 ] || fail "device-01 does not run"
+kill -STOP "$stopped"
+gateways=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway),$(public trusted-1)@127.0.0.1:$(process trusted-1 gateway)
+device=("$POA_BIN/poa-device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa"
+    --gateway "$gateways" --state "$POA_TMP/state" --source "csv:$POA_TMP/meter.csv" --log-level debug)
+rows=$((6000 * rounds))
+{
+    echo "timestamp,power"
+    awk -v n=$rows 'BEGIN { for (i = 0; i < n; i++)
+        printf "2020-01-%02d %02d:%02d:%02d,%d\n", 1 + i / 86400, i / 3600 % 24, i / 60 % 60, i % 60, i }'
+} >"$POA_TMP/meter.csv"
+
+steps="mark:before mark:torn mark:after sync-mark:after send-mark:before send-mark:torn send-mark:after recv-mark:after
+pack:before pack:torn pack:after sync-pack:after send-pack:before send-pack:torn send-pack:after recv-pack:after
+done:before done:torn done:after trust:before trust:torn sync-trust:after"
+kills=0
+for round in $(seq "$rounds"); do
+    for step in $steps; do
+        # The trust record is written once per epoch: at the first start, or on a new file.
+        case $step in
+        *trust*)
+            POA_KILL="$step:1" POA_KILL_SEEN="$POA_TMP/seen" LD_PRELOAD="$POA_BIN/tests/e2e/preload/kill_at.so" \
+                "${device[@]}" --state "$POA_TMP/fresh" --source none --for 30s 2>>"$POA_TMP/trust.log" &
+            ;;
+        *)
+            POA_KILL="$step:$((RANDOM % (2 * round) + 1))" POA_KILL_SEEN="$POA_TMP/seen" \
+                LD_PRELOAD="$POA_BIN/tests/e2e/preload/kill_at.so" \
+                "${device[@]}" --interval 0.01 --pack-every 0.1 --for 60s 2>>"$POA_TMP/agent.log" &
+            ;;
+        esac
+        agent=$!
+        code=0
+        { wait $agent; } 2>/dev/null || code=$?
+        agent=
+        [ $code -eq 137 ] || fail "step $step: exit code $code, it was not killed"
+        kills=$((kills + 1))
+        rm -f "$POA_TMP/fresh"
+    done
+done
+[ "$(wc -l <"$POA_TMP/seen")" -eq $kills ] || fail "$kills kills, but $(wc -l <"$POA_TMP/seen") were at their step"
+for step in $steps; do
+    grep -qx "$step" "$POA_TMP/seen" || fail "step $step was never reached"
+done
+
+"${device[@]}" --interval 0 --once --for 300s --json >last.json 2>>"$POA_TMP/agent.log" ||
+    fail "the last run: $(tail -n 1 "$POA_TMP/agent.log")"
+jq -en 'input | .packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
+    fail "packs are left: $(cat last.json)"
+seals=$(grep -c "sealed slot" "$POA_TMP/agent.log")
+[ "$seals" -ge $((4 * rounds)) ] || fail "it sealed next to nothing: $seals"
+[ -z "$(grep -o "sealed slot [0-9]*" "$POA_TMP/agent.log" | sort | uniq -d)" ] || fail "a slot was sealed twice"
+[ -z "$(grep -o "height [0-9]*" <(grep "sealed slot" "$POA_TMP/agent.log") | sort | uniq -d)" ] || fail "a height was sealed twice"
+
+# What two gateways keep together is the whole file, each reading once.
+for i in 0 1; do
+    "$poa" data get "$(public device-01)" --from owner --rpc "$(process trusted-$i rpc)" --output "$i.packs" >/dev/null || fail "packs of trusted-$i"
+done
+"$poa" data verify "$POA_TMP/meter.csv" 0.packs 1.packs --genesis "$dir/genesis.poa" --json >proof.json 2>err ||
+    fail "a reading is lost: $(cat err)"
+jq -en --argjson n $rows 'input | .proven == $n and .beside == 0' proof.json >/dev/null || fail "$(cat proof.json)"
+status=$("$poa" devices "$(public device-01)" --rpc "$(process ledger-0 rpc)" --json | jq -r .status)
+[ "$status" = 0 ] || fail "the device is suspended: it contradicted itself"
+echo "# $kills kills, $seals seals, $rows readings"
+
+kill -CONT "$stopped"
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+wait $devnet || fail "the devnet: $(tail -n 1 "$POA_TMP/net.json")"
+echo ok
