@@ -407,6 +407,7 @@ BASH_COMPLETIONS ?= share/bash-completion/completions
 ZSH_COMPLETIONS  ?= share/zsh/site-functions
 FISH_COMPLETIONS ?= share/fish/vendor_completions.d
 UNITS            ?= lib/systemd/system
+UNIT_FILES := poad.service poa-device@.service
 SHARED := ops/alerts.yml ops/grafana.json
 install: programs man ## install programs, manual pages, completion and unit (DESTDIR, PREFIX)
 	install -d $(D)/bin $(D)/share/man/man1 $(D)/share/man/man8 $(D)/share/poa $(D)/$(UNITS) \
@@ -419,14 +420,15 @@ install: programs man ## install programs, manual pages, completion and unit (DE
 	    install -m 644 $(O)/completion/$$p.zsh $(D)/$(ZSH_COMPLETIONS)/_$$p && \
 	    install -m 644 $(O)/completion/$$p.fish $(D)/$(FISH_COMPLETIONS)/$$p.fish || exit 1; done
 	install -m 644 $(SHARED) $(D)/share/poa
-	sed 's|^ExecStart=/usr/bin/|ExecStart=$(PREFIX)/bin/|' ops/poad.service >$(D)/$(UNITS)/poad.service
-	chmod 644 $(D)/$(UNITS)/poad.service
+	for u in $(UNIT_FILES); do \
+	    sed 's|^ExecStart=/usr/bin/|ExecStart=$(PREFIX)/bin/|' ops/$$u >$(D)/$(UNITS)/$$u && \
+	    chmod 644 $(D)/$(UNITS)/$$u || exit 1; done
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(D)/bin/,$(INSTALLED)) $(addprefix $(D)/$(BASH_COMPLETIONS)/,$(INSTALLED)) \
 	    $(addprefix $(D)/share/man/man1/,$(notdir $(MAN_PAGES))) $(D)/share/man/man8/poad.8 \
 	    $(addprefix $(D)/$(ZSH_COMPLETIONS)/_,$(INSTALLED)) $(addprefix $(D)/$(FISH_COMPLETIONS)/,$(addsuffix .fish,$(INSTALLED))) \
-	    $(addprefix $(D)/share/poa/,$(notdir $(SHARED))) $(D)/$(UNITS)/poad.service
+	    $(addprefix $(D)/share/poa/,$(notdir $(SHARED))) $(addprefix $(D)/$(UNITS)/,$(UNIT_FILES))
 	-rmdir $(D)/share/poa
 
 deb: ## a Debian package in BUILD (docs/operating.md)

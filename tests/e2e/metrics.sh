@@ -38,9 +38,11 @@ if command -v promtool >/dev/null; then
     promtool check rules "$POA_ROOT/ops/alerts.yml" || fail "promtool refuses the rules"
 fi
 if systemd-analyze security --help 2>/dev/null | grep -q -- --offline; then
-    level=$(systemd-analyze security --offline=true --no-pager "$POA_ROOT/ops/poad.service" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
-    awk -v l="$level" 'BEGIN { exit !(l != "" && l <= 2.0) }' || fail "exposure of the unit: $level"
-    echo "exposure of the unit: $level"
+    for unit in poad.service poa-device@.service; do
+        level=$(systemd-analyze security --offline=true --no-pager "$POA_ROOT/ops/$unit" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
+        awk -v l="$level" 'BEGIN { exit !(l != "" && l <= 2.0) }' || fail "exposure of $unit: $level"
+        echo "exposure of $unit: $level"
+    done
 fi
 kill $devnet
 wait $devnet || true
