@@ -129,62 +129,105 @@ static bool read_epoch(struct why *w, const json_t *slot)
 
 /* --- public draws ------------------------------------------------------------------------ */
 
+/* Of a slot that has its block, the draws are answered from what the chain recorded
+ * with it; of one to come, from the registry as it is now. */
 struct registry {
     struct why *w;
+    uint8_t weight[POA_ASSIGN_DRAWS_MAX]; /* recorded */
+    size_t recorded, draws;
     bool failed;
 };
+
+/* What DEVICE, an entry of the registry, weighs in this slot with today's history and
+ * balance. */
+static struct poa_weight weigh(struct why *w, const json_t *device, bool *failed)
+{
+    struct poa_st_device st = {.history = (uint32_t)cli_number(device, "history"),
+                               .since = cli_number(device, "since")};
+    json_t *account = ask(w, "poa_account_get",
+                          json_pack("{s:s}", "address", cli_text(device, "payout")), failed);
+    struct poa_weight weight = poa_assign_weight(&st, cli_number(account, "balance"), w->slot);
+    json_decref(account);
+    return weight;
+}
 
 static bool pool_device(void *ctx, uint32_t index, uint8_t key32[32], uint32_t *weight)
 {
     struct registry *r = ctx;
+    if (r->recorded > 0) { /* the index names it as well as its key */
+        uint32_t was = r->draws < r->recorded ? r->weight[r->draws] : 0;
+        r->draws++;
+        memset(key32, 0, 32);
+        poa_put_le32(key32, index);
+        if (weight != NULL)
+            *weight = was;
+        return was != 0;
+    }
     json_t *list =
         ask(r->w, "poa_devices_list",
             json_pack("{s:I, s:I}", "from", (json_int_t)index, "limit", (json_int_t)1), &r->failed);
     const json_t *d = json_array_get(json_object_get(list, "items"), 0);
     bool active = d != NULL && cli_number(d, "status") == 0 &&
                   poa_unhex(cli_text(d, "device"), key32, 32) == POA_OK;
-    if (active && weight != NULL) {
-        struct poa_st_device st = {.history = (uint32_t)cli_number(d, "history"),
-                                   .since = cli_number(d, "since")};
-        json_t *account = ask(r->w, "poa_account_get",
-                              json_pack("{s:s}", "address", cli_text(d, "payout")), &r->failed);
-        *weight = poa_assign_weight(&st, cli_number(account, "balance"), r->w->slot).sum;
-        json_decref(account);
-    }
+    if (active && weight != NULL)
+        *weight = weigh(r->w, d, &r->failed).sum;
     json_decref(list);
     return active;
 }
 
-static bool explain_public(struct why *w)
+static void put_weight_now(struct why *w, bool *failed)
+{
+    struct poa_weight now = weigh(w, w->state, failed);
+    put(w, "weight_now",
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "base", (json_int_t)now.base, "reliability",
+                  (json_int_t)now.reliability, "age", (json_int_t)now.age, "balance",
+                  (json_int_t)now.balance, "sum", (json_int_t)now.sum));
+}
+
+static bool explain_public(struct why *w, const json_t *slot)
 {
     enum poa_policy_kind policy =
         w->g.policy == POA_POLICY_WEIGHTED ? POA_POLICY_WEIGHTED : POA_POLICY_RANDOM;
-    struct registry r = {w, false};
+    struct registry r = {.w = w};
+    size_t hex = strlen(cli_text(slot, "weights")) / 2;
+    if (hex > 0 && hex <= sizeof r.weight &&
+        poa_unhex(cli_text(slot, "weights"), r.weight, hex) == POA_OK)
+        r.recorded = hex;
     struct poa_assign_pool pool = {&r, w->eligible, pool_device};
     struct poa_assign_draw draw[POA_ASSIGN_DRAWS_MAX];
     struct poa_seat_list list;
     uint32_t n = poa_assign_public(policy, w->chain, w->seed, w->slot, w->g.seats_per_slot, &pool,
                                    &list, draw);
     json_t *draws = json_array();
-    bool mine = false, passed = false;
+    const struct poa_assign_draw *mine = NULL, *passed = NULL;
     for (uint32_t j = 0; j < n; j++) {
         json_t *d = json_pack("{s:I, s:I, s:o, s:b}", "draw", (json_int_t)j, "index",
                               (json_int_t)draw[j].index, "rank", poa_json_u64(draw[j].rank),
                               "seated", (int)draw[j].seated);
         if (policy == POA_POLICY_WEIGHTED) {
             json_object_set_new(d, "lot", json_integer(draw[j].lot));
-            json_object_set_new(d, "weight_now", json_integer(draw[j].weight));
+            json_object_set_new(d, "weight", json_integer(draw[j].weight));
         }
         json_array_append_new(draws, d);
-        mine |= draw[j].index == w->index && draw[j].seated;
-        passed |= draw[j].index == w->index && !draw[j].seated;
+        if (draw[j].index == w->index && draw[j].seated)
+            mine = &draw[j];
+        else if (draw[j].index == w->index)
+            passed = &draw[j];
     }
+    put(w, "weights_recorded", json_boolean(r.recorded > 0));
+    if (policy == POA_POLICY_WEIGHTED)
+        put_weight_now(w, &r.failed);
     put(w, "drawn_by", json_string(policy == POA_POLICY_WEIGHTED ? "weighted" : "random"));
     put(w, "draws", draws);
-    if (mine)
+    if (mine && policy == POA_POLICY_WEIGHTED)
+        because(w, "it was drawn with lot %u, below its weight %u", mine->lot, mine->weight);
+    else if (mine)
         because(w, "it was drawn");
+    else if (passed && passed->weight == 0)
+        because(w, "it was drawn while it was suspended, and passed over");
     else if (passed)
-        because(w, "it was drawn with a lot of its weight or more");
+        because(w, "it was drawn with lot %u, which is not below its weight %u", passed->lot,
+                passed->weight);
     else
         because(w, "the %u draws for this slot fell on other devices", n);
     return !r.failed;
@@ -382,7 +425,7 @@ static bool explain_slot(struct why *w)
     else if (w->g.policy == POA_POLICY_VRF && window > 0)
         fine = explain_ticket(w, window, mine != NULL);
     else
-        fine = explain_public(w);
+        fine = explain_public(w, slot);
     if (fine && mine != NULL)
         add_outcome(w, slot, mine);
     json_decref(slot);
@@ -437,9 +480,12 @@ static void print(const struct why *w)
     }
     for (size_t i = 0; i < json_array_size(draws); i++) {
         const json_t *d = json_array_get(draws, i);
-        printf("  draw %-3" PRIu64 " device number %" PRIu64 ", rank %s%s\n", cli_number(d, "draw"),
-               cli_number(d, "index"), cli_text(d, "rank"),
-               json_is_true(json_object_get(d, "seated")) ? "" : ", passed over");
+        printf("  draw %-3" PRIu64 " device number %" PRIu64 ", rank %s", cli_number(d, "draw"),
+               cli_number(d, "index"), cli_text(d, "rank"));
+        if (json_object_get(d, "lot") != NULL)
+            printf(", lot %" PRIu64 " of weight %" PRIu64, cli_number(d, "lot"),
+                   cli_number(d, "weight"));
+        printf("%s\n", json_is_true(json_object_get(d, "seated")) ? "" : ", passed over");
     }
     if (json_is_object(json_object_get(v, "sealing_block")))
         printf("block      %s, seals count until slot %s\n",

@@ -100,8 +100,9 @@ uint32_t poa_assign_public(enum poa_policy_kind policy, const uint8_t chain32[32
         struct poa_assign_draw d = {.weight = POA_LOTS};
         uint8_t key[32];
         d.lot = poa_random_seat(chain32, seed32, slot, j, pool->eligible, &d.index, &d.rank);
-        if (pool->device(pool->ctx, d.index, key, weighted ? &d.weight : NULL) &&
-            (!weighted || d.lot < d.weight) && poa_seats_find(out, key) < 0) {
+        if (!pool->device(pool->ctx, d.index, key, weighted ? &d.weight : NULL))
+            d.weight = 0;
+        else if ((!weighted || d.lot < d.weight) && poa_seats_find(out, key) < 0) {
             poa_seats_insert(out, d.rank, key);
             d.seated = true;
         }

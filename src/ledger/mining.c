@@ -112,14 +112,20 @@ static bool pool_device(void *ctx, uint32_t index, uint8_t key32[32], uint32_t *
     return true;
 }
 
-static void draw_public(struct exec *x, const struct poa_st_epoch *epoch,
-                        struct poa_seat_list *list)
+/* WEIGHTS has room for each draw: later nobody could tell what a device weighed now. */
+static struct poa_slice draw_public(struct exec *x, const struct poa_st_epoch *epoch,
+                                    struct poa_seat_list *list,
+                                    uint8_t weights[POA_ASSIGN_DRAWS_MAX])
 {
+    struct poa_assign_draw draw[POA_ASSIGN_DRAWS_MAX];
     struct poa_assign_pool pool = {x, epoch->eligible, pool_device};
     enum poa_policy_kind policy =
         x->g->policy == POA_POLICY_WEIGHTED ? POA_POLICY_WEIGHTED : POA_POLICY_RANDOM;
-    poa_assign_public(policy, x->l->chain, epoch->seed, x->slot, x->g->seats_per_slot, &pool, list,
-                      NULL);
+    uint32_t n = poa_assign_public(policy, x->l->chain, epoch->seed, x->slot, x->g->seats_per_slot,
+                                   &pool, list, draw);
+    for (uint32_t i = 0; i < n; i++)
+        weights[i] = (uint8_t)draw[i].weight;
+    return poa_slice(weights, n);
 }
 
 static void count_assigned(struct exec *x, const struct poa_seat_list *list)
@@ -166,6 +172,8 @@ void poa_mining_slot(struct exec *x)
     struct poa_st_epoch epoch;
     struct poa_st_slot s, last;
     struct poa_seat_list list = {.n = 0};
+    uint8_t weights[POA_ASSIGN_DRAWS_MAX];
+    struct poa_slice drawn = poa_slice(NULL, 0);
     if (g->slot != UINT64_MAX && x->slot <= g->slot)
         return;
     int e = poa_state_read_u32(x->l, x->o, POA_STATE_EPOCH, x->header->epoch, &epoch);
@@ -175,11 +183,13 @@ void poa_mining_slot(struct exec *x)
     bool ticketed = x->g->policy == POA_POLICY_VRF && x->slot >= epoch.first_slot &&
                     (x->slot - epoch.first_slot) / x->g->window_slots > 0;
     if (!ticketed)
-        draw_public(x, &epoch, &list);
+        drawn = draw_public(x, &epoch, &list, weights);
     else if (!read_slot(x->l, x->o, x->slot, &s) && s.epoch == x->header->epoch)
         poa_seats_unpack(&s, &list);
-    s = (struct poa_st_slot){
-        .height = x->header->height, .epoch = x->header->epoch, .next = UINT64_MAX};
+    s = (struct poa_st_slot){.height = x->header->height,
+                             .epoch = x->header->epoch,
+                             .next = UINT64_MAX,
+                             .weights = drawn};
     memcpy(s.hash, x->hash, 32);
     put_seats(x, x->slot, &s, &list);
     count_assigned(x, &list);

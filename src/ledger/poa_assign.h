@@ -50,8 +50,8 @@ struct poa_assign_pool {
 struct poa_assign_draw {
     uint32_t index;
     uint64_t rank;
-    uint32_t lot, weight; /* weighted: seated when lot < weight */
-    bool seated;          /* false also when suspended or seated before */
+    uint32_t lot, weight; /* weighted: seated when lot < weight; 0: passed over */
+    bool seated;          /* false also when seated before */
 };
 /* Policies `random` and `weighted`: draws until SEATS different devices sit, at
  * most poa_assign_draws_max times. DRAWS (may be NULL) takes each draw. Returns
@@ -60,7 +60,7 @@ uint32_t poa_assign_public(enum poa_policy_kind policy, const uint8_t chain32[32
                            const uint8_t seed32[32], uint64_t slot, uint32_t seats,
                            const struct poa_assign_pool *pool, struct poa_seat_list *out,
                            struct poa_assign_draw *draws);
-#define POA_ASSIGN_DRAWS_MAX (4 * POA_DRAWS_MAX)
+#define POA_ASSIGN_DRAWS_MAX (4 * POA_DRAWS_MAX) /* as many as st_slot.weights holds */
 static inline uint32_t poa_assign_draws_max(enum poa_policy_kind policy)
 {
     /* A weight is at least a quarter of the largest. */

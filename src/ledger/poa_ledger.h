@@ -457,7 +457,8 @@ POA_RECORD_DECLARE(st_seat, POA_ST_SEAT_TABLE)
     F(U8, settled, 1, _, "1: paid or burned")                                                      \
     F(FIX, miner, 32, _, "device that won it, once settled; zero = none")                          \
     F(LIST, seats, 32, st_seat, "assigned devices, rank ascending")                                \
-    F(LIST, publishers, 64, mark, "registry indices of devices with data anchored in it")
+    F(LIST, publishers, 64, mark, "registry indices of devices with data anchored in it")          \
+    F(BLOB, weights, 256, _, "of each public draw, in order; 0: its device was suspended")
 POA_RECORD_DECLARE(st_slot, POA_ST_SLOT_TABLE)
 
 #define POA_ST_EPOCH_TABLE(F)                                                                      \

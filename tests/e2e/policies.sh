@@ -2,36 +2,57 @@
 # A devnet with each policy of assignment that devnet.sh does not run: devices are
 # rewarded, supply is conserved, everybody agrees.
 set -eu
-for policy in random weighted; do
-    echo "# $policy"
-    "$POA_BIN/poa" devnet --ledgers 4 --trusted 1 --devices 5 --policy $policy --for 11s \
-        --data-dir "$POA_TMP/$policy" --json >out.json 2>err || { cat err >&2; exit 1; }
-    tail -n 1 out.json | jq -en 'input | .healthy and .agreement and .supply_conserved and
-        .devices_rewarded > 0' >/dev/null || { cat out.json err >&2; exit 1; }
+. "$(dirname "$0")/../shared/e2e.sh"
+logs=("$POA_TMP/*/*/log" err)
+
+echo "# random"
+"$poa" devnet --ledgers 4 --trusted 1 --devices 5 --policy random --for 11s \
+    --data-dir "$POA_TMP/random" --json >out.json 2>err || fail "exit code $?"
+expect out.json '.healthy and .agreement and .supply_conserved and .devices_rewarded > 0'
+
+echo "# weighted, and why: the draws of old slots, by the weights that they had"
+dir=$POA_TMP/weighted
+"$poa" devnet --ledgers 4 --trusted 1 --devices 5 --policy weighted --data-dir "$dir" --json >out.json 2>err &
+devnet=$!
+wait_for 60 devnet_ready "$dir" 5 || fail "not ready"
+POA_RPC=$(process_of "$dir" ledger-0 rpc)
+export POA_RPC
+reached() { [ "$("$poa" why 0 --json | jq -r .slot)" -gt "$1" ]; }
+wait_for 60 reached 45 || fail "slot 45 does not come"
+# The first slot of FROM.. that has a block: a busy machine may miss some.
+slot_from() {
+    local slot=$1
+    until "$poa" why 0 --slot "$slot" --json | jq -en 'input | .seats' >/dev/null; do
+        slot=$((slot + 1))
+        [ "$slot" -lt $(($1 + 25)) ] || fail "no slot from $1 on has a block"
+    done
+    echo "$slot"
+}
+for slot in $(slot_from 2) $(slot_from 12) $(slot_from 30); do
+    for device in 0 1 2 3 4; do
+        "$poa" why $device --slot "$slot" --json >why.json || fail "why $device --slot $slot"
+        jq -en 'input | .drawn_by == "weighted" and .weights_recorded and .index as $i |
+            .assigned == ([.draws[] | select(.index == $i and .seated)] | length == 1) and
+            ([.draws[] | select(.seated) | .lot < .weight] | all) and
+            ([.draws[] | select(.seated)] | length) == (.seats | length) and
+            ([.draws[] | .weight >= 16 and .weight <= 64] | all) and
+            .weight_now.sum == .weight_now.base + .weight_now.reliability + .weight_now.age + .weight_now.balance' \
+            why.json >/dev/null || fail "$(cat why.json)"
+    done
 done
+# Weights have moved since, or the recorded ones would prove nothing.
+"$poa" devices --json | jq -en 'input | [.items[] | .history != 1431655765] | any' >/dev/null || fail "nothing moved"
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+wait $devnet || fail "exit code $?"
+expect out.json '.healthy and .agreement and .supply_conserved and .devices_rewarded > 0'
+
 echo "# grade 2: what is above the limit waits, is shown, and arrives"
-poa=$POA_BIN/poa dir=$POA_TMP/graded
+dir=$POA_TMP/graded
 "$poa" devnet --ledgers 4 --trusted 1 --devices 6 --data-dir "$dir" --json >graded.json 2>err &
 devnet=$!
-trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    cat err >&2
-    tail -n 5 "$dir"/*/log >&2
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
-    fail "not ready: $(cat err)"
+wait_for 60 devnet_ready "$dir" 5 || fail "not ready"
 export POA_KEYS=$dir/keys
-POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '[.processes[] | select(.rpc)][0].rpc')
+POA_RPC=$(process_of "$dir" ledger-0 rpc)
 export POA_RPC
 wait_for 30 sh -c "$poa devices --json | jq -en 'input | [.. | .sealed? // empty | tonumber] | add > 0'" || fail "no device seals"
 id=$("$poa" send bob 700000000000 --from alice | head -n 1)
@@ -49,15 +70,6 @@ echo "# why a device was assigned, or was not"
 # The answer for a slot agrees with its seats, for every device, by public draw
 # (window 0) and by ticket.
 wait_for 60 sh -c "[ \$($poa why 0 --json | jq -r .slot) -gt 60 ]" || fail "slot 60 does not come"
-# The first slot of FROM.. that has a block: a busy machine may miss some.
-slot_from() {
-    local slot=$1
-    until "$poa" why 0 --slot "$slot" --json | jq -en 'input | .seats' >/dev/null; do
-        slot=$((slot + 1))
-        [ "$slot" -lt $(($1 + 25)) ] || fail "no slot from $1 on has a block"
-    done
-    echo "$slot"
-}
 first=$(slot_from 4)
 for slot in $first $(slot_from 33); do
     for device in 0 1 2 3 4 5; do

@@ -1,4 +1,5 @@
 /* Slots, tickets, seals, settlement, epochs, convictions. */
+#include "poa_assign.h"
 #include "support.h"
 
 static struct chain c;
@@ -588,6 +589,74 @@ Test(mining, with_real_signatures)
     cr_assert_eq(slot_of(0).settled, 1);
     cr_assert(audit(&c));
     chain_close(&c);
+}
+
+struct recorded {
+    struct poa_slice weights;
+    uint32_t draw;
+};
+static bool recorded_device(void *ctx, uint32_t index, uint8_t key32[32], uint32_t *weight)
+{
+    struct recorded *r = ctx;
+    uint8_t key[4];
+    struct poa_digest device;
+    uint32_t was = r->draw < r->weights.n ? r->weights.p[r->draw] : 0;
+    r->draw++;
+    poa_put_le32(key, index);
+    cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_DEVICE_INDEX, key, 4, &device),
+                 POA_OK);
+    memcpy(key32, device.digest, 32);
+    if (weight)
+        *weight = was;
+    return was != 0;
+}
+
+/* What a slot recorded is enough to draw its seats again, when weights have long moved
+ * and a device that was drawn is suspended since; one more or less is not. */
+Test(mining, a_slots_public_draws_can_be_repeated_for_ever)
+{
+    static const uint8_t policies[] = {POA_POLICY_WEIGHTED, POA_POLICY_RANDOM};
+    for (size_t k = 0; k < 2; k++) {
+        struct setup s = setup_default();
+        struct poa_st_epoch epoch;
+        s.policy = policies[k];
+        open_with(s);
+        for (uint64_t slot = 0; slot < 40; slot++) {
+            block_add(&c, NULL, slot * 1000 + 100);
+            struct poa_st_slot st = slot_of(slot);
+            for (uint32_t i = 0; i < st.seats.count && slot % 3; i++) {
+                struct poa_seal seal = seal_for(device_of_key(seat_at(&st, i).device), slot);
+                body_seal(&b, &seal);
+            }
+            block_add(&c, &b, slot * 1000 + 200);
+            body_reset(&b);
+        }
+        cr_assert_eq(poa_ledger_epoch(c.l, POA_STATE_BASE, 0, &epoch, NULL, NULL), POA_OK);
+        uint32_t differ = 0;
+        for (uint64_t slot = 0; slot < 40; slot++) {
+            struct poa_st_slot st = slot_of(slot);
+            struct poa_seat_list list;
+            for (int spoiled = 0; spoiled < 2; spoiled++) {
+                uint8_t weights[POA_ASSIGN_DRAWS_MAX];
+                memcpy(weights, st.weights.p, st.weights.n);
+                if (spoiled) /* its last draw seated somebody */
+                    weights[st.weights.n - 1] = 0;
+                struct recorded r = {poa_slice(weights, st.weights.n), 0};
+                struct poa_assign_pool pool = {&r, epoch.eligible, recorded_device};
+                poa_assign_public(policies[k], c.id, epoch.seed, slot, c.s.g.seats_per_slot, &pool,
+                                  &list, NULL);
+                bool same = list.n == st.seats.count;
+                for (uint32_t i = 0; same && i < list.n; i++)
+                    same = !memcmp(list.seat[i].device, seat_at(&st, i).device, 32);
+                if (spoiled)
+                    differ += !same;
+                else
+                    cr_assert(same && r.draw == st.weights.n, "slot %lu", (unsigned long)slot);
+            }
+        }
+        cr_assert_eq(differ, 40);
+        chain_close(&c);
+    }
 }
 
 /* Policy weighted: who seals is drawn more often than who never does, and the
