@@ -3,4 +3,4 @@ BENCHES += ledger
 ledger_BENCH_MODULES := node rpc gateway p2p store device consensus ledger witness session vrf base
 
 BENCHES += mesh
-mesh_BENCH_MODULES := rpc p2p consensus ledger witness session vrf base
+mesh_BENCH_MODULES := node rpc gateway p2p archive store device consensus ledger witness session vrf base

@@ -53,6 +53,34 @@ void net_ask(struct net *net, struct said *out);
 /* Transactions accepted by any server: acceptance to finality, since the start. */
 void net_latency(struct net *net, struct poa_histogram *out);
 
+uint64_t net_txs(struct node *n); /* executed, 0 also when it does not answer */
+uint64_t net_rss(pid_t pid);      /* bytes */
+double net_cpu(pid_t pid);        /* seconds */
+
+/* --- fresh.c ------------------------------------------------------------------------- */
+
+/* A node of our own that follows the servers. */
+struct fresh {
+    char dir[320];
+    struct node node;
+};
+/* MORE: lines for its configuration. */
+void fresh_start(struct fresh *f, const struct net *net, const char *bin, const char *name,
+                 const char *more);
+void fresh_stop(struct fresh *f);
+
+struct caught {
+    char dir[340];            /* its database, stopped */
+    uint64_t txs, others_txs; /* that it executed; that the servers committed meanwhile */
+    bool all;
+    double seconds, per_s, cpu_us;
+    uint64_t rss_max;
+};
+/* A fresh ledger node until it has what the servers had when it began. */
+void catch_up(struct net *net, const char *bin, double seconds_max, struct caught *out);
+/* Transactions per second of a replay of the database in DIR from genesis on. */
+double replay_of(const struct net *net, const char *dir, unsigned cores, bool verify);
+
 /* --- load.c -------------------------------------------------------------------------- */
 
 struct load {

@@ -197,7 +197,7 @@ void net_address(const struct net *net, uint32_t account, uint8_t address[32])
 
 /* --- asking ------------------------------------------------------------------------------- */
 
-static uint64_t rss_of(pid_t pid)
+uint64_t net_rss(pid_t pid)
 {
     char path[64], line[256];
     unsigned long long kib = 0;
@@ -211,7 +211,7 @@ static uint64_t rss_of(pid_t pid)
     return kib * 1024;
 }
 
-static double cpu_of(pid_t pid)
+double net_cpu(pid_t pid)
 {
     char path[64], line[1024];
     unsigned long user = 0, system = 0;
@@ -252,6 +252,14 @@ static double metric(const char *text, const char *name)
     return p ? atof(p + strlen(line)) : 0;
 }
 
+uint64_t net_txs(struct node *n)
+{
+    json_t *v = ask(n, "poa_status");
+    uint64_t txs = number(json_object_get(v, "state"), "txs");
+    json_decref(v);
+    return txs;
+}
+
 void net_ask(struct net *net, struct said *out)
 {
     bool first = true;
@@ -272,10 +280,10 @@ void net_ask(struct net *net, struct said *out)
         size_t k;
         json_array_foreach(list, k, p) out->sent_bytes += number(p, "sent_bytes");
         json_decref(v);
-        uint64_t rss = rss_of(n->pid);
+        uint64_t rss = net_rss(n->pid);
         if (rss > out->rss_max)
             out->rss_max = rss;
-        out->cpu += cpu_of(n->pid);
+        out->cpu += net_cpu(n->pid);
         static char text[1 << 17];
         metrics_of(n, text, sizeof text);
         out->fsyncs += metric(text, "poa_io_rounds_total");
