@@ -28,6 +28,7 @@ foreign=(
     '<leveldb/.*> src/store/.*'
     '<nng/.*> src/p2p/.*'
     '<(ev(ent|http|dns|util|rpc)|event2/.*)\.h> src/(gateway|rpc|agent)/.*'
+    '<qrencode\.h> src/agent/qr\.c'
     '<jansson\.h> src/base/(keystore|log)\.c|src/(rpc|cli|node|vectors|agent|gateway)/.*'
 )
 

@@ -81,7 +81,19 @@ static bool whole(const char *text, unsigned long max, uint32_t *out)
     return true;
 }
 
+/* "ID@KEY". */
+static bool maker(const char *text, struct poa_op_device *d)
+{
+    char *end;
+    unsigned long id = strtoul(text, &end, 10);
+    d->maker = (uint32_t)id;
+    return end != text && *end == '@' && id > 0 && id <= UINT32_MAX && strlen(end + 1) == 64 &&
+           poa_unhex(end + 1, d->maker_key, 32) == POA_OK;
+}
+
 struct options {
+    bool pairing;
+    struct poa_op_device pair;
     const char *key, *passphrase_file, *state, *genesis;
     struct agent_gateway gateway[AGENT_GATEWAYS_MAX];
     uint8_t chain[32];
@@ -145,7 +157,8 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
 #undef LONG_ROW
     struct agent_config *a = &o->agent;
     enum poa_log_level level = POA_LOG_INFO;
-    uint32_t days = 0;
+    uint32_t days = 0, region = 0;
+    enum poa_address_fault fault;
     int c;
     a->source = "procfs";
     a->interval_ms = 5000;
@@ -210,6 +223,20 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
             a->question = &o->question;
             a->source = NULL;
             break;
+        case 'w':
+            if (poa_address_from_text(optarg, o->pair.owner, &fault))
+                return poa_because(why, POA_E_CONFIG, "--pair: %s", poa_address_fault_text(fault));
+            o->pairing = true;
+            break;
+        case 'm':
+            if (!maker(optarg, &o->pair))
+                return bad(why, "maker", optarg);
+            break;
+        case 'r':
+            if (!whole(optarg, UINT16_MAX, &region))
+                return bad(why, "region", optarg);
+            o->pair.region = (uint16_t)region;
+            break;
         case 'j':
             o->json = true;
             break;
@@ -233,12 +260,32 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
     if (!o->key)
         return poa_because(why, POA_E_CONFIG,
                            "--key is missing: make one with `poa keys new --kind device`");
-    if (!a->gateways)
+    if (o->pairing && (!o->pair.maker || !(o->genesis || a->chain32)))
+        return poa_because(why, POA_E_CONFIG,
+                           "--pair needs --maker ID@KEY and the network: --genesis or --chain");
+    if (!a->gateways && !o->pairing)
         return poa_because(why, POA_E_CONFIG, "--gateway is missing: see --help");
     a->gateway = o->gateway;
     struct poa_log_config log = {.fd = 2, .level = level};
     poa_log_setup(&log);
     return POA_OK;
+}
+
+/* Shows what the owner needs. */
+static int show_pairing(struct options *o)
+{
+    char text[AGENT_PAIR_TEXT];
+    poa_address_of_key(POA_KEY_ED25519, o->agent.key32, o->pair.payout); /* its own wallet */
+    if (agent_pair_text(o->agent.chain32, o->agent.seed32, &o->pair, text))
+        return fail("the pairing code cannot be made");
+    if (o->json) {
+        printf("{\"pair\":\"%s\"}\n", text);
+        return 0;
+    }
+    if (agent_qr_print(stdout, text))
+        return fail("the pairing code does not fit in a QR code");
+    printf("%s\n\nThe owner scans this and runs: poa device pair CODE --from OWNER\n", text);
+    return 0;
 }
 
 static int open_key(struct options *o, struct poa_why *why)
@@ -307,6 +354,13 @@ int main(int argc, char **argv)
             poa_genesis_chain_id(o.agent.genesis, o.chain);
             o.agent.chain32 = o.chain;
         }
+    }
+    if (o.pairing) {
+        int rc = show_pairing(&o);
+        poa_wipe(o.agent.seed32, 32);
+        free(genesis);
+        free(state);
+        return rc;
     }
     o.agent.state_path = o.state;
     o.agent.clock = poa_clock_system();

@@ -1,6 +1,6 @@
-agent_SRC  := keep.c csv.c procfs.c exec.c senml.c source.c link.c trust.c agent.c
+agent_SRC  := keep.c csv.c procfs.c exec.c senml.c source.c link.c pair.c qr.c trust.c agent.c
 agent_DEPS := device ledger witness session vrf base
-agent_LIBS := -ljansson
+agent_LIBS := -ljansson -lqrencode
 agent_TEST_MODULES := agent gateway $(agent_DEPS)
 
 PROGRAMS += poa-device

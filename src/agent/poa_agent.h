@@ -10,10 +10,12 @@
 #define POA_AGENT_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "poa_clock.h"
 #include "poa_device.h"
 #include "poa_file.h"
+#include "poa_ledger.h"
 
 /* --- readings ------------------------------------------------------------------- */
 
@@ -168,6 +170,21 @@ uint64_t agent_source_readings(const struct agent_source *s);
  * POA_E_NO_MEMORY; WHY. */
 POA_MUST_USE int agent_trust_of_genesis(struct poa_slice genesis, struct poa_writer *out,
                                         struct poa_why *why);
+
+/* --- pairing -------------------------------------------------------------------------
+ *
+ * A device shows its registration, which names its owner, maker and payout and which it
+ * has signed: text in capitals, for a QR code. The maker's signature comes later. */
+#define AGENT_PAIR_BYTES 640
+#define AGENT_PAIR_TEXT  (2 * AGENT_PAIR_BYTES)
+/* D's other fields are set; device and device_sig are filled in. Codec errors. */
+POA_MUST_USE int agent_pair_text(const uint8_t chain32[32], const uint8_t seed32[32],
+                                 struct poa_op_device *d, char text[AGENT_PAIR_TEXT]);
+/* OUT borrows from BUFFER; its maker_sig is zero. POA_E_TEXT. */
+POA_MUST_USE int agent_pair_parse(const char *text, uint8_t buffer[AGENT_PAIR_BYTES],
+                                  struct poa_op_device *out);
+/* TEXT as a QR code for a terminal with a dark ground. POA_E_TOO_LONG. */
+POA_MUST_USE int agent_qr_print(FILE *to, const char *text);
 
 /* --- which gateway, when -------------------------------------------------------------------- */
 

@@ -18,6 +18,9 @@
     X("for", 'f', "DURATION", "stop after 30s, 5m, 2h")                                            \
     X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
     X("check", 'C', "KEY", "ask, with proof, who the device with this key is, and stop")           \
+    X("pair", 'w', "ADDRESS", "show a QR code with which ADDRESS, the owner, registers it; stop")  \
+    X("maker", 'm', "ID@KEY", "with --pair: the manufacturer and its attestation key in hex")      \
+    X("region", 'r', "N", "with --pair: where it stands (default 0)")                              \
     X("json", 'j', NULL, "print a summary in JSON at the end")                                     \
     X("log-level", 'l', "LEVEL", "error, warn, info, debug (default info)")                        \
     X("help", 'h', NULL, "this")
@@ -29,6 +32,7 @@
 #define POA_AGENT_EXAMPLES(X)                                                                      \
     X("poa-device --key kettle.json --genesis genesis.poa --gateway 4f9c...@192.0.2.7:7650")       \
     X("poa-device --key meter.json --source csv:may.csv --once --gateway 4f9c...@192.0.2.7:7650")  \
+    X("poa-device --key kettle.json --genesis genesis.poa --pair poa1... --maker 1@9c3d...")       \
     X("poa-device --key kettle.json --check 1b2a... --gateway 4f9c...@192.0.2.7:7650")
 #define POA_AGENT_EXITS "0 done, 1 an error. With --check: 0 active, 3 unknown, 4 suspended."
 

@@ -59,6 +59,8 @@
     X(DISPUTE_SLOTS, "dispute-slots", "N", "the seller is paid so long after delivery")            \
     X(TITLE, "title", "TEXT", "what is offered")                                                   \
     X(DEVICE, "device", "DEVICE", "key of the device, its start, or its number")                   \
+    X(MAKER_KEY, "maker-key", "KEY", "label of the manufacturer's key")                            \
+    X(ATTESTATION, "attestation", "HEX", "the manufacturer's signature, from `poa device attest`") \
     X(READER, "reader", "KEY", "label of a key here, bip340:HEX, ed25519:HEX; default: anybody")   \
     X(DAYS, "days", "N", "how long; default 30")                                                   \
     X(GRANT, "grant", "FILE", "what the owner allowed, from `poa data grant`")                     \
@@ -275,6 +277,15 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "A finalized block, the latest one by default",                                              \
       "poa block\n"                                                                                \
       "poa block 100 --json")                                                                      \
+    X("device pair", cli_device_pair, "CODE", 1, 1,                                                \
+      CLI_PAY | CLI_BIT(MAKER_KEY) | CLI_BIT(ATTESTATION),                                         \
+      "Register a device as its owner: CODE is what `poa-device --pair` shows",                    \
+      "poa device pair POA:PAIR:4F9C... --attestation HEX --from owner\n"                          \
+      "poa device pair POA:PAIR:4F9C... --maker-key maker-1 --from owner")                         \
+    X("device attest", cli_device_attest, "CODE", 1, 1,                                            \
+      CLI_NODE | CLI_SECRET | CLI_BIT(MAKER_KEY),                                                  \
+      "As its manufacturer, vouch for the device that shows CODE",                                 \
+      "poa device attest POA:PAIR:4F9C... --maker-key maker-1")                                    \
     X("devices", cli_devices, "[DEVICE]", 0, 1, CLI_NODE | CLI_BIT(LIMIT) | CLI_BIT(OFFSET),       \
       "Registered devices with their seals and earnings, or one: its key, its start, or its "      \
       "index",                                                                                     \

@@ -107,6 +107,45 @@ code=0
 ask --check "$(public alice)" >unknown 2>err || code=$?
 [ $code -eq 3 ] || fail "an unknown device gave exit code $code"
 
+echo "# a new device is paired"
+maker=$("$poa" keys show maker-1 --json | jq -r .public)
+owner=$("$poa" keys show alice --json | jq -r .address)
+"$poa" keys new kettle --kind device --type ed25519 --no-passphrase >/dev/null || fail "a key"
+pair() { "$device" --key "$POA_KEYS/kettle.json" --genesis "$dir/genesis.poa" --pair "$owner" --maker "1@$maker" "$@"; }
+export POA_RPC=$(process ledger-0 rpc)
+pair >qr || fail "no pairing code"
+code=$(grep -o "POA:PAIR:[0-9A-F]*" qr)
+[ "$(grep -c "█" qr)" -ge 25 ] || fail "no QR code: $(cat qr)"
+[ "$(pair --json | jq -r .pair)" = "$code" ] || fail "text and JSON differ"
+refused() { # WORDS ARGUMENTS...
+    local words=$1
+    shift
+    ! "$poa" "$@" >out 2>err || fail "it was not refused: $*"
+    grep -q "$words" err || fail "$(cat err) for $*"
+}
+refused "maker's signature is missing" device pair "$code" --from alice
+refused "which maker-2 is not" device attest "$code" --maker-key maker-2
+refused "its owner is" device pair "$code" --maker-key maker-1 --from bob
+refused "no pairing code" device pair "POA:PAIR:00" --from alice
+sig=$("$poa" device attest "$code" --maker-key maker-1) || fail "attest"
+refused "signed for another network\|maker's signature" device pair "$(tr 0-8 1-9 <<<"${code:0:60}")${code:60}" --attestation "$sig" --from alice
+"$poa" device pair "$code" --attestation "$sig" --from alice >/dev/null || fail "pair"
+kettle=$(public kettle)
+run 30 "$g1" --state "$POA_TMP/asker2" --check "$kettle" --json >peer.json 2>err || fail "check: $(cat err)"
+jq -en --arg owner "$owner" 'input | .status == "active" and .maker == 1 and .owner == $owner' peer.json >/dev/null ||
+    fail "$(cat peer.json)"
+refused "already registered" device pair "$code" --attestation "$sig" --from alice
+unset POA_RPC
+
+echo "# readings of a command"
+start 60 "$g1" --state "$POA_TMP/state" --source "exec:echo power \$((20 + 1)) W; echo junk" --interval 0.2 --pack-every 1 \
+    --json >exec.json 2>"$POA_TMP/exec.log" &
+agent=$!
+sleep 6
+kill -TERM $agent
+wait $agent || fail "exit code $? after SIGTERM"
+jq -en 'input | .readings >= 4 and .packs > 0 and .receipts > 0' exec.json >/dev/null || fail "$(cat exec.json)"
+
 echo "# what is wrong is said in one line"
 says() { # WORDS ARGUMENTS...
     local words=$1 code=0
