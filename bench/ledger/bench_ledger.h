@@ -12,6 +12,7 @@
 #include "bench.h"
 #include "poa_consensus.h"
 #include "poa_node_io.h"
+#include "poa_node_pages.h"
 #include "poa_node_replay.h"
 #include "poa_node_workers.h"
 
@@ -42,21 +43,16 @@ void world_secret(uint32_t i, uint8_t sk32[32]);
 /* Address of account I: the signers come first. */
 void world_address(const struct world *w, uint64_t i, uint8_t out32[32]);
 
-/* Memory that a ledger took. */
-struct memory {
-    uint64_t bytes;
-};
 /* Who helps the ledgers; without either: threads for the occasion. */
 struct helpers {
     struct node_workers *workers;
     bool nobody;
 };
 extern struct helpers world_helpers;
-struct poa_alloc memory_alloc(struct memory *m);
-struct poa_ledger *world_ledger(const struct world *w, struct memory *m);
+struct poa_ledger *world_ledger(const struct world *w, struct node_pages *m);
 /* A ledger with ACCOUNTS accounts of equal balance; STORE, when not NULL, gets
  * it as a checkpoint. */
-struct poa_ledger *world_state(const struct world *w, uint64_t accounts, struct memory *m,
+struct poa_ledger *world_state(const struct world *w, uint64_t accounts, struct node_pages *m,
                                struct poa_store *store);
 
 /* --- load.c -------------------------------------------------------------------------- */

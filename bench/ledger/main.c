@@ -192,7 +192,7 @@ static void run_rates(const struct world *w, const struct plan *plan)
     struct pipe p;
     store_dir("chain", dir, sizeof dir);
     struct poa_store *s = pipe_store(w, dir, false);
-    struct memory m = {0};
+    struct node_pages m = {0};
     begin = bench_now();
     struct poa_ledger *l = world_state(w, plan->accounts, &m, s);
     r.account_bytes = (double)m.bytes / (double)plan->accounts;
@@ -259,7 +259,7 @@ static void run_disk(const struct world *w, const struct plan *plan)
     for (int index = 0; index < 2; index++) {
         char dir[300];
         struct pipe p;
-        struct memory m = {0};
+        struct node_pages m = {0};
         store_dir("disk", dir, sizeof dir);
         struct poa_ledger *l = world_state(w, k.signers, &m, NULL);
         struct poa_store *s = pipe_store(w, dir, index);
@@ -308,7 +308,7 @@ static void run_state(const struct world *w, uint64_t n, uint32_t txs)
 {
     struct pipe p = {.world = w};
     struct plain plain;
-    struct memory m = {0};
+    struct node_pages m = {0};
     p.ledger = world_state(w, n, &m, NULL);
     for (unsigned round = 0; round < 4; round++) {
         plain_make(&plain, w, n, (uint64_t)round * txs, txs, 0, 0);
@@ -336,7 +336,7 @@ static void grow(const struct world *w, const struct plan *plan, uint64_t n)
     char dir[300];
     struct pipe p;
     struct plain plain;
-    struct memory m = {0};
+    struct node_pages m = {0};
     struct growth *g = &r.growth[r.growths++];
     double begin = bench_now();
     struct poa_ledger *l = world_state(w, n, &m, NULL);

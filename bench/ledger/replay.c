@@ -42,7 +42,7 @@ static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)
 void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigned workers,
                 struct replayed *out)
 {
-    struct memory m = {0};
+    struct node_pages m = {0};
     struct run r = {.txs = 0};
     struct node_workers *pool = NULL;
     struct poa_stored_checkpoint at;
@@ -57,7 +57,7 @@ void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigne
     out->start = bench_now() - begin;
     /* A follower's core: it votes on nothing. */
     struct poa_core_config c = {
-        .suite = &poa_suite_ed25519, .alloc = memory_alloc(&m), .ledger = l};
+        .suite = &poa_suite_ed25519, .alloc = node_pages_alloc(&m), .ledger = l};
     bench_must(poa_core_new(&c, now(), &r.core), "core");
     node_memo_open(&poa_suite_ed25519);
     bench_must(node_workers_new(w->chain, workers, 1024, &pool), "workers");

@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,26 +94,6 @@ void world_address(const struct world *w, uint64_t i, uint8_t out32[32])
 
 /* --- ledgers -------------------------------------------------------------------------- */
 
-static void *count_alloc(void *ctx, size_t n)
-{
-    struct memory *m = ctx;
-    void *p = calloc(1, n);
-    m->bytes += p ? malloc_usable_size(p) : 0;
-    return p;
-}
-
-static void count_free(void *ctx, void *p)
-{
-    struct memory *m = ctx;
-    m->bytes -= malloc_usable_size(p);
-    free(p);
-}
-
-struct poa_alloc memory_alloc(struct memory *m)
-{
-    return (struct poa_alloc){count_alloc, count_free, m};
-}
-
 struct helpers world_helpers;
 
 /* As the node's (restore.c). */
@@ -130,11 +109,11 @@ static void parallel(void *ctx, void (*task)(void *arg, uint32_t i), void *arg, 
         node_parallel(NULL, task, arg, n);
 }
 
-struct poa_ledger *world_ledger(const struct world *w, struct memory *m)
+struct poa_ledger *world_ledger(const struct world *w, struct node_pages *m)
 {
     struct poa_ledger *l = NULL;
     struct poa_ledger_config c = {.suite = &poa_suite_ed25519,
-                                  .alloc = memory_alloc(m),
+                                  .alloc = node_pages_alloc(m),
                                   .genesis = w->encoded,
                                   .parallel = parallel};
     poa_random(&c.salt, sizeof c.salt);
@@ -250,7 +229,7 @@ static struct row *sorted_rows(const struct world *w, uint64_t accounts,
 
 #define GROUP_BYTES ((size_t)4 << 20)
 
-struct poa_ledger *world_state(const struct world *w, uint64_t accounts, struct memory *m,
+struct poa_ledger *world_state(const struct world *w, uint64_t accounts, struct node_pages *m,
                                struct poa_store *store)
 {
     struct poa_store_batch *group = NULL;

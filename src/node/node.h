@@ -25,6 +25,7 @@
 #include "poa_node_bundle.h"
 #include "poa_node_io.h"
 #include "poa_node_memo.h"
+#include "poa_node_pages.h"
 #include "poa_node_queue.h"
 #include "poa_node_tracker.h"
 #include "poa_node_workers.h"
@@ -86,6 +87,7 @@ struct poa_node {
     struct poa_genesis genesis;
 
     struct poa_store *store;
+    struct node_pages ledger_pages;
     struct poa_ledger *ledger; /* the core's; base readable under state_lock */
     struct poa_core *core;
     pthread_rwlock_t state_lock;

@@ -11,13 +11,13 @@
 #include "poa_node_parallel.h"
 #include "poa_node_replay.h"
 
-static void *ledger_alloc(void *ctx, size_t bytes)
+static void *core_alloc(void *ctx, size_t bytes)
 {
     (void)ctx;
     return calloc(1, bytes);
 }
 
-static void ledger_free(void *ctx, void *p)
+static void core_free(void *ctx, void *p)
 {
     (void)ctx;
     free(p);
@@ -61,7 +61,7 @@ static void ledger_parallel(void *ctx, void (*task)(void *arg, uint32_t i), void
 int node_restore_ledger(struct poa_node *n, struct poa_why *why)
 {
     struct poa_ledger_config c = {.suite = &node_suite,
-                                  .alloc = {.alloc = ledger_alloc, .free = ledger_free},
+                                  .alloc = node_pages_alloc(&n->ledger_pages),
                                   .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
                                   .write_begin = write_begin,
                                   .write_end = write_end,
@@ -185,7 +185,7 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
 {
     const struct poa_config *k = &n->config;
     struct poa_core_config c = {.suite = &node_suite,
-                                .alloc = {.alloc = ledger_alloc, .free = ledger_free},
+                                .alloc = {.alloc = core_alloc, .free = core_free},
                                 .ledger = n->ledger,
                                 .seed32 = n->seed,
                                 .key32 = n->key,
