@@ -1,6 +1,6 @@
 /* Following: finalized blocks from a server, by long polling. A follower does
- * nothing else; a member does it while others are ahead of it. While one
- * answer is executed, the next one is already asked for. */
+ * nothing else; a member does it while others are ahead of it. While the core
+ * executes one answer, workers decode the next ones, and another is under way. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,15 @@
 #define FAR_BLOCKS  200
 #define PROGRESS_US 5000000
 
+/* Answers that are decoded or wait for the core: 3 MB each, and their views. */
+#define AHEAD 3
+struct ahead {
+    struct node_bundle *bundle;
+    int from; /* whose it is */
+    bool parsed;
+    bool dead; /* one before it failed */
+};
+
 struct node_follow {
     struct poa_node *node;
     pthread_t thread;
@@ -38,11 +47,12 @@ struct node_follow {
     int server, error;
     uint8_t *bytes;
     size_t bytes_n;
-    /* The bundle that the core works on. */
-    bool applying;
-    int applied_error;
-    int applying_from; /* whose it is */
-    uint64_t applying_last;
+    bool stale; /* it begins behind what failed */
+    /* In order; the core has the first one when POSTED. */
+    struct ahead ahead[AHEAD];
+    unsigned ahead_n;
+    bool posted;
+    int applied_error, applied_from; /* the first failure, and whose it is */
 };
 
 static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice bytes)
@@ -88,15 +98,49 @@ static void blame(struct node_follow *f, int from, int rc)
 
 /* --- applying --------------------------------------------------------------------------- */
 
+static void run_bundle(struct node_event *e, void *ctx);
+static void drop_bundle(struct node_event *e);
+
+/* With the mutex: the first one leaves. */
+static void pop(struct node_follow *f)
+{
+    f->ahead_n--;
+    memmove(f->ahead, f->ahead + 1, f->ahead_n * sizeof f->ahead[0]);
+}
+
+/* With the mutex: the next one goes to the core. */
+static void advance(struct node_follow *f)
+{
+    while (f->ahead_n && !f->posted && f->ahead[0].parsed) {
+        struct node_bundle *b = f->ahead[0].bundle;
+        if (f->ahead[0].dead) {
+            pop(f);
+            node_bundle_free(b);
+            continue;
+        }
+        f->posted = true;
+        b->event = (struct node_event){.run = run_bundle, .drop = drop_bundle, .bytes = b->bytes_n};
+        (void)!node_queue_post(&f->node->queue, NODE_CLASS_OWN, &b->event);
+    }
+}
+
 static void applied(struct node_bundle *b, int code)
 {
     struct node_follow *f = b->node->follow;
-    node_bundle_free(b);
     pthread_mutex_lock(&f->mutex);
-    f->applying = false;
-    f->applied_error = code;
+    int from = f->ahead[0].from;
+    f->posted = false;
+    pop(f);
+    if (code && !f->applied_error) {
+        f->applied_error = code;
+        f->applied_from = from;
+    }
+    for (unsigned i = 0; code && i < f->ahead_n; i++)
+        f->ahead[i].dead = true;
+    advance(f);
     pthread_cond_broadcast(&f->cond);
     pthread_mutex_unlock(&f->mutex);
+    node_bundle_free(b);
 }
 
 static void run_bundle(struct node_event *e, void *ctx)
@@ -126,35 +170,45 @@ static void drop_bundle(struct node_event *e)
 static void bundle_parsed(struct node_check *c)
 {
     struct node_bundle *b = c->ctx;
+    struct node_follow *f = b->node->follow;
     node_bundle_parsed(b);
-    b->event = (struct node_event){.run = run_bundle, .drop = drop_bundle, .bytes = b->bytes_n};
-    (void)!node_queue_post(&b->node->queue, NODE_CLASS_OWN, &b->event);
+    pthread_mutex_lock(&f->mutex);
+    for (unsigned i = 0; i < f->ahead_n; i++)
+        f->ahead[i].parsed |= f->ahead[i].bundle == b;
+    advance(f);
+    pthread_cond_broadcast(&f->cond);
+    pthread_mutex_unlock(&f->mutex);
 }
 
-/* With the mutex. Starts work on the answer; false when it was empty or bad. */
+/* With the mutex, which it gives up meanwhile. Starts work on the answer. */
 static int apply(struct node_follow *f)
 {
     struct node_bundle *b = NULL;
-    int rc = node_bundle_open(f->node, f->bytes, f->bytes_n, &b);
+    uint8_t *bytes = f->bytes;
     f->bytes = NULL;
+    pthread_mutex_unlock(&f->mutex);
+    int rc = node_bundle_open(f->node, bytes, f->bytes_n, &b);
+    pthread_mutex_lock(&f->mutex);
     if (rc)
         return rc;
-    if (!b->first) {
+    /* Empty; or what it follows failed in the meantime. */
+    if (!b->first || f->applied_error) {
+        rc = b->first ? POA_OK : POA_E_AGAIN;
         node_bundle_free(b);
-        return POA_E_AGAIN;
+        return rc;
     }
     b->done = applied;
     b->check->done = bundle_parsed;
     node_claims_bundle(b);
-    f->applying = true;
-    f->applying_last = b->last;
-    f->applying_from = f->server;
-    if (node_workers_check(f->node->workers, b->check)) {
-        f->applying = false;
+    f->ahead[f->ahead_n++] = (struct ahead){.bundle = b, .from = f->server};
+    pthread_mutex_unlock(&f->mutex);
+    rc = node_workers_check(f->node->workers, b->check);
+    pthread_mutex_lock(&f->mutex);
+    if (rc) { /* nobody has it: it is still the last one */
+        f->ahead_n--;
         node_bundle_free(b);
-        return POA_E_FULL;
     }
-    return POA_OK;
+    return rc;
 }
 
 /* --- the loop ------------------------------------------------------------------------------- */
@@ -261,20 +315,27 @@ static void *follow_thread(void *arg)
         struct node_status s;
         node_status_get(f->node, &s);
         bool behind = progress(f, s.core.height);
-        if (f->asked && f->answered && !f->applying) {
+        if (f->applied_error) {
+            int rc = f->applied_error;
+            f->applied_error = POA_OK;
+            f->stale = f->asked;
+            blame(f, f->applied_from, rc);
+            POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
+            avoid = f->applied_from;
+            nap(f, RETRY_MS);
+            continue;
+        }
+        if (f->asked && f->answered && f->ahead_n < AHEAD) {
             f->asked = f->answered = false;
-            int rc = f->error ? f->error : f->applied_error ? f->applied_error : apply(f);
-            if (f->applied_error)
-                blame(f, f->applying_from, f->applied_error);
-            else
-                blame(f, f->server, rc);
+            int rc = f->error ? f->error : f->stale ? POA_OK : apply(f);
+            f->stale = false;
+            blame(f, f->server, rc);
             if (f->error == POA_E_TIMEOUT && f->patience_ms < PATIENCE_MAX_MS)
                 f->patience_ms *= 2;
             else if (!f->error)
                 f->patience_ms = PATIENCE_MS;
             free(f->bytes);
             f->bytes = NULL;
-            f->applied_error = POA_OK;
             /* It has no more than we, although others have. */
             if (rc == POA_E_AGAIN && f->target > s.core.height)
                 avoid = f->server;
@@ -286,7 +347,8 @@ static void *follow_thread(void *arg)
             continue;
         }
         if (!f->asked && active(f, &s)) {
-            uint64_t after = f->applying ? f->applying_last : s.core.height;
+            const struct ahead *last = f->ahead_n ? &f->ahead[f->ahead_n - 1] : NULL;
+            uint64_t after = last && !last->dead ? last->bundle->last : s.core.height;
             f->server = avoid;
             if (ask(f, after, behind))
                 nap(f, RETRY_MS);
@@ -294,14 +356,14 @@ static void *follow_thread(void *arg)
                 avoid = -1;
             continue;
         }
-        if (!f->asked && !f->applying) {
+        if (!f->asked && !f->ahead_n) {
             nap(f, 500);
             continue;
         }
         uint64_t began_ms = poa_clock_monotonic_ms(poa_clock_system());
         nap(f, TELL_MS);
         if (!f->stop && poa_clock_monotonic_ms(poa_clock_system()) - began_ms >= TELL_MS)
-            POA_LOG_WARN(NODE, "following: no %s for %d s", f->applying ? "result" : "answer",
+            POA_LOG_WARN(NODE, "following: no %s for %d s", f->ahead_n ? "result" : "answer",
                          TELL_MS / 1000);
     }
     pthread_mutex_unlock(&f->mutex);
@@ -360,6 +422,8 @@ void node_follow_free(struct node_follow *f)
 {
     if (!f)
         return;
+    for (unsigned i = 0; i < f->ahead_n; i++)
+        node_bundle_free(f->ahead[i].bundle);
     free(f->bytes);
     pthread_cond_destroy(&f->cond);
     pthread_mutex_destroy(&f->mutex);
