@@ -11,7 +11,7 @@
 #define FLEET_TX_BYTES 16384
 #define FLEET_RECV     65536
 /* Handshakes that a trunk has open at a time. */
-#define FLEET_OPENING_MAX 200
+#define FLEET_OPENING_MAX 100
 #define FLEET_DIAL_MS     10000
 
 /* A byte stream: of a unit, or of a trunk. */

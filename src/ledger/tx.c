@@ -19,7 +19,8 @@ const struct poa_record *poa_op_record_of(uint16_t kind)
 static void attest_digest(enum poa_domain domain, const uint8_t chain[32],
                           const struct poa_op_device *d, uint8_t out[32])
 {
-    uint8_t bytes[512];
+    /* All fixed fields, and META with its length. */
+    uint8_t bytes[32 + 4 + 32 + 2 + 32 + 32 + 2 + 255 + 2 * POA_SIG_BYTES];
     struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
     int e = poa_op_device_encode(&w, d);
     POA_ASSERT(e == POA_OK); /* META is a slice of at most 255 bytes */

@@ -349,6 +349,13 @@ Test(tx, devices_need_their_maker)
     memcpy(other, c.id, 32);
     other[30] ^= 1;
     cr_assert_neq(poa_tx_check(other, wire(buffer, sizeof buffer, &o[3], 0, 10), &v), POA_OK);
+    static struct ops longest;
+    x = d;
+    uint8_t meta[255] = {0};
+    x.meta = poa_slice(meta, sizeof meta); /* as long as it may be */
+    poa_device_attest(&poa_suite_ed25519, c.id, c.maker[0].seed, c.device[20].seed, &x);
+    op_device(&longest, &x);
+    cr_assert_eq(check(wire(buffer, sizeof buffer, &longest, 0, 10)), POA_OK);
     /* with state: the maker must be admitted, with that key, the device new */
     x = device_of(&c, 21, 2);
     op_device(&o[4], &x);
