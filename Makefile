@@ -14,6 +14,8 @@
 
 PROFILE ?= release
 BUILD   ?= build
+# One name for each file, however it is said: dependencies are written down by name.
+override BUILD := $(BUILD:$(CURDIR)/%=%)
 O       := $(BUILD)/$(PROFILE)
 ifeq ($(origin CC),default)
 CC := gcc
