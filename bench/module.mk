@@ -4,3 +4,6 @@ ledger_BENCH_MODULES := node rpc gateway p2p store device consensus ledger witne
 
 BENCHES += mesh
 mesh_BENCH_MODULES := node rpc gateway p2p archive store device consensus ledger witness session vrf base
+
+BENCHES += rpc
+rpc_BENCH_MODULES := rpc consensus ledger witness session vrf base

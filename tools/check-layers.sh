@@ -27,9 +27,9 @@ foreign=(
     '<(openssl/.*|event2/bufferevent_ssl\.h)> src/rpc/tls\.c'
     '<leveldb/.*> src/store/.*'
     '<nng/.*> src/p2p/.*'
-    '<(ev(ent|http|dns|util|rpc)|event2/.*)\.h> src/(gateway|rpc|agent)/.*'
+    '<(ev(ent|http|dns|util|rpc)|event2/.*)\.h> (src/(gateway|rpc|agent)|bench/rpc)/.*'
     '<qrencode\.h> src/agent/qr\.c'
-    '<jansson\.h> src/base/(keystore|log)\.c|src/(rpc|cli|node|vectors|agent|gateway)/.*'
+    '<jansson\.h> src/base/(keystore|log)\.c|src/(rpc|cli|node|vectors|agent|gateway)/.*|bench/rpc/.*'
 )
 
 for line in "$@"; do

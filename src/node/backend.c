@@ -56,6 +56,11 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     out->ready = !out->why[0];
 }
 
+static uint64_t do_version(void *ctx)
+{
+    return __atomic_load_n(&((struct poa_node *)ctx)->state_version, __ATOMIC_ACQUIRE);
+}
+
 static int do_read(void *ctx, enum poa_state_table table, const void *key, size_t key_n,
                    struct poa_writer *out)
 {
@@ -565,6 +570,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
 {
     *out = (struct poa_rpc_backend){.ctx = n,
                                     .status = do_status,
+                                    .version = do_version,
                                     .read = do_read,
                                     .block = do_block,
                                     .block_free = do_block_free,

@@ -91,6 +91,7 @@ struct poa_node {
     struct poa_ledger *ledger; /* the core's; base readable under state_lock */
     struct poa_core *core;
     pthread_rwlock_t state_lock;
+    uint64_t state_version; /* atomic; counts what was written under STATE_LOCK */
     struct node_queue queue;
     struct node_workers *workers;
     struct node_io *io;

@@ -30,7 +30,9 @@ static void write_begin(void *ctx)
 
 static void write_end(void *ctx)
 {
-    pthread_rwlock_unlock(&((struct poa_node *)ctx)->state_lock);
+    struct poa_node *n = ctx;
+    __atomic_fetch_add(&n->state_version, 1, __ATOMIC_RELEASE);
+    pthread_rwlock_unlock(&n->state_lock);
 }
 
 static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)

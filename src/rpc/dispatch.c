@@ -509,6 +509,8 @@ static void one(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc
         call_end(call, error_answer(POA_RPC_NO_METHOD, code_text(POA_RPC_NO_METHOD), NULL, id));
         return;
     }
+    if (methods->keep != NULL && m->keep < *methods->keep)
+        *methods->keep = m->keep;
     if (methods->limited && m->right > methods->has) {
         poa_rpc_fail(call, POA_E_FORBIDDEN);
         return;

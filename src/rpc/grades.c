@@ -16,7 +16,7 @@ static int params_of(const struct poa_rpc_node *node, struct poa_genesis *g, uin
     struct poa_writer wg = poa_writer_over(global_bytes, sizeof global_bytes);
     struct poa_st_global global;
     struct poa_st_params st;
-    int rc = poa_genesis_decode(node->genesis, g);
+    int rc = poa_rpc_genesis(node, g);
     if (rc == POA_OK)
         rc = b->read(b->ctx, POA_STATE_GLOBAL, "", 0, &wg);
     if (rc == POA_OK)

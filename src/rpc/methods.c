@@ -6,65 +6,68 @@
 #include "grades.h"
 #include "proofs.h"
 
-/* One row per method: X(name, handler, right, parameters, help). Reads answer from the
+/* One row per method: X(name, handler, right, keep, parameters, help). Reads answer from the
  * finalized state. */
 #define POA_RPC_METHODS(X)                                                                         \
-    X("poa_status", status, READ, "",                                                              \
+    X("poa_status", status, READ, BRIEF, "",                                                       \
       "Tip, roles, committee, counters and readiness of this node")                                \
-    X("poa_tx_send", tx_send, SUBMIT, "tx:bytes", "Submit a signed transaction; answers its id")   \
-    X("poa_tx_get", tx_get, READ, "id:hash",                                                       \
+    X("poa_tx_send", tx_send, SUBMIT, FRESH, "tx:bytes",                                           \
+      "Submit a signed transaction; answers its id")                                               \
+    X("poa_tx_get", tx_get, READ, FRESH, "id:hash",                                                \
       "State of a transaction: pending, or final with its result, grade, and what that lacks")     \
-    X("poa_account_get", account_get, READ, "address:address asset:u32? proof:bool?",              \
+    X("poa_account_get", account_get, READ, STATE, "address:address asset:u32? proof:bool?",       \
       "Balance and nonce of an account, what of it is held, what it may send without, and "        \
       "its balance of another asset")                                                              \
-    X("poa_asset_get", asset_get, READ, "asset:u32", "An asset: issuer, supply and limit")         \
-    X("poa_escrow_get", escrow_get, READ, "escrow:hash", "An open escrow or sale")                 \
-    X("poa_offer_get", offer_get, READ, "offer:hash", "Data for sale")                             \
-    X("poa_block_get", block_get, READ, "height:u64? hash:hash?",                                  \
+    X("poa_asset_get", asset_get, READ, STATE, "asset:u32", "An asset: issuer, supply and limit")  \
+    X("poa_escrow_get", escrow_get, READ, STATE, "escrow:hash", "An open escrow or sale")          \
+    X("poa_offer_get", offer_get, READ, STATE, "offer:hash", "Data for sale")                      \
+    X("poa_block_get", block_get, READ, BRIEF, "height:u64? hash:hash?",                           \
       "A finalized block, the latest one by default")                                              \
-    X("poa_device_get", device_get, READ, "device:hash proof:bool?",                               \
+    X("poa_device_get", device_get, READ, STATE, "device:hash proof:bool?",                        \
       "A registered device: owner, seals, earnings")                                               \
-    X("poa_devices_list", devices_list, READ, "from:u32? limit:u32?",                              \
+    X("poa_devices_list", devices_list, READ, STATE, "from:u32? limit:u32?",                       \
       "Registered devices in order of registration")                                               \
-    X("poa_witness_get", witness_get, READ, "key:hash proof:bool?", "An admitted witness")         \
-    X("poa_witnesses_list", witnesses_list, READ, "from:u32? limit:u32?",                          \
+    X("poa_witness_get", witness_get, READ, STATE, "key:hash proof:bool?", "An admitted witness")  \
+    X("poa_witnesses_list", witnesses_list, READ, STATE, "from:u32? limit:u32?",                   \
       "Admitted witnesses in order of admission")                                                  \
-    X("poa_maker_get", maker_get, READ, "maker:u32 proof:bool?", "An admitted manufacturer")       \
-    X("poa_slot_get", slot_get, READ, "slot:u64? proof:bool?",                                     \
+    X("poa_maker_get", maker_get, READ, STATE, "maker:u32 proof:bool?",                            \
+      "An admitted manufacturer")                                                                  \
+    X("poa_slot_get", slot_get, READ, STATE, "slot:u64? proof:bool?",                              \
       "Sealing block, assigned devices and miner of a slot; by default the last one with a block") \
-    X("poa_epoch_get", epoch_get, READ, "epoch:u32? proof:bool?",                                  \
+    X("poa_epoch_get", epoch_get, READ, STATE, "epoch:u32? proof:bool?",                           \
       "Seed, committee and lottery of an epoch")                                                   \
-    X("poa_chain_get", chain_get, READ, "after:u64",                                               \
+    X("poa_chain_get", chain_get, READ, BRIEF, "after:u64",                                        \
       "Final headers after a height, with the certificate that proves them, as an encoded run")    \
-    X("poa_handover_get", handover_get, READ, "epoch:u32",                                         \
+    X("poa_handover_get", handover_get, READ, BRIEF, "epoch:u32",                                  \
       "The closing header of an epoch, its certificate and the next committee, as an encoded run") \
-    X("poa_anchor_get", anchor_get, READ, "root:hash proof:bool?",                                 \
+    X("poa_anchor_get", anchor_get, READ, STATE, "root:hash proof:bool?",                          \
       "An anchor of usage data by its Merkle root")                                                \
-    X("poa_proof_get", proof_get, READ, "table:text key:bytes?",                                   \
+    X("poa_proof_get", proof_get, READ, FRESH, "table:text key:bytes?",                            \
       "An entry of the state, or that there is none, with the proof down from a certificate")      \
-    X("poa_packs_get", packs_get, READ, "request:bytes from:u64? limit:u32?",                      \
+    X("poa_packs_get", packs_get, READ, FRESH, "request:bytes from:u64? limit:u32?",               \
       "Usage packs that this gateway keeps of a device, with receipts, for a signed request")      \
-    X("poa_peers_list", peers_list, OPERATE, "",                                                   \
+    X("poa_peers_list", peers_list, OPERATE, FRESH, "",                                            \
       "Peers on the mesh, strangers with a session, and who is banned")                            \
-    X("poa_latency_get", latency_get, READ, "",                                                    \
+    X("poa_latency_get", latency_get, READ, FRESH, "",                                             \
       "Histogram from acceptance over RPC to finality, in microseconds")                           \
-    X("poa_supply_audit", supply_audit, OPERATE, "",                                               \
+    X("poa_supply_audit", supply_audit, OPERATE, FRESH, "",                                        \
       "Whether all balances add up to the genesis supply plus what was issued less burned")        \
-    X("poa_faucet", faucet, SUBMIT, "address:address amount:u64?",                                 \
+    X("poa_faucet", faucet, SUBMIT, FRESH, "address:address amount:u64?",                          \
       "Test networks: send coins to an address")                                                   \
-    X("poa_params_get", params_get, READ, "",                                                      \
+    X("poa_params_get", params_get, READ, STATE, "",                                               \
       "Parameters that governance may change: values now and from the next epoch on, with bounds") \
-    X("poa_genesis_get", genesis_get, READ, "",                                                    \
+    X("poa_genesis_get", genesis_get, READ, STATE, "",                                             \
       "Genesis record, encoded and readable, and the chain id")                                    \
-    X("rpc.discover", discover, READ, "", "This table as an OpenRPC document")
+    X("rpc.discover", discover, READ, STATE, "", "This table as an OpenRPC document")
 
-#define ROW(name, handler, right, params, help)                                                    \
+#define ROW(name, handler, right, keep, params, help)                                              \
     static void handler(void *ctx, json_t *const *param, struct poa_rpc_call *call);
 POA_RPC_METHODS(ROW)
 #undef ROW
 
 static const struct poa_rpc_method table[] = {
-#define ROW(name, handler, right, params, help) {name, params, handler, help, POA_RPC_##right},
+#define ROW(name, handler, right, keep, params, help)                                              \
+    {name, params, handler, help, POA_RPC_##right, POA_RPC_##keep},
     POA_RPC_METHODS(ROW)
 #undef ROW
 };
@@ -161,7 +164,7 @@ static json_t *silent_json(const struct poa_rpc_node *node, const struct poa_cor
     struct poa_committee committee;
     struct poa_member m;
     json_t *list = json_array();
-    if (core->member < 0 || poa_genesis_decode(node->genesis, &g) != POA_OK ||
+    if (core->member < 0 || poa_rpc_genesis(node, &g) != POA_OK ||
         core->final_us < poa_stall_us(&g) ||
         read_u32(node->backend, POA_STATE_COMMITTEE, core->epoch, buffer, &poa_committee_record,
                  &committee) != POA_OK)
@@ -758,7 +761,7 @@ static void genesis_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
     const struct poa_rpc_node *node = ctx;
     (void)param;
     struct poa_genesis g;
-    int rc = poa_genesis_decode(node->genesis, &g);
+    int rc = poa_rpc_genesis(node, &g);
     answer(call, rc,
            rc == POA_OK ? json_pack("{s:o, s:o, s:o}", "chain", hash_json(node->chain), "genesis",
                                     poa_json_record(&poa_genesis_record, &g), "raw",

@@ -155,6 +155,8 @@ void poa_rpc_metric_histogram(struct poa_rpc_metrics *m, const char *name, const
 struct poa_rpc_backend {
     void *ctx;
     void (*status)(void *ctx, struct poa_rpc_status *out);
+    /* Another number whenever the finalized state is another one. NULL: answers are not kept. */
+    uint64_t (*version)(void *ctx);
     /* Value bytes of (TABLE, KEY) in the finalized state, appended to OUT.
      * NOT_FOUND. */
     int (*read)(void *ctx, enum poa_state_table table, const void *key, size_t key_n,

@@ -42,17 +42,24 @@ enum poa_rpc_code {
  *   address   bech32m            text   string
  *   bool any
  * "*" alone: whatever array or object came, unchecked, as the first parameter. */
+enum poa_rpc_keep {
+    POA_RPC_FRESH, /* it must be worked out each time */
+    POA_RPC_BRIEF, /* for a tenth of a second, while the state is the same */
+    POA_RPC_STATE, /* while the finalized state is the same */
+};
 struct poa_rpc_method {
     const char *name;
     const char *params;
     void (*handler)(void *ctx, json_t *const *param, struct poa_rpc_call *call);
     const char *help;
     enum poa_rpc_right right; /* that a caller needs */
+    enum poa_rpc_keep keep;   /* how long its answer is right */
 };
 struct poa_rpc_methods {
     const struct poa_rpc_method *method;
     size_t n;
-    bool limited; /* to what HAS allows; else everything may be called */
+    enum poa_rpc_keep *keep; /* lowered to the least of the methods called; NULL: not wanted */
+    bool limited;            /* to what HAS allows; else everything may be called */
     enum poa_rpc_right has;
 };
 
@@ -143,10 +150,12 @@ json_t *poa_json_risk(const struct poa_risk *r, bool devnet);
 struct poa_rpc_node {
     const struct poa_rpc_backend *backend;
     struct poa_slice genesis;
+    const struct poa_genesis *parsed; /* the same, decoded; NULL: it is decoded when needed */
     uint8_t chain[32];
 };
 /* Their CTX is a struct poa_rpc_node. */
 extern const struct poa_rpc_methods poa_rpc_node_methods;
+POA_MUST_USE int poa_rpc_genesis(const struct poa_rpc_node *node, struct poa_genesis *out);
 /* Bound of the committee that serves EPOCH, from the finalized state. NOT_FOUND. */
 POA_MUST_USE int poa_rpc_risk(const struct poa_rpc_node *node, uint32_t epoch, struct poa_risk *out,
                               bool *devnet);

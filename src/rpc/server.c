@@ -71,12 +71,27 @@ struct poa_rpc *rpc_here(void)
     return here;
 }
 
+#define BRIEF_US 100000
+static void keep_answer(struct poa_rpc *r, const char *text, size_t n)
+{
+    static const char fine[] = "{\"jsonrpc\":\"2.0\",\"result\"";
+    /* A single call that is answered: what failed may not the next time. */
+    if (n < sizeof fine || memcmp(text, fine, sizeof fine - 1) != 0 ||
+        *r->methods.keep == POA_RPC_FRESH || r->asked->keep_us == 0)
+        return;
+    if (*r->methods.keep == POA_RPC_BRIEF)
+        r->asked->keep_us = BRIEF_US;
+    rpc_cache_keep(r, r->asked, text, n);
+}
+
 /* One answer of JSON-RPC, possibly long after the request. evhttp keeps the
  * request alive until it is answered, also when its client went away. */
 static void reply_rpc(void *ctx, const char *text, size_t n)
 {
     struct poa_rpc *r = here;
     struct evhttp_request *req = ctx;
+    if (text != NULL && r->asked != NULL) /* else it took longer than the request */
+        keep_answer(r, text, n);
     if (text == NULL)
         rpc_send(r, req, 204, "No Content", NULL, NULL, 0);
     else
@@ -140,6 +155,21 @@ static enum poa_rpc_right right_for(const char *path, bool post)
                                                                                  : POA_RPC_NOTHING;
 }
 
+static void answer_rpc(struct poa_rpc *r, struct evhttp_request *req, const char *text, size_t n)
+{
+    struct rpc_asked asked;
+    struct poa_slice kept;
+    if (rpc_cache_find(r, text, n, &asked, &kept)) {
+        rpc_send(r, req, 200, "OK", "application/json", (const char *)kept.p, kept.n);
+        return;
+    }
+    enum poa_rpc_keep keep = POA_RPC_STATE;
+    r->methods.keep = &keep;
+    r->asked = &asked;
+    poa_rpc_dispatch(&r->methods, &r->node, r->box, text, n, reply_rpc, req);
+    r->asked = NULL;
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct poa_rpc *r = arg;
@@ -179,7 +209,7 @@ static void on_request(struct evhttp_request *req, void *arg)
         if (text == NULL)
             rpc_send_line(r, req, 500, "Internal Server Error", "out of memory");
         else
-            poa_rpc_dispatch(&r->methods, &r->node, r->box, text, n, reply_rpc, req);
+            answer_rpc(r, req, text, n);
         return;
     }
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
@@ -342,6 +372,8 @@ int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, str
         return poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
     r->node.backend = config->backend;
     r->node.genesis = config->genesis;
+    if (poa_genesis_decode(config->genesis, &r->genesis) == POA_OK)
+        r->node.parsed = &r->genesis;
     poa_genesis_chain_id(config->genesis, r->node.chain);
     r->connections_max = connections_max(config);
     r->client_max = r->connections_max > CLIENT_PART ? r->connections_max / CLIENT_PART : 1;
@@ -356,7 +388,7 @@ int poa_rpc_start(const struct poa_rpc_config *config, struct poa_rpc **out, str
     if (rc == POA_OK) {
         r->wake = event_new(r->base, r->event_fd, EV_READ | EV_PERSIST, on_wake, r);
         if (r->wake == NULL || event_add(r->wake, NULL) != 0 || rpc_events_start(r) != POA_OK ||
-            start_http(r, config) != POA_OK)
+            rpc_cache_start(r) != POA_OK || start_http(r, config) != POA_OK)
             rc = poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
     }
     if (rc == POA_OK) {
@@ -417,6 +449,7 @@ void poa_rpc_stop(struct poa_rpc *r)
         event_base_free(r->base);
     r->base = NULL;
     rpc_guard_stop(r);
+    rpc_cache_stop(r);
 }
 
 void poa_rpc_free(struct poa_rpc *r)

@@ -57,8 +57,10 @@ struct rpc_pace {
 
 struct fresh;
 struct rpc_guard;
+struct rpc_cache;
 struct poa_rpc {
     struct poa_rpc_node node;
+    struct poa_genesis genesis; /* node.parsed */
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
@@ -75,6 +77,8 @@ struct poa_rpc {
     bool tls;
     char tls_cert[512], tls_key[512], tokens[512], cors[512];
     enum poa_rpc_right anonymous;
+    struct rpc_cache *cache;
+    struct rpc_asked *asked; /* while its request is dispatched */
     uint32_t rate;
     struct rpc_bucket *bucket; /* RPC_BUCKETS, when there is a rate */
     uint8_t bucket_key[16];
@@ -129,6 +133,21 @@ bool rpc_guard_preflight(struct poa_rpc *r, struct evhttp_request *req);
 bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, enum poa_rpc_right needed,
                       enum poa_rpc_right *has);
 bool rpc_guard_within_rate(struct poa_rpc *r, const uint8_t address[8]);
+
+/* --- answers that are kept (cache.c) ------------------------------------------------------- */
+
+/* A request that may be asked again. KEEP_US: how long its answer stays right while the state
+ * is the same; 0: it is not kept. */
+struct rpc_asked {
+    uint8_t key[16];
+    uint64_t version, keep_us;
+};
+POA_MUST_USE int rpc_cache_start(struct poa_rpc *r);
+void rpc_cache_stop(struct poa_rpc *r);
+/* The kept answer to REQUEST, if there is one; ASKED is filled. */
+bool rpc_cache_find(struct poa_rpc *r, const char *request, size_t n, struct rpc_asked *asked,
+                    struct poa_slice *answer);
+void rpc_cache_keep(struct poa_rpc *r, const struct rpc_asked *asked, const char *text, size_t n);
 
 /* --- events (events.c) ------------------------------------------------------------------- */
 

@@ -17,13 +17,21 @@ static int read_state(const struct poa_rpc_node *node, enum poa_state_table tabl
     return rc != POA_OK ? rc : poa_record_decode(rec, poa_written(&w), out);
 }
 
+int poa_rpc_genesis(const struct poa_rpc_node *node, struct poa_genesis *out)
+{
+    if (node->parsed == NULL)
+        return poa_genesis_decode(node->genesis, out);
+    *out = *node->parsed;
+    return POA_OK;
+}
+
 /* --- parameters -------------------------------------------------------------------- */
 
 int poa_rpc_params(const struct poa_rpc_node *node, uint32_t epoch, struct poa_genesis *out)
 {
     uint8_t buffer[VALUE_BYTES_MAX];
     struct poa_st_params st;
-    int rc = poa_genesis_decode(node->genesis, out);
+    int rc = poa_rpc_genesis(node, out);
     if (rc != POA_OK)
         return rc;
     rc = read_state(node, POA_STATE_PARAMS, "", 0, buffer, &poa_st_params_record, &st);
@@ -54,7 +62,7 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
     int rc = read_state(node, POA_STATE_GLOBAL, "", 0, buffer, &poa_st_global_record, &global);
     uint32_t epoch = rc != POA_OK ? 0 : global.epoch + (global.kind == POA_BLOCK_CLOSING);
     if (rc == POA_OK)
-        rc = poa_genesis_decode(node->genesis, &first);
+        rc = poa_rpc_genesis(node, &first);
     if (rc == POA_OK)
         rc = poa_rpc_params(node, epoch, &now);
     if (rc == POA_OK)

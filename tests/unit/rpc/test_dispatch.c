@@ -74,16 +74,16 @@ static void later(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 }
 
 static const struct poa_rpc_method table[] = {
-    {"subtract", "minuend:any subtrahend:any", subtract, "a - b", POA_RPC_READ},
-    {"sum", "*", sum, "adds", POA_RPC_READ},
-    {"get_data", "", get_data, "data", POA_RPC_READ},
-    {"update", "*", notify, "", POA_RPC_SUBMIT},
-    {"notify_hello", "*", notify, "", POA_RPC_READ},
-    {"notify_sum", "*", notify, "", POA_RPC_READ},
-    {"refused", "", refused, "", POA_RPC_READ},
-    {"echo", "n:u32 big:u64? id:hash? to:address?", echo, "", POA_RPC_READ},
-    {"bytes", "raw:bytes flag:bool? name:text?", echo, "", POA_RPC_READ},
-    {"later", "", later, "", POA_RPC_READ},
+    {"subtract", "minuend:any subtrahend:any", subtract, "a - b", POA_RPC_READ, POA_RPC_FRESH},
+    {"sum", "*", sum, "adds", POA_RPC_READ, POA_RPC_FRESH},
+    {"get_data", "", get_data, "data", POA_RPC_READ, POA_RPC_FRESH},
+    {"update", "*", notify, "", POA_RPC_SUBMIT, POA_RPC_FRESH},
+    {"notify_hello", "*", notify, "", POA_RPC_READ, POA_RPC_FRESH},
+    {"notify_sum", "*", notify, "", POA_RPC_READ, POA_RPC_FRESH},
+    {"refused", "", refused, "", POA_RPC_READ, POA_RPC_FRESH},
+    {"echo", "n:u32 big:u64? id:hash? to:address?", echo, "", POA_RPC_READ, POA_RPC_FRESH},
+    {"bytes", "raw:bytes flag:bool? name:text?", echo, "", POA_RPC_READ, POA_RPC_FRESH},
+    {"later", "", later, "", POA_RPC_READ, POA_RPC_FRESH},
 };
 static const struct poa_rpc_methods methods = {.method = table,
                                                .n = sizeof table / sizeof table[0]};

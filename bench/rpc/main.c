@@ -1,0 +1,395 @@
+/* bench-rpc: reads of a running node over HTTP on one core, as a ratio to a bare evhttp
+ * handler that answers as many bytes, driven by wrk in turns. docs/performance.md. */
+#include <dirent.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "poa_rpc_client.h"
+#include "poa_rpc_json.h"
+
+#define CONNECTIONS 32
+#define ROUNDS_MAX  16
+#define NICENESS    5
+
+/* X(name, method, parameters as JSON; %s: the address of alice). Those that begin with new_
+ * are each asked with another id, so that no kept answer serves them. */
+#define READS(X)                                                                                   \
+    X("status", "poa_status", "[]")                                                                \
+    X("account", "poa_account_get", "[\"%s\"]")                                                    \
+    X("block", "poa_block_get", "[1]")                                                             \
+    X("devices", "poa_devices_list", "[]")                                                         \
+    X("params", "poa_params_get", "[]")                                                            \
+    X("new_account", "poa_account_get", "[\"%s\"]")                                                \
+    X("new_devices", "poa_devices_list", "[]")
+static const struct {
+    const char *name, *method, *params;
+} reads[] = {
+#define ROW(name, method, params) {name, method, params},
+    READS(ROW)
+#undef ROW
+};
+#define READS_N (sizeof reads / sizeof reads[0])
+
+static struct {
+    double node, bare, node_cpu_us, bare_cpu_us;
+    size_t bytes;
+} result[READS_N];
+
+static char tmp[256], bin[400], url[128];
+static pid_t net = -1, node = -1;
+static bool json;
+
+static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void fail(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    fprintf(stderr, "bench-rpc: ");
+    vfprintf(stderr, format, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    exit(1);
+}
+
+/* --- processes ---------------------------------------------------------------------------- */
+
+static void clean_up(void)
+{
+    char command[400];
+    if (net > 0) {
+        kill(net, SIGTERM);
+        waitpid(net, NULL, 0);
+    }
+    net = -1;
+    if (tmp[0] && snprintf(command, sizeof command, "rm -rf '%s'", tmp) > 0 && system(command))
+        fprintf(stderr, "bench-rpc: %s is left behind\n", tmp);
+}
+
+/* Every thread of PID on the first core; wrk gets the last one. */
+static void pin(pid_t pid, unsigned core)
+{
+    char path[64];
+    cpu_set_t set;
+    struct dirent *e;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *d = opendir(path);
+    while (d && (e = readdir(d)))
+        if (e->d_name[0] != '.')
+            (void)sched_setaffinity((pid_t)atoi(e->d_name), sizeof set, &set);
+    if (d)
+        closedir(d);
+}
+
+/* CPU seconds of PID. */
+static double cpu_of(pid_t pid)
+{
+    char path[64], text[1024];
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = 0;
+    if (f)
+        fclose(f);
+    char *after = strrchr(text, ')');
+    if (!after || sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                         &system) != 2)
+        fail("%s cannot be read", path);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void start_node(void)
+{
+    char dir[300], program[500], command[1200];
+    snprintf(dir, sizeof dir, "%s/net", tmp);
+    snprintf(program, sizeof program, "%s/poa", bin);
+    snprintf(command, sizeof command, "'%s' devnet status --data-dir '%s' --json 2>/dev/null",
+             program, dir);
+    net = fork();
+    if (net == 0) {
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(127);
+        execl(program, program, "devnet", "--ledgers", "1", "--trusted", "0", "--devices", "0",
+              "--data-dir", dir, "--json", NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 600; i++) {
+        FILE *f = popen(command, "r");
+        json_t *v = f ? json_loadf(f, 0, NULL) : NULL, *p;
+        if (f)
+            pclose(f);
+        size_t k;
+        json_array_foreach(json_object_get(v, "processes"), k, p)
+        {
+            const char *rpc = json_string_value(json_object_get(p, "rpc"));
+            if (rpc) {
+                snprintf(url, sizeof url, "%s", rpc);
+                node = (pid_t)json_integer_value(json_object_get(p, "pid"));
+            }
+        }
+        json_decref(v);
+        struct poa_rpc_client *client = NULL;
+        struct poa_why why;
+        json_t *status = NULL;
+        bool up = url[0] && !poa_rpc_client_new(url, NULL, 2000, &client, &why) &&
+                  !poa_rpc_client_call(client, "poa_status", NULL, &status, &why) &&
+                  atoi(json_string_value(json_object_get(status, "height"))) > 20;
+        json_decref(status);
+        poa_rpc_client_free(client);
+        if (up)
+            return;
+        if (waitpid(net, NULL, WNOHANG) != 0)
+            break;
+        usleep(200000);
+    }
+    fail("no node: see what %s devnet says", program);
+}
+
+/* --- the bare handler ------------------------------------------------------------------------ */
+
+static void bare(struct evhttp_request *req, void *arg)
+{
+    const struct evbuffer *answer = arg;
+    struct evbuffer *out = evhttp_request_get_output_buffer(req);
+    evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type", "application/json");
+    evbuffer_add(out, evbuffer_pullup((struct evbuffer *)(uintptr_t)answer, -1),
+                 evbuffer_get_length(answer));
+    evhttp_send_reply(req, 200, "OK", NULL);
+}
+
+static pid_t start_bare(size_t bytes, uint16_t *port)
+{
+    int pipes[2];
+    if (pipe(pipes) != 0)
+        fail("no pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        /* As the node's thread: on a busy core both get the same share. */
+        (void)setpriority(PRIO_PROCESS, 0, NICENESS);
+        struct event_base *base = event_base_new();
+        struct evhttp *http = evhttp_new(base);
+        struct evbuffer *answer = evbuffer_new();
+        struct sockaddr_in at;
+        socklen_t n = sizeof at;
+        for (size_t i = 0; i < bytes; i++)
+            evbuffer_add(answer, "x", 1);
+        evhttp_set_gencb(http, bare, answer);
+        struct evhttp_bound_socket *s = evhttp_bind_socket_with_handle(http, "127.0.0.1", 0);
+        if (!s || getsockname(evhttp_bound_socket_get_fd(s), (struct sockaddr *)&at, &n))
+            _exit(1);
+        uint16_t bound = ntohs(at.sin_port);
+        if (write(pipes[1], &bound, sizeof bound) != sizeof bound)
+            _exit(1);
+        event_base_dispatch(base);
+        _exit(0);
+    }
+    close(pipes[1]);
+    if (read(pipes[0], port, sizeof *port) != sizeof *port)
+        fail("the bare server does not start");
+    close(pipes[0]);
+    return pid;
+}
+
+/* --- wrk ---------------------------------------------------------------------------------------
+ */
+
+static bool is_new(size_t i)
+{
+    return strncmp(reads[i].name, "new_", 4) == 0;
+}
+
+static void write_script(const char *path, const char *body, bool fresh)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        fail("cannot write %s", path);
+    fprintf(f,
+            "wrk.method = 'POST'\nwrk.body = [==[%s]==]\n"
+            "wrk.headers['Content-Type'] = 'application/json'\n",
+            body);
+    if (fresh)
+        fprintf(f, "local n = 0\nlocal body = wrk.body\nfunction request()\n  n = n + 1\n"
+                   "  return wrk.format(nil, nil, nil, (body:gsub('\"id\":1', '\"id\":' .. n)))\n"
+                   "end\n");
+    fclose(f);
+}
+
+/* Requests per second. */
+static double drive(const char *to, const char *script, double seconds)
+{
+    char command[900], line[256];
+    double rate = 0;
+    unsigned bad = 0;
+    snprintf(command, sizeof command, "taskset -c %u wrk -t1 -c%d -d%.0fs -s '%s' '%s/' 2>&1",
+             bench_cores() - 1, CONNECTIONS, seconds, script, to);
+    FILE *f = popen(command, "r");
+    while (f && fgets(line, sizeof line, f)) {
+        (void)sscanf(line, "Requests/sec: %lf", &rate);
+        (void)sscanf(line, "  Non-2xx or 3xx responses: %u", &bad);
+    }
+    if (!f || pclose(f) != 0 || rate <= 0 || bad)
+        fail("wrk failed (apt-get install wrk), or %u requests were refused", bad);
+    return rate;
+}
+
+static size_t answer_bytes(const char *method, const char *params)
+{
+    struct poa_rpc_client *client = NULL;
+    struct poa_why why;
+    json_t *v = NULL;
+    if (poa_rpc_client_new(url, NULL, 5000, &client, &why) ||
+        poa_rpc_client_call(client, method, json_loads(params, 0, NULL), &v, &why))
+        fail("%s: %s", method, why.text);
+    size_t n =
+        json_dumpb(v, NULL, 0, POA_RPC_DUMP) + strlen("{\"jsonrpc\":\"2.0\",\"result\":,\"id\":1}");
+    json_decref(v);
+    poa_rpc_client_free(client);
+    return n;
+}
+
+static void address_of_alice(char *out, size_t n)
+{
+    char command[1200];
+    snprintf(command, sizeof command, "'%s/poa' keys show alice --keys '%s/net/keys' --json", bin,
+             tmp);
+    FILE *f = popen(command, "r");
+    json_t *v = f ? json_loadf(f, 0, NULL) : NULL;
+    const char *address = json_string_value(json_object_get(v, "address"));
+    if (!address)
+        fail("no account to read");
+    snprintf(out, n, "%s", address);
+    json_decref(v);
+    pclose(f);
+}
+
+static void measure(size_t i, unsigned rounds, double seconds, const char *alice)
+{
+    char params[256], body[512], script[320], bare_url[64];
+    double node_v[ROUNDS_MAX], bare_v[ROUNDS_MAX], node_cpu = 0, bare_cpu = 0, node_n = 0,
+                                                   bare_n = 0;
+    uint16_t port = 0;
+    if (strstr(reads[i].params, "%s"))
+        snprintf(params, sizeof params, "[\"%s\"]", alice);
+    else
+        snprintf(params, sizeof params, "%s", reads[i].params);
+    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}",
+             reads[i].method, params);
+    snprintf(script, sizeof script, "%s/script.lua", tmp);
+    write_script(script, body, is_new(i));
+    result[i].bytes = answer_bytes(reads[i].method, params);
+    pid_t server = start_bare(result[i].bytes, &port);
+    snprintf(bare_url, sizeof bare_url, "http://127.0.0.1:%u", port);
+    pin(server, 0);
+    pin(node, 0);
+    for (unsigned k = 0; k < rounds; k++) {
+        double before = cpu_of(server);
+        bare_v[k] = drive(bare_url, script, seconds);
+        bare_cpu += cpu_of(server) - before;
+        bare_n += bare_v[k] * seconds;
+        before = cpu_of(node);
+        node_v[k] = drive(url, script, seconds);
+        node_cpu += cpu_of(node) - before;
+        node_n += node_v[k] * seconds;
+    }
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    result[i].node = bench_median(node_v, rounds);
+    result[i].bare = bench_median(bare_v, rounds);
+    result[i].node_cpu_us = node_cpu / node_n * 1e6;
+    result[i].bare_cpu_us = bare_cpu / bare_n * 1e6;
+    if (!json)
+        printf("%-11s %6zu bytes  %7.0f /s of %7.0f /s: %.2f   CPU %.1f us of %.1f us: %.2f\n",
+               reads[i].name, result[i].bytes, result[i].node, result[i].bare,
+               result[i].node / result[i].bare, result[i].bare_cpu_us, result[i].node_cpu_us,
+               result[i].bare_cpu_us / result[i].node_cpu_us);
+    fflush(stdout);
+}
+
+/* The same number of each: times add up. */
+static void report(void)
+{
+    double node_s[2] = {0}, bare_s[2] = {0}, node_cpu[2] = {0}, bare_cpu[2] = {0};
+    json_t *all = json_object();
+    for (size_t i = 0; i < READS_N; i++) {
+        bool fresh = is_new(i);
+        node_s[fresh] += 1 / result[i].node;
+        bare_s[fresh] += 1 / result[i].bare;
+        node_cpu[fresh] += result[i].node_cpu_us;
+        bare_cpu[fresh] += result[i].bare_cpu_us;
+        json_object_set_new(all, reads[i].name,
+                            json_pack("{s:I, s:f, s:f, s:f, s:f}", "bytes",
+                                      (json_int_t)result[i].bytes, "per_s", result[i].node,
+                                      "bare_per_s", result[i].bare, "ratio",
+                                      result[i].node / result[i].bare, "cpu_ratio",
+                                      result[i].bare_cpu_us / result[i].node_cpu_us));
+    }
+    json_t *v = json_pack(
+        "{s:f, s:f, s:f, s:f, s:i, s:o}", "ratio_to_bare_evhttp", bare_s[0] / node_s[0],
+        "cpu_ratio_to_bare_evhttp", bare_cpu[0] / node_cpu[0], "ratio_new", bare_s[1] / node_s[1],
+        "cpu_ratio_new", bare_cpu[1] / node_cpu[1], "connections", CONNECTIONS, "reads", all);
+    char *text = json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(4));
+    puts(text);
+    free(text);
+    json_decref(v);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"quick", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    unsigned rounds = 5;
+    double seconds = 3;
+    char self[400], alice[128];
+    int k;
+    while ((k = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (k == 'j')
+            json = true;
+        else if (k == 'q')
+            rounds = 2, seconds = 1;
+        else {
+            fprintf(
+                k == 'h' ? stdout : stderr,
+                "usage: bench-rpc [--quick] [--json]\n"
+                "Reads of a node on one core, as a ratio to a bare evhttp handler. Needs wrk.\n");
+            return k == 'h' ? 0 : 2;
+        }
+    }
+    if (system("command -v wrk >/dev/null") != 0) {
+        fprintf(stderr, "bench-rpc: skipped: no wrk (apt-get install wrk)\n");
+        return 0;
+    }
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0)
+        fail("/proc is needed");
+    self[n] = 0;
+    snprintf(bin, sizeof bin, "%s", dirname(self));
+    snprintf(tmp, sizeof tmp, "%s/bench-rpc.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(tmp))
+        fail("cannot make %s", tmp);
+    atexit(clean_up);
+    start_node();
+    address_of_alice(alice, sizeof alice);
+    for (size_t i = 0; i < READS_N; i++)
+        measure(i, rounds, seconds, alice);
+    report();
+    return 0;
+}
