@@ -2,13 +2,11 @@
  * second chain gets a client to grade 1 there and no further. */
 #include "poa_grade.h"
 
-#include "support.h"
+#include "slots.h"
 
 #define FLEET 12
 #define SPAN  16
 
-static struct chain c;
-static struct body b;
 static struct poa_grade_view view;
 static struct poa_committee committee;
 
@@ -23,15 +21,6 @@ static struct poa_ticket ticket[FLEET];
 static struct poa_header header[64];
 static struct poa_seal seals[64][POA_SLOT_SEATS_MAX];
 static uint32_t headers, seal_n[64];
-
-static uint32_t device_of_key(const uint8_t key[32])
-{
-    uint32_t d = 0;
-    while (d < FLEET && memcmp(c.device[d].pk, key, 32))
-        d++;
-    cr_assert_lt(d, FLEET);
-    return d;
-}
 
 static void open_net(bool with_devices)
 {
@@ -73,15 +62,6 @@ static void open_net(bool with_devices)
     block_add(&c, &b, 100);
     body_reset(&b);
     block_add(&c, NULL, 15900);
-}
-
-static struct poa_st_slot slot_of(uint64_t slot)
-{
-    uint8_t key[8];
-    struct poa_st_slot s;
-    poa_put_le64(key, slot);
-    cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_SLOT, key, 8, &s), POA_OK);
-    return s;
 }
 
 /* Slots 16..: a block each, whose devices seal it; the block in question is the

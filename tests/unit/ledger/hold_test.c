@@ -1,8 +1,5 @@
 /* Holds: what waits for grade 2, what releases it, what comes back. */
-#include "support.h"
-
-static struct chain c;
-static struct body b;
+#include "slots.h"
 
 #define LIMIT 1000
 #define FEE   10
@@ -21,19 +18,6 @@ static struct setup graded(void)
     s.g.hold_slots = 20;
     s.g.subsidy = 0; /* balances change by transfers alone */
     return s;
-}
-
-static void open_with(struct setup s)
-{
-    chain_open(&c, &s);
-    body_reset(&b);
-}
-
-static struct poa_st_global global(void)
-{
-    struct poa_st_global g;
-    poa_ledger_global(c.l, POA_STATE_BASE, &g);
-    return g;
 }
 
 static uint64_t nonce_of(uint32_t user)
@@ -93,24 +77,6 @@ static struct poa_st_holds group_of(uint64_t slot)
     return h;
 }
 
-static struct poa_st_slot slot_of(uint64_t slot)
-{
-    uint8_t key[8];
-    struct poa_st_slot s;
-    poa_put_le64(key, slot);
-    cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_SLOT, key, 8, &s), POA_OK);
-    return s;
-}
-
-static uint32_t device_of_key(const uint8_t key[32])
-{
-    uint32_t d = 0;
-    while (d < DEVICES && memcmp(c.device[d].pk, key, 32))
-        d++;
-    cr_assert_lt(d, DEVICES);
-    return d;
-}
-
 /* Puts the seals of SLOT's devices, at most MAX of them and of those that WANT
  * has, into the body; returns how many. */
 static uint32_t seal(uint64_t slot, uint32_t max, uint64_t want)
@@ -148,19 +114,19 @@ Test(hold, waits_and_is_released_in_the_block_of_the_last_seal)
     cr_assert_eq(nonce_of(1), 1);
     cr_assert_eq(balance_of(&c, c.address[1]), RICH - 500 - FEE);
     cr_assert_eq(balance_of(&c, c.address[4]), FEE); /* user 4 leads every block */
-    cr_assert_eq(global().held, 500);
+    cr_assert_eq(global_state().held, 500);
     cr_assert_eq(outgoing(1).held, 500);
     cr_assert_eq(hold_of(id).slot, 1, "its block did not seal slot 0");
     cr_assert_eq(hold_of(id).height, 2);
     uint32_t devices = 0;
-    for (uint64_t slot = 1; global().held; slot++) {
-        add(slot * 1000 + 100);                        /* seals the slot */
-        for (int i = 0; i < 3 && global().held; i++) { /* one at a time */
+    for (uint64_t slot = 1; global_state().held; slot++) {
+        add(slot * 1000 + 100);                              /* seals the slot */
+        for (int i = 0; i < 3 && global_state().held; i++) { /* one at a time */
             seal(slot, 1, ~UINT64_C(0));
             add(slot * 1000 + 200 + (uint64_t)i);
             devices = group_of(1).devices.count;
-            cr_assert(!global().held == (devices >= 4 && group_of(1).makers.count >= 2 &&
-                                         group_of(1).regions.count >= 2));
+            cr_assert(!global_state().held == (devices >= 4 && group_of(1).makers.count >= 2 &&
+                                               group_of(1).regions.count >= 2));
         }
         cr_assert_lt(slot, 8);
     }
@@ -181,25 +147,25 @@ Test(hold, the_limit_is_a_sum_over_the_span)
     struct ops small = transfer(LIMIT - 300, false), more = transfer(301, false),
                rest = transfer(300, false);
     cr_assert_eq(pay(1, &small, 200, id), POA_OK);
-    cr_assert_eq(global().held, 0);
+    cr_assert_eq(global_state().held, 0);
     cr_assert_eq(pay(1, &more, 2300, id), POA_OK);
-    cr_assert_eq(global().held, 301); /* 700 and 301 are above 1000 */
+    cr_assert_eq(global_state().held, 301); /* 700 and 301 are above 1000 */
     cr_assert_eq(pay(1, &rest, 2400, id), POA_OK);
-    cr_assert_eq(global().held, 301); /* what is held does not count */
+    cr_assert_eq(global_state().held, 301); /* what is held does not count */
     struct ops one = transfer(1, false);
     cr_assert_eq(pay(1, &one, 2500, id), POA_OK);
-    cr_assert_eq(global().held, 302);
+    cr_assert_eq(global_state().held, 302);
     cr_assert_eq(pay(2, &small, 2600, id), POA_OK); /* another account has its own sum */
-    cr_assert_eq(global().held, 302);
+    cr_assert_eq(global_state().held, 302);
     /* Slot 0 leaves the span of eight with slot 8, slot 2 with slot 10. */
     cr_assert_eq(pay(1, &one, 7999, id), POA_OK);
-    cr_assert_eq(global().held, 303);
+    cr_assert_eq(global_state().held, 303);
     cr_assert_eq(pay(1, &small, 8000, id), POA_OK);
-    cr_assert_eq(global().held, 303);
+    cr_assert_eq(global_state().held, 303);
     cr_assert_eq(pay(1, &one, 9999, id), POA_OK);
-    cr_assert_eq(global().held, 304);
+    cr_assert_eq(global_state().held, 304);
     cr_assert_eq(pay(1, &rest, 10000, id), POA_OK);
-    cr_assert_eq(global().held, 304);
+    cr_assert_eq(global_state().held, 304);
     chain_close(&c);
 }
 
@@ -212,7 +178,7 @@ Test(hold, a_transaction_is_held_as_a_whole_and_only_transfers_are)
     op_transfer(&o, c.address[4], 1);
     op_transfer(&o, c.address[2], LIMIT);
     cr_assert_eq(pay(1, &o, 200, id), POA_OK);
-    cr_assert_eq(global().held, LIMIT + 1);
+    cr_assert_eq(global_state().held, LIMIT + 1);
     cr_assert_eq(hold_of(id).transfers.count, 2);
     cr_assert_eq(balance_of(&c, c.address[4]), FEE);
     struct poa_op_hold hold = {2};
@@ -261,21 +227,21 @@ Test(hold, comes_back_when_the_devices_stay_away)
     cr_assert_eq(pay(2, &o, 1500, other), POA_OK);
     add(1600);
     add(20999);
-    cr_assert_eq(global().held, 4000);
+    cr_assert_eq(global_state().held, 4000);
     add(21000); /* slot 0 + 20 has passed */
-    cr_assert_eq(global().held, 2000);
+    cr_assert_eq(global_state().held, 2000);
     cr_assert_eq(balance_of(&c, c.address[1]), RICH - FEE);
     cr_assert_eq(group_of(0).status, POA_HOLD_REFUNDED);
     cr_assert_eq(group_of(0).height, c.header.height);
     cr_assert_eq(outgoing(1).held, 0);
     add(22000);
-    cr_assert_eq(global().held, 0);
-    cr_assert_eq(global().hold_open, UINT64_MAX);
+    cr_assert_eq(global_state().held, 0);
+    cr_assert_eq(global_state().hold_open, UINT64_MAX);
     cr_assert_eq(nonce_of(1), 1);
     /* A new group after all of them ended. */
     cr_assert_eq(pay(1, &o, 22100, id), POA_OK);
-    cr_assert_eq(global().held, 2000);
-    cr_assert_eq(global().hold_open, hold_of(id).slot);
+    cr_assert_eq(global_state().held, 2000);
+    cr_assert_eq(global_state().hold_open, hold_of(id).slot);
     /* Much later the old ones are forgotten, in order. */
     add(5000000);
     for (uint64_t i = 1; i < 8; i++)
@@ -283,8 +249,8 @@ Test(hold, comes_back_when_the_devices_stay_away)
     struct poa_st_hold gone;
     cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_HOLD, id, 32, &gone),
                  POA_E_NOT_FOUND);
-    cr_assert_eq(global().hold_first, UINT64_MAX);
-    cr_assert_eq(global().held, 0);
+    cr_assert_eq(global_state().hold_first, UINT64_MAX);
+    cr_assert_eq(global_state().held, 0);
     chain_close(&c);
 }
 
@@ -317,7 +283,7 @@ Test(hold, a_device_counts_once_and_makers_and_regions_count)
     cr_assert_geq(g.devices.count, 4);
     cr_assert_leq(g.devices.count, 6);
     cr_assert_gt(seals, g.devices.count); /* somebody sealed twice */
-    cr_assert_eq(global().held, 2000);
+    cr_assert_eq(global_state().held, 2000);
     /* Slot 8 is after the span: it does not help any more. */
     add(8100);
     cr_assert_gt(seal(8, 3, ~UINT64_C(0)), 0);
@@ -329,7 +295,7 @@ Test(hold, a_device_counts_once_and_makers_and_regions_count)
         late = seal(slot, 1, ~maker1);
     cr_assert_eq(late, 1);
     add(8300);
-    cr_assert_eq(global().held, 0);
+    cr_assert_eq(global_state().held, 0);
     cr_assert_eq(group_of(0).status, POA_HOLD_RELEASED);
     chain_close(&c);
 }
@@ -367,7 +333,7 @@ Test(hold, devices_of_a_maker_that_rules_the_committee_do_not_count)
         makers += counts;
     }
     cr_assert_leq(makers, 1); /* makers 0..3 have one witness each, three of them serve */
-    cr_assert_eq(global().held, 2000);
+    cr_assert_eq(global_state().held, 2000);
     chain_close(&c);
 }
 
@@ -394,7 +360,7 @@ Test(hold, the_number_that_wait_is_bounded)
     block_add(&c, &b, 300);
     cr_assert_eq(b.result[0].code, POA_E_TX_HOLD_FULL);
     body_reset(&b);
-    cr_assert_eq(global().held, 17 * 63);
+    cr_assert_eq(global_state().held, 17 * 63);
     cr_assert(audit(&c));
     chain_close(&c);
 }

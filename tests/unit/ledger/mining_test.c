@@ -1,24 +1,6 @@
 /* Slots, tickets, seals, settlement, epochs, convictions. */
 #include "poa_assign.h"
-#include "support.h"
-
-static struct chain c;
-static struct body b;
-
-static void open_with(struct setup s)
-{
-    chain_open(&c, &s);
-    body_reset(&b);
-}
-
-static struct poa_st_slot slot_of(uint64_t slot)
-{
-    uint8_t key[8];
-    struct poa_st_slot s;
-    poa_put_le64(key, slot);
-    cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_SLOT, key, 8, &s), POA_OK);
-    return s;
-}
+#include "slots.h"
 
 static bool slot_exists(uint64_t slot)
 {
@@ -26,70 +8,6 @@ static bool slot_exists(uint64_t slot)
     struct poa_slice v;
     poa_put_le64(key, slot);
     return !poa_ledger_get(c.l, POA_STATE_BASE, POA_STATE_SLOT, key, 8, &v);
-}
-
-static struct poa_st_seat seat_at(const struct poa_st_slot *s, uint32_t i)
-{
-    struct poa_st_seat seat;
-    cr_assert_eq(poa_list_at(&poa_st_seat_record, &s->seats, i, &seat), POA_OK);
-    return seat;
-}
-
-static uint32_t device_of_key(const uint8_t key[32])
-{
-    for (uint32_t i = 0; i < DEVICES; i++)
-        if (!memcmp(c.device[i].pk, key, 32))
-            return i;
-    cr_assert_fail("unknown device");
-    return 0;
-}
-
-static struct poa_st_device device_state(uint32_t d)
-{
-    struct poa_st_device st;
-    cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_DEVICE, c.device[d].pk, 32, &st),
-                 POA_OK);
-    return st;
-}
-
-static struct poa_st_global global(void)
-{
-    struct poa_st_global g;
-    poa_ledger_global(c.l, POA_STATE_BASE, &g);
-    return g;
-}
-
-/* What executing the body in a block TIME ms after genesis says; nothing stays. */
-static int refusal(uint64_t time)
-{
-    struct poa_block_result r;
-    struct poa_slice body;
-    poa_state_id s;
-    uint8_t before[32], after[32];
-    root_of(&c, POA_STATE_BASE, before);
-    cr_assert_eq(poa_ledger_reserve(c.l), POA_OK);
-    struct poa_header h = header_next(&c, POA_STATE_BASE, &b, time, &body);
-    int e = block_try(&c, POA_STATE_BASE, &h, body, &b, &s, &r);
-    if (!e)
-        poa_ledger_drop(c.l, s);
-    root_of(&c, POA_STATE_BASE, after);
-    cr_assert_arr_eq(before, after, 32);
-    body_reset(&b);
-    return e;
-}
-
-static struct poa_seal seal_for(uint32_t device, uint64_t slot)
-{
-    struct poa_st_slot s = slot_of(slot);
-    return seal_make(&c, device, slot, s.height, s.epoch, s.hash);
-}
-
-static int refused_seal(const struct poa_seal *s, uint64_t time)
-{
-    body_seal(&b, s);
-    int e = refusal(time);
-    cr_assert_eq(poa_ledger_try_seal(c.l, POA_STATE_BASE, c.s.g.time_ms + time, s), e);
-    return e;
 }
 
 Test(mining, first_block_of_a_slot_is_its_sealing_block)
@@ -112,8 +30,8 @@ Test(mining, first_block_of_a_slot_is_its_sealing_block)
     cr_assert_eq(s.seats.count, 3);
     for (uint32_t i = 1; i < 3; i++)
         cr_assert_lt(seat_at(&s, i - 1).rank, seat_at(&s, i).rank);
-    cr_assert_eq(global().slot, 3);
-    cr_assert_eq(global().unsettled, 0);
+    cr_assert_eq(global_state().slot, 3);
+    cr_assert_eq(global_state().unsettled, 0);
     chain_close(&c);
 }
 
@@ -190,9 +108,9 @@ Test(mining, settlement)
         cr_assert_eq(balance_of(&c, c.address[3]), 1000000000 + paid[1]);
         uint64_t treasury = sealers ? 1000003 - paid[0] - paid[1] - 10 * sealers : 0;
         cr_assert_eq(balance_of(&c, c.address[5]), treasury);
-        cr_assert_eq(global().issued, 1000003);
-        cr_assert_eq(global().burned, sealers ? 0 : 1000003);
-        cr_assert_eq(global().unsettled, 8);
+        cr_assert_eq(global_state().issued, 1000003);
+        cr_assert_eq(global_state().burned, sealers ? 0 : 1000003);
+        cr_assert_eq(global_state().unsettled, 8);
         s = slot_of(0);
         static const uint8_t nobody[32];
         if (sealers)
@@ -227,8 +145,8 @@ Test(mining, subsidy_halves_and_tips_fit_into_it)
         issued += subsidy;
     }
     block_add(&c, NULL, 100000);
-    cr_assert_eq(global().issued, issued);
-    cr_assert_eq(global().burned, 0);
+    cr_assert_eq(global_state().issued, issued);
+    cr_assert_eq(global_state().burned, 0);
     cr_assert_eq(balance_of(&c, c.address[4]), tips);
     cr_assert(audit(&c));
     chain_close(&c);
@@ -386,9 +304,9 @@ Test(mining, old_slots_are_pruned)
     open_with(s);
     for (uint64_t slot = 0; slot < 4200; slot++)
         block_add(&c, NULL, slot * 1000 + 1);
-    cr_assert_eq(global().oldest, 4200 - 1 - 4096);
-    cr_assert_not(slot_exists(global().oldest - 1));
-    cr_assert(slot_exists(global().oldest));
+    cr_assert_eq(global_state().oldest, 4200 - 1 - 4096);
+    cr_assert_not(slot_exists(global_state().oldest - 1));
+    cr_assert(slot_exists(global_state().oldest));
     cr_assert(audit(&c));
     chain_close(&c);
 }
@@ -407,11 +325,11 @@ Test(mining, an_epoch_closes_and_the_next_begins)
     op_device(&o, &op);
     body_tx(&b, &c, 1, 0, 10, &o);
     uint8_t beacon[32];
-    memcpy(beacon, global().beacon, 32);
+    memcpy(beacon, global_state().beacon, 32);
     for (int i = 0; i < 4; i++) {
         block_add(&c, i ? NULL : &b, 1000u * (uint32_t)i + 100);
-        cr_assert(memcmp(beacon, global().beacon, 32), "every block adds to the beacon");
-        memcpy(beacon, global().beacon, 32);
+        cr_assert(memcmp(beacon, global_state().beacon, 32), "every block adds to the beacon");
+        memcpy(beacon, global_state().beacon, 32);
     }
     /* View 5: closing, and nothing else fits. */
     struct poa_header h;

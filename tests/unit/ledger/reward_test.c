@@ -1,8 +1,5 @@
 /* Rewards: who gets which part of a slot, and that nothing else is issued. */
-#include "support.h"
-
-static struct chain c;
-static struct body b;
+#include "slots.h"
 
 static struct setup shared(void)
 {
@@ -14,28 +11,6 @@ static struct setup shared(void)
     s.g.subsidy = 1000000;
     s.g.tip = 10;
     return s;
-}
-
-static void open_with(struct setup s)
-{
-    chain_open(&c, &s);
-    body_reset(&b);
-}
-
-static struct poa_st_slot slot_of(uint64_t slot)
-{
-    uint8_t key[8];
-    struct poa_st_slot s;
-    poa_put_le64(key, slot);
-    cr_assert_eq(poa_ledger_read(c.l, POA_STATE_BASE, POA_STATE_SLOT, key, 8, &s), POA_OK);
-    return s;
-}
-
-static struct poa_st_global global(void)
-{
-    struct poa_st_global g;
-    poa_ledger_global(c.l, POA_STATE_BASE, &g);
-    return g;
 }
 
 static struct poa_st_device device_by_index(uint32_t index)
@@ -100,9 +75,9 @@ Test(reward, every_share_goes_where_genesis_says)
     uint64_t witness = balance_of(&c, c.address[4]), treasury = balance_of(&c, c.address[5]);
     cr_assert_eq(witness, 3 * 10 + 2 * 20); /* tips, fees */
     uint64_t d0 = device_by_index(0).earned, d5 = device_by_index(5).earned;
-    block_add(&c, NULL, 10100);             /* slots 0 and 1 are settled */
-    cr_assert_eq(global().burned, 1000000); /* slot 0, that nobody sealed: all of it */
-    cr_assert_eq(global().issued, 2000000);
+    block_add(&c, NULL, 10100);                   /* slots 0 and 1 are settled */
+    cr_assert_eq(global_state().burned, 1000000); /* slot 0, that nobody sealed: all of it */
+    cr_assert_eq(global_state().issued, 2000000);
     cr_assert_eq(balance_of(&c, c.address[4]), witness + 100000); /* all witnesses are paid there */
     uint64_t earned = 0;
     for (uint32_t i = 0; i < 8; i++)
@@ -165,8 +140,8 @@ Test(reward, issuance_does_not_depend_on_the_speed_of_blocks)
         block_add(&c, &b, 240 * 1000 + 100);
         body_reset(&b);
         block_add(&c, NULL, 260 * 1000);
-        issued[loaded] = global().issued;
-        burned[loaded] = global().burned;
+        issued[loaded] = global_state().issued;
+        burned[loaded] = global_state().burned;
         cr_assert(audit(&c));
         chain_close(&c);
     }
