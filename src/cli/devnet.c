@@ -191,37 +191,55 @@ static uint64_t ready_ms(const struct devnet *d)
     return READY_MS + 10 * (uint64_t)d->fleet;
 }
 
-/* Waits until nodes FROM..TO-1 are ready and have a block of this run. */
-static int wait_ready(struct devnet *d, size_t from, size_t to)
+/* What P lacks; printed once in a while. */
+static void tell_waiting(const struct devnet_process *p, const json_t *status, uint64_t *tell)
+{
+    if (devnet_now_ms() <= *tell)
+        return;
+    fprintf(stderr, "waiting for %s%s%s\n", p->name, status != NULL ? ": " : "",
+            cli_text(status, "why"));
+    *tell = devnet_now_ms() + TELL_MS;
+}
+
+/* Waits until nodes FROM..TO-1 are ready and have a block of this run. Without those
+ * that end or take too long it goes on when there are NEED others. */
+static int wait_ready(struct devnet *d, size_t from, size_t to, size_t need)
 {
     uint64_t until = devnet_now_ms() + ready_ms(d), tell = devnet_now_ms() + TELL_MS;
+    size_t ready = 0;
     for (size_t i = from; i < to;) {
         struct devnet_process *p = &d->process[i];
         if (stopping)
             return cli_fail("stopped");
         devnet_watch(d);
-        if (p->pid == 0) {
-            return cli_fail("%s did not start; if what it stored is damaged, remove %s/%s/data: it "
-                            "fetches the chain from the others",
-                            p->name, d->dir, p->name);
+        bool ended = p->pid == 0, late = devnet_now_ms() > until;
+        if ((ended || late) && ready + (to - i - 1) < need) {
+            if (late)
+                devnet_print_log_tail(d, p);
+            return ended ? cli_fail("%s did not start; if what it stored is damaged, remove "
+                                    "%s/%s/data: it fetches the chain from the others",
+                                    p->name, d->dir, p->name)
+                         : cli_fail("%s is not ready after %d s; its log is %s/%s/log", p->name,
+                                    (int)(ready_ms(d) / 1000), d->dir, p->name);
         }
-        if (devnet_now_ms() > until) {
-            devnet_print_log_tail(d, p);
-            return cli_fail("%s is not ready after %d s; its log is %s/%s/log", p->name,
-                            (int)(ready_ms(d) / 1000), d->dir, p->name);
+        if (ended || late) {
+            fprintf(stderr,
+                    "going on without %s, which %s; if what it stored is damaged, stop, remove "
+                    "%s/%s/data, and start again: it fetches the chain from the others\n",
+                    p->name, ended ? "did not start" : "is not ready", d->dir, p->name);
+            i++;
+            continue;
         }
         json_t *v = devnet_ask(p, "poa_status", NULL);
         bool block = json_is_string(json_object_get(v, "first_block_ms"));
-        bool ready = json_is_true(json_object_get(v, "ready")) && block;
+        bool done = json_is_true(json_object_get(v, "ready")) && block;
         if (block && p->first_block_ms == POA_NEVER)
             p->first_block_ms = cli_number(v, "first_block_ms");
-        if (!ready && devnet_now_ms() > tell) {
-            fprintf(stderr, "waiting for %s%s%s\n", p->name, v != NULL ? ": " : "",
-                    cli_text(v, "why"));
-            tell = devnet_now_ms() + TELL_MS;
-        }
+        if (!done)
+            tell_waiting(p, v, &tell);
         json_decref(v);
-        if (ready)
+        ready += done;
+        if (done)
             i++;
         else
             pause_ms(10);
@@ -236,11 +254,12 @@ static int start_all(struct devnet *d)
         if (devnet_start(d, &d->process[i]) != 0)
             return 1;
     devnet_write_lock(d);
-    int rc = wait_ready(d, 0, d->ledgers);
+    /* A quorum of the committee gets the others going. */
+    int rc = wait_ready(d, 0, d->ledgers, d->ledgers - (d->ledgers - 1) / 3);
     for (size_t i = d->ledgers; i < nodes && rc == 0; i++)
         rc = devnet_start(d, &d->process[i]);
     if (rc == 0)
-        rc = wait_ready(d, d->ledgers, nodes);
+        rc = wait_ready(d, d->ledgers, nodes, d->trusted > 0);
     for (size_t i = nodes; i < d->processes && rc == 0; i++)
         rc = devnet_start(d, &d->process[i]);
     devnet_write_lock(d);
@@ -250,7 +269,7 @@ static int start_all(struct devnet *d)
 static void print_welcome(const struct devnet *d, FILE *to)
 {
     char url[64] = "", path[DEVNET_PATH_MAX + 8];
-    unsigned port = d->process[0].rpc;
+    unsigned port = devnet_running(d)->rpc;
     if (port != POA_RPC_PORT_DEFAULT)
         snprintf(url, sizeof url, " --rpc http://127.0.0.1:%u", port);
     /* For a shell: in quotes when it has to be. */
@@ -421,7 +440,7 @@ static int report(struct run *r)
     }
 
     char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%u", d->process[0].rpc);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", devnet_running(d)->rpc);
     const char *wrong = NULL;
     if (!complete)
         wrong = "a node does not answer";

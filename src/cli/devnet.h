@@ -43,10 +43,10 @@ struct devnet_process {
     char chaos[DEVNET_PATH_MAX + 64]; /* variable of its environment, or empty */
     pid_t pid;                        /* 0: not running */
     uint64_t started_ms, restart_ms;  /* monotonic; RESTART_MS 0: not planned */
-    uint32_t restarts;
-    struct poa_rpc_client *client; /* of nodes */
-    uint64_t height;               /* last heard */
-    uint64_t first_block_ms;       /* of its first start; POA_NEVER: not heard */
+    uint32_t restarts, failures;      /* FAILURES: ended soon after its start, in a row */
+    struct poa_rpc_client *client;    /* of nodes */
+    uint64_t height;                  /* last heard */
+    uint64_t first_block_ms;          /* of its first start; POA_NEVER: not heard */
 };
 
 struct devnet {
@@ -85,6 +85,8 @@ int devnet_start(struct devnet *d, struct devnet_process *p);
 /* Collects processes that ended, and starts nodes that died again after a while.
  * Returns how many ended unexpectedly in this call. */
 unsigned devnet_watch(struct devnet *d);
+/* The first node that runs; the first one when none does. */
+struct devnet_process *devnet_running(const struct devnet *d);
 /* SIGTERM to all, SIGKILL to those that do not end. */
 void devnet_stop_all(struct devnet *d);
 /* The last line of a process's log, on standard error. */

@@ -94,10 +94,10 @@ static void set_fault(const struct devnet *d, enum devnet_fault fault)
     }
 }
 
-/* Height and seals, as the first node has them. */
+/* Height and seals, as the first node that runs has them. */
 static bool look(struct devnet *d, uint64_t *height, uint64_t *seals)
 {
-    json_t *v = devnet_ask(&d->process[0], "poa_status", NULL);
+    json_t *v = devnet_ask(devnet_running(d), "poa_status", NULL);
     *height = cli_number(v, "height");
     *seals = cli_number(json_object_get(v, "state"), "seals");
     json_decref(v);

@@ -16,6 +16,8 @@
 
 #define STOP_GRACE_MS 5000
 #define RESTART_MS    2000
+#define SOON_MS       10000 /* who ends so soon after its start waits twice as long each time */
+#define DOUBLINGS     4
 /* LevelDB asks for its next log whole. */
 #define DISK_FULL_BYTES (1u << 20)
 
@@ -108,19 +110,30 @@ void devnet_print_log_tail(const struct devnet *d, const struct devnet_process *
 static void ended(struct devnet *d, struct devnet_process *p, int status)
 {
     char how[64];
+    p->failures = devnet_now_ms() - p->started_ms < SOON_MS ? p->failures + 1 : 1;
+    uint64_t wait_ms = (uint64_t)RESTART_MS
+                       << (p->failures - 1 < DOUBLINGS ? p->failures - 1 : DOUBLINGS);
     if (WIFSIGNALED(status))
         snprintf(how, sizeof how, "was killed by signal %d", WTERMSIG(status));
     else
         snprintf(how, sizeof how, "ended with code %d", WEXITSTATUS(status));
     fprintf(stderr, "%s%s %s; its log is %s/%s/log; it starts again in %d s\n",
-            isatty(2) ? "\r\033[K" : "", p->name, how, d->dir, p->name, RESTART_MS / 1000);
+            isatty(2) ? "\r\033[K" : "", p->name, how, d->dir, p->name, (int)(wait_ms / 1000));
     if (WIFEXITED(status))
         devnet_print_log_tail(d, p);
     struct statvfs disk; /* then the log is cut as well */
     if (statvfs(d->dir, &disk) == 0 && disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES)
         fprintf(stderr, "  the disk that holds %s is full\n", d->dir);
     p->pid = 0;
-    p->restart_ms = devnet_now_ms() + RESTART_MS;
+    p->restart_ms = devnet_now_ms() + wait_ms;
+}
+
+struct devnet_process *devnet_running(const struct devnet *d)
+{
+    size_t i = 0;
+    while (i < devnet_nodes(d) && d->process[i].pid <= 0)
+        i++;
+    return &d->process[i < devnet_nodes(d) ? i : 0];
 }
 
 unsigned devnet_watch(struct devnet *d)
