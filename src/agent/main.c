@@ -104,7 +104,8 @@ struct options {
     int exit_code;
 };
 
-/* Exit codes of --check beside 0, active, and 1, an error. */
+/* Exit codes beside 0, done, and 1, failed; the last two of --check. */
+#define EXIT_MISUSED   2
 #define EXIT_UNKNOWN   3
 #define EXIT_SUSPENDED 4
 
@@ -335,8 +336,10 @@ int main(int argc, char **argv)
     char *genesis = NULL, *state = NULL;
     size_t genesis_n = 0;
     umask(0077);
-    if (parse(argc, argv, &o, &why))
-        return fail(why.text);
+    if (parse(argc, argv, &o, &why)) {
+        fail(why.text);
+        return EXIT_MISUSED;
+    }
     if (poa_crypto_init() || poa_crypto_selftest_device(&what))
         return fail("the cryptographic library fails its self-test");
     if (open_key(&o, &why))

@@ -17,6 +17,9 @@
 #define MMAP_THRESHOLD (128 * 1024)
 #define DESCRIPTORS    65536
 
+/* Exit code, as of poa: what a restart does not cure. 1: failed. */
+#define USED_WRONGLY 2
+
 struct watcher {
     pthread_t thread;
     sigset_t set;
@@ -103,10 +106,10 @@ int main(int argc, char **argv)
     case POA_CONFIG_DONE:
         return 0;
     case POA_CONFIG_ERROR:
-        return 1;
+        return USED_WRONGLY;
     }
     if (poa_log_level_parse(config.log_level, &log.level))
-        return 1;
+        return USED_WRONGLY;
     log.json = config.log_json;
     poa_log_setup(&log);
     sigset_t set;

@@ -148,7 +148,8 @@ enum poa_config_action {
     X("poad --print-config > poad.conf")                                                           \
     X("poad --config /etc/poa/poad.conf")                                                          \
     X("poad --data-dir node1 --listen 192.0.2.7:7640 --peer 4f9c...@192.0.2.8:7640")
-#define POA_CONFIG_EXITS "0 after a clean stop (SIGTERM, SIGINT), 1 otherwise."
+#define POA_CONFIG_EXITS                                                                           \
+    "0 after a clean stop (SIGTERM, SIGINT), 1 failed, 2 wrong options or configuration."
 
 enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char **argv);
 

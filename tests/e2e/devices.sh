@@ -2,24 +2,11 @@
 # A device of our own on a running devnet: the plug is pulled again and again,
 # gateways die, impostors answer; no slot is sealed twice, no reading is lost.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log" "$POA_TMP/agent*.log")
 device=$POA_BIN/poa-device
 devnet= agent=
-trap 'kill -KILL $agent $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log "$POA_TMP"/agent*.log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
 # A pid of 0, of a process that is not there, would mean our own process group.
 pid_of() {
@@ -36,7 +23,7 @@ public() { "$poa" keys show "$1" --json | jq -r .public; }
     2>"$POA_TMP/net.err" &
 devnet=$!
 export POA_KEYS=$dir/keys
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 6 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 6 ||
     fail "not ready: $(cat "$POA_TMP/net.err")"
 # Its own process rests; ours takes its key, and a state file of its own.
 stopped=$(pid_of device-02)
@@ -147,21 +134,28 @@ wait $agent || fail "exit code $? after SIGTERM"
 jq -en 'input | .readings >= 4 and .packs > 0 and .receipts > 0' exec.json >/dev/null || fail "$(cat exec.json)"
 
 echo "# what is wrong is said in one line"
-says() { # WORDS ARGUMENTS...
-    local words=$1 code=0
+says() { # [CODE] WORDS ARGUMENTS...
+    local want=1 code=0 words
+    case $1 in [0-9]) want=$1; shift ;; esac
+    words=$1
     shift
     "$device" "$@" >out 2>err || code=$?
-    [ $code -eq 1 ] && [ "$(grep -vc ' INFO \| WARN ' err)" -eq 1 ] && grep -q "$words" err ||
+    [ $code -eq $want ] && [ "$(grep -vc ' INFO \| WARN ' err)" -eq 1 ] && grep -q "$words" err ||
         fail "exit code $code and $(cat err) for $*"
 }
 key=$POA_KEYS/device-02.json
-says "key is missing" --gateway "$g1"
-says "gateway is missing" --key "$key"
-says "KEY@HOST:PORT" --key "$key" --gateway 127.0.0.1:1
-says "unknown option" --tea
-says "needs a value" --key
-says "cannot be" --key "$key" --gateway "$g1" --for never
+says 2 "key is missing" --gateway "$g1"
+says 2 "gateway is missing" --key "$key"
+says 2 "KEY@HOST:PORT" --key "$key" --gateway 127.0.0.1:1
+says 2 "unknown option" --tea
+says 2 "needs a value" --key
+says 2 "cannot be" --key "$key" --gateway "$g1" --for never
 says "Ed25519" --key "$POA_KEYS/alice.json" --gateway "$g1" --state "$POA_TMP/x"
+mv "$POA_TMP/state" "$POA_TMP/whole" # emptied: it could seal a slot twice
+: >"$POA_TMP/state"
+says "seal a slot twice" --key "$key" --gateway "$g1" --state "$POA_TMP/state"
+[ ! -s "$POA_TMP/state" ] || fail "a new memory was made of an emptied one"
+mv "$POA_TMP/whole" "$POA_TMP/state"
 says "another chain" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --chain "$(printf '%064d' 7)"
 says "another device" --key "$POA_KEYS/device-01.json" --gateway "$g1" --state "$POA_TMP/state"
 says "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --source csv:/etc/passwd

@@ -3,25 +3,11 @@
 # a node that comes late catches up, one that is killed or loses its disk comes
 # back, restarts continue the chain, and what is wrong is said in one line.
 set -eu
-poa=$POA_BIN/poa
-poad=$POA_BIN/poad
+. "$(dirname "$0")/../shared/e2e.sh"
 net=$POA_TMP/net
-base=$((20000 + $$ % 400 * 20))
+logs=("$net/*.log")
+take_ports
 declare -A pid=()
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 6 "$net"/*.log >&2 2>/dev/null || true
-    exit 1
-}
-trap 'kill -KILL ${pid[@]} 2>/dev/null || true' EXIT
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 rpc_port() { echo $((base + 10 + $1)); }
 block() { "$poa" block --rpc "http://127.0.0.1:$(rpc_port "$1")" --json ${2:+$2}; }
 height() { block "$1" | jq -r .header.height; }
@@ -134,16 +120,18 @@ for i in 0 1 2 3 4; do stop $i; done
 ! grep -h "halted" "$net"/*.log || fail "a node halted"
 
 echo "# one clear line each"
-refused() { # PATTERN ARGUMENTS...
-    local want=$1 rc=0
+refused() { # [CODE] PATTERN ARGUMENTS...: 2: wrong options or configuration
+    local code=1 want rc=0
+    case $1 in [0-9]) code=$1; shift ;; esac
+    want=$1
     shift
     "$poad" "$@" >"$POA_TMP/out" 2>&1 || rc=$?
-    [ $rc -eq 1 ] || fail "exit code $rc of poad $*"
+    [ $rc -eq $code ] || fail "exit code $rc of poad $*"
     [ "$(grep -vc ' INFO ' "$POA_TMP/out")" -eq 1 ] || fail "not one line: $(cat "$POA_TMP/out")"
     grep -q "$want" "$POA_TMP/out" || fail "$(cat "$POA_TMP/out") lacks $want"
 }
-refused "no such file\|cannot\|No such" --config "$net/none.conf"
-refused "workers: \"x\" is not a number" --workers x
+refused 2 "no such file\|cannot\|No such" --config "$net/none.conf"
+refused 2 "workers: \"x\" is not a number" --workers x
 refused "no key file" --config "$net/0.conf" --key "$net/none.json"
 refused "belongs to another node key" --config "$net/0.conf" --key "$net/key-1.json"
 refused "genesis" --config "$net/0.conf" --genesis "$net/key-0.json"
