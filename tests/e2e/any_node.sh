@@ -2,26 +2,13 @@
 # A transaction may be handed to any node: it is final whoever its home server and
 # the leader are, and it survives the death of its home server.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log")
 devnet=
-trap 'kill -CONT $devnet 2>/dev/null; kill -INT $devnet 2>/dev/null; wait' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 5 ||
     fail "not ready: $(cat run.err)"
 export POA_KEYS=$dir/keys
 "$poa" devnet status --data-dir "$dir" --json >status.json
@@ -77,4 +64,3 @@ kill -CONT $devnet
 kill -INT $devnet
 wait $devnet || fail "devnet: exit code $?: $(tail -n 3 run.err)"
 devnet=
-trap - EXIT

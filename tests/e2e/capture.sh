@@ -3,12 +3,8 @@
 # loopback of a running devnet, searched for what its messages are full of. The
 # same search finds them in the RPC traffic and on disk, so it can fail.
 set -eu
-poa=$POA_BIN/poa
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-fail() {
-    echo "FAIL: $*" >&2
-    exit 1
-}
 
 # A network namespace of its own: no other traffic, and no need to be root.
 if [ -z "${POA_CAPTURE_INSIDE:-}" ]; then
@@ -34,7 +30,6 @@ grep -q "listening on" tcpdump.log || fail "no capture: $(cat tcpdump.log)"
 
 "$poa" devnet --ledgers 4 --trusted 1 --devices 4 --data-dir "$dir" --json >net.json 2>net.err &
 devnet=$!
-trap 'set +e; kill $devnet $tcpdump 2>/dev/null; wait' EXIT
 ready() {
     "$poa" devnet status --data-dir "$dir" --json 2>/dev/null |
         jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null

@@ -3,21 +3,9 @@
 # offline, trusting nothing but genesis; every damaged or forged copy is refused
 # with one line.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
+logs=("$dir/*/log")
 
 echo "# committees of 4 of 7, drawn anew every few seconds"
 "$poa" devnet --ledgers 7 --trusted 0 --devices 0 --for 500ms --data-dir "$dir" --json >made.json ||
@@ -30,8 +18,7 @@ cp genesis.poa "$dir/genesis.poa"
 jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
 "$poa" devnet --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
-trap 'kill $devnet 2>/dev/null; wait' EXIT
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 7 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 7 ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[0].rpc')
 export POA_RPC
@@ -48,7 +35,6 @@ hash=$("$poa" block "$(jq .height export.json)" --json | jq -r .hash)
 [ "$(wc -l <err)" -eq 1 ] && [ ! -e none.poa ] && [ ! -e none.poa.part ] || fail "$(cat err; ls)"
 kill -INT $devnet
 wait $devnet || fail "devnet: exit code $?: $(tail -n 3 run.err)"
-trap - EXIT
 
 echo "# verified offline, from a file and from standard input"
 "$poa" verify chain chain.poa --genesis genesis.poa --from-epoch 0 --json >verified.json || fail "verify"

@@ -3,24 +3,11 @@
 # `poa data verify` proves each of its readings; only the owner, the device and who has a
 # grant get them; and none of it can be forged.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log" "$POA_TMP/*.log")
 device=$POA_BIN/poa-device
 devnet= stopped=
-trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log "$POA_TMP"/*.log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
 public() { "$poa" keys show "$1" --json | jq -r .public; }
 
@@ -28,7 +15,7 @@ public() { "$poa" keys show "$1" --json | jq -r .public; }
     2>"$POA_TMP/net.err" &
 devnet=$!
 export POA_KEYS=$dir/keys
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 2 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 2 ||
     fail "not ready: $(cat "$POA_TMP/net.err")"
 gateway=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
 POA_RPC=$(process trusted-0 rpc)
@@ -119,7 +106,7 @@ echo "# files of others"
 if [ -n "${POA_VECTORS:-}" ] && [ -d "$POA_VECTORS/iot" ]; then
     "$poa" devnet --data-dir "$dir" --json >"$POA_TMP/net.json" 2>"$POA_TMP/net.err" &
     devnet=$!
-    wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 2 and all(.ready)'" ||
+    wait_for 60 devnet_ready "$dir" 2 ||
         fail "not ready again: $(cat "$POA_TMP/net.err")"
     gateway=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
     POA_RPC=$(process trusted-0 rpc)

@@ -2,15 +2,10 @@
 # A devnet of real processes: agreement, rewards and conserved supply under load;
 # a killed ledger server; a second start; no orphan, not even after SIGKILL.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log")
 devnet=
-trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
-    exit 1
-}
 # JSON FILTER: the filter must be true of the last line of JSON.
 expect() {
     local json=$1 filter=$2
@@ -26,14 +21,6 @@ processes() {
 }
 none_left() {
     [ "$(processes)" -eq 0 ]
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
 }
 
 echo "# under load"
@@ -88,6 +75,20 @@ wait_for 20 sh -c "$poa devnet status --data-dir $dir --json |
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 wait $devnet || fail "exit code $? after down: $(cat second.err)"
 expect second.json '.healthy and .agreement and .supply_conserved and .restarts == 1'
+none_left || fail "processes are left"
+
+echo "# one of four has a damaged store: the others start, and say who is missing"
+mv "$dir/ledger-2/data/db/CURRENT" current
+echo "not a manifest" >"$dir/ledger-2/data/db/CURRENT"
+"$poa" devnet --data-dir "$dir" --json >damaged.json 2>damaged.err &
+devnet=$!
+going_on() { grep -q "going on without ledger-2.*remove $dir/ledger-2/data" damaged.err; }
+wait_for 60 going_on || fail "not without ledger-2: $(cat damaged.err)"
+wait_for 60 "$poa" send bob 1 --from alice || fail "three of four do not go on: $(cat damaged.err)"
+"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+! wait $devnet || fail "a node was missing, and that is well"
+expect damaged.json '.healthy == false and .wrong == "a node does not answer"'
+mv current "$dir/ledger-2/data/db/CURRENT"
 none_left || fail "processes are left"
 
 echo "# the supervisor is killed"

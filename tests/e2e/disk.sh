@@ -3,24 +3,11 @@
 # the node stops, or does not start, with one line that says why; what it answers is
 # never other than before; nothing final is lost.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("log")
 shim=$POA_BIN/tests/crash/shim.so
 pid=
-trap 'kill -KILL $pid 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.05
-    done
-}
 cd "$POA_TMP"
 "$poa" devnet --ledgers 1 --trusted 0 --devices 0 --for 500ms --data-dir "$dir" >setup 2>&1 || fail "$(cat setup)"
 rm -f "$dir"/keys/*.joined-*

@@ -2,22 +2,9 @@
 # The explorer and the stream of events of a live network, with curl: every file is there and
 # names no other host; what becomes final arrives; an idle crowd keeps nobody out.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
 devnet= reader= crowd=
-trap 'kill $reader $crowd 2>/dev/null || true; kill -KILL $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 "$poa" devnet --ledgers 1 --trusted 0 --devices 0 --data-dir "$dir" --json >out 2>err &
 devnet=$!
 url_of() { "$poa" devnet status --data-dir "$dir" --json | jq -enr 'input | .processes[] | select(.ready) | .rpc'; }

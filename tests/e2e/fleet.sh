@@ -3,12 +3,8 @@
 # gateway is killed and everybody comes back, none seals twice, every receipt is on the
 # ledger; and the same behind shared connections.
 set -eu
-poa=$POA_BIN/poa
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$POA_TMP"/*.err >&2 2>/dev/null || true
-    exit 1
-}
+. "$(dirname "$0")/../shared/e2e.sh"
+logs=("$POA_TMP/*.err")
 run() { # NAME ARGUMENTS...
     local name=$1
     shift

@@ -10,8 +10,9 @@
 # (honest transfers per second), HOSTILE_KEEP (percent of its rate that honest
 # traffic must keep), HOSTILE_ONLY (names of attacks).
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/ledger-0/log")
 hostile=$POA_BIN/tests/e2e/hostile
 seconds=${HOSTILE_SECONDS:-2}
 load=${HOSTILE_LOAD:-60}
@@ -19,20 +20,6 @@ keep=${HOSTILE_KEEP:-60}
 only=${HOSTILE_ONLY:-}
 limit_kib=$((320 * 1024))
 devnet=
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 12 "$dir"/ledger-0/log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
-trap '[ -z "$devnet" ] || kill $devnet 2>/dev/null; wait' EXIT
 
 # Four honest witnesses and one that is not: its key is the attacker's.
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --policy random --for 1s --data-dir "$dir" --json >made.json || fail "exit code $?"

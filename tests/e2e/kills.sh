@@ -4,32 +4,16 @@
 # have the same blocks and state, and every transaction that a client was told is
 # final is final at each. POA_KILLS (10); the soak does 1,000. POA_SEED.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 kills=${POA_KILLS:-10}
 seed=${POA_SEED:-$((RANDOM * 32768 + RANDOM))}
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$POA_TMP/log-*")
 n=4
 pids=()
 clients=()
 RANDOM=$((seed % 32768))
-finish() {
-    touch "$POA_TMP/stop"
-    for p in "${clients[@]+"${clients[@]}"}" "${pids[@]+"${pids[@]}"}"; do kill -KILL "$p" 2>/dev/null || true; done
-}
-trap finish EXIT
-fail() {
-    echo "FAIL: $* (POA_SEED=$seed)" >&2
-    tail -n 4 "$POA_TMP"/log-* >&2 || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.05
-    done
-}
+echo "# POA_SEED=$seed"
 cd "$POA_TMP"
 "$poa" devnet --ledgers $n --trusted 0 --devices 0 --for 500ms --data-dir "$dir" >setup 2>&1 || fail "$(cat setup)"
 "$poa" genesis show "$dir/genesis.poa" | jq '.epoch_views = "100"' >genesis.json
@@ -37,15 +21,15 @@ cd "$POA_TMP"
 rm -rf "$dir"/ledger-*/data "$dir"/keys/*.joined-*
 
 # Ports of our own: those of the devnet may be taken again.
-base=$((18200 + RANDOM % 1600)) # below the ports that outgoing connections get
+take_ports
 for i in $(seq 0 $((n - 1))); do
-    sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 2 * i))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 100 + i))/" \
+    sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 2 * i))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 50 + i))/" \
         "$dir/ledger-$i/poad.conf" >"conf-$i"
     for k in $(seq 0 $((n - 1))); do
         port=$(sed -n 's/^listen = 127.0.0.1://p' "$dir/ledger-$k/poad.conf")
         sed -i "s/^\(peer = .*@127.0.0.1:\)$port\$/\1$((base + 2 * k))/" "conf-$i"
     done
-    url[i]=http://127.0.0.1:$((base + 100 + i))
+    url[i]=http://127.0.0.1:$((base + 50 + i))
 done
 start() {
     "$POA_BIN/poad" --config "conf-$1" --checkpoint-s 1 --store-write-buffer-kib 128 >>"log-$1" 2>&1 &

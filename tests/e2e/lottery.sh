@@ -2,11 +2,7 @@
 # Fairness by the product's own draws: equal devices get equal shares, and leaders
 # that bend the seed get no more than the bound.
 set -eu
-poa=$POA_BIN/poa
-fail() {
-    echo "FAIL: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/../shared/e2e.sh"
 simulate() { # FILTER ARGUMENTS...
     local filter=$1
     shift

@@ -2,14 +2,9 @@
 # What /metrics says is what Prometheus reads, on a server and on a gateway; the alert rules
 # and the dashboard name metrics that there are. With promtool (Debian's prometheus) it judges.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
 devnet=
-trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    exit 1
-}
 "$poa" devnet --ledgers 1 --trusted 1 --devices 1 --data-dir "$dir" --json >out 2>err &
 devnet=$!
 ready() { "$poa" devnet status --data-dir "$dir" --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 2 and all(.ready)'; }

@@ -4,31 +4,18 @@
 # (192.0.2.N in the document), and functions for what only a real one has: sudo, systemctl,
 # apt, chown. What the document says in words between the blocks is checked after them.
 set -eu
-poa=$POA_BIN/poa
-poad=$POA_BIN/poad
+. "$(dirname "$0")/../shared/e2e.sh"
 doc=$POA_ROOT/docs/operating.md
 net=$POA_TMP/net
+logs=("$net/*/log")
 # Addresses and ports that other runs of this machine do not use.
 a=$((1 + $$ % 250)) b=$((1 + $$ / 250 % 250))
 port=$((20000 + $$ % 500 * 20))
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$net"/*/log >&2 2>/dev/null || true
-    exit 1
-}
 stop_all() {
     for pid in "$net"/*/pid; do [ ! -s "$pid" ] || kill "$(cat "$pid")" 2>/dev/null || true; done
     wait
 }
 trap stop_all EXIT
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.2
-    done
-}
 address() { echo "127.$a.$b.$1"; }
 rpc() { echo "http://$(address "$1"):$((port + 5))"; }
 status() { "$poa" status --rpc "$(rpc "$1")" --json; }

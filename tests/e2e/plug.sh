@@ -4,24 +4,11 @@
 # twice, and every reading that it accepted is on the ledger, once. POA_PLUG_ROUNDS: how often
 # each step (soak: many).
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log" "$POA_TMP/agent.log")
 rounds=${POA_PLUG_ROUNDS:-1}
 devnet= agent=
-trap 'kill -KILL $agent $devnet 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log "$POA_TMP"/agent.log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.05
-    done
-}
 process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
 public() { "$poa" keys show "$1" --json | jq -r .public; }
 
@@ -29,7 +16,7 @@ public() { "$poa" keys show "$1" --json | jq -r .public; }
     2>"$POA_TMP/net.err" &
 devnet=$!
 export POA_KEYS=$dir/keys
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 3 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 3 ||
     fail "not ready: $(cat "$POA_TMP/net.err")"
 stopped=$(process device-01 pid)
 [ "$stopped" -gt 0 ] || fail "device-01 does not run"

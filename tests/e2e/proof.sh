@@ -2,23 +2,10 @@
 # Proofs of the state from a running network with short epochs: checked offline,
 # down from the genesis file alone; changed ones are refused.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log")
 devnet=
-trap 'kill -TERM $devnet 2>/dev/null && wait $devnet || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.2
-    done
-}
 cd "$POA_TMP"
 "$poa" devnet --ledgers 4 --trusted 1 --devices 1 --for 500ms --data-dir "$dir" >setup 2>&1 || fail "$(cat setup)"
 rm -rf "$dir"/{ledger,trusted}-*/data "$dir"/{ledger,trusted}-*/log "$dir"/device-*/state "$dir"/keys/*.joined-*

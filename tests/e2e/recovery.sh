@@ -4,25 +4,11 @@
 # within the epoch, and nobody contradicts what it forgot. A data directory from a
 # backup is noticed.
 set -eu
-poa=$POA_BIN/poa
-poad=$POA_BIN/poad
+. "$(dirname "$0")/../shared/e2e.sh"
 net=$POA_TMP/net
-base=$((10000 + $$ % 400 * 20))
+logs=("$net/*.log")
+take_ports
 declare -A pid=()
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 6 "$net"/*.log >&2 2>/dev/null || true
-    exit 1
-}
-trap 'kill -KILL ${pid[@]} 2>/dev/null || true' EXIT
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 url() { echo "http://127.0.0.1:$((base + 10 + $1))"; }
 status() { "$poa" status --rpc "$(url "$1")" --json; }
 height() { status "$1" | jq -r .height; }

@@ -3,15 +3,10 @@
 # state can tell, skipped with it; and leaves the state as it was. No device
 # registers without its manufacturer.
 set -eu
-poa=$POA_BIN/poa
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-fail() {
-    echo "FAIL: $*" >&2
-    exit 1
-}
 "$poa" devnet --ledgers 4 --trusted 1 --devices 1 --data-dir "$dir" --json >net.json 2>net.err &
 devnet=$!
-trap 'kill -KILL $devnet 2>/dev/null || true' EXIT
 for _ in $(seq 300); do
     url=$("$poa" devnet status --data-dir "$dir" --json 2>/dev/null | jq -r '.processes[0].rpc // empty') || true
     [ -n "$url" ] && curl -sf "$url/readyz" >/dev/null && break

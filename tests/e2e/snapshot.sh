@@ -3,42 +3,26 @@
 # second stalls, the third serves. It names them, goes on from the snapshot, and has
 # the same blocks and state as they have, without the blocks before.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$POA_TMP/log-*")
 pids=()
-finish() {
-    for p in "${pids[@]+"${pids[@]}"}"; do kill -CONT "$p" 2>/dev/null || true; kill -KILL "$p" 2>/dev/null || true; done
-}
-trap finish EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 6 "$POA_TMP"/log-* >&2 || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 cd "$POA_TMP"
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --for 500ms --data-dir "$dir" >setup 2>&1 || fail "$(cat setup)"
 "$poa" genesis show "$dir/genesis.poa" | jq '.epoch_views = "30"' >genesis.json
 "$poa" genesis create genesis.json --output genesis.poa >/dev/null
 rm -rf "$dir"/*/data "$dir"/keys/*.joined-*
 # Ports of our own: those of the devnet may be taken again.
-base=$((18200 + RANDOM % 1600)) # below the ports that outgoing connections get
+take_ports
 names=(ledger-0 ledger-1 ledger-2 ledger-3 trusted-0)
 for i in 0 1 2 3 4; do
-    sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 2 * i))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 100 + i))/; s/^gateway = .*/gateway = off/" \
+    sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 2 * i))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 50 + i))/; s/^gateway = .*/gateway = off/" \
         "$dir/${names[$i]}/poad.conf" >"conf-$i"
     for k in 0 1 2 3 4; do
         port=$(sed -n 's/^listen = 127.0.0.1://p' "$dir/${names[$k]}/poad.conf")
         sed -i "s/^\(peer = .*@127.0.0.1:\)$port\$/\1$((base + 2 * k))/" "conf-$i"
     done
-    url[i]=http://127.0.0.1:$((base + 100 + i))
+    url[i]=http://127.0.0.1:$((base + 50 + i))
 done
 start() { # NODE OPTION...
     local i=$1

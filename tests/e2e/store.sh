@@ -2,23 +2,10 @@
 # The database of a node: checked, compacted, exported, imported, restored from a
 # snapshot; in use, full of damage, or of another chain it is refused by name.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("log")
 pid=
-trap 'kill -KILL $pid 2>/dev/null || true' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 refused() { # WORDS COMMAND...
     local words=$1
     shift

@@ -2,15 +2,10 @@
 # The RPC beyond loopback: TLS by a certificate, bearer tokens, pages of other sites, and what
 # is refused at the start, with real sockets and curl.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 cd "$POA_TMP"
-poa=$POA_BIN/poa poad=$POA_BIN/poad
 node=
 trap '[ -z "$node" ] || kill $node 2>/dev/null; wait' EXIT
-fail() {
-    echo "FAIL: $*" >&2
-    [ ! -e log ] || tail -5 log >&2
-    exit 1
-}
 req() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=node -addext "$1" -keyout "$2.key" -out "$2.pem" 2>/dev/null; }
 req subjectAltName=IP:127.0.0.1,DNS:localhost good
 req subjectAltName=DNS:other.example other

@@ -3,22 +3,10 @@
 # thread: counted below libsodium's own function in the processes of a devnet
 # with devices, load and short epochs. Also counted from inside, with the proofs.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
+logs=("$dir/*/log")
 count=$POA_TMP/count
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
 mkdir "$count"
 
 "$poa" devnet --ledgers 4 --trusted 1 --devices 6 --for 1s --data-dir "$dir" --json >made.json || fail "exit code $?"
@@ -30,9 +18,8 @@ jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp s
 POA_VERIFY_COUNT=$count LD_PRELOAD=$POA_BIN/tests/e2e/preload/verify_count.so \
     "$poa" devnet --data-dir "$dir" --load 100 --for 90s >run.out 2>run.err &
 devnet=$!
-trap 'kill $devnet 2>/dev/null; wait' EXIT
 status() { "$poa" devnet status --data-dir "$dir" --json; }
-wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 5 ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$(status | jq -r '.processes[] | select(.name == "ledger-0") | .rpc')
 export POA_RPC
@@ -49,7 +36,6 @@ echo "ledger-0: $all signatures and proofs verified, $workers by workers, $(metr
 
 kill -INT $devnet
 wait $devnet || fail "devnet: exit code $?: $(tail -n 3 run.err)"
-trap - EXIT
 cat "$count"/poad.*
 [ "$(cat "$count"/poad.* | wc -l)" -eq 5 ] || fail "not every node counted"
 # Genesis attests six devices, with two signatures each, and is judged twice: as a

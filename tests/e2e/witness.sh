@@ -3,21 +3,9 @@
 # epoch after the other, are drawn again from the chain; a network that misses its
 # own target does not start, and says which committee would.
 set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
 dir=$POA_TMP/net
-poa=$POA_BIN/poa
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$dir"/*/log >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
+logs=("$dir/*/log")
 
 echo "# keys and configuration of seven servers"
 "$poa" devnet --ledgers 7 --trusted 0 --devices 0 --for 1s --data-dir "$dir" --json >made.json ||
@@ -55,9 +43,8 @@ cp short.poa "$dir/genesis.poa"
 jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
 "$poa" devnet --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
-trap 'kill $devnet 2>/dev/null; wait' EXIT
 status() { "$poa" devnet status --data-dir "$dir" --json; }
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 7 and all(.ready)'" ||
+wait_for 60 devnet_ready "$dir" 7 ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$(status | jq -r '.processes[] | select(.name == "ledger-0") | .rpc')
 export POA_RPC
@@ -93,4 +80,3 @@ grep -q "WARN .*the targets are 0.01 and 0.1 (a devnet)" "$dir/ledger-0/log" || 
 
 kill -INT $devnet
 wait $devnet || fail "devnet: exit code $?: $(tail -n 3 run.err)"
-trap - EXIT

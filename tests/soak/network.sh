@@ -13,8 +13,8 @@
 # SOAK_SEED (random: the sequence of faults), SOAK_EPOCH_VIEWS (150), SOAK_DIR (a
 # temporary folder; it is kept when something failed).
 set -u
-bin=${POA_BIN:?}
-poa=$bin/poa
+. "$(dirname "$0")/../shared/e2e.sh"
+bin=$POA_BIN
 seconds=${SOAK_SECONDS:-600}
 load=${SOAK_LOAD:-20}
 seed=${SOAK_SEED:-$((RANDOM * 32768 + RANDOM))}
@@ -60,14 +60,6 @@ give_up() {
     echo "FAIL  $*"
     echo "$passed passed, $failed failed; seed $seed, logs in $net/*/log"
     exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.2
-    done
 }
 
 # All of these read the list of processes that the devnet keeps.
