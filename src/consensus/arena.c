@@ -3,7 +3,7 @@
  * allocates and memory has a bound. Pages are touched when they are used. */
 #include "core.h"
 
-#define UNIT_BITS 8u /* smallest block: 256 bytes */
+#define UNIT_BITS 8u /* smallest block: 256 bytes; core_arena_size knows it */
 #define NIL       UINT32_MAX
 #define HEAD_FREE 0x80u
 #define HEAD_USED 0x40u

@@ -54,6 +54,10 @@ POA_MUST_USE int core_arena_init(struct arena *a, const struct poa_alloc *alloc,
 void core_arena_free_all(struct arena *a, const struct poa_alloc *alloc);
 uint8_t *core_arena_take(struct arena *a, size_t n); /* NULL: full */
 void core_arena_give(struct arena *a, void *p);
+static inline size_t core_arena_size(const struct arena *a)
+{
+    return (size_t)256 << a->top;
+}
 
 /* --- views --------------------------------------------------------------------- */
 

@@ -61,31 +61,22 @@ static struct poa_st_account account_of(const struct poa_core *c, const uint8_t 
 }
 
 /* Nothing says that what a nonce waits for will ever come, and to wait costs
- * nothing. So who can pay no fee does not wait, senders share the room, and
- * whose turn it is gets the place of one that waits. */
+ * nothing. So who can pay no fee does not wait, senders share the room, and a
+ * quarter of it is kept for those whose turn it is. */
 static int may_wait(const struct poa_core *c, const struct poa_tx_view *tx)
 {
     struct poa_st_account a = account_of(c, tx->tx.sender);
     uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS];
     if (a.balance < tx->tx.fee || !a.balance)
         return POA_E_TX_NONCE_GAP;
-    return has >= c->routed_cap - c->routed_n ? POA_E_TX_ACCOUNT_FULL : POA_OK;
+    uint32_t rows = c->routed_cap - c->routed_cap / 4;
+    if (has + c->routed_n >= rows)
+        return has ? POA_E_TX_ACCOUNT_FULL : POA_E_TX_POOL_FULL;
+    return c->tx_arena.used + tx->raw.n > core_arena_size(&c->tx_arena) / 4 * 3 ? POA_E_TX_POOL_FULL
+                                                                                : POA_OK;
 }
 
-#define EVICT_LOOKS 64u
 #define WAIT_BLOCKS 64u
-
-static bool evict_waiting(struct poa_core *c)
-{
-    uint32_t looked = 0;
-    for (struct routed *r = c->routed_head; r && looked < EVICT_LOOKS; r = r->newer, looked++)
-        /* Those of this step are in a list of what goes out. */
-        if (!r->batched && r->since_us < c->now.us && account_of(c, r->sender).nonce < r->nonce) {
-            core_routed_drop(c, r);
-            return true;
-        }
-    return false;
-}
 
 /* CHECK: tell the caller at once what the base already rules out; a nonce that
  * is ahead may follow transactions that are under way. */
@@ -96,8 +87,7 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
     if (core_routed_find(c, tx->id))
         return POA_E_TX_DUPLICATE;
     int e = check ? poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, tx, 0, 0) : POA_OK;
-    bool waits = e == POA_E_TX_NONCE_GAP;
-    if (waits)
+    if (e == POA_E_TX_NONCE_GAP)
         e = may_wait(c, tx);
     else if (e && poa_error_class(e) == POA_CLASS_RETRY)
         e = POA_OK;
@@ -105,13 +95,10 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
         return e;
     if (!c->routed_free && c->routed_fresh < c->routed_cap)
         c->routed_free = &c->routed[c->routed_fresh++];
-    uint8_t *raw = NULL;
-    do
-        raw = c->routed_free ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
-    while (!raw && check && !waits && evict_waiting(c));
+    struct routed *r = c->routed_free;
+    uint8_t *raw = r ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
     if (!raw)
         return POA_E_TX_POOL_FULL;
-    struct routed *r = c->routed_free;
     c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS]++;
     c->routed_free = r->next;
     memset(r, 0, sizeof *r);
