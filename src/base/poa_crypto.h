@@ -57,7 +57,8 @@
     X(TOKEN, "poa/token")                                                                          \
     X(DATA_GRANT, "poa/data-grant")                                                                \
     X(DATA_REQUEST, "poa/data-ask")                                                                \
-    X(PACK_INDEX, "poa/pack-index")
+    X(PACK_INDEX, "poa/pack-index")                                                                \
+    X(BOOK, "poa/book")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

@@ -9,6 +9,7 @@
 #include "poa_access.h"
 #include "poa_archive.h"
 #include "poa_base.h"
+#include "poa_book.h"
 #include "poa_cli.h"
 #include "poa_config.h"
 #include "poa_consensus.h"
@@ -152,6 +153,10 @@ static int wire(void)
     print_record(&poa_archive_end_record);
     print_record(&poa_snapshot_get_record);
     print_record(&poa_snapshot_part_record);
+    section("Addresses of nodes", "Who knows whom (types 42 and 43 of the mesh).");
+    print_record(&poa_peers_ask_record);
+    print_record(&poa_peers_told_record);
+    print_record(&poa_known_node_record);
 
     section("Mesh messages", "Frame types between nodes, inside a session. Priority 0 goes first.");
     printf("| type | name | priority | record | meaning |\n|---|---|---|---|---|\n");

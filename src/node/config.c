@@ -331,6 +331,8 @@ int poa_config_check(struct poa_config *c, struct poa_why *why)
     if (!c->rpc_tls_cert[0] != !c->rpc_tls_key[0])
         return poa_because(why, POA_E_CONFIG, "rpc_tls_cert and rpc_tls_key belong together");
     int rc = check_address("listen", c->listen, why);
+    if (!rc && c->advertise[0])
+        rc = check_address("advertise", c->advertise, why);
     if (!rc)
         rc = check_address("rpc", c->rpc, why);
     if (!rc)

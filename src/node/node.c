@@ -275,6 +275,8 @@ static int open_threads(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = node_follow_new(n);
     if (!rc)
+        rc = node_discover_new(n);
+    if (!rc)
         rc = node_io_start(&io, &n->io);
     if (!rc)
         rc = node_workers_new(n->chain, n->config.workers ? n->config.workers : node_cores(),
@@ -343,6 +345,8 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = node_follow_start(n->follow);
     if (!rc)
         rc = node_snapshot_start(n);
+    if (!rc)
+        rc = node_discover_start(n);
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
     rc = node_edge_start(n, why);
@@ -412,6 +416,7 @@ void poa_node_stop(struct poa_node *n)
     if (n->rpc)
         poa_rpc_stop(n->rpc);
     node_edge_stop(n);
+    node_discover_stop(n);
     node_follow_stop(n->follow);
     node_serve_stop(n);
     node_snapshot_stop(n);
@@ -435,6 +440,7 @@ void poa_node_stop(struct poa_node *n)
     node_release_all(n);
     poa_store_close(n->store);
     node_follow_free(n->follow);
+    node_discover_free(n);
     node_snapshot_free(n);
     node_forward_free(n->forward);
     node_tracker_free(n->tracker);

@@ -42,6 +42,7 @@
 
 struct node_follow;
 struct node_forward;
+struct node_discover;
 struct node_serve;
 struct node_edge;
 struct checked;
@@ -102,6 +103,7 @@ struct poa_node {
     struct node_follow *follow;
     struct node_forward *forward;
     struct node_serve *serve;
+    struct node_discover *discover;
     struct node_edge *edge;
     struct poa_rpc_backend rpc_backend;
     pthread_t core_thread;
@@ -330,6 +332,17 @@ void node_on_peer(void *node, int peer, bool up);
 int node_serve_new(struct poa_node *n);
 int node_serve_start(struct poa_node *n);
 void node_serve_stop(struct poa_node *n);
+
+/* --- discover.c: peers that the configuration does not name ------------------------- */
+
+int node_discover_new(struct poa_node *n);
+int node_discover_start(struct poa_node *n); /* when the mesh is open */
+void node_discover_stop(struct poa_node *n);
+void node_discover_free(struct poa_node *n);
+/* REQ_PEERS. */
+void node_discover_serve(struct poa_node *n, const struct poa_p2p_message *m);
+/* What the address book says of KEY32. */
+bool node_discover_address(struct poa_node *n, const uint8_t key32[32], char *out, size_t out_n);
 
 /* --- headers.c: runs of headers for those who verify the chain ----------------------------------
  */

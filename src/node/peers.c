@@ -45,7 +45,8 @@ static int learn_peer(struct poa_node *n, const uint8_t key[32])
     int at = -1;
     if (poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w))
         return -1;
-    (void)mesh_address(&w, p.address, sizeof p.address);
+    if (!mesh_address(&w, p.address, sizeof p.address))
+        (void)node_discover_address(n, key, p.address, sizeof p.address);
     p.flags = node_peer_flags(n, key);
     memcpy(p.key, key, 32);
     poa_hex(key, 8, hex);

@@ -30,6 +30,11 @@
     X(TEXT, passphrase_file, "path", 0, 500, "", "passphrase of the key file, when it has one")    \
     X(TEXT, name, "text", 0, 64, "", "name of this node in its answers; empty: the key's label")   \
     X(TEXT, listen, "host:port", 0, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
+    X(TEXT, advertise, "host:port", 0, 128, "",                                                    \
+      "where others are told that this node listens; empty: listen, when that is one address")     \
+    X(U32, peers_wanted, "peers", 0, 64, 8,                                                        \
+      "connections: while there are fewer, others are asked for addresses; 0: configured ones "    \
+      "only")                                                                                      \
     X(U32, strangers, "nodes", 0, 1024, 32,                                                        \
       "that are not on the list and may ask at the same time, of one address half of them")        \
     X(U32, ban_s, "s", 1, 3600, 60,                                                                \

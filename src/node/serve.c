@@ -5,6 +5,7 @@
 
 #include "node.h"
 #include "poa_archive.h"
+#include "poa_book.h"
 
 #define WAITING_MAX 256
 /* Invalid transactions of one request that count. */
@@ -516,6 +517,9 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
         return;
     case POA_MSG_REQ_SNAPSHOT:
         node_snapshot_serve(n, m);
+        return;
+    case POA_MSG_REQ_PEERS:
+        node_discover_serve(n, m);
         return;
     default:
         poa_p2p_blame(n->p2p, m->key32, POA_P2P_FAULT_INVALID);

@@ -17,6 +17,11 @@
 #define REOPEN_MS       50      /* before a PUSH connection that did not live long is dialed anew */
 #define REOPEN_MAX_MS   1000    /* doubled up to this */
 #define REDIAL_MIN_MS   10
+/* Who is away for so long is called less often; NNG waits a random part of it. */
+#define AWAY_US       5000000
+#define AWAY_MESH_MS  500
+#define AWAY_OTHER_MS 4000
+#define AWAY_DEAD_US  15000000 /* as REDIAL_DEAD_US */
 
 int mesh_error_of(int nng_error)
 {
@@ -276,13 +281,22 @@ static void shake_cb(void *arg)
 
 /* --- sockets --------------------------------------------------------------- */
 
-static int dial(nng_socket socket, const char *url, nng_dialer *dialer)
+/* How often it calls from now on, at most; 0: as usual. */
+static void pace(nng_dialer d, nng_duration wait_ms)
+{
+    (void)nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, wait_ms > 0 ? wait_ms / 4 : REDIAL_MIN_MS);
+    (void)nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, wait_ms > 0 ? wait_ms : POA_P2P_REDIAL_MS);
+}
+
+static int dial(nng_socket socket, const char *url, nng_duration wait_ms, nng_dialer *dialer)
 {
     nng_dialer d;
     int rv = nng_dialer_create(&d, socket, url);
     if (rv != 0)
         return rv;
     (void)nng_dialer_set_bool(d, NNG_OPT_TCP_NODELAY, true);
+    if (wait_ms > 0)
+        pace(d, wait_ms);
     rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
     if (rv != 0)
         nng_dialer_close(d);
@@ -369,9 +383,9 @@ int mesh_link_open(struct peer *peer)
         rv = nng_aio_alloc(&peer->push_aio, mesh_push_cb, peer);
     peer->req_dial_us = peer->push_dial_us = now_us;
     if (rv == 0)
-        rv = dial(peer->req, peer->req_url, &peer->req_dialer);
+        rv = dial(peer->req, peer->req_url, 0, &peer->req_dialer);
     if (rv == 0 && pushes(peer))
-        rv = dial(peer->push, peer->push_url, &peer->push_dialer);
+        rv = dial(peer->push, peer->push_url, 0, &peer->push_dialer);
     if (rv != 0) {
         close_sockets(peer, peer->push_open);
         nng_aio_free(peer->shake_aio);
@@ -413,10 +427,10 @@ void mesh_link_close(struct peer *peer)
 /* --- the worker's round ---------------------------------------------------- */
 
 /* TCP gives up a dead attempt only after minutes: start over. */
-static void redial(nng_socket socket, const char *url, nng_dialer *dialer)
+static void redial(nng_socket socket, const char *url, nng_duration wait_ms, nng_dialer *dialer)
 {
     nng_dialer_close(*dialer);
-    if (dial(socket, url, dialer) != 0)
+    if (dial(socket, url, wait_ms, dialer) != 0)
         *dialer = (nng_dialer)NNG_DIALER_INITIALIZER;
 }
 
@@ -442,7 +456,7 @@ static void reopen_push(struct peer *peer)
     peer->push_dial_us = mesh_now_us();
     peer->push_reopen_us = peer->push_dial_us + (uint64_t)REOPEN_MS * 1000;
     pthread_mutex_unlock(&p->lock);
-    if (rv == 0 && dial(peer->push, peer->push_url, &peer->push_dialer) != 0)
+    if (rv == 0 && dial(peer->push, peer->push_url, 0, &peer->push_dialer) != 0)
         peer->push_dialer = (nng_dialer)NNG_DIALER_INITIALIZER; /* redialed later */
 }
 
@@ -473,13 +487,20 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
     pthread_mutex_lock(&p->lock);
     bool req_here = nng_pipe_id(peer->req_pipe) > 0, push_here = nng_pipe_id(peer->push_pipe) > 0;
     bool banned = mesh_banned(&peer->standing, now_us);
+    if (peer->up || peer->away_since_us == 0)
+        peer->away_since_us = now_us;
+    bool away = now_us - peer->away_since_us >= AWAY_US;
+    nng_duration wait_ms = !away ? 0 : pushes(peer) ? AWAY_MESH_MS : AWAY_OTHER_MS;
+    bool other_pace = wait_ms != peer->wait_ms;
+    peer->wait_ms = wait_ms;
+    uint64_t dead_us = away && !pushes(peer) ? AWAY_DEAD_US : REDIAL_DEAD_US;
     if (peer->up)
         next_us = peer->up_since_us + (uint64_t)p->config.session_renew_ms * 1000;
     if (!req_here) {
-        redial_req = now_us - peer->req_dial_us >= REDIAL_DEAD_US && now_us > peer->req_dial_us;
+        redial_req = now_us - peer->req_dial_us >= dead_us && now_us > peer->req_dial_us;
         if (redial_req)
             peer->req_dial_us = now_us;
-        next_us = sooner(next_us, peer->req_dial_us + REDIAL_DEAD_US);
+        next_us = sooner(next_us, peer->req_dial_us + dead_us);
     }
     if (peer->push_dead) {
         close_dead = peer->push_open && !peer->sending;
@@ -534,14 +555,19 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
     }
     pthread_mutex_unlock(&p->lock);
 
+    if (other_pace) {
+        pace(peer->req_dialer, wait_ms);
+        if (pushes(peer))
+            pace(peer->push_dialer, wait_ms);
+    }
     if (redial_req)
-        redial(peer->req, peer->req_url, &peer->req_dialer);
+        redial(peer->req, peer->req_url, wait_ms, &peer->req_dialer);
     if (close_dead)
         close_push(peer);
     if (reopen)
         reopen_push(peer);
     if (redial_push)
-        redial(peer->push, peer->push_url, &peer->push_dialer);
+        redial(peer->push, peer->push_url, wait_ms, &peer->push_dialer);
     if (nng_pipe_id(kill_req) > 0)
         nng_pipe_close(kill_req);
     if (nng_pipe_id(kill_push) > 0)

@@ -212,6 +212,8 @@ struct peer {
     nng_socket req, push;
     nng_dialer req_dialer, push_dialer;
     nng_pipe req_pipe, push_pipe;       /* id 0: not connected */
+    nng_duration wait_ms;               /* between calls of its dialers; 0: the usual */
+    uint64_t away_since_us;             /* 0: not looked at yet */
     uint64_t req_dial_us, push_dial_us; /* last time it was connected or dialed anew */
 
     /* The link. GENERATION counts losses. */

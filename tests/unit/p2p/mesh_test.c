@@ -1,8 +1,11 @@
 /* Nodes that talk to one another. */
 #include "harness.h"
+#include "poa_clock.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 Test(p2p, two_nodes)
@@ -683,4 +686,42 @@ Test(p2p, churn)
      * its connection is agreed on: no leak check after this one. */
     if (__lsan_do_leak_check != NULL)
         _exit(0);
+}
+
+/* Connections that come to LISTENER within MS; each is closed at once. */
+static unsigned calls(int listener, unsigned ms)
+{
+    unsigned n = 0;
+    struct pollfd f = {.fd = listener, .events = POLLIN};
+    uint64_t until = poa_clock_monotonic_ms(poa_clock_system()) + ms, now;
+    while ((now = poa_clock_monotonic_ms(poa_clock_system())) < until) {
+        if (poll(&f, 1, (int)(until - now)) <= 0)
+            continue;
+        int fd = accept4(listener, NULL, NULL, 0);
+        n += fd >= 0;
+        if (fd >= 0)
+            close(fd);
+    }
+    return n;
+}
+
+/* Who is away is called often at first, and seldom later. */
+Test(p2p, back_off)
+{
+    uint16_t port;
+    int listener = raw_listen(&port), index;
+    struct node *a = node_open(1, NULL);
+    uint8_t key[32];
+    static const uint8_t seed[32] = {77};
+    char address[32];
+    poa_ed25519_public(seed, key);
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    cr_assert_eq(poa_p2p_peer_set(a->p, key, address, NULL, 0, &index), POA_OK);
+    unsigned first = calls(listener, 3000);
+    (void)calls(listener, 10000);
+    unsigned later = calls(listener, 3000);
+    cr_assert_geq(first, 10, "%u", first);
+    cr_assert_leq(later, first / 3, "%u calls at first, %u later", first, later);
+    close(listener);
+    node_close(a);
 }

@@ -1,0 +1,73 @@
+#!/bin/bash
+# Finding peers: a follower that knows one server finds the others and keeps their
+# addresses on disk; without its seed it finds the network again from the book; a
+# damaged book is one clear line, and the configured peer is enough.
+set -eu
+poa=$POA_BIN/poa
+dir=$POA_TMP/net
+devnet=
+pid=
+fail() {
+    echo "FAIL: $*" >&2
+    tail -n 8 log-* >&2 2>/dev/null || true
+    exit 1
+}
+wait_for() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.2
+    done
+}
+trap 'kill $pid $devnet 2>/dev/null; wait' EXIT
+
+"$poa" devnet --ledgers 4 --trusted 1 --devices 0 --policy random --data-dir "$dir" >run.out 2>run.err &
+devnet=$!
+ready() { "$poa" devnet status --data-dir "$dir" --json >status.json && jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' status.json; }
+wait_for 60 ready || fail "not ready: $(cat run.err)"
+rpc=$(jq -r '.processes[] | select(.name == "ledger-2") | .rpc' status.json)
+seed=$("$poa" status --rpc "$rpc" --json | jq -r .key)@127.0.0.1:$(sed -n 's/^listen = .*://p' "$dir/ledger-2/poad.conf")
+"$poa" keys new follower --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" >key.made
+
+start() { # LOG ARGUMENTS...
+    local log=$1
+    shift
+    rm -f ready
+    "$POA_BIN/poad" --data-dir "$POA_TMP/data" --genesis "$dir/genesis.poa" --key "$POA_TMP/follower.json" \
+        --role trusted --listen 127.0.0.1:0 --rpc 127.0.0.1:0 --ready-file "$POA_TMP/ready" "$@" >"$log.out" 2>"$log" &
+    pid=$!
+    wait_for 30 test -s ready || fail "$log: it does not start"
+    mine=http://$(sed -n 's/^rpc //p' ready)
+}
+stop() {
+    kill $pid
+    wait $pid || fail "exit code $?"
+}
+outbound() { "$poa" peers --rpc "$mine" --json | jq '[.[] | select(.outbound)] | length'; }
+found() { [ "$(outbound)" -ge "$1" ]; }
+
+start log-first --peer "$seed"
+wait_for 60 found 4 || fail "found only $(outbound) peers"
+"$poa" peers --rpc "$mine"
+caught_up() { [ "$("$poa" status --rpc "$mine" --json | jq -r .height)" -gt 5 ]; }
+wait_for 30 caught_up || fail "it does not follow"
+stop
+[ "$(grep -c '^[0-9a-f]* 127.0.0.1:' data/peers.book)" -ge 4 ] || fail "the book: $(cat data/peers.book)"
+
+# The seed is gone: the book knows the others.
+start log-book --peer "${seed%@*}@127.0.0.1:9"
+wait_for 60 found 3 || fail "without its seed it found $(outbound) peers"
+stop
+
+printf 'poa address book 1\nnonsense\n' >data/peers.book
+start log-damaged --peer "$seed"
+[ "$(grep -c 'address book .* is damaged: starting from the configured peers' log-damaged)" = 1 ] || fail "no line about the damaged book"
+wait_for 60 found 4 || fail "after the damage it found $(outbound) peers"
+stop
+head -n 1 data/peers.book | grep -q 'poa address book 1' && ! grep -q nonsense data/peers.book || fail "the book was not made anew"
+pid=
+kill -INT $devnet
+wait $devnet || fail "devnet: exit code $?"
+trap - EXIT
+echo "found the network from one seed, from the book without it, and from the seed when the book was damaged"
