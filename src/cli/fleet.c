@@ -17,12 +17,12 @@
 #include "poa_fleet.h"
 
 #define READY_MS   900000
-#define CONNECT_MS 600000 /* until all are there, or back */
+#define CONNECT_MS 600000 /* until all are there, or back; on a busy machine 20 ms for each */
 #define SETTLE_MS  3000   /* before memory is looked at */
 #define DRAIN_MS   30000  /* the packs under way become anchors */
-/* A killed gateway's connections are gone at once: the kernel resets them. */
-#define NOTICE_MS 500
-#define BATCH     64u /* registrations in a transaction */
+/* Until seals are in a block or never will be: 16 slots of a quarter second. */
+#define INCLUDE_MS 5000
+#define BATCH      64u /* registrations in a transaction */
 
 struct gateway {
     char name[32], rpc[64];
@@ -50,7 +50,8 @@ struct sim {
     uint64_t rss_before, rss_after, cpu_before_us, cpu_after_us;
     uint64_t connect_ms, connect95_ms, storm_ms, storm95_ms, storm_lost;
     uint64_t steady_ms;
-    struct poa_fleet_stats from, to;
+    struct poa_fleet_stats from, to, end;
+    uint8_t (*root)[32];
     uint64_t roots, roots_missing, ledger_sealed;
 };
 
@@ -342,16 +343,21 @@ static void show(const struct sim *s, const char *what)
                 what, st.connected, s->devices, st.seals, st.receipts, st.packs);
 }
 
+static uint64_t patience_ms(const struct sim *s)
+{
+    return CONNECT_MS + 20 * (uint64_t)s->devices;
+}
+
 /* Until all devices are connected; when the last one was. */
 static int wait_connected(struct sim *s, const char *what, uint64_t *all_ms, uint64_t *most_ms)
 {
-    uint64_t until = devnet_now_ms() + CONNECT_MS, told = devnet_now_ms();
+    uint64_t until = devnet_now_ms() + patience_ms(s), told = devnet_now_ms();
     while ((*all_ms = poa_fleet_connected_ms(s->fleet, 1)) == 0) {
         struct poa_fleet_stats st;
         poa_fleet_stats(s->fleet, &st);
         if (stopping || devnet_now_ms() > until)
-            return cli_fail("only %" PRIu64 " of %u devices are connected after %d s", st.connected,
-                            s->devices, CONNECT_MS / 1000);
+            return cli_fail("only %" PRIu64 " of %u devices are connected after %" PRIu64 " s",
+                            st.connected, s->devices, patience_ms(s) / 1000);
         if (devnet_now_ms() - told >= 2000) {
             told = devnet_now_ms();
             show(s, what);
@@ -382,39 +388,53 @@ static int steady(struct sim *s, uint64_t ms)
     return stopping ? cli_fail("stopped") : 0;
 }
 
-static int storm(struct sim *s)
+/* A gateway is killed, or told to stop: who was there comes back, here or elsewhere. */
+static int storm(struct sim *s, int signal)
 {
-    struct poa_fleet_stats before, after;
+    struct poa_fleet_stats before, now;
+    uint64_t gone = 0, expected = (uint64_t)s->devices * 9 / 10 / s->gateways;
     poa_fleet_stats(s->fleet, &before);
-    fprintf(stderr, "%s is killed\n", s->gateway[0].name);
+    fprintf(stderr, "%s is %s\n", s->gateway[0].name, signal == SIGKILL ? "killed" : "stopped");
     uint64_t start = devnet_now_ms();
-    if (kill(s->gateway[0].pid, SIGKILL) != 0)
-        return cli_fail("cannot kill %s: %s", s->gateway[0].name, strerror(errno));
-    pause_ms(NOTICE_MS);
-    poa_fleet_mark(s->fleet);
-    uint64_t late = devnet_now_ms() - start;
-    int rc = wait_connected(s, "coming back", &s->storm_ms, &s->storm95_ms);
-    s->storm_ms += late;
-    s->storm95_ms += late;
-    poa_fleet_stats(s->fleet, &after);
-    s->storm_lost = after.lost - before.lost;
-    return rc;
+    if (kill(s->gateway[0].pid, signal) != 0)
+        return cli_fail("cannot stop %s: %s", s->gateway[0].name, strerror(errno));
+    while (s->storm_ms == 0) {
+        pause_ms(10);
+        poa_fleet_stats(s->fleet, &now);
+        uint64_t ms = devnet_now_ms() - start;
+        gone = now.lost - before.lost;
+        if (stopping || ms > patience_ms(s))
+            return cli_fail("only %" PRIu64 " of %u devices are back after %" PRIu64 " s",
+                            now.connected, s->devices, ms / 1000);
+        if (gone < expected)
+            continue;
+        if (s->storm95_ms == 0 && now.connected + gone / 20 >= s->devices)
+            s->storm95_ms = ms;
+        if (now.connected == s->devices)
+            s->storm_ms = ms;
+    }
+    s->storm_lost = gone;
+    return 0;
+}
+
+static int take_roots(struct sim *s)
+{
+    s->root = calloc(POA_FLEET_ROOTS_MAX, 32);
+    if (s->root == NULL)
+        return cli_fail("out of memory");
+    s->roots = poa_fleet_roots(s->fleet, s->root, POA_FLEET_ROOTS_MAX);
+    return 0;
 }
 
 /* Every root that a receipt named must be on the ledger of another node. */
 static int check_ledger(struct sim *s)
 {
-    uint8_t(*root)[32] = calloc(POA_FLEET_ROOTS_MAX, 32);
-    if (root == NULL)
-        return cli_fail("out of memory");
-    s->roots = poa_fleet_roots(s->fleet, root, POA_FLEET_ROOTS_MAX);
     for (size_t i = 0; i < s->roots; i++) {
-        json_t *v =
-            ask(s->ledger, "poa_anchor_get", json_pack("{s:o}", "root", poa_json_hex(root[i], 32)));
+        json_t *v = ask(s->ledger, "poa_anchor_get",
+                        json_pack("{s:o}", "root", poa_json_hex(s->root[i], 32)));
         s->roots_missing += v == NULL;
         json_decref(v);
     }
-    free(root);
     uint64_t from = 0;
     for (bool more = true; more;) {
         json_t *v = ask(s->ledger, "poa_devices_list",
@@ -462,21 +482,28 @@ static int measure(struct sim *s)
     sum_gateways(s, &ignored, &s->cpu_after_us);
     pause_ms(SETTLE_MS);
     sum_gateways(s, &s->rss_after, &ignored);
-    bool killing = s->c->option[CLI_KILL] != NULL;
+    bool killing = s->c->option[CLI_KILL] != NULL || s->c->option[CLI_DRAIN] != NULL;
     rc = steady(s, killing ? s->for_ms / 2 : s->for_ms);
     if (rc == 0 && killing)
-        rc = storm(s);
+        rc = storm(s, s->c->option[CLI_KILL] != NULL ? SIGKILL : SIGTERM);
     /* Seals go on. */
     for (uint64_t end = devnet_now_ms() + s->for_ms / 2;
          killing && rc == 0 && !stopping && devnet_now_ms() < end;)
         pause_ms(50);
     poa_fleet_quiet(s->fleet);
-    struct poa_fleet_stats st;
     uint64_t until = devnet_now_ms() + DRAIN_MS;
     do {
         pause_ms(100);
-        poa_fleet_stats(s->fleet, &st);
-    } while (st.receipts + st.packs_refused < st.packs && devnet_now_ms() < until && !stopping);
+        poa_fleet_stats(s->fleet, &s->end);
+    } while (s->end.receipts + s->end.packs_refused < s->end.packs && devnet_now_ms() < until &&
+             !stopping);
+    if (rc == 0)
+        rc = take_roots(s);
+    /* Silence, so that what is on the ledger can be compared with what was said. */
+    poa_fleet_free(s->fleet);
+    s->fleet = NULL;
+    if (rc == 0)
+        pause_ms(INCLUDE_MS);
     return rc != 0 ? rc : check_ledger(s);
 }
 
@@ -492,8 +519,7 @@ static double rate(const struct sim *s, uint64_t ms)
 
 static int report(struct sim *s)
 {
-    struct poa_fleet_stats st;
-    poa_fleet_stats(s->fleet, &st);
+    const struct poa_fleet_stats st = s->end;
     double rss =
         s->rss_after > s->rss_before ? (double)(s->rss_after - s->rss_before) / s->devices : 0;
     uint64_t from_bytes = s->from.bytes_in + s->from.bytes_out;
@@ -503,6 +529,7 @@ static int report(struct sim *s)
     double vrf = per_hour(s, s->to.vrf - s->from.vrf);
     uint64_t cpu = (s->cpu_after_us - s->cpu_before_us) / s->devices;
     const char *wrong = NULL;
+    uint64_t lost = st.seals_accepted > s->ledger_sealed ? st.seals_accepted - s->ledger_sealed : 0;
     uint64_t waiting = st.packs - st.receipts - st.packs_refused;
     if (st.connected != s->devices)
         wrong = "not all devices are connected at the end";
@@ -538,16 +565,18 @@ static int report(struct sim *s)
                    s->storm_lost, (double)s->storm95_ms / 1000, (double)s->storm_ms / 1000);
     } else {
         json_t *v = json_pack(
-            "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+            "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+            "s:I}",
             "devices", (json_int_t)s->devices, "gateways", (json_int_t)s->gateways, "sockets",
             (json_int_t)st.sockets, "connect_ms", (json_int_t)s->connect_ms, "connect95_ms",
             (json_int_t)s->connect95_ms, "gateway_us_per_connect", (json_int_t)cpu,
             "pack_bytes_per_device_hour", (json_int_t)llround(pack_bytes), "tickets",
-            (json_int_t)st.tickets, "seals_accepted", (json_int_t)st.seals_accepted, "ledger_seals",
-            (json_int_t)s->ledger_sealed, "packs", (json_int_t)st.packs, "packs_anchored",
-            (json_int_t)st.receipts, "packs_lost", (json_int_t)waiting, "roots",
-            (json_int_t)s->roots, "roots_missing", (json_int_t)s->roots_missing, "alarms",
-            (json_int_t)st.alarms, "window_ms", (json_int_t)(s->slot_ms * s->window_slots));
+            (json_int_t)st.tickets, "seals_lost", (json_int_t)lost, "seals_accepted",
+            (json_int_t)st.seals_accepted, "ledger_seals", (json_int_t)s->ledger_sealed, "packs",
+            (json_int_t)st.packs, "packs_anchored", (json_int_t)st.receipts, "packs_lost",
+            (json_int_t)waiting, "roots", (json_int_t)s->roots, "roots_missing",
+            (json_int_t)s->roots_missing, "alarms", (json_int_t)st.alarms, "window_ms",
+            (json_int_t)(s->slot_ms * s->window_slots));
         if (v != NULL && s->storm_ms)
             json_object_set_new(v, "storm",
                                 json_pack("{s:I, s:I, s:I}", "lost", (json_int_t)s->storm_lost,
@@ -580,6 +609,7 @@ static void stop_network(struct sim *s)
         waitpid(s->network, NULL, 0);
     }
     poa_rpc_client_free(s->ledger);
+    free(s->root);
 }
 
 /* As many descriptors as there may be: one for each device. */

@@ -16,15 +16,6 @@ void poa_fleet_seed(const uint8_t seed32[32], uint32_t i, uint8_t out32[32])
     poa_hash2(POA_DOMAIN_SIM, seed32, 32, le, sizeof le, out32);
 }
 
-static void mark(struct poa_fleet *f)
-{
-    f->start_ms = fleet_now_ms(f);
-    f->reached = 0;
-    for (uint32_t i = 0; i < f->config.devices; i++)
-        if (f->unit[i].ready)
-            f->reach_ms[f->reached++] = 0;
-}
-
 static void *loop(void *arg)
 {
     struct poa_fleet *f = arg;
@@ -134,13 +125,6 @@ void poa_fleet_stats(struct poa_fleet *f, struct poa_fleet_stats *out)
 void poa_fleet_quiet(struct poa_fleet *f)
 {
     f->quiet = true;
-}
-
-void poa_fleet_mark(struct poa_fleet *f)
-{
-    pthread_mutex_lock(&f->mutex);
-    mark(f);
-    pthread_mutex_unlock(&f->mutex);
 }
 
 uint64_t poa_fleet_connected_ms(struct poa_fleet *f, double share)

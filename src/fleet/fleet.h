@@ -28,8 +28,8 @@ struct unit {
     struct poa_device d;
     struct agent_link link;
     uint8_t key[32], seed[32];
-    struct wire wire; /* without trunks */
-    bool up, ready, opening;
+    struct wire wire;              /* without trunks */
+    bool up, ready, opening, came; /* CAME: was connected once */
     uint64_t dial_ms;
     bool bye; /* it was told to leave */
     uint32_t bye_ms;

@@ -69,11 +69,9 @@ POA_MUST_USE int poa_fleet_start(const struct poa_fleet_config *config, struct p
 void poa_fleet_stats(struct poa_fleet *f, struct poa_fleet_stats *out);
 /* No more packs are made; those under way go on. */
 void poa_fleet_quiet(struct poa_fleet *f);
-/* Milliseconds from the start, or from the last mark, until SHARE (0..1) of the devices were
- * connected; 0: not yet. */
+/* Milliseconds from the start until SHARE (0..1) of the devices were connected for the
+ * first time; 0: not yet. */
 uint64_t poa_fleet_connected_ms(struct poa_fleet *f, double share);
-/* Begins the count of connected devices anew: a gateway was killed. */
-void poa_fleet_mark(struct poa_fleet *f);
 /* Roots that receipts named, each once as long as there is room; how many. */
 size_t poa_fleet_roots(struct poa_fleet *f, uint8_t (*out)[32], size_t max);
 /* Distinct slots that device I sealed. */

@@ -346,8 +346,9 @@ static void reached(struct poa_fleet *f, struct unit *u)
     agent_link_up(&u->link);
     f->stat.connected++;
     f->stat.connects++;
-    if (f->reached < f->config.devices)
+    if (!u->came)
         f->reach_ms[f->reached++] = fleet_now_ms(f) - f->start_ms;
+    u->came = true;
 }
 
 void unit_turn(struct poa_fleet *f, struct unit *u)

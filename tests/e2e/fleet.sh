@@ -1,7 +1,8 @@
 #!/bin/bash
 # Many devices in one process on real nodes: everybody connects, seals and publishes; a
 # gateway is killed and everybody comes back, none seals twice, every receipt is on the
-# ledger; and the same behind shared connections.
+# ledger; a gateway that stops in order sends its devices elsewhere; and the same behind shared
+# connections.
 set -eu
 . "$(dirname "$0")/../shared/e2e.sh"
 logs=("$POA_TMP/*.err")
@@ -15,12 +16,16 @@ holds() { # NAME CONDITION
     jq -en "input | $2" "$POA_TMP/$1.json" >/dev/null || fail "$1: not $2: $(cat "$POA_TMP/$1.json")"
 }
 sound='.healthy and .double_seals == 0 and .alarms == 0 and .packs_lost == 0 and
-    .roots > 0 and .roots_missing == 0 and .seals > 0 and .packs_anchored >= .connected'
+    .seals_lost == 0 and .roots > 0 and .roots_missing == 0 and .seals > 0 and .packs_anchored >= .connected'
 
 echo "# a gateway of two is killed"
 run killed --devices 120 --gateways 2 --for 16s --pack-every 3s --kill
 holds killed ".connected == 120 and .sockets == 120 and .storm.lost >= 40 and $sound"
 holds killed ".vrf_per_device_hour > 300 and .vrf_per_device_hour < 600 and .bytes_per_device_hour > 0"
+
+echo "# a gateway of two is stopped in order"
+run drained --devices 120 --gateways 2 --ledgers 1 --for 12s --pack-every 3s --drain
+holds drained ".connected == 120 and .storm.lost >= 54 and .storm.back_ms < 20000 and $sound"
 
 echo "# behind shared connections"
 run shared --devices 150 --per-trunk 60 --ledgers 1 --for 8s --pack-every 3s
