@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -207,6 +208,101 @@ static pid_t start_bare(size_t bytes, uint16_t *port)
     return pid;
 }
 
+/* --- listeners ---------------------------------------------------------------------------------
+ */
+
+/* N readers of the event stream at TO, which read all of it. */
+static void listen_to(const char *to, unsigned n)
+{
+    static const char request[] = "GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    static char sink[1 << 16];
+    int poll = epoll_create1(0);
+    at.sin_port = htons((uint16_t)atoi(strrchr(to, ':') + 1));
+    for (unsigned i = 0; i < n; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+        if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) ||
+            write(fd, request, sizeof request - 1) != sizeof request - 1 ||
+            epoll_ctl(poll, EPOLL_CTL_ADD, fd, &e))
+            _exit(1);
+    }
+    for (;;) {
+        struct epoll_event e[256];
+        int k = epoll_wait(poll, e, 256, -1);
+        for (int i = 0; i < k; i++)
+            if (read(e[i].data.fd, sink, sizeof sink) <= 0)
+                _exit(1);
+    }
+}
+
+/* Median finality of a network of four under LOAD for SECONDS, while N listen to one of its
+ * nodes; *CPU: the share of a core that this node took. */
+static double finality(unsigned n, unsigned seconds, double *cpu)
+{
+    char command[1400], line[4096] = "";
+    snprintf(command, sizeof command,
+             "'%s/poa' devnet --ledgers 4 --trusted 0 --devices 0 --load 50 --for %us --data-dir "
+             "'%s/%u' --json 2>/dev/null",
+             bin, seconds, tmp, n);
+    FILE *f = popen(command, "r");
+    char status[1400];
+    snprintf(status, sizeof status, "'%s/poa' devnet status --data-dir '%s/%u' --json 2>/dev/null",
+             bin, tmp, n);
+    pid_t first = 0, reader = 0;
+    for (int i = 0; i < 100 && !first; i++) {
+        usleep(100000);
+        FILE *g = popen(status, "r");
+        json_t *v = g ? json_loadf(g, 0, NULL) : NULL;
+        json_t *p = json_array_get(json_object_get(v, "processes"), 0);
+        if (json_is_true(json_object_get(p, "ready"))) {
+            first = (pid_t)json_integer_value(json_object_get(p, "pid"));
+            reader = n ? fork() : 0;
+            if (n && reader == 0)
+                listen_to(json_string_value(json_object_get(p, "rpc")), n);
+        }
+        json_decref(v);
+        if (g)
+            pclose(g);
+    }
+    double before = first ? cpu_of(first) : 0;
+    sleep(seconds / 2);
+    *cpu = first ? (cpu_of(first) - before) / (seconds / 2) : 0;
+    bool lost = reader > 0 && waitpid(reader, NULL, WNOHANG) != 0;
+    while (f && fgets(line, sizeof line, f))
+        ;
+    if (reader > 0 && !lost) {
+        kill(reader, SIGKILL);
+        waitpid(reader, NULL, 0);
+    }
+    json_t *v = json_loads(line, 0, NULL);
+    double p50 = json_real_value(json_object_get(v, "finality_ms_p50"));
+    if (!f || pclose(f) != 0 || !json_is_true(json_object_get(v, "healthy")) || lost || p50 <= 0)
+        fail("the network with %u listeners: %.300s%s", n, line,
+             lost ? " (a reader was lost)" : "");
+    json_decref(v);
+    return p50;
+}
+
+static void listeners(unsigned n, unsigned seconds)
+{
+    double without[3], with[3], cpu[2] = {0}, c;
+    char command[400];
+    for (int i = 0; i < 3; i++) {
+        without[i] = finality(0, seconds, &c);
+        cpu[0] += c / 3;
+        with[i] = finality(n, seconds, &c);
+        cpu[1] += c / 3;
+        snprintf(command, sizeof command, "rm -rf '%s'/*", tmp);
+        if (system(command) != 0)
+            fail("cannot remove %s", tmp);
+    }
+    double a = bench_median(without, 3), b = bench_median(with, 3);
+    printf("{\"listeners\":%u,\"finality_ms_p50\":%.1f,\"finality_ms_p50_with\":%.1f,"
+           "\"ratio_finality\":%.2f,\"node_cpu\":%.2f,\"node_cpu_with\":%.2f}\n",
+           n, a, b, b / a, cpu[0], cpu[1]);
+}
+
 /* --- wrk ---------------------------------------------------------------------------------------
  */
 
@@ -354,9 +450,10 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"quick", no_argument, NULL, 'q'},
+                                            {"listeners", required_argument, NULL, 'l'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    unsigned rounds = 5;
+    unsigned rounds = 5, readers = 0;
     double seconds = 3;
     char self[400], alice[128];
     int k;
@@ -365,15 +462,17 @@ int main(int argc, char **argv)
             json = true;
         else if (k == 'q')
             rounds = 2, seconds = 1;
+        else if (k == 'l' && atoi(optarg) > 0)
+            readers = (unsigned)atoi(optarg);
         else {
-            fprintf(
-                k == 'h' ? stdout : stderr,
-                "usage: bench-rpc [--quick] [--json]\n"
-                "Reads of a node on one core, as a ratio to a bare evhttp handler. Needs wrk.\n");
+            fprintf(k == 'h' ? stdout : stderr,
+                    "usage: bench-rpc [--quick] [--json] [--listeners N]\n"
+                    "Reads of a node on one core, as a ratio to a bare evhttp handler. Needs wrk.\n"
+                    "With --listeners: finality of a network while N read the events of a node.\n");
             return k == 'h' ? 0 : 2;
         }
     }
-    if (system("command -v wrk >/dev/null") != 0) {
+    if (!readers && system("command -v wrk >/dev/null") != 0) {
         fprintf(stderr, "bench-rpc: skipped: no wrk (apt-get install wrk)\n");
         return 0;
     }
@@ -386,6 +485,10 @@ int main(int argc, char **argv)
     if (!mkdtemp(tmp))
         fail("cannot make %s", tmp);
     atexit(clean_up);
+    if (readers) {
+        listeners(readers, rounds == 2 ? 6 : 12);
+        return 0;
+    }
     start_node();
     address_of_alice(alice, sizeof alice);
     for (size_t i = 0; i < READS_N; i++)

@@ -25,6 +25,8 @@
 #define BACKLOG_MAX  ((size_t)256 << 10)
 #define REPLAY_MAX   64 /* blocks */
 #define ACCOUNTS_MAX 16 /* of one reader */
+#define ROUND_US     100
+#define ROUND_MAX_US 250000
 #define QUIET_TICKS  15 /* a comment after so many seconds shows whether the reader is there */
 
 enum topic {
@@ -246,10 +248,35 @@ static void tell_block(struct poa_rpc *r, struct rpc_stream *only, uint64_t heig
         b->block_free(b->ctx, &block);
 }
 
+/* A write to each reader costs the more the more there are, and blocks may be a few
+ * milliseconds apart: so many microseconds per reader pass between two rounds, which then
+ * carry several blocks. One reader never waits, a thousand a tenth of a second. */
+static bool round_is_due(struct poa_rpc *r)
+{
+    uint64_t now = poa_clock_monotonic_us(poa_clock_system());
+    if (now >= r->round_us) {
+        uint64_t gap = (uint64_t)r->streams_n * ROUND_US;
+        r->round_us = now + (gap < ROUND_MAX_US ? gap : ROUND_MAX_US);
+        return true;
+    }
+    uint64_t left = r->round_us - now;
+    const struct timeval in = {(time_t)(left / 1000000), (suseconds_t)(left % 1000000)};
+    if (!event_pending(r->round, EV_TIMEOUT, NULL))
+        event_add(r->round, &in);
+    return false;
+}
+
+static void on_round(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    rpc_events_tell(arg);
+}
+
 void rpc_events_tell(struct poa_rpc *r)
 {
     uint64_t tip = __atomic_load_n(&r->tip, __ATOMIC_ACQUIRE);
-    if (tip <= r->told)
+    if (tip <= r->told || (r->streams != NULL && !round_is_due(r)))
         return;
     uint64_t from = tip - r->told > REPLAY_MAX ? tip - REPLAY_MAX : r->told;
     r->told = tip;
@@ -441,12 +468,15 @@ void rpc_events_open(struct poa_rpc *r, struct evhttp_request *req, struct rpc_c
 int rpc_events_start(struct poa_rpc *r)
 {
     r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-    return r->tick != NULL ? POA_OK : POA_E_NO_MEMORY;
+    r->round = evtimer_new(r->base, on_round, r);
+    return r->tick != NULL && r->round != NULL ? POA_OK : POA_E_NO_MEMORY;
 }
 
 void rpc_events_stop(struct poa_rpc *r)
 {
     if (r->tick != NULL)
         event_free(r->tick);
-    r->tick = NULL;
+    if (r->round != NULL)
+        event_free(r->round);
+    r->tick = r->round = NULL;
 }

@@ -18,9 +18,11 @@
     X("poa_account_get", account_get, READ, STATE, "address:address asset:u32? proof:bool?",       \
       "Balance and nonce of an account, what of it is held, what it may send without, and "        \
       "its balance of another asset")                                                              \
-    X("poa_asset_get", asset_get, READ, STATE, "asset:u32", "An asset: issuer, supply and limit")  \
-    X("poa_escrow_get", escrow_get, READ, STATE, "escrow:hash", "An open escrow or sale")          \
-    X("poa_offer_get", offer_get, READ, STATE, "offer:hash", "Data for sale")                      \
+    X("poa_asset_get", asset_get, READ, STATE, "asset:u32 proof:bool?",                            \
+      "An asset: issuer, supply and limit")                                                        \
+    X("poa_escrow_get", escrow_get, READ, STATE, "escrow:hash proof:bool?",                        \
+      "An open escrow or sale")                                                                    \
+    X("poa_offer_get", offer_get, READ, STATE, "offer:hash proof:bool?", "Data for sale")          \
     X("poa_block_get", block_get, READ, BRIEF, "height:u64? hash:hash?",                           \
       "A finalized block, the latest one by default")                                              \
     X("poa_device_get", device_get, READ, STATE, "device:hash proof:bool?",                        \
@@ -335,7 +337,12 @@ static void account_get(void *ctx, json_t *const *param, struct poa_rpc_call *ca
 static void asset_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     json_t *v;
-    int rc = poa_rpc_asset_json(ctx, (uint32_t)poa_rpc_u64(param[0], 0), &v);
+    uint32_t asset = (uint32_t)poa_rpc_u64(param[0], 0);
+    uint8_t key[4];
+    poa_put_le32(key, asset);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_ASSET, key, sizeof key, call))
+        return;
+    int rc = poa_rpc_asset_json(ctx, asset, &v);
     answer(call, rc, v);
 }
 
@@ -344,6 +351,8 @@ static void escrow_get(void *ctx, json_t *const *param, struct poa_rpc_call *cal
     json_t *v;
     uint8_t id[32];
     poa_rpc_hash(param[0], id);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_ESCROW, id, sizeof id, call))
+        return;
     int rc = poa_rpc_escrow_json(ctx, id, &v);
     answer(call, rc, v);
 }
@@ -353,6 +362,8 @@ static void offer_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     json_t *v;
     uint8_t id[32];
     poa_rpc_hash(param[0], id);
+    if (poa_rpc_proven(ctx, param[1], POA_STATE_OFFER, id, sizeof id, call))
+        return;
     int rc = poa_rpc_offer_json(ctx, id, &v);
     answer(call, rc, v);
 }

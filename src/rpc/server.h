@@ -94,7 +94,9 @@ struct poa_rpc {
 
     /* events.c */
     struct rpc_stream *streams;
-    struct event *tick; /* each second while there are streams */
+    struct event *tick;  /* each second while there are streams */
+    struct event *round; /* the next one, when it has to wait; ROUND_US: not before */
+    uint64_t round_us;
     uint32_t streams_n;
     uint64_t streams_dropped;
     uint64_t tip, told; /* TIP is atomic: what can be read; what readers know */

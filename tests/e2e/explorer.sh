@@ -46,6 +46,15 @@ jq .proof read.json >proof.json
 "$poa" verify proof proof.json --genesis "$dir/genesis.poa" >verified 2>&1 || fail "proof: $(cat verified)"
 curl -sf -m 60 "$url/v1/maker/77?proof=true" | jq -en 'input | .maker == 77 and (.proof.present | not)' >/dev/null ||
     fail "absence by GET"
+"$poa" asset create 7 Watthour --max 1000 --supply 10 --from alice >/dev/null || fail "no asset"
+escrow=$("$poa" escrow open bob 100 --slots 1000 --from alice --json | jq -r '.escrow // .id')
+for what in "asset/7 .supply" "escrow/$escrow .amount"; do
+    read -r path field <<<"$what"
+    curl -sf -m 60 "$url/v1/$path?proof=true" >read.json || fail "$path: no proof"
+    jq -en "input | $field == .proof.entry$field and $field != null and .proof.present" read.json >/dev/null || fail "$path: $(cut -c1-300 read.json)"
+    jq .proof read.json | "$poa" verify proof --genesis "$dir/genesis.poa" >verified 2>&1 || fail "$path: $(cat verified)"
+done
+curl -sf -m 60 "$url/v1/offer/$escrow?proof=true" | jq -en 'input | .proof.present | not' >/dev/null || fail "an offer that there is not"
 
 echo "# a crowd that says nothing, and bodies that are too long"
 cat >crowd.py <<'PY'
