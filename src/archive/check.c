@@ -212,7 +212,8 @@ static int put_state(void *ctx, const uint8_t key32[32], struct poa_slice value)
     struct poa_entry e = {.value = value};
     memcpy(e.key, key32, 32);
     if (++k->c->state_entries % 65536 == 0)
-        archive_tell(&k->c->progress, "checking the state", k->c->state_entries, 0);
+        archive_tell(&k->c->progress, "checking the state", poa_be64(key32) >> 32,
+                     (uint64_t)1 << 32);
     return poa_ledger_restore_put(k->ledger, &e);
 }
 

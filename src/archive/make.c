@@ -87,9 +87,10 @@ static int plan(struct make *m, bool snapshot)
         return fault(m, rc, "reading blocks");
     if (!certified)
         return poa_because(m->why, POA_E_AGAIN,
-                           snapshot ? "no later block certifies the state of the last checkpoint, "
-                                      "height %llu: let the node run for a moment"
-                                    : "no block is certified up to height %llu",
+                           snapshot
+                               ? "no later block certifies the state of the last checkpoint, "
+                                 "height %llu: start the node for a moment, the next block does"
+                               : "no block is certified up to height %llu",
                            (unsigned long long)(snapshot ? at.height : last));
     m->epochs = h.epoch + (h.kind == POA_BLOCK_CLOSING);
     m->head = (struct poa_archive_head){
@@ -158,7 +159,8 @@ static int put_entry(void *ctx, const uint8_t key32[32], struct poa_slice value)
     if (!rc && m->n >= POA_ARCHIVE_STATE_BYTES) {
         rc = put(m, POA_ARCHIVE_STATE, poa_slice(m->buffer, m->n));
         m->n = 0;
-        archive_tell(m->progress, "writing the state", m->entries, 0);
+        archive_tell(m->progress, "writing the state", poa_be64(key32) >> 32,
+                     (uint64_t)1 << 32); /* keys are hashes, in order */
     }
     return rc;
 }

@@ -251,6 +251,10 @@ static int read_trust(const struct cli *c, struct evidence *e)
         e->genesis = poa_slice(bytes, n);
         poa_genesis_chain_id(e->genesis, chain);
         rc = pin(e, chain, "the genesis file");
+    } else if (!json_is_string(json_object_get(e->json, "genesis"))) {
+        return cli_fail(
+            "the proof carries no genesis record, which names the first committee: give "
+            "--genesis FILE, or make the proof with `poa proof ... --json`");
     } else {
         rc = member(e, "genesis", true, &e->genesis);
     }

@@ -9,41 +9,47 @@
 
 #include "poa_archive.h"
 #include "poa_cli.h"
+#include "poa_progress.h"
 #include "poa_rpc_json.h"
 
-/* --- progress on standard error, not more than once a second -------------------------- */
+/* --- progress on standard error ------------------------------------------------------- */
 
 struct telling {
-    struct timespec last;
-    bool said, terminal;
+    struct poa_progress progress;
+    bool said;
 };
+
+#define BAR "##############################"
 
 static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     struct telling *t = ctx;
     struct timespec now;
+    char text[POA_PROGRESS_TEXT_MAX];
+    bool terminal = isatty(2);
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (!t->last.tv_sec) {
-        t->last = now;
-        t->terminal = isatty(2);
-    }
-    if (now.tv_sec - t->last.tv_sec < 1)
+    uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    if (!poa_progress_due(&t->progress, what, now_us, terminal))
         return;
-    t->last = now;
-    t->said = true;
-    if (t->terminal)
-        fputs("\r\033[K", stderr);
+    poa_progress_text(&t->progress, now_us, done, total, text);
+    t->said = terminal;
+    if (!terminal) {
+        fprintf(stderr, "poa: %s: %s\n", what, text);
+        return;
+    }
+    int width = (int)sizeof BAR - 1, full = 0;
     if (total)
-        fprintf(stderr, "poa: %s: %" PRIu64 " %%", what, done * 100 / total);
-    else
-        fprintf(stderr, "poa: %s: %" PRIu64, what, done);
-    if (!t->terminal)
-        fputc('\n', stderr);
+        full = (int)((double)(done < total ? done : total) / (double)total * width);
+    fprintf(stderr, "\r\033[Kpoa: %s ", what);
+    if (total)
+        fprintf(stderr, "[%.*s%*s] ", full, BAR, width - full, "");
+    fputs(text, stderr);
+    fflush(stderr);
 }
 
 static void told(const struct telling *t)
 {
-    if (t->said && t->terminal)
+    if (t->said)
         fprintf(stderr, "\r\033[K");
 }
 

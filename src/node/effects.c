@@ -9,7 +9,7 @@
 /* Blocks between two deletions of old ones. */
 #define PRUNE_EVERY 32u
 /* Transactions after the checkpoint that a start replays in well under a second. */
-#define STOP_TXS 10000u
+#define STOP_TXS 50000u
 /* Peers are asked for their height, for people who look. */
 #define HEIGHTS_US 5000000u
 /* Expired blobs go so many at a time (io.c), this often. */

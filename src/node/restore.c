@@ -10,6 +10,7 @@
 #include "node.h"
 #include "poa_node_parallel.h"
 #include "poa_node_replay.h"
+#include "poa_progress.h"
 
 static void *core_alloc(void *ctx, size_t bytes)
 {
@@ -35,11 +36,32 @@ static void write_end(void *ctx)
     pthread_rwlock_unlock(&n->state_lock);
 }
 
+/* What a start that takes long says in the log. */
+struct restoring {
+    struct poa_node *node;
+    struct poa_progress progress;
+    uint64_t records;     /* of the write-ahead log, or entries of the state */
+    uint64_t first, last; /* blocks to replay */
+};
+
+static void say_progress(struct restoring *r, const char *what, uint64_t done, uint64_t total)
+{
+    char text[POA_PROGRESS_TEXT_MAX];
+    uint64_t now_us = poa_clock_monotonic_us(r->node->clock);
+    if (!poa_progress_due(&r->progress, what, now_us, false))
+        return;
+    poa_progress_text(&r->progress, now_us, done, total, text);
+    POA_LOG_INFO(NODE, "%s: %s", what, text);
+}
+
 static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)
 {
+    struct restoring *r = ctx;
     struct poa_entry e = {.value = value};
     memcpy(e.key, key, 32);
-    return poa_ledger_restore_put(ctx, &e);
+    if (r->records++ % 4096 == 0) /* the keys are hashes and come in order */
+        say_progress(r, "loading the state", poa_be64(key) >> 32, (uint64_t)1 << 32);
+    return poa_ledger_restore_put(r->node->ledger, &e);
 }
 
 int node_store_fault(struct poa_node *n, int rc, struct poa_why *why)
@@ -75,13 +97,14 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
     if (rc)
         return poa_because(why, rc, "%s: %s", n->config.genesis, poa_error_text(rc));
     struct poa_stored_checkpoint at;
+    struct restoring r = {.node = n};
     rc = poa_store_get_checkpoint(n->store, &at);
     if (rc == POA_E_NOT_FOUND)
         return POA_OK;
     if (!rc)
         rc = poa_ledger_restore_begin(n->ledger);
     if (!rc)
-        rc = poa_store_each_state(n->store, put_state, n->ledger);
+        rc = poa_store_each_state(n->store, put_state, &r);
     if (!rc)
         rc = poa_ledger_restore_end(n->ledger, at.root);
     if (rc)
@@ -116,14 +139,17 @@ static int keep_genesis(struct poa_node *n, struct poa_why *why)
 
 static int replay_step(void *ctx, const struct poa_event *e)
 {
-    struct poa_node *n = ctx;
+    struct restoring *r = ctx;
+    struct poa_node *n = r->node;
     int rc = node_step(n, e);
+    uint64_t at = n->status.core.height;
+    say_progress(r, "replaying", at > r->first ? at - r->first : 0, r->last - r->first);
     return n->halted ? POA_E_STORE_CORRUPT : rc;
 }
 
 static void replay_opened(void *ctx, struct node_bundle *b)
 {
-    b->node = ctx;
+    b->node = ((struct restoring *)ctx)->node;
     node_claims_bundle(b);
 }
 
@@ -137,11 +163,12 @@ static int replay(struct poa_node *n, struct poa_why *why)
         POA_LOG_INFO(NODE, "replaying blocks %llu to %llu", (unsigned long long)height + 1,
                      (unsigned long long)last);
     uint64_t before = poa_clock_monotonic_us(n->clock);
+    struct restoring r = {.node = n, .first = height, .last = last};
     n->replaying = true;
     n->replay_stored = last;
     struct node_replay_config c = {.store = n->store,
                                    .workers = n->workers,
-                                   .ctx = n,
+                                   .ctx = &r,
                                    .step = replay_step,
                                    .opened = replay_opened};
     /* Blocks at the end whose certificate was not written come back from peers. */
@@ -158,11 +185,6 @@ static int replay(struct poa_node *n, struct poa_why *why)
     n->status.stored = height;
     return POA_OK;
 }
-
-struct restoring {
-    struct poa_node *node;
-    uint64_t records;
-};
 
 static int restore_record(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes)
 {

@@ -14,6 +14,7 @@
 
 #include "node.h"
 #include "poa_archive.h"
+#include "poa_progress.h"
 
 #define OWN_FILE   "peers.snapshot"
 #define OTHER_FILE "fetched.snapshot"
@@ -195,6 +196,7 @@ struct taking {
     uint16_t type;
     uint8_t *bytes;
     size_t bytes_n;
+    struct poa_progress progress;
 };
 
 static void refuse_all(void *ctx, const struct poa_p2p_message *m)
@@ -247,6 +249,17 @@ static bool fits(const struct taking *t, uint64_t size)
     return !statvfs(t->node->config.data_dir, &v) && size < (uint64_t)v.f_bavail * v.f_frsize / 4;
 }
 
+static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    struct taking *t = ctx;
+    char text[POA_PROGRESS_TEXT_MAX];
+    uint64_t now_us = poa_clock_monotonic_us(t->node->clock);
+    if (!poa_progress_due(&t->progress, what, now_us, false))
+        return;
+    poa_progress_text(&t->progress, now_us, done, total, text);
+    POA_LOG_INFO(NODE, "snapshot: %s: %s", what, text);
+}
+
 static int download(struct taking *t, int peer, struct poa_why *why)
 {
     struct poa_snapshot_get get = {.base = 0};
@@ -278,22 +291,14 @@ static int download(struct taking *t, int peer, struct poa_why *why)
         if (fwrite(part.bytes.p, 1, part.bytes.n, t->to) != part.bytes.n)
             return poa_because(why, POA_E_IO, "%s: %s", t->path, strerror(errno));
         get.offset += part.bytes.n;
-        POA_LOG_LIMITED(2000, POA_LOG_INFO, NODE, "fetching: %llu %%",
-                        (unsigned long long)(get.offset * 100 / size));
+        tell(t, "fetching", get.offset, size);
     } while (get.offset < size);
     return fflush(t->to) ? poa_because(why, POA_E_IO, "%s: %s", t->path, strerror(errno)) : POA_OK;
 }
 
-static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
-{
-    (void)ctx;
-    POA_LOG_LIMITED(2000, POA_LOG_INFO, NODE, "snapshot: %s: %llu %%", what,
-                    (unsigned long long)(total ? done * 100 / total : 0));
-}
-
 static int try_peer(struct taking *t, const struct poa_config_peer *p)
 {
-    struct poa_archive_progress progress = {.tell = tell};
+    struct poa_archive_progress progress = {.tell = tell, .ctx = t};
     struct poa_archive_info info;
     struct poa_why why = {""};
     char key[17];
