@@ -277,7 +277,7 @@ int poa_device_connect(struct poa_device *d, struct poa_device_time now,
         return POA_E_INVALID;
     d->now = now;
     struct poa_writer w = poa_writer_over(d->config.tx, d->config.tx_bytes);
-    int e = poa_edge_dial(&d->link.noise, d->config.seed32, gateway32, entropy32, &w);
+    int e = poa_edge_dial(&d->link.noise, d->config.seed32, d->x25519, gateway32, entropy32, &w);
     if (e)
         return e;
     d->tx_n = w.n;
@@ -312,6 +312,10 @@ int poa_device_init(struct poa_device *d, const struct poa_device_config *c)
         !c->port.load_trust || !c->port.store_trust)
         return POA_E_INVALID;
     d->config = *c;
+    uint8_t x_sk[32];
+    poa_ed25519_seed_to_x25519(c->seed32, x_sk);
+    poa_x25519_public(x_sk, d->x25519);
+    poa_wipe(x_sk, sizeof x_sk);
     d->epoch.epoch = POA_EPOCH_NONE;
     d->status = POA_EDGE_UNREGISTERED;
     poa_device_reopen_ticket(d);

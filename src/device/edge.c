@@ -189,8 +189,8 @@ static int put_handshake(struct poa_noise *n, size_t size, struct poa_writer *ou
     return e;
 }
 
-int poa_edge_dial(struct poa_noise *n, const uint8_t seed32[32], const uint8_t gateway32[32],
-                  const uint8_t entropy32[32], struct poa_writer *out)
+int poa_edge_dial(struct poa_noise *n, const uint8_t seed32[32], const uint8_t *x_pk32,
+                  const uint8_t gateway32[32], const uint8_t entropy32[32], struct poa_writer *out)
 {
     uint8_t sk[32], gateway[32];
     int e = poa_ed25519_pk_to_x25519(gateway32, gateway);
@@ -199,6 +199,7 @@ int poa_edge_dial(struct poa_noise *n, const uint8_t seed32[32], const uint8_t g
     poa_ed25519_seed_to_x25519(seed32, sk);
     struct poa_noise_config c = noise_config(true);
     c.static_sk32 = sk;
+    c.static_pk32 = x_pk32;
     c.remote_pk32 = gateway;
     c.ephemeral32 = entropy32;
     e = poa_noise_init(n, &c);

@@ -153,6 +153,7 @@ struct poa_device {
     struct poa_device_config config;
     uint8_t state; /* enum poa_device_state; may be read */
     uint8_t status;
+    uint8_t x25519[32]; /* public, of the seed: every session needs it */
     bool have_trust, have_params, have_mark, have_ahead, have_offset;
     bool want_handover, asked_handover, proven, ticket_open;
     uint8_t head_n, head[POA_EDGE_HEAD_BYTES]; /* of the frame that is coming in */

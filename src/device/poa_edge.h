@@ -332,9 +332,10 @@ POA_MUST_USE int poa_edge_take(struct poa_session *s, uint8_t *body, size_t n, u
                                struct poa_slice *payload);
 
 /* Device's side of the handshake: N is kept until poa_edge_start. The first
- * frame, length included, goes to OUT. IDENTITY is the Ed25519 seed, GATEWAY
- * the Ed25519 key of the gateway. POA_E_KEY, POA_E_BUFFER. */
-POA_MUST_USE int poa_edge_dial(struct poa_noise *n, const uint8_t seed32[32],
+ * frame, length included, goes to OUT. SEED is the Ed25519 seed, X_PK the public
+ * X25519 key of it (NULL: computed, which costs a multiplication), GATEWAY the
+ * Ed25519 key of the gateway. POA_E_KEY, POA_E_BUFFER. */
+POA_MUST_USE int poa_edge_dial(struct poa_noise *n, const uint8_t seed32[32], const uint8_t *x_pk32,
                                const uint8_t gateway32[32], const uint8_t entropy32[32],
                                struct poa_writer *out);
 /* The gateway's answer came. Wipes N. POA_E_HANDSHAKE. */

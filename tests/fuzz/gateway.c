@@ -257,7 +257,7 @@ static void shake(uint8_t who)
     struct poa_writer o = poa_writer_over(first, sizeof first);
     fuzz_identity(who, d.seed, d.key);
     memset(entropy, 7, sizeof entropy);
-    FUZZ_CHECK(!poa_edge_dial(&n, d.seed, w.key, entropy, &o));
+    FUZZ_CHECK(!poa_edge_dial(&n, d.seed, NULL, w.key, entropy, &o));
     say_raw(poa_written(&o));
     while (d.in_n < 2 + POA_EDGE_SECOND_BYTES)
         FUZZ_CHECK(hear());

@@ -70,7 +70,7 @@ static void join(uint32_t device, uint16_t port)
     keys_of(device, seed, hello.device);
     memcpy(hello.chain, w.chain, 32);
     poa_random(entropy, sizeof entropy);
-    must(poa_edge_dial(&noise, seed, w.gateway_key, entropy, &out) == POA_OK);
+    must(poa_edge_dial(&noise, seed, NULL, w.gateway_key, entropy, &out) == POA_OK);
     all(fd, frame, out.n, true);
     all(fd, frame, POA_EDGE_HEAD_BYTES + POA_EDGE_SECOND_BYTES, false);
     must(poa_edge_start(&noise, poa_slice(frame + POA_EDGE_HEAD_BYTES, POA_EDGE_SECOND_BYTES),
