@@ -108,3 +108,15 @@ int cli_device_pair(const struct cli *c)
         rc = check(c, chain, &d);
     return rc != 0 ? rc : cli_one_op(c, POA_OP_DEVICE_REGISTER, &poa_op_device_record, &d, NULL);
 }
+
+int cli_device_presence(const struct cli *c)
+{
+    char key[65];
+    json_t *v;
+    int rc = cli_device_key(c, c->argument[0], key);
+    if (rc != 0)
+        return rc;
+    if (cli_call(c, "poa_presence_get", json_pack("{s:s}", "device", key), &v) != POA_OK)
+        return 1;
+    return cli_print_object(c, v);
+}

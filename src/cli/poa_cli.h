@@ -283,6 +283,9 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Register a device as its owner: CODE is what `poa-device --pair` shows",                    \
       "poa device pair POA:PAIR:4F9C... --attestation HEX --from owner\n"                          \
       "poa device pair POA:PAIR:4F9C... --maker-key maker-1 --from owner")                         \
+    X("device presence", cli_device_presence, "DEVICE", 1, 1, CLI_NODE,                            \
+      "Whether a device is connected to this gateway, and since when",                             \
+      "poa device presence 4f9c --rpc http://127.0.0.1:7646")                                      \
     X("device attest", cli_device_attest, "CODE", 1, 1,                                            \
       CLI_NODE | CLI_SECRET | CLI_BIT(MAKER_KEY),                                                  \
       "As its manufacturer, vouch for the device that shows CODE",                                 \

@@ -29,6 +29,17 @@ struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32]
     return at ? *(struct conn **)at : NULL;
 }
 
+bool poa_gateway_presence(struct poa_gateway *g, const uint8_t device32[32],
+                          struct poa_gateway_presence *out)
+{
+    pthread_mutex_lock(&g->who);
+    const struct conn *c = conn_of_device(g, device32);
+    if (c)
+        *out = c->presence;
+    pthread_mutex_unlock(&g->who);
+    return c != NULL;
+}
+
 /* --- life --------------------------------------------------------------------- */
 
 /* One address must not take all places of those who still have to say who they
@@ -102,8 +113,10 @@ static void leave_devices(struct conn *c)
     struct poa_gateway *g = c->g;
     if (c->state != CONN_GREETED)
         return;
+    pthread_mutex_lock(&g->who);
     if (conn_of_device(g, c->key) == c)
         tdelete(c, &g->by_key, compare_keys);
+    pthread_mutex_unlock(&g->who);
     if (c->status == POA_EDGE_UNREGISTERED)
         g->unregistered--;
     STAT_SUB(g, devices, 1);

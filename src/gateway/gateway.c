@@ -419,6 +419,7 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
     g->last = &g->first;
     g->token_free = UINT32_MAX;
     pthread_mutex_init(&g->mutex, NULL);
+    pthread_mutex_init(&g->who, NULL);
     poa_ed25519_public(config->seed32, g->pk);
     poa_ed25519_seed_to_x25519(config->seed32, g->x_sk);
     poa_x25519_public(g->x_sk, g->x_pk);
@@ -500,6 +501,7 @@ void poa_gateway_free(struct poa_gateway *g)
     free(g->stranger);
     free(g->token);
     pthread_mutex_destroy(&g->mutex);
+    pthread_mutex_destroy(&g->who);
     poa_wipe(g, sizeof *g);
     free(g);
 }

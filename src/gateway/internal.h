@@ -57,9 +57,10 @@ struct conn {
     uint8_t state; /* enum conn_state */
     uint8_t status;
     bool throttled;
-    bool asking;           /* a query waits for its proof */
-    bool joined;           /* trunk: one of its devices was greeted */
-    uint8_t committee_max; /* largest committee that the device holds */
+    bool asking;                          /* a query waits for its proof */
+    bool joined;                          /* trunk: one of its devices was greeted */
+    struct poa_gateway_presence presence; /* does not change while it is in the tree */
+    uint8_t committee_max;                /* largest committee that the device holds */
     uint16_t frame_max;
     uint8_t key[32]; /* X25519 until HELLO, then the Ed25519 device key */
     struct poa_session session;
@@ -176,6 +177,7 @@ struct poa_gateway {
     uint32_t *free_conn;
     uint32_t free_n, high; /* indices below HIGH were used */
     void *by_key;          /* tsearch tree of greeted connections */
+    pthread_mutex_t who;   /* held to change it, and by other threads to read it */
     struct conn *dead;
     uint64_t serial;
     struct conn **stranger; /* those not greeted yet, in no order */

@@ -163,6 +163,17 @@ struct poa_gateway_answer {
 void poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
                         const struct poa_gateway_answer *a);
 
+/* --- who is there: from any thread ---------------------------------------------------- */
+
+struct poa_gateway_presence {
+    uint64_t since_ms; /* Unix time of its connection; silent devices are dropped soon */
+    bool shared;       /* it is a channel of a trunk */
+    uint8_t status;    /* enum poa_edge_status, when it came */
+};
+/* Whether the device with this key is connected here. */
+bool poa_gateway_presence(struct poa_gateway *g, const uint8_t device32[32],
+                          struct poa_gateway_presence *out);
+
 /* --- what it counts ----------------------------------------------------------------- */
 
 /* X(name, kind, "help"): metrics poa_gateway_NAME. */

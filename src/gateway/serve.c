@@ -217,7 +217,12 @@ static int on_hello(struct conn *c, struct poa_slice in)
     struct conn *old = conn_of_device(g, m.device);
     if (old)
         conn_bye(old, POA_E_EXISTS, GATEWAY_RETRY_MS);
-    if (!tsearch(c, &g->by_key, compare_keys))
+    c->presence = (struct poa_gateway_presence){
+        .since_ms = poa_clock_wall_ms(g->clock), .shared = c->trunk != NULL, .status = c->status};
+    pthread_mutex_lock(&g->who);
+    bool known = tsearch(c, &g->by_key, compare_keys) != NULL;
+    pthread_mutex_unlock(&g->who);
+    if (!known)
         return POA_E_NO_MEMORY;
     conn_known(c);
     c->state = CONN_GREETED;

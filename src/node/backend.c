@@ -583,6 +583,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .prove = node_rpc_prove,
                                     .faucet = do_faucet,
                                     .packs = node_rpc_packs,
+                                    .presence = node_rpc_presence,
                                     .latency = do_latency,
                                     .peers = do_peers,
                                     .audit = do_audit,

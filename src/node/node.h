@@ -237,6 +237,7 @@ void node_snapshot_serve(struct poa_node *n, const struct poa_p2p_message *m);
 
 /* The backend of the RPC. */
 /* packs.c: see struct poa_rpc_backend. */
+int node_rpc_presence(void *ctx, const uint8_t device32[32], uint64_t *since_ms, bool *shared);
 int node_rpc_packs(void *ctx, struct poa_slice request, uint64_t from, uint32_t max,
                    int (*visit)(void *v, const struct poa_rpc_pack *pack), void *v, uint64_t *count,
                    uint64_t *next);

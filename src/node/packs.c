@@ -58,6 +58,19 @@ static int visit_one(struct poa_node *n, const uint8_t device32[32], uint64_t i,
 /* Numbers looked at in one call: most of an old device's may have expired. */
 #define LOOK_MAX 4096
 
+int node_rpc_presence(void *ctx, const uint8_t device32[32], uint64_t *since_ms, bool *shared)
+{
+    struct poa_node *n = ctx;
+    struct poa_gateway_presence p;
+    if (!n->gateway)
+        return POA_E_UNSUPPORTED;
+    if (!poa_gateway_presence(n->gateway, device32, &p))
+        return POA_E_NOT_FOUND;
+    *since_ms = p.since_ms;
+    *shared = p.shared;
+    return POA_OK;
+}
+
 int node_rpc_packs(void *ctx, struct poa_slice request, uint64_t from, uint32_t max,
                    int (*visit)(void *v, const struct poa_rpc_pack *pack), void *v, uint64_t *count,
                    uint64_t *next)

@@ -48,6 +48,8 @@
       "An entry of the state, or that there is none, with the proof down from a certificate")      \
     X("poa_packs_get", packs_get, READ, FRESH, "request:bytes from:u64? limit:u32?",               \
       "Usage packs that this gateway keeps of a device, with receipts, for a signed request")      \
+    X("poa_presence_get", presence_get, READ, FRESH, "device:hash",                                \
+      "Whether a device is connected to this gateway, and since when")                             \
     X("poa_peers_list", peers_list, OPERATE, FRESH, "",                                            \
       "Peers on the mesh, strangers with a session, and who is banned")                            \
     X("poa_latency_get", latency_get, READ, FRESH, "",                                             \
@@ -579,6 +581,20 @@ static void packs_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     }
     poa_rpc_result(call, json_pack("{s:o, s:o, s:o}", "count", poa_json_u64(count), "items", items,
                                    "next", next < count ? poa_json_u64(next) : json_null()));
+}
+
+static void presence_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+{
+    const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
+    uint8_t key[32];
+    uint64_t since = 0;
+    bool shared = false;
+    poa_rpc_hash(param[0], key);
+    int rc = b->presence ? b->presence(b->ctx, key, &since, &shared) : POA_E_UNSUPPORTED;
+    bool here = rc == POA_OK;
+    answer(call, rc == POA_E_NOT_FOUND ? POA_OK : rc,
+           json_pack("{s:o, s:b, s:o, s:b}", "device", hash_json(key), "connected", (int)here,
+                     "since_ms", here ? poa_json_u64(since) : json_null(), "shared", (int)shared));
 }
 
 /* --- blocks ---------------------------------------------------------------------------------- */

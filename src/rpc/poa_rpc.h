@@ -198,6 +198,9 @@ struct poa_rpc_backend {
     int (*packs)(void *ctx, struct poa_slice request, uint64_t from, uint32_t max,
                  int (*visit)(void *v, const struct poa_rpc_pack *pack), void *v, uint64_t *count,
                  uint64_t *next);
+    /* Whether DEVICE32 is connected to this node's gateway, since when, and behind a
+     * shared connection. UNSUPPORTED without a gateway, NOT_FOUND: it is not. */
+    int (*presence)(void *ctx, const uint8_t device32[32], uint64_t *since_ms, bool *shared);
     /* Whether all balances add up to what was issued: walks every account. */
     int (*audit)(void *ctx, bool *conserved, uint64_t *height);
     /* The node's own samples. */

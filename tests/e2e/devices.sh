@@ -69,8 +69,11 @@ start 60 "$g0,$g1" --source none --state "$POA_TMP/state" 2>"$POA_TMP/agent2.log
 agent=$!
 connected() { [ "$(grep -c "connected; this device is active" "$POA_TMP/agent2.log")" -ge "$1" ]; }
 wait_for 20 connected 1 || fail "not connected"
+online() { "$poa" device presence "$(public device-02)" --rpc "$(process "$1" rpc)" --json | jq -r .connected; }
+[ "$(online trusted-0)$(online trusted-1)" = truefalse ] || fail "trusted-0 does not say that it is there"
 kill -KILL "$(pid_of trusted-0)"
 wait_for 20 connected 2 || fail "it did not go to the other gateway"
+[ "$(online trusted-1)" = true ] || fail "trusted-1 does not say that it is there"
 before=$(grep -c "sealed slot" "$POA_TMP/agent2.log" || true)
 wait_for 30 sh -c "[ \$(grep -c 'sealed slot' $POA_TMP/agent2.log) -gt $((before + 2)) ]" ||
     fail "it stopped sealing"

@@ -148,6 +148,12 @@ Test(trunk, devices_share_a_connection)
     both_ready(&l);
     cr_expect_eq(fake_stats(&f).devices, 2);
     cr_expect_eq(fake_stats(&f).connections, 3); /* with the trunk */
+    struct poa_gateway_presence who;
+    cr_expect(poa_gateway_presence(f.g, a.key, &who));
+    cr_expect(who.shared);
+    cr_expect_leq(who.since_ms, fake_wall());
+    cr_expect_gt(who.since_ms + 60000, fake_wall());
+    cr_expect_not(poa_gateway_presence(f.g, f.w.gateway_key, &who));
     fake_epoch(&f, 4, 32);
     TURN_UNTIL(&l, a.d.committee.epoch == 4 && b.d.committee.epoch == 4);
     /* One leaves, the other stays. */
