@@ -85,6 +85,11 @@ devnet=$!
 going_on() { grep -q "going on without ledger-2.*remove $dir/ledger-2/data" damaged.err; }
 wait_for 60 going_on || fail "not without ledger-2: $(cat damaged.err)"
 wait_for 60 "$poa" send bob 1 --from alice || fail "three of four do not go on: $(cat damaged.err)"
+all_but_one() {
+    "$poa" devnet status --data-dir "$dir" --json | jq -en 'input | (.processes | map(select(.rpc)) |
+        (map(select(.ready)) | length) == length - 1) and ([.processes[] | select(.rpc | not) | .pid > 0] | all)'
+}
+wait_for 60 all_but_one || fail "the others do not all run: $(cat damaged.err)"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 ! wait $devnet || fail "a node was missing, and that is well"
 expect damaged.json '.healthy == false and .wrong == "a node does not answer"'
