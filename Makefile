@@ -381,6 +381,22 @@ DEVICE_OBJ := $(foreach m,$(DEVICE_MODULES),$($(m)_DEVICE_OBJ))
 check-freestanding: $(DEVICE_OBJ) ## what devices link is C99, without malloc and stdio
 	@tools/check-symbols.sh tools/device-symbols.txt $(DEVICE_OBJ)
 
+# --- firmware ---------------------------------------------------------------------
+# The library on a Cortex-M4 (docs/device.md). Call graphs come from the compiler
+# itself, so no cache may stand in for it.
+CORTEX     := $(BUILD)/cortex-m4
+CORTEX_CC  := CCACHE_DISABLE=1 arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mno-unaligned-access -Os -ffunction-sections -fdata-sections -fcallgraph-info=su
+DEVICE_SRC := $(foreach m,$(DEVICE_MODULES),$(addprefix src/$(m)/,$($(m)_FREESTANDING)))
+footprint: ## flash, RAM and stack of the device library on a Cortex-M4; fails above budget
+	@tools/install-packages.sh build firmware
+	@firmware/libsodium.sh $(CORTEX)/libsodium 'env $(CORTEX_CC)'
+	@firmware/footprint.sh $(CORTEX) 'env $(CORTEX_CC)' $(DEVICE_SRC)
+
+qemu: ## the device library's tests on a Cortex-M4 board in QEMU, unaligned accesses trapping
+	@tools/install-packages.sh build firmware
+	@firmware/libsodium.sh $(CORTEX)/libsodium 'env $(CORTEX_CC)'
+	@firmware/qemu.sh $(CORTEX) 'env $(CORTEX_CC)' $(DEVICE_SRC)
+
 # --- use ---------------------------------------------------------------------
 DEVNET_DIR  ?= devnet-data
 DEVNET_ARGS ?=
@@ -446,7 +462,7 @@ help: ## this list
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
 .PHONY: all bench browser bench-build programs unit-build planted-build e2e-build chaos-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
-    check-includes check-layers check-freestanding docs docs-charts docs-check devnet man install uninstall deb clean help
+    check-includes check-layers check-freestanding docs docs-charts docs-check footprint qemu devnet man install uninstall deb clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.
 .SECONDARY:

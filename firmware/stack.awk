@@ -7,6 +7,7 @@
 #                                `application` is the caller's own code
 #             leaf NAME BYTES    a routine of the toolchain, which has no graph
 #             cut NAME...        what these call is not followed
+#             without NAME...   these count nothing: a build without them
 #             port NAME...       with port=0 these count nothing: somebody else's code
 # NAME may end in *. Recursion, a frame of unknown size, a call through a pointer
 # that the table does not explain and an unknown callee are errors. Prints
@@ -39,7 +40,7 @@ function depth(name,    i, best, k, m, list, part) {
         return 0
     }
     m = plain(name)
-    if (!port && matches("port", m)) {
+    if ((!port && matches("port", m)) || matches("without", m)) {
         done[name] = 0
         way[name] = m
         return 0
@@ -113,7 +114,7 @@ FILENAME ~ /\.txt$/ {
             for (i = 3; i <= NF; i++)
                 target[n_[$1]] = target[n_[$1]] " " $i
         }
-    } else if ($1 == "port" || $1 == "cut") {
+    } else if ($1 == "port" || $1 == "cut" || $1 == "without") {
         for (i = 2; i <= NF; i++)
             item[$1, ++n_[$1]] = $i
     } else {

@@ -34,6 +34,36 @@ static void le_write(struct poa_writer *w, uint64_t v, size_t width)
     poa_write(w, b, width);
 }
 
+#if POA_LEAN
+
+/* Integer members have the width of their kind in the struct too. In few bytes of
+ * code: where byte I of a number of N bytes lies, counted from its low end. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BYTE_AT(i, n) (i)
+#else
+#define BYTE_AT(i, n) ((n)-1 - (i))
+#endif
+
+static uint64_t member_get(const void *from, const struct poa_field *f)
+{
+    const uint8_t *at = (const uint8_t *)from + f->offset;
+    size_t n = int_width(f->kind);
+    uint64_t v = 0;
+    for (size_t i = n; i-- > 0;)
+        v = v << 8 | at[BYTE_AT(i, n)];
+    return v;
+}
+
+static void member_set(void *out, const struct poa_field *f, uint64_t v)
+{
+    uint8_t *at = (uint8_t *)out + f->offset;
+    size_t n = int_width(f->kind);
+    for (size_t i = 0; i < n; i++, v >>= 8)
+        at[BYTE_AT(i, n)] = (uint8_t)v;
+}
+
+#else
+
 /* Integer members have the width of their kind in the struct too. */
 static uint64_t member_get(const void *from, const struct poa_field *f)
 {
@@ -76,6 +106,8 @@ static void member_set(void *out, const struct poa_field *f, uint64_t v)
         break;
     }
 }
+
+#endif
 
 int poa_record_encode(const struct poa_record *rec, struct poa_writer *w, const void *from)
 {

@@ -32,9 +32,8 @@ void poa_state_key_from(const struct hash_begun *begun, enum poa_state_table tab
 
 void poa_state_key(enum poa_state_table table, const void *key, size_t key_n, uint8_t out32[32])
 {
-    struct hash_begun s;
-    hash_begin(&s, POA_DOMAIN_STATE_KEY);
-    poa_state_key_from(&s, table, key, key_n, out32);
+    uint8_t number = (uint8_t)table;
+    poa_hash2(POA_DOMAIN_STATE_KEY, &number, 1, key, key_n, out32);
 }
 
 size_t poa_leaf_claim(struct poa_slice value, uint8_t out[1 + POA_LEAF_INLINE_MAX])
@@ -62,9 +61,7 @@ void poa_leaf_hash_from(const struct hash_begun *begun, const uint8_t key[32], c
 static void leaf_hash(const uint8_t key[32], const uint8_t *claim, size_t claim_n,
                       uint8_t out32[32])
 {
-    struct hash_begun s;
-    hash_begin(&s, POA_DOMAIN_STATE_LEAF);
-    poa_leaf_hash_from(&s, key, claim, claim_n, out32);
+    poa_hash2(POA_DOMAIN_STATE_LEAF, key, 32, claim, claim_n, out32);
 }
 
 void poa_node_hash_from(const struct hash_begun *begun, uint8_t bit, const uint8_t left[32],
@@ -83,9 +80,10 @@ void poa_node_hash_from(const struct hash_begun *begun, uint8_t bit, const uint8
 static void node_hash(uint8_t bit, const uint8_t left[32], const uint8_t right[32],
                       uint8_t out32[32])
 {
-    struct hash_begun s;
-    hash_begin(&s, POA_DOMAIN_STATE_NODE);
-    poa_node_hash_from(&s, bit, left, right, out32);
+    uint8_t in[33];
+    in[0] = bit;
+    memcpy(in + 1, left, 32);
+    poa_hash2(POA_DOMAIN_STATE_NODE, in, sizeof in, right, 32, out32);
 }
 
 /* Reads the key and claim of another leaf; N is what is left of the proof. */

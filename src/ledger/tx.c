@@ -1,5 +1,6 @@
 /* Transactions and batches: what can be judged from their bytes alone. */
 #include "ledger.h"
+#include "poa_wallet.h"
 
 const struct poa_record *poa_op_record_of(uint16_t kind)
 {
@@ -279,40 +280,15 @@ int poa_tx_sign(const uint8_t chain32[32], uint8_t key_type, const uint8_t sk32[
                 uint64_t fee, uint64_t valid_until, const struct poa_list *ops,
                 struct poa_writer *out, uint8_t id32[32])
 {
-    uint8_t pk[32], key_bytes[33], policy_bytes[64], sig_bytes[65] = {0}, auth_bytes[192];
+    uint8_t pk[32];
     enum poa_key_type type = (enum poa_key_type)key_type;
     if (key_type != POA_KEY_BIP340 && key_type != POA_KEY_ED25519)
         return POA_E_RANGE;
     int e = poa_key_public(type, sk32, pk);
-    if (e)
-        return e;
-    key_bytes[0] = key_type;
-    memcpy(key_bytes + 1, pk, 32);
-    struct poa_policy policy = {.m = 1, .keys = {poa_slice(key_bytes, sizeof key_bytes), 1}};
-    struct poa_writer w = poa_writer_over(policy_bytes, sizeof policy_bytes);
-    e = poa_policy_encode(&w, &policy);
-    if (e)
-        return e;
-    struct poa_auth auth = {.policy = poa_written(&w),
-                            .sigs = {poa_slice(sig_bytes, sizeof sig_bytes), 1}};
-    w = poa_writer_over(auth_bytes, sizeof auth_bytes);
-    e = poa_auth_encode(&w, &auth);
-    if (e)
-        return e;
-    struct poa_tx tx = {.chain = poa_le32(chain32),
-                        .nonce = nonce,
-                        .fee = fee,
-                        .valid_until = valid_until,
-                        .ops = *ops,
-                        .auth = poa_written(&w)};
-    poa_address_of_key(type, pk, tx.sender);
-    size_t start = out->n;
-    e = poa_tx_encode(out, &tx);
-    if (e)
-        return e;
-    poa_hash2(POA_DOMAIN_TX, chain32, 32, out->p + start, out->n - start - tx.auth.n - 2, id32);
-    /* The signature is the end of auth, and auth the end of all. */
-    return poa_key_sign(type, sk32, id32, 32, out->p + out->n - POA_SIG_BYTES);
+    struct poa_payment p = {nonce, fee, valid_until};
+    if (!e)
+        e = poa_wallet_tx(chain32, key_type, pk, &p, ops, out, id32);
+    return e ? e : poa_key_sign(type, sk32, id32, 32, out->p + out->n - POA_SIG_BYTES);
 }
 
 /* --- batches and bodies ------------------------------------------------------------------ */

@@ -194,7 +194,8 @@ struct poa_session {
     bool confirmed;
 };
 
-/* Starts the transport of a finished handshake; POA_E_INVALID when it is not. */
+/* Starts the transport of a finished handshake; POA_E_INVALID when it is not,
+ * POA_E_UNSUPPORTED: windowed, in a build for devices. */
 POA_MUST_USE int poa_session_start(struct poa_session *s, const struct poa_noise *n,
                                    enum poa_session_order order);
 

@@ -17,6 +17,8 @@ int poa_session_start(struct poa_session *s, const struct poa_noise *n,
 {
     bool wrote_last;
     int rc;
+    if (POA_LEAN && order != POA_SESSION_STRICT)
+        return POA_E_UNSUPPORTED;
     memset(s, 0, sizeof *s);
     rc = poa_noise_split(n, &s->send, &s->receive);
     if (rc != POA_OK)
@@ -76,6 +78,12 @@ int poa_session_seal(struct poa_session *s, struct poa_slice plain, struct poa_w
     return POA_OK;
 }
 
+/* A build for devices has no windowed sessions. */
+static bool strict(const struct poa_session *s)
+{
+    return POA_LEAN || s->order == POA_SESSION_STRICT;
+}
+
 static bool seen(const struct poa_session *s, uint64_t counter)
 {
     uint64_t bit = counter % POA_SESSION_WINDOW;
@@ -86,6 +94,10 @@ static bool seen(const struct poa_session *s, uint64_t counter)
 static void mark(struct poa_session *s, uint64_t counter)
 {
     uint64_t bit, i;
+    if (strict(s)) {
+        s->receive.n = counter + 1;
+        return;
+    }
     if (counter >= s->receive.n) {
         uint64_t steps = counter - s->receive.n;
         if (steps >= POA_SESSION_WINDOW)
@@ -107,8 +119,7 @@ static int admit(const struct poa_session *s, uint64_t counter)
         return POA_E_RANGE;
     if (counter >= s->receive.n)
         return POA_OK;
-    if (s->order == POA_SESSION_STRICT || s->receive.n - counter > POA_SESSION_WINDOW ||
-        seen(s, counter))
+    if (strict(s) || s->receive.n - counter > POA_SESSION_WINDOW || seen(s, counter))
         return POA_E_REPLAY;
     if (epoch_of(counter) < epoch && !s->have_before)
         return POA_E_REPLAY;
@@ -136,7 +147,7 @@ int poa_session_open(struct poa_session *s, struct poa_slice frame, struct poa_w
 
     now = s->receive.n == 0 ? 0 : epoch_of(s->receive.n - 1);
     epoch = epoch_of(counter);
-    memcpy(c.key, epoch < now ? s->before : s->receive.key, sizeof c.key);
+    memcpy(c.key, !strict(s) && epoch < now ? s->before : s->receive.key, sizeof c.key);
     memcpy(before, c.key, sizeof before);
     for (; now < epoch; now++) {
         memcpy(before, c.key, sizeof before);
@@ -153,11 +164,14 @@ int poa_session_open(struct poa_session *s, struct poa_slice frame, struct poa_w
             now = s->receive.n == 0 ? 0 : epoch_of(s->receive.n - 1);
             if (epoch > now) {
                 memcpy(s->receive.key, c.key, sizeof c.key);
-                memcpy(s->before, before, sizeof before);
-                s->have_before = s->order == POA_SESSION_WINDOWED;
+                if (!strict(s)) {
+                    memcpy(s->before, before, sizeof before);
+                    s->have_before = true;
+                }
             }
             /* Out of the window's reach, the old key has no use any more. */
-            if (counter % POA_SESSION_EPOCH_FRAMES >= POA_SESSION_WINDOW || !s->have_before) {
+            if (!strict(s) &&
+                (counter % POA_SESSION_EPOCH_FRAMES >= POA_SESSION_WINDOW || !s->have_before)) {
                 poa_wipe(s->before, sizeof s->before);
                 s->have_before = false;
             }

@@ -65,6 +65,6 @@ rm "$tmp/bin/apt-get"
 try "not Debian" 1 'no apt.*POA_PACKAGES=skip' POA_UID=0 POA_HAVE=
 
 # Every line of the list has a known group, a package and a reason.
-awk '!/^#/ && NF && !(NF >= 3 && $1 ~ /^(build|test|fuzz|model|browser|package|optional)$/) { print "FAIL: tools/packages.txt: " $0; bad = 1 } END { exit bad }' \
+awk '!/^#/ && NF && !(NF >= 3 && $1 ~ /^(build|test|fuzz|model|browser|package|firmware|optional)$/) { print "FAIL: tools/packages.txt: " $0; bad = 1 } END { exit bad }' \
     "$root/tools/packages.txt" || status=1
 exit $status
