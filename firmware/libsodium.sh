@@ -6,7 +6,9 @@
 set -eu
 out=$1
 cc=$2
-[ ! -e "$out/libsodium.a" ] || exit 0
+if [ -e "$out/libsodium.a" ] && [ "$(cat "$out/command")" = "$cc" ]; then
+    exit 0
+fi
 mkdir -p "$out/apt/lists/partial" "$out/apt/cache/archives/partial" "$out/obj"
 out=$(cd "$out" && pwd)
 
@@ -63,6 +65,7 @@ find "$src" -name '*.c' | while read -r f; do
         -I"$out/include" -I"$out/include/sodium" -c "$f" -o "${o%.c}.o"
 done
 set +f
-rm -f "$out/libsodium.tmp"
+rm -f "$out/libsodium.tmp" "$out/libsodium.a"
 arm-none-eabi-ar rcs "$out/libsodium.tmp" "$out"/obj/*.o
+printf %s "$cc" >"$out/command"
 mv "$out/libsodium.tmp" "$out/libsodium.a"
