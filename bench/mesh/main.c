@@ -124,9 +124,11 @@ static struct latency trickle(struct net *net, double seconds, uint32_t *nonce, 
 
 static void say_latency(const char *what, const struct latency *l, const struct floor *f)
 {
-    say("%s: finality p50 %.1f ms, p99 %.1f ms over %llu transfers; floor %.1f ms: %.2f\n", what,
-        l->p50, l->p99, (unsigned long long)l->count, f->total_us / 1000,
-        l->p50 * 1000 / f->total_us);
+    say("%s: finality p50 %.1f ms, p99 %.1f ms over %llu transfers; floor %.1f ms: %.2f; %.0f us "
+        "of "
+        "CPU per transfer\n",
+        what, l->p50, l->p99, (unsigned long long)l->count, f->total_us / 1000,
+        l->p50 * 1000 / f->total_us, l->cpu_us);
 }
 
 /* --- throughput ------------------------------------------------------------------------------ */
@@ -186,12 +188,15 @@ static void run_full(struct net *net, const struct plan *p, struct load *l)
 static struct latency run_half(struct net *net, struct load *l, double per_s, double seconds,
                                uint32_t *nonce)
 {
-    struct said begin;
-    net_ask(net, &begin);
+    struct said from, to;
     struct offer *o = offer_start(net, l, 1000000, per_s);
     nap(2);
+    net_ask(net, &from);
     struct latency latency = trickle(net, seconds, nonce, NULL);
+    net_ask(net, &to);
     offer_stop(o);
+    if (to.txs > from.txs)
+        latency.cpu_us = (to.cpu - from.cpu) / (double)(to.txs - from.txs) * 1e6;
     return latency;
 }
 
@@ -361,7 +366,8 @@ static void run_seven(const struct plan *p)
 
 static void print_latency(const char *name, const struct latency *l)
 {
-    printf(", \"%s_p50\": %.2f, \"%s_p99\": %.2f", name, l->p50, name, l->p99);
+    printf(", \"%s_p50\": %.2f, \"%s_p99\": %.2f, \"%s_cpu_us_per_tx\": %.0f", name, l->p50, name,
+           l->p99, name, l->cpu_us);
 }
 
 static void print_json(const struct plan *p)

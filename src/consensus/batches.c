@@ -288,7 +288,7 @@ static bool author_key(const struct poa_core *c, uint32_t epoch, uint16_t author
 }
 
 /* Bit of the author among the present members, or -1. */
-static int32_t author_bit(const struct poa_core *c, const struct batch *b)
+int32_t core_batch_author(const struct poa_core *c, const struct batch *b)
 {
     const uint8_t *key;
     if (!author_key(c, b->epoch, b->author, &key))
@@ -313,7 +313,7 @@ static void held(struct poa_core *c, struct batch *b)
 
 static void count_holders(struct poa_core *c, struct batch *b)
 {
-    int32_t bit = author_bit(c, b);
+    int32_t bit = core_batch_author(c, b);
     if (bit >= 0)
         bit_set(b->holders, (uint32_t)bit);
     /* Ours counts from when it was handed to the disk: whatever we send because of
@@ -375,20 +375,6 @@ static bool room_for(const struct poa_core *c, const struct poa_batch *r, size_t
            c->batch_bytes + bytes <= c->limits.pending_batch_bytes;
 }
 
-/* Tells who lists, once it is so, that we hold B durably. With f+1 = 2 the
- * author's copy and the leader's own suffice: only the author needs to know. */
-static void acknowledge(struct poa_core *c, const struct batch *b)
-{
-    struct poa_batch_ack ack = {.epoch = c->epoch,
-                                .batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
-    struct poa_slice bytes = core_encode(c, &poa_batch_ack_record, &ack);
-    int32_t author = author_bit(c, b);
-    if (bytes.n && c->f + 1 > 2)
-        core_send_all(c, POA_MSG_BATCH_ACK, bytes, false, b->seq);
-    else if (bytes.n && author >= 0 && author != c->self)
-        core_send_to(c, POA_MSG_BATCH_ACK, bytes, (uint16_t)author, b->seq);
-}
-
 int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
 {
     struct poa_batch r;
@@ -401,8 +387,8 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     struct batch *b = core_batch_find(c, digest);
     if (b && b->state != BATCH_HINT && b->state != BATCH_WANTED) {
         /* The author asks again whether we hold it. */
-        if (b->state == BATCH_VALID && b->durable && author_bit(c, b) == (int32_t)peer)
-            acknowledge(c, b);
+        if (b->state == BATCH_VALID && b->durable && core_batch_author(c, b) == (int32_t)peer)
+            core_batch_acknowledge(c, b);
         return POA_E_DUPLICATE;
     }
     int e = batch_read(c, bytes, &r, digest, false);
@@ -477,13 +463,13 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     if (b->seq <= c->durable || c->self < 0)
         b->durable = true;
     count_holders(c, b);
-    int32_t by = author_bit(c, b);
+    int32_t by = core_batch_author(c, b);
     if (by >= 0) {
         c->home_us[by] = c->now.us;
         c->home_skip[by] = false;
     }
     if (c->self >= 0 && !b->own && !c->restoring)
-        acknowledge(c, b);
+        core_batch_acknowledge(c, b);
     listable_changed(c);
     core_progress(c);
     return POA_OK;
@@ -840,6 +826,8 @@ void core_batches_tick(struct poa_core *c)
         return;
     if (c->flush_us <= c->now.us)
         flush(c);
+    if (c->ack_us <= c->now.us)
+        core_acks_tell(c);
     if (c->settle_more) {
         /* Settling may have freed transactions that waited for others. */
         c->settle_more = false;
@@ -901,6 +889,8 @@ void core_batches_tick(struct poa_core *c)
 uint64_t core_batches_deadline(const struct poa_core *c)
 {
     uint64_t d = c->restoring ? NO_DEADLINE : c->flush_us;
+    if (!c->restoring && c->ack_us < d)
+        d = c->ack_us;
     if (!c->restoring && (c->batches_used > c->batches_done || c->routed_n) && c->batch_tick_us < d)
         d = c->batch_tick_us;
     return d;
@@ -948,7 +938,8 @@ void core_batches_epoch(struct poa_core *c)
         if ((b->state == BATCH_VALID || b->state == BATCH_CHECKING) &&
             author_key(c, b->epoch, b->author, &key)) {
             memset(b->holders, 0, sizeof b->holders);
-            b->safe = false;
+            b->safe = b->told = false;
+            c->ack_us = c->now.us + core_t0_us(c) / 4;
             count_holders(c, b);
             b->hint = POA_PEER_OTHER;
             if (b->epoch != c->epoch && b->own)

@@ -253,7 +253,7 @@ int poa_core_new(const struct poa_core_config *config, struct poa_now now, struc
     c->amnesia = config->amnesia;
     c->restoring = true;
     c->live_handover = true;
-    c->flush_us = NO_DEADLINE;
+    c->flush_us = c->ack_us = NO_DEADLINE;
     c->retry_us = NO_DEADLINE;
     if (config->seed32 && config->key32) {
         c->has_key = true;

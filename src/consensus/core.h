@@ -161,6 +161,7 @@ enum batch_state {
 
 struct batch {
     bool used, own, durable, restored, token_held, linked;
+    bool told; /* everybody has our acknowledgement */
     bool safe; /* f+1 hold it durably, or the log of ours will before anything that is sent
                   from now on: it will be listed */
     enum batch_state state;
@@ -340,6 +341,7 @@ struct poa_core {
     uint64_t batch_number;
     uint32_t own_pending;
     uint64_t flush_us, flushed_us, batch_tick_us;
+    uint64_t ack_us; /* when what still waits is acknowledged to everybody */
     uint64_t mark;
     struct poa_mempool *mempool;
     struct routed *routed;
@@ -597,6 +599,14 @@ uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below);
 int core_on_beacon(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
 void core_beacon_tick(struct poa_core *c);
 uint64_t core_beacon_deadline(const struct poa_core *c);
+
+/* --- acks.c -----------------------------------------------------------------------------------
+ */
+
+int32_t core_batch_author(const struct poa_core *c, const struct batch *b); /* batches.c */
+void core_batch_acknowledge(struct poa_core *c, struct batch *b);
+void core_acks_view(struct poa_core *c, uint64_t before); /* the view was BEFORE */
+void core_acks_tell(struct poa_core *c);
 
 /* --- epoch.c ------------------------------------------------------------------------------------
  */

@@ -550,6 +550,7 @@ static void advance(struct poa_core *c)
     c->retry_us = NO_DEADLINE;
     core_overlays_evict(c);
     core_batches_count(c);
+    core_acks_view(c, before);
     skip_arm(c);
 }
 
