@@ -20,7 +20,7 @@ static void send(struct poa_core *c, struct poa_slice digests, uint32_t count, u
                  uint64_t wait)
 {
     struct poa_batch_ack ack = {.epoch = c->epoch, .batches = {.bytes = digests, .count = count}};
-    to[c->self / 8] &= (uint8_t)~(1u << (c->self % 8));
+    to[c->self / 8] &= (uint8_t) ~(1u << (c->self % 8));
     struct poa_slice bytes = core_encode(c, &poa_batch_ack_record, &ack);
     if (bytes.n)
         core_send_mask(c, POA_MSG_BATCH_ACK, bytes, to, wait);
