@@ -16,7 +16,8 @@ struct cli_rules {
 };
 /* POA_OK, or an error whose line is printed. */
 int cli_rules(const struct cli *c, struct cli_rules *out);
-/* Sets G's parameters to those of EPOCH, this one or the next. */
+/* Sets G's parameters to those of EPOCH: the next one, this one, or one before, back to
+ * the last change but one. */
 int cli_rules_at(const struct cli_rules *r, uint32_t epoch, struct poa_genesis *g);
 void cli_rules_free(struct cli_rules *r);
 

@@ -14,7 +14,9 @@
 static int apply_params(const json_t *v, uint32_t epoch, struct poa_genesis *g)
 {
     const json_t *all = json_object_get(v, "parameters"), *p;
-    const char *when = epoch > cli_number(v, "epoch") ? "next" : "value";
+    const char *when = epoch > cli_number(v, "epoch")     ? "next"
+                       : epoch < cli_number(v, "changed") ? "before"
+                                                          : "value";
     uint8_t bytes[POA_PARAMS_MAX * 42];
     struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
     uint32_t n = 0;

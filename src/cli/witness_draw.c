@@ -38,8 +38,8 @@ static int strange(void)
     return cli_fail("the node's answer is not what it should be: is it of another version?");
 }
 
-/* The state keeps the parameters of now and of what comes next: an epoch before
- * a change is drawn again by rules that it did not have, and then differs. */
+/* The state keeps the parameters before and after the last change: an epoch before
+ * the last but one is drawn again by rules that it did not have, and then differs. */
 static int read_genesis(struct chain *chain, uint32_t epoch)
 {
     if (cli_rules(chain->c, &chain->rules) != POA_OK)
@@ -241,6 +241,7 @@ static int seed_from_blocks(const struct chain *chain, struct poa_rpc_client *cl
 struct answer {
     uint32_t epoch, relaxed;
     bool state, closing, has_closing, seed, has_seed;
+    bool changed; /* parameters, since */
     uint8_t hash[32];
     struct poa_committee committee;
     struct poa_risk risk;
@@ -292,14 +293,19 @@ static int print_answer(const struct cli *c, const struct answer *a)
     if (a->has_seed)
         printf("seed       %s\n", a->seed ? "follows from the blocks" : "DIFFERS");
     fflush(stdout);
-    return equal ? 0
-                 : cli_fail("the chain's committee of epoch %" PRIu32 " is not what the draw gives",
-                            a->epoch);
+    return equal
+               ? 0
+               : cli_fail("the chain's committee of epoch %" PRIu32 " is not what the draw gives%s",
+                          a->epoch,
+                          a->changed ? ": or governance changed parameters more than once since, "
+                                       "and the state keeps only the last change"
+                                     : "");
 }
 
 static int repeat(const struct chain *chain, uint32_t number, struct epoch e[3], uint8_t *bytes)
 {
-    struct answer a = {.epoch = number};
+    struct answer a = {.epoch = number,
+                       .changed = number < cli_number(chain->rules.params, "changed")};
     struct pool pool = {NULL, 0, 0};
     struct poa_rpc_client *client = NULL;
     uint8_t hash[32];

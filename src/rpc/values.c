@@ -41,12 +41,12 @@ int poa_rpc_params(const struct poa_rpc_node *node, uint32_t epoch, struct poa_g
 }
 
 static int add(json_t *list, const char *name, unsigned number, const char *unit, uint64_t min,
-               uint64_t max, const char *text, json_t *now, json_t *next)
+               uint64_t max, const char *text, json_t *before, json_t *now, json_t *next)
 {
     return json_array_append_new(
-        list, json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:s}", "name", name, "number",
-                        (json_int_t)number, "unit", unit, "value", now, "next", next, "min",
-                        poa_json_u64(min), "max", poa_json_u64(max), "text", text));
+        list, json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:s}", "name", name, "number",
+                        (json_int_t)number, "unit", unit, "before", before, "value", now, "next",
+                        next, "min", poa_json_u64(min), "max", poa_json_u64(max), "text", text));
 }
 
 #define JSON_U16(v) poa_json_u64(v)
@@ -57,7 +57,9 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
 {
     uint8_t buffer[VALUE_BYTES_MAX];
     struct poa_st_global global;
-    struct poa_genesis now, next, first;
+    struct poa_st_params last; /* change, which may be still to come */
+    struct poa_genesis before, now, next, first;
+    uint32_t from = 0;
     *out = NULL;
     int rc = read_state(node, POA_STATE_GLOBAL, "", 0, buffer, &poa_st_global_record, &global);
     uint32_t epoch = rc != POA_OK ? 0 : global.epoch + (global.kind == POA_BLOCK_CLOSING);
@@ -67,6 +69,13 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
         rc = poa_rpc_params(node, epoch, &now);
     if (rc == POA_OK)
         rc = poa_rpc_params(node, epoch + 1, &next);
+    if (rc == POA_OK) {
+        rc = read_state(node, POA_STATE_PARAMS, "", 0, buffer, &poa_st_params_record, &last);
+        from = rc == POA_OK ? last.from : 0;
+        rc = rc == POA_E_NOT_FOUND ? POA_OK : rc;
+    }
+    if (rc == POA_OK)
+        rc = poa_rpc_params(node, from ? from - 1 : 0, &before);
     if (rc != POA_OK)
         return rc;
     json_t *list = json_array();
@@ -77,14 +86,15 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
     if (rc == 0)                                                                                   \
         rc = add(list, #name, number, #unit, min,                                                  \
                  (number) == POA_PARAM_SUBSIDY ? first.subsidy : (max), text,                      \
-                 JSON_##kind(now.field), JSON_##kind(next.field));
+                 JSON_##kind(before.field), JSON_##kind(now.field), JSON_##kind(next.field));
     POA_PARAMS(ROW)
 #undef ROW
     if (rc != 0) {
         json_decref(list);
         return POA_E_NO_MEMORY;
     }
-    *out = json_pack("{s:I, s:o}", "epoch", (json_int_t)epoch, "parameters", list);
+    *out = json_pack("{s:I, s:I, s:o}", "epoch", (json_int_t)epoch, "changed", (json_int_t)from,
+                     "parameters", list);
     return *out != NULL ? POA_OK : POA_E_NO_MEMORY;
 }
 

@@ -15,6 +15,8 @@ enum { POOL = 10, EARLY = 8, SIZE = 4, EPOCH = 5 };
 static uint8_t key[POOL][32], seed[32], members[SIZE * 42], genesis_bytes[512];
 static struct poa_st_witness witness[POOL];
 static uint16_t relaxed;
+static uint32_t drawn = EPOCH; /* the epoch that MEMBERS serve */
+static uint32_t changed_from;  /* epoch from which on the committee is smaller; 0: never */
 
 static int encode(struct poa_writer *out, const struct poa_record *rec, const void *from)
 {
@@ -34,6 +36,14 @@ static int fake_read(void *ctx, enum poa_state_table table, const void *k, size_
         struct poa_digest d;
         memcpy(d.digest, key[number], 32);
         return encode(out, &poa_digest_record, &d);
+    }
+    if (table == POA_STATE_PARAMS && changed_from) {
+        uint8_t bytes[64];
+        struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+        struct poa_param_change smaller = {.param = POA_PARAM_COMMITTEE_SIZE, .value = SIZE - 1};
+        cr_assert_eq(poa_param_change_encode(&w, &smaller), POA_OK);
+        struct poa_st_params p = {.from = changed_from, .next = {poa_written(&w), 1}};
+        return encode(out, &poa_st_params_record, &p);
     }
     for (int i = 0; table == POA_STATE_WITNESS && i < POOL; i++)
         if (memcmp(k, key[i], 32) == 0)
@@ -70,7 +80,7 @@ static void keep_committee(uint32_t who)
     uint8_t of[32];
     struct poa_writer w = poa_writer_over(members, sizeof members);
     memcpy(of, seed, 32);
-    of[31] = EPOCH - 1;
+    of[31] = (uint8_t)(drawn - 1);
     for (int seat = 0; seat < SIZE; seat++) {
         int best = -1;
         uint8_t low[32], score[32];
@@ -168,6 +178,22 @@ Test(witness_draw, a_difference_is_found, .init = quiet)
     members[32]++; /* another maker */
     cr_expect_eq(draw("5"), 1);
     cr_expect_eq(draw("7"), 1); /* has not begun */
+    poa_rpc_stop(r);
+    poa_rpc_free(r);
+}
+
+Test(witness_draw, knows_the_rules_before_the_last_change, .init = quiet)
+{
+    struct poa_rpc *r = node();
+    changed_from = EPOCH;
+    drawn = EPOCH - 1;
+    for (uint8_t k = 0; k < 10; k++) {
+        seed[0] = k;
+        keep_committee(ALL);
+        cr_assert_eq(draw("4"), 0, "seed %u", k);
+    }
+    cr_redirect_stderr();
+    cr_assert_eq(draw("5"), 1, "a committee of the new rules is smaller");
     poa_rpc_stop(r);
     poa_rpc_free(r);
 }
