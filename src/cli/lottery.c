@@ -280,7 +280,7 @@ static void make_fleet(struct fleet *f, uint64_t run)
         if (f->real)
             memcpy(f->seed[d], f->key[d], 32);
         poa_put_le32(f->key[d], d);
-        f->state[d].history = POA_HISTORY_NEW;
+        f->state[d].history = UINT32_MAX; /* equal ones: none is a newcomer any more */
     }
 }
 

@@ -11,8 +11,10 @@ simulate() { # FILTER ARGUMENTS...
     echo "# $* $(jq -c '[.chi2_p, .gini, .longest_drought_slots, .malicious_share, .malicious_bound, .seconds]' out.json)"
 }
 fair='.chi2_p >= 0.001 and .chi2_p <= 0.999'
-simulate "$fair and .slots == 100000 and .devices == 10000 and .gini < 0.2" \
-    --devices 10000 --slots 100000 --policy vrf
+for policy in vrf random weighted; do
+    simulate "$fair and .slots == 100000 and .devices == 10000 and .gini < 0.2" \
+        --devices 10000 --slots 100000 --policy $policy
+done
 for policy in vrf random weighted; do
     for run in 1 2 3; do
         simulate "$fair and .policy == \"$policy\"" --devices 400 --slots 8000 --policy $policy --run $run

@@ -134,4 +134,15 @@ Test(devices, slow_ones_earn)
     cr_expect(o.seals * 100 >= due * 95, "%lu seals of %lu", (unsigned long)o.seals,
               (unsigned long)due);
     cr_expect(o.conserved);
+    /* What is issued counts slots, not blocks: the same with nothing to do. */
+    c.txs_per_s = 0;
+    struct outcome idle = play(&c);
+    fprintf(stderr, "issued %lu loaded at height %lu, %lu idle at height %lu\n",
+            (unsigned long)o.issued, (unsigned long)o.height, (unsigned long)idle.issued,
+            (unsigned long)idle.height);
+    cr_expect_lt(idle.height * 4, o.height);
+    cr_expect(idle.issued * 100 >= o.issued * 98 && idle.issued * 98 <= o.issued * 100,
+              "issued %lu idle, %lu loaded", (unsigned long)idle.issued, (unsigned long)o.issued);
+    cr_expect(idle.seals * 100 >= (idle.assigned - 3 * 3) * 95, "idle: %lu seals of %lu",
+              (unsigned long)idle.seals, (unsigned long)idle.assigned);
 }
