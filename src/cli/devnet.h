@@ -23,7 +23,8 @@
 #define DEVNET_LEDGERS_MAX  31
 #define DEVNET_TRUSTED_MAX  16
 #define DEVNET_DEVICES_MAX  2000
-#define DEVNET_FLEET_MAX    65000 /* a genesis has up to 65,535 devices */
+#define DEVNET_FLEET_MAX    65000  /* a genesis has up to 65,535 devices */
+#define DEVNET_FLEET_LARGE  250000 /* places at the gateways of a larger one */
 #define DEVNET_ARGUMENTS    24
 #define DEVNET_SLOT_MS      250
 #define DEVNET_FEE_MIN      10

@@ -163,7 +163,8 @@ static int write_config(const struct devnet *d, struct devnet_process *p)
     if (p->gateway != 0)
         fprintf(f, "gateway = 127.0.0.1:%u\n", p->gateway);
     if (p->gateway != 0 && d->fleet > 0)
-        fprintf(f, "gateway_devices = %u\n", d->fleet + d->devices + 1000);
+        fprintf(f, "gateway_devices = %u\n",
+                d->fleet < DEVNET_FLEET_MAX ? d->fleet + d->devices + 1000 : DEVNET_FLEET_LARGE);
     if (p == &d->process[0])
         fprintf(f, "faucet_key = %s/keys/faucet.json\nfaucet_amount = %u\n", d->dir,
                 DEVNET_FAUCET_UNITS);

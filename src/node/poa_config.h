@@ -57,7 +57,7 @@
     X(U32, rpc_connections, "connections", 2, 60000, 4096,                                         \
       "HTTP connections at the same time, of one address half of them")                            \
     X(TEXT, gateway, "host:port", 0, 128, "off", "where devices connect (role trusted); or off")   \
-    X(U32, gateway_devices, "devices", 1, 100000, 10000, "devices connected at the same time")     \
+    X(U32, gateway_devices, "devices", 1, 1000000, 10000, "devices connected at the same time")    \
     X(TEXT, anchor_key, "path", 0, 500, "",                                                        \
       "account key that pays for anchors of usage data; empty: the node's own key")                \
     X(U32, anchor_ms, "ms", 100, 3600000, 1000, "one anchor per such interval")                    \
