@@ -106,7 +106,7 @@
     X(TARGET, "target", "T", "probability that must not be exceeded, such as 1e-12")               \
     X(STALL_TARGET, "stall-target", "T", "the same for stalls; default: that of --target")         \
     X(EPOCH, "epoch", "E", "epoch that the committee serves")                                      \
-    X(GENESIS, "genesis", "FILE", "genesis record of the network (.poa)")                          \
+    X(GENESIS, "genesis", "FILE", "genesis record of the network (.poa); to sign, without a node") \
     X(FROM_EPOCH, "from-epoch", "E", "all headers from this epoch on; before it hand-overs only")  \
     X(SEED, "seed", NULL, "also compute the seed from the beacon outputs in the blocks")           \
     X(NAME, "name", "TEXT", "name on the ledger; default: the key as given")                       \
@@ -143,7 +143,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
 /* Commands that make a transaction. */
 #define CLI_PAY                                                                                    \
     (CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(FEE) | CLI_BIT(NONCE) | CLI_BIT(NO_WAIT) |    \
-     CLI_BIT(SIGN) | CLI_BIT(VALID_FOR) | CLI_BIT(OUTPUT))
+     CLI_BIT(SIGN) | CLI_BIT(VALID_FOR) | CLI_BIT(OUTPUT) | CLI_BIT(GENESIS))
 /* What is paid, and the terms that go with it. */
 #define CLI_AGREE                                                                                  \
     (CLI_BIT(ASSET) | CLI_BIT(NATURE) | CLI_BIT(DELIVERIES) | CLI_BIT(FIRST) | CLI_BIT(EVERY) |    \
@@ -254,14 +254,18 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Readmit a suspended device or witness, as the steering committee's account",                \
       "poa readmit 4f9c... --from steering")                                                       \
     X("tx make", cli_tx_make, "FILE.json", 1, 1, CLI_PAY,                                          \
-      "Any operations, as `poa tx ID --json` shows them: one object or an array of up to 64",      \
+      "Any operations, as `poa tx ID --json` shows them: one object or an array of up to 64 "      \
+      "(also `tx build`)",                                                                         \
       "poa tx make ops.json --from alice\n"                                                        \
-      "poa tx make ops.json --from savings --sign alice --output pay.tx")                          \
+      "poa tx make ops.json --from savings --sign alice --output pay.tx\n"                         \
+      "poa tx make ops.json --from alice --genesis genesis.poa --nonce 7 --output pay.tx")         \
     X("tx sign", cli_tx_sign, "FILE", 1, 1,                                                        \
-      CLI_NODE | CLI_SECRET | CLI_BIT(SIGN) | CLI_BIT(OUTPUT),                                     \
-      "Add signatures to a transaction that --output wrote", "poa tx sign pay.tx --sign bob")      \
+      CLI_NODE | CLI_SECRET | CLI_BIT(SIGN) | CLI_BIT(OUTPUT) | CLI_BIT(GENESIS),                  \
+      "Add signatures to a transaction that --output wrote",                                       \
+      "poa tx sign pay.tx --sign bob\n"                                                            \
+      "poa tx sign pay.tx --sign bob --genesis genesis.poa")                                       \
     X("tx submit", cli_tx_submit, "FILE", 1, 1, CLI_NODE | CLI_BIT(NO_WAIT),                       \
-      "Send a transaction that has all its signatures", "poa tx submit pay.tx")                    \
+      "Send a transaction that has all its signatures (also `tx send`)", "poa tx submit pay.tx")   \
     X("tx show", cli_tx_show, "FILE", 1, 1, CLI_ALL, "Print a transaction in a file",              \
       "poa tx show pay.tx")                                                                        \
     X("balance", cli_balance, "ADDRESS...", 1, -1, CLI_NODE | CLI_KEYDIR | CLI_BIT(ASSET),         \

@@ -47,10 +47,32 @@ static int apply_params(const json_t *v, uint32_t epoch, struct poa_genesis *g)
     return n == 0 ? POA_OK : poa_params_change(g, &list);
 }
 
+/* Without a node: the rules of genesis, which fees may have left behind (--fee). */
+static int rules_offline(const char *path, struct cli_rules *out)
+{
+    struct poa_why why = {{0}};
+    char *bytes = NULL;
+    size_t n = 0;
+    int rc = poa_file_read(path, (size_t)64 << 20, 0, &bytes, &n, &why);
+    if (rc != POA_OK)
+        return cli_fail("%s", why.text), rc;
+    out->raw = (uint8_t *)bytes;
+    rc = poa_genesis_decode(poa_slice(out->raw, n), &out->g);
+    if (rc != POA_OK) {
+        cli_fail("%s is no genesis record: %s", path, poa_error_text(rc));
+        cli_rules_free(out);
+    } else {
+        poa_genesis_chain_id(poa_slice(out->raw, n), out->chain);
+    }
+    return rc;
+}
+
 int cli_rules(const struct cli *c, struct cli_rules *out)
 {
     json_t *v;
     memset(out, 0, sizeof *out);
+    if (c->option[CLI_GENESIS] != NULL)
+        return rules_offline(c->option[CLI_GENESIS], out);
     int rc = cli_call(c, "poa_genesis_get", NULL, &v);
     if (rc != POA_OK)
         return rc;
@@ -407,6 +429,10 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
         (c->option[CLI_VALID_FOR] != NULL &&
          !cli_u64("--valid-for", c->option[CLI_VALID_FOR], 1, 31536000, &until)))
         return 2;
+    if (c->option[CLI_GENESIS] != NULL &&
+        (c->option[CLI_NONCE] == NULL || c->option[CLI_OUTPUT] == NULL))
+        return cli_misuse("with --genesis no node is asked: give --nonce (`poa balance` shows it) "
+                          "and --output");
     if (until != 0)
         until = until * 1000 + poa_clock_wall_ms(poa_clock_system());
     int rc = cli_sender(c, c->option[CLI_FROM], &s);

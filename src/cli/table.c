@@ -83,7 +83,12 @@ static const struct command *find(int argc, char **argv, int *taken)
     }
     const struct command *m = NULL;
     if (argc > 1) {
-        snprintf(two, sizeof two, "%s %s", argv[0], argv[1]);
+        /* What other wallets call it. */
+        const char *word = strcmp(argv[0], "tx") != 0      ? argv[1]
+                           : strcmp(argv[1], "build") == 0 ? "make"
+                           : strcmp(argv[1], "send") == 0  ? "submit"
+                                                           : argv[1];
+        snprintf(two, sizeof two, "%s %s", argv[0], word);
         m = named(two);
     }
     *taken = m != NULL ? 2 : 1;

@@ -185,15 +185,19 @@ async function devicePage(key) {
 const PAGE = 50;
 async function fleetPage(from = '0') {
   const [devices, peers, status] = (await batch([['poa_devices_list', { from: Number(from), limit: PAGE }], ['poa_peers_list'], ['poa_status']])).map((a) => a.result);
+  // A gateway knows who is connected to it; who asks without the right sees no peers.
+  const here = status.roles.includes('trusted') && devices.items.length > 0
+    ? (await batch(devices.items.map((d) => ['poa_presence_get', { device: d.device }]))).map((a) => a.result) : [];
+  const presence = (p) => (p?.connected ? h('span', { class: 'good' }, `${number((BigInt(Date.now()) - BigInt(p.since_ms)) / 1000n)} s`) : p ? 'no' : '–');
   const share = (d) => (d.assigned === '0' ? '–' : `${(100 * Number(d.sealed) / Number(d.assigned)).toFixed(1)} %`);
   return [
     h('h1', {}, 'Fleet'),
     tiles([['Registered devices', number(devices.total)], ['Connected to this node', number(status.devices)], ['Usage packs accepted here', number(status.packs)], ['Anchors', number(status.state.anchors)]]),
-    section('Devices', table('In order of registration', ['Device', 'Maker', 'Region', 'State', 'Seats', 'Sealed', 'Earned'],
-      devices.items.map((d) => [deviceLink(d.device), String(d.maker), String(d.region), d.status ? h('span', { class: 'bad' }, 'suspended') : 'active', number(d.assigned), share(d), number(d.earned)])),
+    section('Devices', table('In order of registration', ['Device', 'Maker', 'Region', 'State', 'Connected here', 'Seats', 'Sealed', 'Earned'],
+      devices.items.map((d, i) => [deviceLink(d.device), String(d.maker), String(d.region), d.status ? h('span', { class: 'bad' }, 'suspended') : 'active', presence(here[i]), number(d.assigned), share(d), number(d.earned)])),
     h('p', {}, Number(from) > 0 ? [h('a', { href: `#/fleet/${Math.max(0, Number(from) - PAGE)}` }, 'Before'), ' '] : null,
       devices.next !== null ? h('a', { href: `#/fleet/${devices.next}` }, 'More') : null)),
-    section('Nodes and gateways', table('Peers of this node on the mesh', ['Node', 'Address', 'Connected', 'Height', 'Sent', 'Received'],
+    section('Nodes and gateways', peers === undefined ? h('p', {}, 'Shown to callers with the right to operate.') : table('Peers of this node on the mesh', ['Node', 'Address', 'Connected', 'Height', 'Sent', 'Received'],
       peers.map((p) => [p.name || short(p.key), p.address || 'dials us', p.connected ? h('span', { class: 'good' }, 'yes') : h('span', { class: 'bad' }, 'no'), number(p.height), `${number(p.sent_bytes)} B`, `${number(p.received_bytes)} B`]))),
   ];
 }
