@@ -5,7 +5,18 @@
  *           submission looks accepted
  *   double  everything is said twice, in both directions
  *
+ * and what a device has to notice by itself (tests/e2e/liars.sh):
+ *
+ *   cert        tasks carry a certificate in which a signature is not a member's
+ *   committee   a new epoch comes with a committee of the gateway's own choice
+ *   stale       tasks carry a final block, but one of an earlier slot
+ *   proof       answers come with a proof that is not theirs
+ *   entry       answers say more than the ledger: of an account a larger balance, of a
+ *               device a better record
+ *
  * Anything else: honest. */
+#include <string.h>
+
 #include "mode.h"
 #include "poa_gateway.h"
 
@@ -23,6 +34,10 @@ void __real_poa_gateway_slot(struct poa_gateway *g, uint64_t slot,
 void __wrap_poa_gateway_slot(struct poa_gateway *g, uint64_t slot,
                              const struct poa_gateway_proof *block, const uint8_t (*seats)[32],
                              size_t seats_n);
+void __real_poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
+                               const struct poa_gateway_answer *a);
+void __wrap_poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
+                               const struct poa_gateway_answer *a);
 void __real_poa_gateway_result(struct poa_gateway *g, uint64_t token, int code);
 void __wrap_poa_gateway_result(struct poa_gateway *g, uint64_t token, int code);
 
@@ -71,6 +86,14 @@ int __wrap_poa_gateway_new(const struct poa_gateway_config *config, struct poa_g
 void __wrap_poa_gateway_epoch(struct poa_gateway *g, const struct poa_gateway_epoch *e)
 {
     /* Not dropped: it would keep devices out when the fault is long over. */
+    uint8_t bytes[POA_COMMITTEE_BYTES_MAX];
+    struct poa_gateway_epoch forged = *e;
+    if (chaos_is("committee") && e->committee.n <= sizeof bytes) {
+        memcpy(bytes, e->committee.p, e->committee.n);
+        bytes[e->committee.n - POA_MEMBER_BYTES] ^= 1; /* the last one's key */
+        forged.committee = poa_slice(bytes, e->committee.n);
+        e = &forged;
+    }
     __real_poa_gateway_epoch(g, e);
     if (chaos_is("double"))
         __real_poa_gateway_epoch(g, e);
@@ -80,9 +103,33 @@ void __wrap_poa_gateway_slot(struct poa_gateway *g, uint64_t slot,
                              const struct poa_gateway_proof *block, const uint8_t (*seats)[32],
                              size_t seats_n)
 {
+    /* The newest block of an earlier slot, whole. */
+    static struct {
+        uint8_t header[POA_HEADER_BYTES], links[POA_GATEWAY_LINKS_MAX * POA_HEADER_BYTES];
+        uint8_t cert[POA_CERT_BYTES_MAX];
+        struct poa_gateway_proof block;
+    } old;
+    uint8_t cert[POA_CERT_BYTES_MAX];
+    struct poa_gateway_proof forged = *block;
     if (chaos_is("drop"))
         return;
-    __real_poa_gateway_slot(g, slot, block, seats, seats_n);
+    if (chaos_is("cert") && block->cert.n <= sizeof cert) {
+        memcpy(cert, block->cert.p, block->cert.n);
+        cert[block->cert.n - 1] ^= 1;
+        forged.cert = poa_slice(cert, block->cert.n);
+    }
+    if (chaos_is("stale") && old.block.header.n)
+        forged = old.block;
+    __real_poa_gateway_slot(g, slot, &forged, seats, seats_n);
+    if (!chaos_is("stale") && block->links.n <= sizeof old.links) {
+        memcpy(old.header, block->header.p, block->header.n);
+        if (block->links.n)
+            memcpy(old.links, block->links.p, block->links.n);
+        memcpy(old.cert, block->cert.p, block->cert.n);
+        old.block = (struct poa_gateway_proof){poa_slice(old.header, block->header.n),
+                                               poa_slice(old.links, block->links.n),
+                                               poa_slice(old.cert, block->cert.n)};
+    }
     if (chaos_is("double"))
         __real_poa_gateway_slot(g, slot, block, seats, seats_n);
 }
@@ -94,4 +141,41 @@ void __wrap_poa_gateway_result(struct poa_gateway *g, uint64_t token, int code)
     __real_poa_gateway_result(g, token, code);
     if (chaos_is("double"))
         __real_poa_gateway_result(g, token, code);
+}
+
+/* VALUE, better than it is. */
+static struct poa_slice flattered(struct poa_slice value, uint8_t *bytes, size_t cap)
+{
+    struct poa_writer w = poa_writer_over(bytes, cap);
+    struct poa_st_device d;
+    struct poa_st_account a;
+    if (!poa_st_account_decode(value, &a)) {
+        a.balance += 1000000;
+        return poa_st_account_encode(&w, &a) ? value : poa_written(&w);
+    }
+    if (poa_st_device_decode(value, &d))
+        return value;
+    d.sealed += 1000;
+    d.assigned += 1000;
+    return poa_st_device_encode(&w, &d) ? value : poa_written(&w);
+}
+
+void __wrap_poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
+                               const struct poa_gateway_answer *a)
+{
+    uint8_t value[1024], proof[12288];
+    struct poa_gateway_answer forged;
+    if (code) {
+        __real_poa_gateway_proved(g, token, code, a);
+        return;
+    }
+    forged = *a;
+    if (chaos_is("entry"))
+        forged.value = flattered(a->value, value, sizeof value);
+    if (chaos_is("proof") && a->proof.n > 2 && a->proof.n <= sizeof proof) {
+        memcpy(proof, a->proof.p, a->proof.n);
+        proof[a->proof.n - 1] ^= 1;
+        forged.proof = poa_slice(proof, a->proof.n);
+    }
+    __real_poa_gateway_proved(g, token, code, &forged);
 }

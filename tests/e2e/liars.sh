@@ -1,0 +1,98 @@
+#!/bin/bash
+# A gateway that lies, a real process with real sockets, and a device that has no other:
+# forged certificates, a committee of its own choice, stale blocks, forged proofs, a
+# flattering balance and reputation. The device notices each by itself, seals nothing
+# that was forged, and serves again as soon as the gateway is honest.
+set -eu
+. "$(dirname "$0")/../shared/e2e.sh"
+dir=$POA_TMP/net
+logs=("$dir/trusted-0/log" "$POA_TMP/*.log")
+device=$POA_BIN/poa-device
+chaos=$POA_TMP/chaos
+# Short epochs, so that a committee hands over soon.
+"$poa" devnet --ledgers 4 --trusted 1 --devices 2 --for 1s --data-dir "$dir" --json >made.json || fail "exit code $?"
+"$poa" genesis show "$dir/genesis.poa" | jq '.epoch_views = "120"' >genesis.json
+"$poa" genesis create genesis.json --output short.poa >chain || fail "no genesis"
+rm -rf "$dir"/*/data "$dir"/device-*/*state*
+cp short.poa "$dir/genesis.poa"
+jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
+"$poa" devnet --data-dir "$dir" --json >net.json 2>net.err &
+wait_for 60 devnet_ready "$dir" 5 || fail "not ready: $(cat net.err)"
+export POA_KEYS=$dir/keys
+public() { "$poa" keys show "$1" --json | jq -r .public; }
+
+# The gateway's place is taken by one that lies; one device's by ours.
+honest=$(process_of "$dir" trusted-0 pid)
+rpc=$(process_of "$dir" trusted-0 rpc)
+gateway=$(public trusted-0)@127.0.0.1:$(process_of "$dir" trusted-0 gateway)
+rested=$(process_of "$dir" device-01 pid)
+[ "$honest" -gt 0 ] && [ "$rested" -gt 0 ] || fail "no processes"
+kill -STOP "$rested"
+kill -KILL "$honest"
+echo honest >"$chaos"
+POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.conf" >"$POA_TMP/liar.log" 2>&1 &
+wait_for 60 curl -sf "$rpc/metrics" || fail "the gateway does not start: $(tail -n 3 "$POA_TMP/liar.log")"
+
+agent=
+agent() { # NAME
+    "$device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa" --gateway "$gateway" --log-level debug \
+        --source none --state "$POA_TMP/state" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" &
+    agent=$!
+}
+says() { grep -q "$2" "$POA_TMP/$1.log"; }
+sealed() { grep -c "sealed slot" "$POA_TMP/$1.log" || true; }
+rest() {
+    kill -TERM $agent
+    wait $agent || fail "exit code $?"
+}
+
+echo "# honest first"
+agent honest
+wait_for 60 says honest "sealed slot" || fail "nothing to seal: $(tail -n 3 "$POA_TMP/honest.log")"
+rest
+
+lie() { # MODE WORDS: a fresh connection, so that nothing true is under way
+    echo "$1" >"$chaos"
+    sleep 1 # what was told before is on its way
+    agent "$1"
+    wait_for 90 says "$1" "$2" || fail "$1 was not noticed"
+}
+echo "# a stale header"
+lie stale "slot has no sealing block"
+[ "$(grep -c 'broken or hostile' "$POA_TMP/stale.log")" -eq 0 ] || fail "what can be an accident is no alarm"
+rest
+
+ask() { # MODE: exit code and alarms of a question about another device
+    local code=0
+    echo "$1" >"$chaos"
+    timeout 60 "$device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa" --gateway "$gateway" \
+        --state "$POA_TMP/state" --for 15s --check "$(public device-00)" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" || code=$?
+    echo $code
+}
+echo "# who is that device?"
+[ "$(ask honest)" -eq 0 ] || fail "no answer: $(cat "$POA_TMP/honest.json" "$POA_TMP/honest.log")"
+for mode in proof entry; do
+    echo "# a lie: $mode"
+    [ "$(ask $mode)" -eq 1 ] || fail "it was believed: $(cat "$POA_TMP/$mode.json")"
+    says $mode "broken or hostile: bad proof" || fail "$mode: not noticed"
+done
+
+echo "# a forged certificate"
+lie cert "broken or hostile: bad signature"
+forged=$(sealed cert)
+wait_for 20 sh -c "[ \$(grep -c 'broken or hostile' $POA_TMP/cert.log) -ge 2 ]" || fail "noticed once only"
+[ "$(sealed cert)" -eq "$forged" ] || fail "it sealed what was forged"
+rest
+expect "$POA_TMP/cert.json" '.alarms >= 2'
+
+# Tasks that were forged before are said again for as long as they may be sealed.
+echo "# the wrong committee"
+lie committee "broken or hostile: bad proof"
+rest
+
+echo "# honest again"
+echo honest >"$chaos"
+agent again
+wait_for 120 says again "sealed slot" || fail "it does not come back: $(tail -n 3 "$POA_TMP/again.log")"
+rest
+[ -z "$(grep -ho "sealed slot [0-9]*" "$POA_TMP"/*.log | sort | uniq -d)" ] || fail "sealed twice"
