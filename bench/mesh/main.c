@@ -314,7 +314,7 @@ static void run_pruned(const struct plan *p)
     char data[400];
     net_start(&net, bin, tmp, 4);
     fresh_start(&f, &net, bin, "pruned",
-                "role = trusted\nprune = 64\ncheckpoint_blocks = 64\ncheckpoint_s = 5\n");
+                "role = trusted\nprune = 100\ncheckpoint_blocks = 50\ncheckpoint_s = 5\n");
     snprintf(data, sizeof data, "%s/data", f.dir);
     sign_for(&l, &net, r.tps / 2, p->pruned_s + 5);
     struct offer *o = offer_start(&net, &l, 1000000, r.tps / 2);
@@ -386,10 +386,11 @@ static void print_json(const struct plan *p)
            "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f, \"known_key_verify_us\": %.1f, "
            "\"idle_cpu_us_per_tx\": %.0f",
            r.cores, r.verify_per_s, r.generator, r.server_cpu_us,
-           4 * r.floor.account_us / r.server_cpu_us, r.tx_bytes, (unsigned long long)r.rss_start,
-           (unsigned long long)r.rss_end, (unsigned long long)r.refused, r.floor.fsync_us / 1000,
-           r.floor.probe_us / 1000, r.floor.hop_us / 1000, r.floor.signatures_us / 1000,
-           r.floor.account_us, r.floor.known_us, r.idle.cpu_us);
+           r.server_cpu_us > 0 ? 4 * r.floor.account_us / r.server_cpu_us : 0, r.tx_bytes,
+           (unsigned long long)r.rss_start, (unsigned long long)r.rss_end,
+           (unsigned long long)r.refused, r.floor.fsync_us / 1000, r.floor.probe_us / 1000,
+           r.floor.hop_us / 1000, r.floor.signatures_us / 1000, r.floor.account_us,
+           r.floor.known_us, r.idle.cpu_us);
     for (unsigned i = 0; i < r.minutes; i++)
         printf("%s%llu%s", i ? ", " : ", \"rss_minute_bytes\": [",
                (unsigned long long)r.rss_minute[i], i + 1 == r.minutes ? "]" : "");
@@ -457,7 +458,7 @@ int main(int argc, char **argv)
         }
     }
     if (seconds > 0) {
-        plan.full_s = seconds;
+        plan.full_s = plan.pruned_s = seconds;
         plan.sign_s = 0;
     }
     if (parts)
