@@ -20,7 +20,7 @@ known() {
     shift 2
     case $word in
     '' | '#'*) ;;
-    git | cd | curl | jq | sudo | kill | sleep | cat | echo | mkdir | ls | gdb | export) ;;
+    git | cd | cp | curl | jq | sudo | kill | sleep | cat | echo | mkdir | ls | gdb | export) ;;
     . | until | while | *=* | *'()') ;; # of the shell
     make)
         for arg; do
