@@ -1,13 +1,12 @@
-/* Transactions on their way to a block: home servers, batches, their
- * availability, and the re-routing that lets a transaction survive its home.
+/* Transactions on their way to a block: batches, how they arrive, who holds them,
+ * and what becomes of them. Which ones a block lists: listing.c; how they are made:
+ * pack.c; how a transaction gets to its home, and survives it: homes.c.
  *
  *   accepted here ── home is us ──> mempool ──flush──> batch ──> all members
  *        └── home is another ──> routed ──TX──> home   (again after two
  *                                  heartbeats, to the next rank)
  */
 #include "core.h"
-
-#define SLICE_BYTES 5 /* a count of 4096 takes two bytes, a blob's length four at most */
 
 uint64_t core_two_heartbeats(const struct poa_core *c)
 {
@@ -117,15 +116,7 @@ static void token_release(struct poa_core *c, struct batch *b)
     b->bytes = poa_slice(NULL, 0);
 }
 
-struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32])
-{
-    struct routed *r = c->routed_bucket[hash_low(id) % ROUTED_BUCKETS];
-    while (r && !hash_eq(r->id, id))
-        r = r->next;
-    return r;
-}
-
-static void batch_drop(struct poa_core *c, struct batch *b)
+void core_batch_drop(struct poa_core *c, struct batch *b)
 {
     /* What it carried and was accepted here is on its way again. */
     for (uint32_t i = 0; b->state == BATCH_VALID && b->token_held && c->routed_n && i < b->txs;
@@ -151,7 +142,7 @@ static void batch_drop(struct poa_core *c, struct batch *b)
 
 /* The oldest final batch makes room: it is kept to answer late askers and to
  * know a second listing. */
-static struct batch *batch_add(struct poa_core *c, const uint8_t digest[32])
+struct batch *core_batch_add(struct poa_core *c, const uint8_t digest[32])
 {
     if (!c->batch_free && c->batch_fresh < c->batch_cap) {
         c->batch[c->batch_fresh].next = NULL;
@@ -164,7 +155,7 @@ static struct batch *batch_add(struct poa_core *c, const uint8_t digest[32])
             c->release_tail = NULL;
         if (c->release_next == old)
             c->release_next = c->release_head;
-        batch_drop(c, old);
+        core_batch_drop(c, old);
     }
     struct batch *b = c->batch_free;
     if (!b)
@@ -185,7 +176,7 @@ struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint
 {
     struct batch *b = core_batch_find(c, digest);
     if (!b)
-        b = batch_add(c, digest);
+        b = core_batch_add(c, digest);
     if (b && b->state == BATCH_HINT) {
         b->state = BATCH_WANTED;
         b->hint = hint;
@@ -195,43 +186,6 @@ struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint
             c->batch_tick_us = c->now.us;
     }
     return b;
-}
-
-bool core_batch_listable(const struct poa_core *c, const struct batch *b)
-{
-    if (!b->safe)
-        return false;
-    /* A gap in the author's numbers is waited for: a nonce that comes too early
-     * fails. */
-    uint64_t before = b->older ? b->older->number : c->author_listed[b->epoch & 1][b->author];
-    /* What the log remembers is not all that there was: the first one after a
-     * restart has no known predecessor. */
-    if (b->older && b->older->restored && !b->restored)
-        before = 0;
-    bool first = !(b->number & ((1u << LIFE_BITS) - 1)); /* since its author started */
-    return !before || first || b->number == before + 1 ||
-           c->now.us >= b->since_us + core_two_heartbeats(c);
-}
-
-bool core_batch_waits(const struct poa_core *c)
-{
-    return c->listable > 0;
-}
-
-/* After a restart the core cannot know all that older blocks listed: a restored
- * batch of which every transaction has run is one of them. */
-static bool has_run(struct poa_core *c, const struct batch *b)
-{
-    if (!b->restored)
-        return false;
-    for (uint32_t i = 0; i < b->txs; i++) {
-        struct poa_st_account a;
-        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[i].tx.sender, 32,
-                            &a) ||
-            a.nonce <= b->tx[i].tx.nonce)
-            return b->tries > 3; /* listed in vain: others know it from an older block */
-    }
-    return true;
 }
 
 /* The log need not know all numbers that were used: it forgets what is final,
@@ -244,39 +198,7 @@ void core_batches_life(struct poa_core *c)
     c->batch_number = (life << LIFE_BITS) - 1;
 }
 
-/* An author keeps a batch from most members: those after it need not wait any
- * longer than for a gap in its numbers. */
-static bool withheld(const struct poa_core *c, const struct batch *b)
-{
-    return !b->safe && c->now.us >= b->since_us + core_two_heartbeats(c);
-}
-
-/* Counts listable batches that no block on the way lists: looked at whenever a
- * batch or the view changes. */
-void core_batches_count(struct poa_core *c)
-{
-    uint32_t n = 0;
-    const struct block *top = NULL;
-    for (uint64_t v = c->view; v-- > c->tip_view + 1;) {
-        const struct slot *s = core_slot_get(c, v);
-        if (s && s->cert[POA_VOTE_NOTARIZE].have) {
-            top = core_block_find(c, s->cert[POA_VOTE_NOTARIZE].hash);
-            break;
-        }
-    }
-    core_path_mark(c, top);
-    for (uint32_t e = 0; e < 2; e++)
-        for (uint32_t a = 0; a < authors(c) && !n && c->batches_pending; a++) {
-            const struct batch *b = c->author_head[e][a];
-            while (b && (b->mark == c->mark || withheld(c, b) || has_run(c, b)))
-                b = b->newer;
-            n += b && core_batch_listable(c, b);
-        }
-    c->listable = n;
-}
-
-static bool author_key(const struct poa_core *c, uint32_t epoch, uint16_t author,
-                       const uint8_t **key)
+bool core_author_key(const struct poa_core *c, uint32_t epoch, uint16_t author, const uint8_t **key)
 {
     if (epoch == c->epoch && author < c->n)
         *key = c->keys[author];
@@ -291,7 +213,7 @@ static bool author_key(const struct poa_core *c, uint32_t epoch, uint16_t author
 int32_t core_batch_author(const struct poa_core *c, const struct batch *b)
 {
     const uint8_t *key;
-    if (!author_key(c, b->epoch, b->author, &key))
+    if (!core_author_key(c, b->epoch, b->author, &key))
         return -1;
     if (b->epoch == c->epoch)
         return b->author;
@@ -311,7 +233,7 @@ static void held(struct poa_core *c, struct batch *b)
     core_routed_batched(c, b);
 }
 
-static void count_holders(struct poa_core *c, struct batch *b)
+void core_batch_count_holders(struct poa_core *c, struct batch *b)
 {
     int32_t bit = core_batch_author(c, b);
     if (bit >= 0)
@@ -346,7 +268,7 @@ static int batch_read(struct poa_core *c, struct poa_slice bytes, struct poa_bat
         return e;
     if (!out->txs.count)
         return POA_E_BATCH_INVALID;
-    if (!author_key(c, out->epoch, out->author, &key))
+    if (!core_author_key(c, out->epoch, out->author, &key))
         return POA_E_EPOCH;
     if (trusted)
         return POA_OK;
@@ -354,7 +276,7 @@ static int batch_read(struct poa_core *c, struct poa_slice bytes, struct poa_bat
     return c->suite->verify(key, signed_digest, 32, out->sig);
 }
 
-static void batch_fill(struct batch *b, const struct poa_batch *r)
+void core_batch_fill(struct batch *b, const struct poa_batch *r)
 {
     b->epoch = r->epoch;
     b->author = r->author;
@@ -398,25 +320,14 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     if (!asked && !room_for(c, &r, bytes.n))
         return POA_E_FULL;
     if (!b)
-        b = batch_add(c, digest);
+        b = core_batch_add(c, digest);
     if (!b)
         return POA_E_FULL;
-    batch_fill(b, &r);
+    core_batch_fill(b, &r);
     b->state = BATCH_CHECKING;
     b->since_us = c->now.us;
     core_check_effect(c, POA_MSG_BATCH, bytes, false, peer);
     return POA_OK;
-}
-
-/* A batch may have become listable. */
-static void listable_changed(struct poa_core *c)
-{
-    if (c->restoring || c->self < 0)
-        return;
-    bool before = c->listable > 0;
-    core_batches_count(c);
-    if (c->listable && !before)
-        core_batch_ready(c);
 }
 
 int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in)
@@ -433,7 +344,7 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
         if (b->epoch == c->epoch)
             c->convicted[b->author] = 1;
         const uint8_t *key;
-        if (author_key(c, b->epoch, b->author, &key) && in->code != POA_E_NO_MEMORY)
+        if (core_author_key(c, b->epoch, b->author, &key) && in->code != POA_E_NO_MEMORY)
             core_accuse(c, POA_EVIDENCE_BATCH, key, in->bytes, poa_slice(NULL, 0));
         struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
         e->token = in->token;
@@ -441,11 +352,11 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
         return POA_E_BATCH_INVALID;
     }
     const uint8_t *author_pk;
-    if (!author_key(c, b->epoch, b->author, &author_pk) || (c->self < 0 && !c->restoring)) {
+    if (!core_author_key(c, b->epoch, b->author, &author_pk) || (c->self < 0 && !c->restoring)) {
         /* The epoch changed while the worker looked at it. */
         if (b->own)
             core_reroute(c, in->tx, in->txs);
-        batch_drop(c, b);
+        core_batch_drop(c, b);
         struct poa_effect *e = core_effect_add(c, POA_EFFECT_RELEASE, true);
         e->token = in->token;
         return POA_E_EPOCH;
@@ -462,7 +373,7 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
         b->seq = core_persist(c, POA_WAL_BATCH, in->bytes);
     if (b->seq <= c->durable || c->self < 0)
         b->durable = true;
-    count_holders(c, b);
+    core_batch_count_holders(c, b);
     int32_t by = core_batch_author(c, b);
     if (by >= 0) {
         c->home_us[by] = c->now.us;
@@ -470,7 +381,7 @@ int core_on_checked_batch(struct poa_core *c, const struct poa_checked_batch *in
     }
     if (c->self >= 0 && !b->own && !c->restoring)
         core_batch_acknowledge(c, b);
-    listable_changed(c);
+    core_batches_changed(c);
     core_progress(c);
     return POA_OK;
 }
@@ -482,9 +393,9 @@ void core_batches_durable(struct poa_core *c)
             for (struct batch *b = c->author_tail[e][a]; b; b = b->older) {
                 if (!b->durable && b->seq <= c->durable)
                     b->durable = true;
-                count_holders(c, b);
+                core_batch_count_holders(c, b);
             }
-    listable_changed(c);
+    core_batches_changed(c);
     core_progress(c);
 }
 
@@ -501,13 +412,13 @@ int core_on_batch_ack(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     while (poa_digest_next(&it, &d)) {
         struct batch *b = core_batch_find(c, d.digest);
         if (!b && c->batches_used < c->batch_cap / 2)
-            b = batch_add(c, d.digest);
+            b = core_batch_add(c, d.digest);
         if (b) {
             bit_set(b->holders, peer);
             held(c, b);
         }
     }
-    listable_changed(c);
+    core_batches_changed(c);
     core_progress(c);
     return POA_OK;
 }
@@ -540,15 +451,15 @@ int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq)
     if (e)
         return e == POA_E_EPOCH ? POA_OK : e;
     const uint8_t *key;
-    bool own = c->has_key && author_key(c, r.epoch, r.author, &key) && hash_eq(key, c->key);
+    bool own = c->has_key && core_author_key(c, r.epoch, r.author, &key) && hash_eq(key, c->key);
     if (own && r.seq > c->batch_number)
         c->batch_number = r.seq;
     if (r.expires_ms < c->tip_time || core_batch_find(c, digest))
         return POA_OK;
-    struct batch *b = batch_add(c, digest);
+    struct batch *b = core_batch_add(c, digest);
     if (!b)
         return POA_OK;
-    batch_fill(b, &r);
+    core_batch_fill(b, &r);
     b->own = own;
     b->state = BATCH_CHECKING;
     b->restored = true;
@@ -558,68 +469,7 @@ int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq)
     return POA_OK;
 }
 
-/* --- listing ------------------------------------------------------------------------- */
-
-/* path_mark has marked what the ancestors list. Authors take turns; one author's
- * batches keep their order. */
-uint32_t core_batches_list(struct poa_core *c, uint64_t time_ms, struct poa_writer *w)
-{
-    struct batch *at[2 * POA_COMMITTEE_MAX];
-    uint32_t n = 0, txs = 0, heads = 0;
-    size_t bytes = 0;
-    for (uint32_t e = 0; e < 2; e++) {
-        uint32_t parity = (c->epoch + 1 + e) & 1; /* the old epoch's come first */
-        for (uint32_t a = 0; a < authors(c); a++)
-            if (c->author_head[parity][a])
-                at[heads++] = c->author_head[parity][a];
-    }
-    while (heads) {
-        for (uint32_t i = 0; i < heads;) {
-            struct batch *b = at[i];
-            while (b && (b->mark == c->mark || b->expires_ms < time_ms || withheld(c, b) ||
-                         has_run(c, b)))
-                b = b->newer;
-            if (!b || !core_batch_listable(c, b) || n == 256 || b->txs > BLOCK_TXS - txs ||
-                b->bytes.n > POA_BLOCK_TX_BYTES_MAX - bytes) {
-                at[i] = at[--heads];
-                continue;
-            }
-            poa_write(w, b->digest, 32);
-            b->mark = c->mark;
-            b->tries++;
-            txs += b->txs;
-            bytes += b->bytes.n;
-            n++;
-            at[i++] = b;
-        }
-    }
-    return n;
-}
-
 /* --- final --------------------------------------------------------------------------- */
-
-void core_routed_drop(struct poa_core *c, struct routed *r)
-{
-    struct routed **at = &c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
-    while (*at != r)
-        at = &(*at)->next;
-    *at = r->next;
-    if (r->older)
-        r->older->newer = r->newer;
-    else
-        c->routed_head = r->newer;
-    if (r->newer)
-        r->newer->older = r->older;
-    else
-        c->routed_tail = r->older;
-    core_arena_give(&c->tx_arena, r->raw);
-    c->routed_of[hash_low(r->sender) % ROUTED_BUCKETS]--;
-    c->parked_n -= r->parked;
-    memset(r, 0, sizeof *r);
-    r->next = c->routed_free;
-    c->routed_free = r;
-    c->routed_n--;
-}
 
 void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_t height,
                         const struct poa_tx_result *tx, uint32_t txs)
@@ -631,7 +481,7 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
         if (b && b->state == BATCH_FINAL)
             continue;
         if (!b)
-            b = batch_add(c, d.digest);
+            b = core_batch_add(c, d.digest);
         if (!b)
             continue;
         if (b->linked && b->number > c->author_listed[b->epoch & 1][b->author])
@@ -694,274 +544,4 @@ uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below)
             below = b->seq;
     }
     return below;
-}
-
-/* --- packing ----------------------------------------------------------------------------- */
-
-/* Signs and publishes a batch of TXS. */
-static bool batch_make(struct poa_core *c, const struct poa_list *txs)
-{
-    uint8_t digest[32];
-    struct poa_batch r = {.epoch = c->epoch,
-                          .author = (uint16_t)c->self,
-                          .seq = c->batch_number + 1,
-                          .expires_ms = c->now.wall_ms + BATCH_TTL_MS,
-                          .txs = *txs};
-    struct poa_slice bytes = core_encode(c, &poa_batch_record, &r);
-    if (!bytes.n)
-        return false;
-    uint8_t *at = c->out + (bytes.p - c->out);
-    poa_batch_digest(bytes, digest);
-    uint8_t signed_digest[32];
-    poa_batch_sig_digest(c->chain, digest, signed_digest);
-    c->suite->sign(c->seed, c->key, signed_digest, 32, at + bytes.n - 64);
-    struct batch *b = batch_add(c, digest);
-    if (!b)
-        return false;
-    c->batch_number++;
-    batch_fill(b, &r);
-    b->own = true;
-    b->state = BATCH_CHECKING;
-    b->seq = core_persist(c, POA_WAL_BATCH, bytes);
-    b->send_us = c->now.us;
-    core_check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
-    core_send_all(c, POA_MSG_BATCH, bytes, false, b->seq);
-    return true;
-}
-
-static void flush(struct poa_core *c)
-{
-    c->flush_us = NO_DEADLINE;
-    c->flushed_us = c->now.us;
-    c->pool_bytes = 0;
-    if (!voter(c))
-        return;
-    for (int i = 0; i < 4; i++) {
-        if (c->own_pending >= OWN_BATCHES_MAX || c->batches_pending >= c->limits.pending_batches) {
-            c->flush_us = c->now.us + core_two_heartbeats(c) / 8;
-            return;
-        }
-        size_t cap = c->limits.batch_flush_bytes;
-        uint8_t *buffer = core_out_take(c, cap);
-        if (!buffer) {
-            c->flush_us = c->now.us;
-            return;
-        }
-        struct poa_writer w = poa_writer_over(buffer, cap);
-        uint32_t n = poa_mempool_take(c->mempool, &w, cap, POA_BATCH_TXS_MAX);
-        if (!n)
-            return;
-        struct poa_list txs = {.bytes = poa_written(&w), .count = n};
-        if (!batch_make(c, &txs))
-            return;
-        if (w.n < cap / 2 && n < POA_BATCH_TXS_MAX / 2)
-            return;
-    }
-    c->flush_us = c->now.us;
-}
-
-/* The transactions of B, which will not be listed, look for a home again. */
-void core_reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs)
-{
-    struct routed *r;
-    for (uint32_t i = 0; i < txs; i++)
-        if (core_route_add(c, &tx[i], false, &r) == POA_OK)
-            r->sent_us = 0; /* due at once, unless it is over */
-}
-
-/* An own batch ran out of time unlisted: its transactions get a new one. */
-static void batch_renew(struct poa_core *c, const struct batch *b)
-{
-    size_t cap = b->bytes.n;
-    uint8_t *buffer = voter(c) ? core_out_take(c, cap) : NULL;
-    struct poa_writer w = poa_writer_over(buffer, cap);
-    uint32_t n = 0;
-    for (uint32_t i = 0; buffer && i < b->txs; i++) {
-        struct poa_st_account a;
-        if (poa_ledger_read(c->ledger, POA_STATE_BASE, POA_STATE_ACCOUNT, b->tx[i].tx.sender, 32,
-                            &a))
-            a.nonce = 0;
-        struct poa_raw_tx raw = {.tx = b->tx[i].raw};
-        if (a.nonce > b->tx[i].tx.nonce || poa_raw_tx_encode(&w, &raw))
-            continue;
-        n++;
-    }
-    struct poa_list txs = {.bytes = poa_written(&w), .count = n};
-    if (!buffer || (n && !batch_make(c, &txs)))
-        core_reroute(c, b->tx, b->txs);
-}
-
-static void batch_ask(struct poa_core *c, struct batch *b)
-{
-    struct poa_get_batch get = {.batches = {.bytes = poa_slice(b->digest, 32), .count = 1}};
-    struct poa_slice bytes = core_encode(c, &poa_get_batch_record, &get);
-    b->ask_us = c->now.us + (uint64_t)c->genesis->timeout_ms * 500;
-    if (!bytes.n || c->n < 2 || c->self < 0 || c->mutant == POA_MUTANT_NO_FETCH)
-        return;
-    uint8_t to[16] = {0};
-    for (uint32_t i = 0; i < c->n; i++)
-        if (bit_get(b->holders, i) && (int32_t)i != c->self && b->tries > 0)
-            bit_set(to, i);
-    if (!b->tries && b->hint < c->n && (int32_t)b->hint != c->self)
-        bit_set(to, b->hint);
-    else
-        bit_set(to, (b->tries + hash_low(b->digest)) % c->n == (uint32_t)c->self
-                        ? (b->tries + hash_low(b->digest) + 1) % c->n
-                        : (b->tries + hash_low(b->digest)) % c->n);
-    core_send_mask(c, POA_MSG_GET_BATCH, bytes, to, 0);
-    if (++b->tries > 6)
-        core_behind(c, c->height + 1); /* its holders may have let go of it: follow */
-}
-
-/* Members that verify much acknowledge late, and to send them more of the same
- * would not help. Once enough have it the others fetch it when it is listed. */
-static uint64_t resend_us(const struct poa_core *c, const struct batch *b)
-{
-    return core_two_heartbeats(c) << (b->sends + (b->safe ? 3 : 0));
-}
-
-void core_batches_tick(struct poa_core *c)
-{
-    if (c->restoring)
-        return;
-    if (c->flush_us <= c->now.us)
-        flush(c);
-    if (c->ack_us <= c->now.us)
-        core_acks_tell(c);
-    if (c->settle_more) {
-        /* Settling may have freed transactions that waited for others. */
-        c->settle_more = false;
-        if (poa_mempool_count(c->mempool))
-            core_flush_soon(c);
-    }
-    if (c->now.us < c->batch_tick_us)
-        return;
-    uint64_t step = (uint64_t)c->genesis->timeout_ms * 500;
-    c->batch_tick_us = c->now.us + step;
-    core_blocks_mark(c);
-    for (uint32_t i = 0; i < c->batch_fresh && c->batches_used > c->batches_done; i++) {
-        struct batch *b = &c->batch[i];
-        if (!b->used)
-            continue;
-        switch (b->state) {
-        case BATCH_HINT:
-            if (c->now.us > b->since_us + (uint64_t)BATCH_TTL_MS * 1000)
-                batch_drop(c, b);
-            break;
-        case BATCH_WANTED:
-            if (b->ask_us <= c->now.us)
-                batch_ask(c, b);
-            if (b->tries > 16)
-                batch_drop(c, b);
-            break;
-        case BATCH_VALID:
-            if (b->expires_ms < c->tip_time || has_run(c, b)) {
-                if (b->mark == c->mark)
-                    break; /* a block that may yet be final lists it */
-                if (b->own)
-                    batch_renew(c, b);
-                batch_drop(c, b);
-            } else if (b->own && voter(c) && c->now.us >= b->send_us + resend_us(c, b)) {
-                /* Whoever has not acknowledged it may have lost it. */
-                if (b->sends < 4)
-                    b->sends++;
-                uint8_t to[16] = {0};
-                for (uint32_t m = 0; m < c->n; m++)
-                    if (!bit_get(b->holders, m) && (int32_t)m != c->self)
-                        bit_set(to, m);
-                b->send_us = c->now.us;
-                core_send_mask(c, POA_MSG_BATCH, b->bytes, to, b->seq);
-            }
-            break;
-        case BATCH_INVALID:
-            if (c->now.us > b->since_us + (uint64_t)BATCH_TTL_MS * 1000 && b->mark != c->mark)
-                batch_drop(c, b);
-            break;
-        case BATCH_CHECKING:
-        case BATCH_FINAL:
-            break;
-        }
-    }
-    core_route_tick(c);
-    listable_changed(c);
-}
-
-uint64_t core_batches_deadline(const struct poa_core *c)
-{
-    uint64_t d = c->restoring ? NO_DEADLINE : c->flush_us;
-    if (!c->restoring && c->ack_us < d)
-        d = c->ack_us;
-    if (!c->restoring && (c->batches_used > c->batches_done || c->routed_n) && c->batch_tick_us < d)
-        d = c->batch_tick_us;
-    return d;
-}
-
-/* We are no home any more: what we accepted goes to those who are. */
-void core_homeless(struct poa_core *c)
-{
-    struct routed *r;
-    struct poa_tx_view v;
-    struct poa_raw_tx raw;
-    for (uint32_t i = 0; i < c->batch_fresh; i++) {
-        struct batch *b = &c->batch[i];
-        if (!b->used || b->state != BATCH_VALID)
-            continue;
-        if (b->own)
-            core_reroute(c, b->tx, b->txs);
-        batch_drop(c, b);
-    }
-    size_t cap = c->limits.batch_flush_bytes;
-    uint8_t *buffer = core_out_take(c, cap);
-    for (int rounds = 0; buffer && rounds < 256; rounds++) {
-        struct poa_writer w = poa_writer_over(buffer, cap);
-        struct poa_list list = {.count = poa_mempool_take(c->mempool, &w, cap, POA_BATCH_TXS_MAX)};
-        list.bytes = poa_written(&w);
-        struct poa_list_iter it = poa_list_begin(&list);
-        while (poa_raw_tx_next(&it, &raw))
-            if (poa_tx_parse(c->chain, raw.tx, &v) == POA_OK)
-                (void)core_route_add(c, &v, false, &r);
-        if (!list.count)
-            break;
-    }
-    poa_mempool_clear(c->mempool);
-}
-
-/* A new committee: batches of the epoch before last are gone, indices of
- * holders changed. */
-void core_batches_epoch(struct poa_core *c)
-{
-    for (uint32_t i = 0; i < c->batch_fresh; i++) {
-        struct batch *b = &c->batch[i];
-        const uint8_t *key;
-        if (!b->used || b->state == BATCH_FINAL)
-            continue;
-        if ((b->state == BATCH_VALID || b->state == BATCH_CHECKING) &&
-            author_key(c, b->epoch, b->author, &key)) {
-            memset(b->holders, 0, sizeof b->holders);
-            b->safe = b->told = false;
-            c->ack_us = c->now.us + core_t0_us(c) / 4;
-            count_holders(c, b);
-            b->hint = POA_PEER_OTHER;
-            if (b->epoch != c->epoch && b->own)
-                b->send_us = 0;
-            continue;
-        }
-        if (b->state == BATCH_VALID && b->own)
-            batch_renew(c, b);
-        batch_drop(c, b);
-    }
-    for (uint32_t a = 0; a < POA_COMMITTEE_MAX; a++) {
-        c->author_listed[c->epoch & 1][a] = 0;
-        c->home_us[a] = c->now.us;
-        c->home_skip[a] = false;
-    }
-    if (c->self < 0)
-        core_homeless(c);
-    /* Homes are others now, and indices mean other members. */
-    for (struct routed *r = c->routed_head; r; r = r->newer) {
-        c->parked_n -= r->parked;
-        r->parked = false;
-        r->home = c->self >= 0 ? core_home_rank(c, r->sender, 0) : 0;
-        r->sent_us = 0;
-    }
 }

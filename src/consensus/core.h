@@ -544,7 +544,7 @@ void core_path_mark(struct poa_core *c, const struct block *b);
 /* The same for every block that is not final. */
 void core_blocks_mark(struct poa_core *c);
 
-/* --- batches.c, homes.c --- */
+/* --- batches.c, listing.c, pack.c, homes.c --- */
 
 int core_batches_new(struct poa_core *c);
 uint64_t core_two_heartbeats(const struct poa_core *c);
@@ -576,6 +576,14 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e);
 int core_on_raw_txs(struct poa_core *c, struct poa_slice bytes, uint16_t peer);
 void core_batches_durable(struct poa_core *c);
 int core_restore_batch(struct poa_core *c, struct poa_slice bytes, uint64_t seq);
+struct batch *core_batch_add(struct poa_core *c, const uint8_t digest[32]); /* NULL: full */
+void core_batch_drop(struct poa_core *c, struct batch *b);
+void core_batch_fill(struct batch *b, const struct poa_batch *r);
+void core_batch_count_holders(struct poa_core *c, struct batch *b);
+bool core_batch_has_run(struct poa_core *c, const struct batch *b);
+void core_batches_changed(struct poa_core *c); /* one may have become listable */
+bool core_author_key(const struct poa_core *c, uint32_t epoch, uint16_t author,
+                     const uint8_t **key);
 struct batch *core_batch_find(const struct poa_core *c, const uint8_t digest[32]);
 struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint16_t hint);
 bool core_batch_listable(const struct poa_core *c, const struct batch *b);

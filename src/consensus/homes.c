@@ -4,6 +4,37 @@
 
 #define SLICE_BYTES 5 /* a count of 4096 takes two bytes, a blob's length four at most */
 
+struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32])
+{
+    struct routed *r = c->routed_bucket[hash_low(id) % ROUTED_BUCKETS];
+    while (r && !hash_eq(r->id, id))
+        r = r->next;
+    return r;
+}
+
+void core_routed_drop(struct poa_core *c, struct routed *r)
+{
+    struct routed **at = &c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    if (r->older)
+        r->older->newer = r->newer;
+    else
+        c->routed_head = r->newer;
+    if (r->newer)
+        r->newer->older = r->older;
+    else
+        c->routed_tail = r->older;
+    core_arena_give(&c->tx_arena, r->raw);
+    c->routed_of[hash_low(r->sender) % ROUTED_BUCKETS]--;
+    c->parked_n -= r->parked;
+    memset(r, 0, sizeof *r);
+    r->next = c->routed_free;
+    c->routed_free = r;
+    c->routed_n--;
+}
+
 /* --- homes ------------------------------------------------------------------------------ */
 
 /* Rank 0 is the home; members that are silent or make no batches are passed

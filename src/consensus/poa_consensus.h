@@ -8,7 +8,7 @@
  *   persisted ──────────┘          └──> conflict / halt
  *
  * One core per node: Simplex views and votes (simplex.c), block tree and
- * execution (chain.c), batches and their availability (batches.c), beacon,
+ * execution (chain.c), batches and their availability (batches.c, listing.c, pack.c), beacon,
  * epochs and hand-over (epoch.c), tickets and seals that wait for a block
  * (mining.c). The same code runs in poad and, under faults, in poa-sim. It
  * never reads a clock, draws randomness, does I/O or allocates in a step.

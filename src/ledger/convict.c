@@ -51,7 +51,7 @@ static int check_batch_evidence(const struct poa_ledger *l, const struct poa_com
  * cannot have met another one. A seal of another height proves nothing: a
  * gateway may have shown a later block of the same slot. */
 static int check_fork(const struct poa_ledger *l, const struct overlay *o,
-                      const struct poa_evidence *e, bool checked)
+                      const struct poa_evidence *e)
 {
     struct poa_seal s;
     struct poa_st_slot slot;
@@ -66,11 +66,11 @@ static int check_fork(const struct poa_ledger *l, const struct overlay *o,
         return POA_E_SLOT_UNKNOWN;
     if (s.height != slot.height || !memcmp(s.hash, slot.hash, 32))
         return POA_E_PROOF;
-    return checked ? POA_OK : poa_seal_check(l->config.suite, l->chain, &s);
+    return poa_seal_check(l->config.suite, l->chain, &s);
 }
 
 static int judge_device(const struct poa_ledger *l, const struct overlay *o,
-                        const struct poa_evidence *e, bool checked)
+                        const struct poa_evidence *e)
 {
     struct poa_st_device device;
     struct poa_seal a, b;
@@ -87,17 +87,17 @@ static int judge_device(const struct poa_ledger *l, const struct overlay *o,
     if (device.pardoned && a.height <= device.pardoned && (fork || b.height <= device.pardoned))
         return POA_E_EXISTS; /* that is over */
     if (fork)
-        return check_fork(l, o, e, checked);
-    return checked ? POA_OK : poa_evidence_check(l->config.suite, l->chain, NULL, e);
+        return check_fork(l, o, e);
+    return poa_evidence_check(l->config.suite, l->chain, NULL, e);
 }
 
 int poa_evidence_judge(const struct poa_ledger *l, const struct overlay *o,
-                       const struct poa_evidence *e, bool checked)
+                       const struct poa_evidence *e)
 {
     struct poa_committee c;
     uint32_t epoch = 0;
     if (e->kind == POA_EVIDENCE_SEALS || e->kind == POA_EVIDENCE_FORK)
-        return judge_device(l, o, e, checked);
+        return judge_device(l, o, e);
     struct poa_st_witness witness;
     if (poa_state_read(l, o, POA_STATE_WITNESS, e->author, 32, &witness))
         return POA_E_NOT_MEMBER;
@@ -108,8 +108,6 @@ int poa_evidence_judge(const struct poa_ledger *l, const struct overlay *o,
         return rc;
     if (epoch < witness.pardoned)
         return POA_E_EXISTS; /* that is over */
-    if (checked)
-        return POA_OK;
     if (poa_state_read_u32(l, o, POA_STATE_COMMITTEE, epoch, &c))
         return POA_E_EPOCH;
     if (e->kind == POA_EVIDENCE_BATCH)

@@ -206,8 +206,7 @@ static int check_leader(struct exec *x, const struct overlay *parent, const stru
 
 /* --- the parts of a body ------------------------------------------------------------------- */
 
-static int run_mining(struct exec *x, const struct poa_body *body, const struct poa_block_in *in,
-                      struct poa_block_result *r)
+static int run_mining(struct exec *x, const struct poa_body *body, struct poa_block_result *r)
 {
     struct poa_list_iter tickets = poa_list_begin(&body->tickets);
     struct poa_list_iter seals = poa_list_begin(&body->seals);
@@ -218,22 +217,21 @@ static int run_mining(struct exec *x, const struct poa_body *body, const struct 
     struct seats seats;
     int e = POA_OK;
     while (!e && !x->full && poa_ticket_next(&tickets, &ticket)) {
-        const uint8_t *beta = in->ticket_betas ? in->ticket_betas[r->tickets] : NULL;
-        e = poa_ticket_judge(x->l, x->o, x->header->epoch, x->slot, &ticket, beta, &seats);
+        e = poa_ticket_judge(x->l, x->o, x->header->epoch, x->slot, &ticket, &seats);
         if (e)
             return e;
         poa_mining_ticket(x, &ticket, &seats);
         r->tickets++;
     }
     while (!x->full && poa_seal_next(&seals, &seal)) {
-        e = poa_seal_judge(x->l, x->o, x->slot, &seal, in->seals_checked);
+        e = poa_seal_judge(x->l, x->o, x->slot, &seal);
         if (e)
             return e;
         poa_mining_seal(x, &seal);
         r->seals++;
     }
     while (!x->full && poa_evidence_next(&evidence, &ev)) {
-        e = poa_evidence_judge(x->l, x->o, &ev, in->evidence_checked);
+        e = poa_evidence_judge(x->l, x->o, &ev);
         if (e)
             return e;
         poa_mining_evidence(x, &ev);
@@ -309,7 +307,7 @@ static int run(struct exec *x, const struct overlay *parent, const struct poa_bl
         poa_escrow_timeouts(x);
     }
     if (h->kind == POA_BLOCK_NORMAL) {
-        e = run_mining(x, body, in, r);
+        e = run_mining(x, body, r);
         if (e)
             return e;
         run_txs(x, in, r);
@@ -401,20 +399,19 @@ int poa_ledger_try_ticket(const struct poa_ledger *l, poa_state_id s, uint64_t t
 {
     struct seats seats;
     return poa_ticket_judge(l, poa_state_overlay(l, s), poa_ledger_next_epoch(l, s),
-                            poa_slot_of(&l->genesis, time_ms), t, NULL, &seats);
+                            poa_slot_of(&l->genesis, time_ms), t, &seats);
 }
 
 int poa_ledger_try_seal(const struct poa_ledger *l, poa_state_id s, uint64_t time_ms,
                         const struct poa_seal *seal)
 {
-    return poa_seal_judge(l, poa_state_overlay(l, s), poa_slot_of(&l->genesis, time_ms), seal,
-                          false);
+    return poa_seal_judge(l, poa_state_overlay(l, s), poa_slot_of(&l->genesis, time_ms), seal);
 }
 
 int poa_ledger_try_evidence(const struct poa_ledger *l, poa_state_id s,
                             const struct poa_evidence *e)
 {
-    return poa_evidence_judge(l, poa_state_overlay(l, s), e, false);
+    return poa_evidence_judge(l, poa_state_overlay(l, s), e);
 }
 
 /* --- a ledger

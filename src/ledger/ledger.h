@@ -436,12 +436,11 @@ struct seats {
     uint64_t first_slot; /* of the ticket's window */
 };
 int poa_ticket_judge(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
-                     uint64_t slot, const struct poa_ticket *t, const uint8_t *beta64,
-                     struct seats *out);
+                     uint64_t slot, const struct poa_ticket *t, struct seats *out);
 int poa_seal_judge(const struct poa_ledger *l, const struct overlay *o, uint64_t slot,
-                   const struct poa_seal *s, bool checked);
+                   const struct poa_seal *s);
 int poa_evidence_judge(const struct poa_ledger *l, const struct overlay *o,
-                       const struct poa_evidence *e, bool checked);
+                       const struct poa_evidence *e);
 void poa_mining_slot(struct exec *x);
 void poa_mining_settle(struct exec *x);
 void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats *seats);

@@ -344,8 +344,7 @@ void poa_mining_settle(struct exec *x)
 /* --- tickets ------------------------------------------------------------------------------- */
 
 int poa_ticket_judge(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
-                     uint64_t slot, const struct poa_ticket *t, const uint8_t *beta64,
-                     struct seats *out)
+                     uint64_t slot, const struct poa_ticket *t, struct seats *out)
 {
     struct poa_st_epoch st;
     uint8_t beta[64];
@@ -363,13 +362,9 @@ int poa_ticket_judge(const struct poa_ledger *l, const struct overlay *o, uint32
         return POA_E_DEVICE_TOO_NEW;
     if (out->device.ticket == ((uint64_t)t->epoch << 32 | t->window))
         return POA_E_TICKET_DUPLICATE;
-    if (beta64) {
-        memcpy(beta, beta64, 64);
-    } else {
-        int e = poa_ticket_check(l->config.suite, l->chain, st.seed, t, beta);
-        if (e)
-            return e;
-    }
+    int e = poa_ticket_check(l->config.suite, l->chain, st.seed, t, beta);
+    if (e)
+        return e;
     struct poa_lottery lottery = {st.eligible, l->genesis.seats_per_slot, l->genesis.window_slots};
     size_t n = poa_ticket_seats(&lottery, beta, out->seat);
     if (!n)
@@ -407,7 +402,7 @@ void poa_mining_ticket(struct exec *x, const struct poa_ticket *t, struct seats 
  */
 
 int poa_seal_judge(const struct poa_ledger *l, const struct overlay *o, uint64_t slot,
-                   const struct poa_seal *s, bool checked)
+                   const struct poa_seal *s)
 {
     struct poa_st_slot st;
     struct poa_st_device device;
@@ -428,7 +423,7 @@ int poa_seal_judge(const struct poa_ledger *l, const struct overlay *o, uint64_t
         return POA_E_DEVICE_UNKNOWN;
     if (device.status)
         return POA_E_DEVICE_SUSPENDED;
-    return checked ? POA_OK : poa_seal_check(l->config.suite, l->chain, s);
+    return poa_seal_check(l->config.suite, l->chain, s);
 }
 
 void poa_mining_seal(struct exec *x, const struct poa_seal *s)

@@ -581,11 +581,8 @@ struct poa_block_in {
     struct poa_slice body;               /* encoded */
     const struct poa_tx_view *const *tx; /* of all batches, in execution order */
     size_t txs;
-    /* What the caller checked already; NULL or false: execute does. */
-    const uint8_t *beacon_beta;        /* 64 bytes: VRF output of the header's beacon */
-    const uint8_t (*ticket_betas)[64]; /* of the body's tickets, in order */
-    bool seals_checked;                /* signatures of the body's seals */
-    bool evidence_checked;             /* poa_evidence_check, poa_batch_check */
+    /* 64 bytes: VRF output of the header's beacon when the caller checked it, or NULL. */
+    const uint8_t *beacon_beta;
 };
 struct poa_tx_result {
     uint8_t id[32];
