@@ -3,7 +3,7 @@
 # mutant until it is caught. One line each, `N passed, N failed` as the last.
 # usage: docs/model/run.sh [NAME...]   only configurations and mutants so named
 #        docs/model/run.sh --list      their names
-# MODEL_DEEP=1 adds stuck-2x2, MODEL_MEMORY_MB (7500) is what a search may take.
+# MODEL_DEEP=1 adds stuck-2x2 and recovery-3x1, MODEL_MEMORY_MB (7500) is what a search may take.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 list=
@@ -83,6 +83,7 @@ model live-2x1 stuck -DVIEWS=2 -DVALUES=1 -DLAST_HONEST
 model live-2x1-bodies stuck -DVIEWS=2 -DVALUES=1 -DLAST_HONEST -DBODIES
 model safety-3x2 safety -DVIEWS=3 -DVALUES=2
 [ -z "${MODEL_DEEP:-}" ] || model stuck-2x2 stuck -DVIEWS=2 -DVALUES=2
+[ -z "${MODEL_DEEP:-}" ] || model recovery-3x1 recovery -DVALUES=1
 
 broken='assertion violated'
 mutant vote-twice "$broken" safety
@@ -95,6 +96,8 @@ mutant quorum-less-one "$broken" safety
 mutant unchecked-gap "$broken" safety
 mutant commit-on-notarize "$broken" safety
 mutant send-before-persist "$broken" safety -DVIEWS=1 -DRESTART
+mutant recover-alone "$broken" recovery
+mutant recover-soon "$broken" recovery
 
 stuck='invalid end state'
 mutant no-relay "$stuck" stuck
