@@ -19,6 +19,9 @@ load=${HOSTILE_LOAD:-60}
 keep=${HOSTILE_KEEP:-60}
 only=${HOSTILE_ONLY:-}
 limit_kib=$((320 * 1024))
+# The honest load is signed before it begins, for so long.
+read -ra these <<<"${only:-1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24}"
+lasts=$((30 + ${#these[@]} * (2 * seconds + 6)))
 devnet=
 
 # Four honest witnesses and one that is not: its key is the attacker's.
@@ -32,7 +35,7 @@ evil=$(jq -r .public evil.made)
 rm -rf "$dir"/ledger-*/data "$dir"/trusted-*/data
 cp evil.poa "$dir/genesis.poa"
 jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
-"$poa" devnet --data-dir "$dir" --load "$load" --for $((150 + 15 * (2 * seconds + 6)))s >run.out 2>run.err &
+"$poa" devnet --data-dir "$dir" --load "$load" --for "$lasts"s >run.out 2>run.err &
 devnet=$!
 ready() { "$poa" devnet status --data-dir "$dir" --json >status.json && jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' status.json; }
 wait_for 60 ready || fail "not ready: $(cat run.err)"

@@ -8,11 +8,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/poa-hostile.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/run"
-offered=${HOSTILE_OFFERED:-4000}
+offered=${HOSTILE_OFFERED:-3000}
+# More is offered than fits: that it says so is no failure here.
 "$POA_BIN/poa" devnet --ledgers 4 --trusted 0 --devices 0 --load "$offered" --for 20s \
-    --data-dir "$tmp/net" --json >"$tmp/capacity.json"
-# Offered for 20 s less settling and draining.
-capacity=$(jq '.committed_txs / ((.duration_ms - 4000) / 1000) | floor' "$tmp/capacity.json")
+    --data-dir "$tmp/net" --json >"$tmp/capacity.json" || true
+capacity=$(jq --argjson offered "$offered" '.committed_txs * $offered / .offered_txs | floor' "$tmp/capacity.json")
 echo "capacity: $capacity transfers per second"
 cd "$tmp/run"
 POA_TMP=$tmp/run HOSTILE_SECONDS=${HOSTILE_SECONDS:-20} HOSTILE_KEEP=${HOSTILE_KEEP:-80} \
