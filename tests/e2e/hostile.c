@@ -464,7 +464,7 @@ static void attack_old_epoch(void)
 /* --- attacks: with the mesh's own code ------------------------------------------------------ */
 
 #define PAYERS 64
-#define EACH   400
+#define EACH   120
 
 static struct {
     struct poa_p2p *p2p;
