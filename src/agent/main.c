@@ -13,6 +13,7 @@
 #include "poa_keystore.h"
 #include "poa_ledger.h"
 #include "poa_log.h"
+#include "poa_wallet.h"
 
 #define GENESIS_MAX (64u << 20)
 
@@ -108,6 +109,22 @@ struct options {
 #define EXIT_MISUSED   2
 #define EXIT_UNKNOWN   3
 #define EXIT_SUSPENDED 4
+
+/* What an account holds, proven; one that the ledger does not know holds nothing. */
+static void on_account(void *ctx, struct poa_slice value, uint64_t height, uint64_t time_ms)
+{
+    struct options *o = ctx;
+    struct poa_st_account a = {0};
+    char address[POA_ADDRESS_TEXT_BYTES];
+    (void)time_ms;
+    poa_address_to_text(o->peer, address);
+    o->exit_code = poa_wallet_account(value, &a) ? EXIT_UNKNOWN : 0;
+    printf(o->json ? "{\"account\":\"%s\",\"balance\":\"%" PRIu64 "\",\"nonce\":%" PRIu64
+                     ",\"height\":%" PRIu64 "}\n"
+                   : "account %s holds %" PRIu64 ", nonce %" PRIu64 "; proven at height %" PRIu64
+                     "\n",
+           address, a.balance, a.nonce, height);
+}
 
 static void on_peer(void *ctx, struct poa_slice value, uint64_t height, uint64_t time_ms)
 {
@@ -217,10 +234,14 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
             a->once = true;
             break;
         case 'C':
-            if (strlen(optarg) != 64 || poa_unhex(optarg, o->peer, 32))
+            if (!poa_address_from_text(optarg, o->peer, NULL))
+                o->question = (struct agent_question){POA_STATE_ACCOUNT, poa_slice(o->peer, 32),
+                                                      on_account, o};
+            else if (strlen(optarg) == 64 && !poa_unhex(optarg, o->peer, 32))
+                o->question =
+                    (struct agent_question){POA_STATE_DEVICE, poa_slice(o->peer, 32), on_peer, o};
+            else
                 return bad(why, "check", optarg);
-            o->question =
-                (struct agent_question){POA_STATE_DEVICE, poa_slice(o->peer, 32), on_peer, o};
             a->question = &o->question;
             a->source = NULL;
             break;

@@ -17,7 +17,8 @@
     X("queue", 'q', "PACKS", "packs kept while there is no gateway (default 256)")                 \
     X("for", 'f', "DURATION", "stop after 30s, 5m, 2h")                                            \
     X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
-    X("check", 'C', "KEY", "ask, with proof, who the device with this key is, and stop")           \
+    X("check", 'C', "KEY",                                                                         \
+      "ask, with proof, who this device is (or what this poa1... holds); stop")                    \
     X("pair", 'w', "ADDRESS", "show a QR code with which ADDRESS, the owner, registers it; stop")  \
     X("maker", 'm', "ID@KEY", "with --pair: the manufacturer and its attestation key in hex")      \
     X("region", 'r', "N", "with --pair: where it stands (default 0)")                              \

@@ -66,7 +66,7 @@ ask() { # MODE: exit code and alarms of a question about another device
     local code=0
     echo "$1" >"$chaos"
     timeout 60 "$device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa" --gateway "$gateway" \
-        --state "$POA_TMP/state" --for 15s --check "$(public device-00)" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" || code=$?
+        --state "$POA_TMP/state" --for 15s --check "${2:-$(public device-00)}" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" || code=$?
     echo $code
 }
 echo "# who is that device?"
@@ -76,6 +76,13 @@ for mode in proof entry; do
     [ "$(ask $mode)" -eq 1 ] || fail "it was believed: $(cat "$POA_TMP/$mode.json")"
     says $mode "broken or hostile: bad proof" || fail "$mode: not noticed"
 done
+
+echo "# a balance"
+alice=$("$poa" keys show alice --json | jq -r .address)
+[ "$(ask honest "$alice")" -eq 0 ] || fail "no answer: $(cat "$POA_TMP/honest.json" "$POA_TMP/honest.log")"
+expect "$POA_TMP/honest.json" ".account == \"$alice\" and (.balance | tonumber) > 0"
+[ "$(ask entry "$alice")" -eq 1 ] || fail "it was believed: $(cat "$POA_TMP/entry.json")"
+says entry "broken or hostile: bad proof" || fail "the balance: not noticed"
 
 echo "# a forged certificate"
 lie cert "broken or hostile: bad signature"
