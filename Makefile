@@ -392,6 +392,10 @@ footprint: ## flash, RAM and stack of the device library on a Cortex-M4; fails a
 	@firmware/libsodium.sh $(CORTEX)/libsodium 'env $(CORTEX_CC)'
 	@firmware/footprint.sh $(CORTEX) 'env $(CORTEX_CC)' $(DEVICE_SRC)
 
+check-32bit: $(O)/tests/fuzz/records.inc ## every record through its codec in a 32-bit program
+	@tools/install-packages.sh build firmware
+	@firmware/records32.sh $(O) $(records_FUZZ_MODULES)
+
 qemu: ## the device library's tests on a Cortex-M4 board in QEMU, unaligned accesses trapping
 	@tools/install-packages.sh build firmware
 	@firmware/libsodium.sh $(CORTEX)/libsodium 'env $(CORTEX_CC)'
@@ -462,7 +466,7 @@ help: ## this list
 	@echo 'Variables: PROFILE=$(PROFILE) (release debug asan tsan cov fuzz), BUILD=$(BUILD), JOBS=$(JOBS), V=1 shows commands.'
 
 .PHONY: all bench browser bench-build programs unit-build planted-build e2e-build chaos-build fuzz-build unit e2e fuzz fuzz-replay fuzz-seeds check asan tsan cov model sim soak format format-check \
-    check-includes check-layers check-freestanding docs docs-charts docs-check footprint qemu devnet man install uninstall deb clean help
+    check-includes check-layers check-freestanding docs docs-charts docs-check footprint qemu check-32bit devnet man install uninstall deb clean help
 .DELETE_ON_ERROR:
 # Intermediate objects are kept.
 .SECONDARY:
