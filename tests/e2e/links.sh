@@ -7,7 +7,7 @@
 # IPv4 and, the last pair of witnesses, IPv6. tests/soak/links.sh does it longer.
 #
 # Environment: POA_BIN, POA_TMP, LINK_SECONDS (of each measurement), LINK_CUT_S
-# (of the partition), LINK_RATIO (permitted excess in percent: load).
+# (of the partition), LINK_SLACK_MS (for other work on the machine).
 set -eu
 poa=$POA_BIN/poa
 dir=$POA_TMP/net
