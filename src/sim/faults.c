@@ -100,6 +100,19 @@ static bool stands_still(struct poa_sim *s)
     return any;
 }
 
+static uint32_t latest_epoch(const struct poa_sim *s)
+{
+    uint32_t latest = 0;
+    for (uint32_t i = 0; i < s->config.nodes; i++) {
+        struct poa_core_status st;
+        if (!s->node[i].up || s->node[i].kind != HONEST)
+            continue;
+        poa_core_status(s->node[i].core, &st);
+        latest = st.epoch > latest ? st.epoch : latest;
+    }
+    return latest;
+}
+
 /* Tells everybody, not all at once and again after a crash, under a token that is
  * drawn after the last log was lost. Some crash over it. */
 void faults_operators(struct poa_sim *s)
@@ -108,15 +121,21 @@ void faults_operators(struct poa_sim *s)
         event_push(s, (struct event){.at = s->now + OPERATORS_US, .kind = EV_OPERATORS});
     if (s->config.sim_mutant == POA_SIM_MUTANT_NO_ORDER || !stands_still(s))
         return;
-    if (s->operators.lost_logs != s->lost_logs) {
+    uint32_t epoch = latest_epoch(s);
+    if (s->operators.lost_logs != s->lost_logs || s->operators.epoch < epoch) {
         s->operators.lost_logs = s->lost_logs;
+        s->operators.epoch = epoch;
         memset(s->operators.told, 0, sizeof s->operators.told);
         for (int i = 0; i < 4; i++)
             poa_put_le64(s->operators.token + 8 * i, sim_random(&s->random));
     }
     for (uint32_t i = 0; i < s->config.nodes; i++) {
         struct node *n = &s->node[i];
+        struct poa_core_status st;
         if (!n->up || s->operators.told[i] == n->life || below(&s->random, 3) == 0)
+            continue;
+        poa_core_status(n->core, &st);
+        if (st.epoch < epoch) /* a node keeps the order until it has caught up */
             continue;
         s->operators.told[i] = n->life;
         (void)poa_sim_recover(s, i, s->operators.token);

@@ -279,7 +279,7 @@ struct poa_sim {
     uint32_t lost_logs; /* so far */
     struct {
         uint8_t token[32];
-        uint32_t lost_logs;               /* when the token was drawn */
+        uint32_t lost_logs, epoch;        /* when the token was drawn; of the order */
         uint32_t told[POA_SIM_NODES_MAX]; /* life of the node */
         uint32_t crashes;
     } operators;
