@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs test items one after another and counts tests.
+# Runs test items, one after another, and counts tests.
 #
 #   build:TARGET  make TARGET; counts only when it fails
 #   make:TARGET   make TARGET is one test
@@ -14,7 +14,9 @@
 #
 # An end-to-end test starts in a fresh directory $POA_TMP of its own, finds the
 # programs in $POA_BIN and the checkout in $POA_ROOT, has POA_E2E_TIMEOUT
-# seconds (default 300), and must leave no process behind.
+# seconds (default 300), and must leave no process behind. They wait most of the
+# time, so POA_E2E_JOBS of those that follow one another run at once (default: as
+# many as JOBS, at most 3).
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 2
@@ -24,7 +26,7 @@ PROFILE=${PROFILE:-release}
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
 export BUILD PROFILE POA_ROOT=$root POA_BIN=$BUILD/$PROFILE
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/poa-check.XXXXXX") || exit 2
-trap 'kill -KILL $(leftovers) 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'for ((i = 1; i <= number; i++)); do kill -KILL $(leftovers $i) 2>/dev/null; done; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 log=$tmp/log
 passed=0
@@ -43,36 +45,77 @@ count() { # passed failed
     failed=$((failed + $2))
 }
 
-# Processes that inherited the directory of the running end-to-end test.
-leftovers() {
-    grep -lzsxF "POA_TMP=$tmp/e2e" /proc/[0-9]*/environ | cut -d/ -f3
+# Processes that inherited the directory of an end-to-end test.
+leftovers() { # number of the item
+    grep -lzsxF "POA_TMP=$tmp/e2e$1" /proc/[0-9]*/environ | cut -d/ -f3
 }
 
-run_e2e() { # file
-    local dir=$tmp/e2e rc=0 pid left
-    rm -rf "$dir"
+e2e_jobs=${POA_E2E_JOBS:-$((${JOBS:-1} < 3 ? ${JOBS:-1} : 3))}
+number=0 running=0
+
+run_e2e() { # file, number
+    local dir=$tmp/e2e$2 log=$tmp/log$2 rc=0 pid left
     mkdir -p "$dir"
     (
         cd "$dir" || exit 2
         POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-300}" "$root/$1"
     ) >"$log" 2>&1 </dev/null || rc=$?
     [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-300} s" >>"$log"
-    left=$(leftovers)
+    for _ in {1..20}; do # who was killed last may still be ending
+        left=$(leftovers "$2")
+        [ -n "$left" ] || break
+        sleep 0.1
+    done
     for pid in $left; do
         echo "left behind: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")" >>"$log"
         kill -KILL "$pid" 2>/dev/null
         [ $rc -ne 0 ] || rc=1
     done
-    return $rc
+    rm -rf "$dir"
+    echo "$rc $((${EPOCHREALTIME/[.,]/} - $3))" >"$log.rc.new"
+    mv "$log.rc.new" "$log.rc"
 }
+
+verdict() { # kind, name, exit code, microseconds, log, note
+    local kind=$1 name=$2 rc=$3 took=$4 log=$5 note=$6 seconds
+    seconds=$(printf '%d.%02d s' $((took / 1000000)) $((took / 10000 % 100)))
+    if [ "$rc" -eq 0 ]; then
+        echo "ok    $kind $name ($seconds$note)"
+        case $kind in make | script | fuzz | e2e) count 1 0 ;; esac
+    else
+        echo "FAIL  $kind $name ($seconds$note), exit code $rc; its log:"
+        sed 's/^/    /' "$log"
+        case $kind in build | make | script | fuzz | e2e) count 0 1 ;; esac
+        broken+=("$kind $name")
+    fi
+}
+
+# Waits until fewer than N end-to-end tests run, and says what the others found.
+e2e_below() { # N
+    local i rc took
+    while [ "$running" -ge "$1" ]; do
+        sleep 0.2
+        for ((i = 1; i <= number; i++)); do
+            [ -e "$tmp/log$i.rc" ] || continue
+            read -r rc took <"$tmp/log$i.rc"
+            verdict e2e "${e2e_name[i]}" "$rc" "$took" "$tmp/log$i" ""
+            rm -f "$tmp/log$i" "$tmp/log$i.rc"
+            running=$((running - 1))
+        done
+    done
+}
+e2e_name=()
 
 for item in "$@"; do
     kind=${item%%:*}
     what=${item#*:}
     name=${what##*/}
     note=
-    started=${EPOCHREALTIME/[.,]/}
     rc=0
+    if [ "$kind" != e2e ]; then
+        e2e_below 1
+        started=${EPOCHREALTIME/[.,]/}
+    fi
     case $kind in
     build | make)
         "$MAKE" "${make_flags[@]}" "$what" >"$log" 2>&1 </dev/null || rc=$?
@@ -86,7 +129,12 @@ for item in "$@"; do
         [ $rc -eq 0 ] || note=
         ;;
     e2e)
-        run_e2e "$what" || rc=$?
+        e2e_below "$e2e_jobs"
+        started=${EPOCHREALTIME/[.,]/}
+        number=$((number + 1)) running=$((running + 1))
+        e2e_name[number]=$name
+        run_e2e "$what" "$number" "$started" &
+        continue
         ;;
     unit)
         "$what" >"$log" 2>&1 </dev/null || rc=$?
@@ -110,18 +158,9 @@ for item in "$@"; do
         exit 2
         ;;
     esac
-    took=$((${EPOCHREALTIME/[.,]/} - started))
-    seconds=$(printf '%d.%02d s' $((took / 1000000)) $((took / 10000 % 100)))
-    if [ $rc -eq 0 ]; then
-        echo "ok    $kind $name ($seconds$note)"
-        case $kind in make | script | fuzz | e2e) count 1 0 ;; esac
-    else
-        echo "FAIL  $kind $name ($seconds$note), exit code $rc; its log:"
-        sed 's/^/    /' "$log"
-        case $kind in build | make | script | fuzz | e2e) count 0 1 ;; esac
-        broken+=("$kind $name")
-    fi
+    verdict "$kind" "$name" "$rc" "$((${EPOCHREALTIME/[.,]/} - started))" "$log" "$note"
 done
+e2e_below 1
 
 if [ ${#broken[@]} -gt 0 ]; then
     printf 'failed: %s\n' "${broken[@]}"
