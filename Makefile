@@ -404,7 +404,7 @@ qemu: ## the device library's tests on a Cortex-M4 board in QEMU, unaligned acce
 # --- use ---------------------------------------------------------------------
 DEVNET_DIR  ?= devnet-data
 DEVNET_ARGS ?=
-devnet: ## install what is missing, build, run a local network (DEVNET_ARGS, DEVNET_DIR)
+devnet: ## install what is missing, build, run a local network (DEVNET_ARGS: options; DEVNET_DIR: its --data-dir)
 	@tools/install-packages.sh build
 	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) PROFILE=release programs
 	@exec $(BUILD)/release/poa devnet --data-dir $(DEVNET_DIR) $(DEVNET_ARGS)

@@ -306,7 +306,10 @@ static int show_pairing(struct options *o)
     }
     if (agent_qr_print(stdout, text))
         return fail("the pairing code does not fit in a QR code");
-    printf("%s\n\nThe owner scans this and runs: poa device pair CODE --from OWNER\n", text);
+    printf("%s\n\nThe manufacturer vouches for it: poa device attest CODE --maker-key MAKER\n"
+           "The owner scans it and runs: poa device pair CODE --attestation HEX --from OWNER\n"
+           "HEX is what the first command prints.\n",
+           text);
     return 0;
 }
 
