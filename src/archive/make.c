@@ -263,7 +263,7 @@ static int sync_folder(const char *path, struct poa_why *why)
     return poa_dir_sync(slash ? dir : ".", why);
 }
 
-int poa_archive_write(struct poa_store *s, const char *path, bool snapshot,
+int poa_archive_write(struct poa_store *s, const char *path, bool snapshot, unsigned flags,
                       const struct poa_archive_progress *progress, struct poa_archive_info *info,
                       struct poa_why *why)
 {
@@ -274,12 +274,18 @@ int poa_archive_write(struct poa_store *s, const char *path, bool snapshot,
         why->text[0] = 0;
     if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
         return poa_because(why, POA_E_LIMIT, "the name of the file is too long");
-    int rc = poa_store_freeze(s, &m.s);
+    bool new = flags &POA_FILE_NEW;
+    int rc = new ? poa_file_absent(path, why) : POA_OK;
+    if (!rc && new)
+        rc = poa_file_absent(part, why);
+    if (rc)
+        return rc;
+    rc = poa_store_freeze(s, &m.s);
     if (rc)
         return poa_because(why, rc, "out of memory");
     rc = plan(&m, snapshot);
     if (!rc) {
-        m.w.to = fopen(part, "wb");
+        m.w.to = fopen(part, new ? "wbx" : "wb");
         if (!m.w.to)
             rc = poa_because(why, POA_E_IO, "cannot create %s: %s", part, strerror(errno));
     }
@@ -287,6 +293,8 @@ int poa_archive_write(struct poa_store *s, const char *path, bool snapshot,
         rc = make(&m, info);
     if (m.w.to && fclose(m.w.to) && !rc)
         rc = poa_because(why, POA_E_IO, "cannot write %s: %s", part, strerror(errno));
+    if (!rc && new)
+        rc = poa_file_absent(path, why);
     if (!rc && rename(part, path))
         rc = poa_because(why, POA_E_IO, "cannot rename %s: %s", part, strerror(errno));
     if (!rc)

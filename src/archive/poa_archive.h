@@ -100,12 +100,12 @@ struct poa_archive_info {
 };
 
 /* Writes what S holds to PATH, by way of PATH.part; nothing is left after a
- * failure. SNAPSHOT: the state of the last checkpoint and the blocks from there;
- * so is it, too, where older blocks were deleted.
- * Errors: AGAIN (no block certifies the checkpoint's state yet), NOT_FOUND
- * (nothing is stored), IO, STORE, STORE_CORRUPT; WHY. */
+ * failure. FLAGS: POA_FILE_NEW, when neither may be there. SNAPSHOT: the state of the last
+ * checkpoint and the blocks from there; so is it, too, where older blocks were deleted. Errors:
+ * EXISTS, AGAIN (no block certifies the checkpoint's state yet), NOT_FOUND (nothing is stored), IO,
+ * STORE, STORE_CORRUPT; WHY. */
 POA_MUST_USE int poa_archive_write(struct poa_store *s, const char *path, bool snapshot,
-                                   const struct poa_archive_progress *progress,
+                                   unsigned flags, const struct poa_archive_progress *progress,
                                    struct poa_archive_info *info, struct poa_why *why);
 /* Reads FROM (NAME, for people) to its end and checks everything but the state
  * and what execution gives: checksums, order, hashes, certificates. CHAIN32:

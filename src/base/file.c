@@ -48,6 +48,22 @@ static int write_all(int fd, const char *p, size_t n)
     return 0;
 }
 
+static int exists(const char *path, struct poa_why *why)
+{
+    return poa_because(why, POA_E_EXISTS, "%s already exists: choose another name or remove it",
+                       path);
+}
+
+int poa_file_absent(const char *path, struct poa_why *why)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0)
+        return exists(path, why);
+    if (errno != ENOENT)
+        return poa_because(why, POA_E_IO, "cannot write %s: %s", path, strerror(errno));
+    return POA_OK;
+}
+
 int poa_file_write(const char *path, const void *bytes, size_t n, unsigned mode, unsigned flags,
                    struct poa_why *why)
 {
@@ -72,8 +88,7 @@ int poa_file_write(const char *path, const void *bytes, size_t n, unsigned mode,
     if (bad || (flags & POA_FILE_NEW))
         unlink(temp);
     if (bad && saved == EEXIST)
-        return poa_because(why, POA_E_EXISTS, "%s already exists: choose another name or remove it",
-                           path);
+        return exists(path, why);
     if (bad)
         return poa_because(why, POA_E_IO, "cannot write %s: %s", path, strerror(saved));
     snprintf(parent, sizeof parent, "%s", path);

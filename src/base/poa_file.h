@@ -26,6 +26,10 @@ enum poa_file_flags {
  * Errors: POA_E_EXISTS, POA_E_IO (nothing is changed). */
 POA_MUST_USE int poa_file_write(const char *path, const void *bytes, size_t n, unsigned mode,
                                 unsigned flags, struct poa_why *why);
+/* Whether nothing has the name PATH: no file, link, pipe or device. For writers of
+ * long files, before they begin and before they take the name.
+ * Errors: POA_E_EXISTS, POA_E_IO. */
+POA_MUST_USE int poa_file_absent(const char *path, struct poa_why *why);
 /* Reads at most CAP bytes into *OUT (malloc'ed, owned by the caller, with a zero
  * after the last byte).
  * Errors: POA_E_NOT_FOUND, POA_E_LIMIT (larger than CAP), POA_E_CONFIG (not a

@@ -147,13 +147,18 @@ int cli_chain_export(const struct cli *c)
         return 2;
     if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
         return cli_fail("%.100s...: path too long", path);
-    x.to = fopen(part, "wb");
+    struct poa_why why = {{0}};
+    if (cli_new_file(path) != 0 || cli_new_file(part) != 0)
+        return 1;
+    x.to = fopen(part, "wbx");
     if (x.to == NULL)
         return cli_fail("%s: %s", part, strerror(errno));
     int rc = export_to(&x);
     if (rc == 0 && (fflush(x.to) != 0 || fsync(fileno(x.to)) != 0))
         rc = cli_fail("%s: %s", part, strerror(errno));
     fclose(x.to);
+    if (rc == 0 && poa_file_absent(path, &why) != POA_OK)
+        rc = cli_fail("%s", why.text);
     if (rc == 0 && rename(part, path) != 0)
         rc = cli_fail("%s: %s", path, strerror(errno));
     if (rc != 0) {

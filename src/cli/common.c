@@ -28,6 +28,14 @@ int cli_fail(const char *format, ...)
     return 1;
 }
 
+int cli_new_file(const char *path)
+{
+    struct poa_why why = {{0}};
+    if (strcmp(path, "-") == 0)
+        return cli_fail("--output -: this command writes to a file only, not to standard output");
+    return poa_file_absent(path, &why) == POA_OK ? 0 : cli_fail("%s", why.text);
+}
+
 int cli_misuse(const char *format, ...)
 {
     va_list args;

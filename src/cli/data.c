@@ -51,6 +51,8 @@ int cli_data_seal(const struct cli *c)
     const char *to = c->option[CLI_OUTPUT], *key_path = c->option[CLI_DATA_KEY];
     if (to == NULL || key_path == NULL)
         return cli_misuse("say where to: --output FILE for the data, --data-key FILE for the key");
+    if (cli_new_file(to) != 0)
+        return 1;
     if (poa_file_read(c->argument[0], DATA_MAX, 0, &plain, &n, &why) != POA_OK)
         return cli_fail("%s", why.text);
     uint8_t *sealed = malloc(n + OVERHEAD);
@@ -60,7 +62,7 @@ int cli_data_seal(const struct cli *c)
         poa_random(sealed, 24);
         poa_xaead_seal(key, sealed, ad, poa_slice(plain, n), sealed + 24);
         rc = write_key(key_path, key);
-        if (rc == 0 && poa_file_write(to, sealed, n + OVERHEAD, 0644, 0, &why) != POA_OK)
+        if (rc == 0 && poa_file_write(to, sealed, n + OVERHEAD, 0644, POA_FILE_NEW, &why) != POA_OK)
             rc = cli_fail("%s", why.text);
         poa_wipe(key, sizeof key);
     }
@@ -242,6 +244,8 @@ int cli_data_open(const struct cli *c)
     struct poa_why why = {{0}};
     if (c->option[CLI_OUTPUT] == NULL)
         return cli_misuse("say where to: --output FILE");
+    if (cli_new_file(c->option[CLI_OUTPUT]) != 0)
+        return 1;
     int rc = read_sale(c, &v);
     if (rc != 0)
         return rc;
@@ -255,8 +259,8 @@ int cli_data_open(const struct cli *c)
                                    plain) != POA_OK))
         rc = cli_fail("%s does not open with the key of this sale: is it the offered data?",
                       c->argument[1]);
-    if (rc == 0 &&
-        poa_file_write(c->option[CLI_OUTPUT], plain, n - OVERHEAD, 0600, 0, &why) != POA_OK)
+    if (rc == 0 && poa_file_write(c->option[CLI_OUTPUT], plain, n - OVERHEAD, 0600, POA_FILE_NEW,
+                                  &why) != POA_OK)
         rc = cli_fail("%s", why.text);
     poa_wipe(key, sizeof key);
     free(plain);

@@ -75,6 +75,8 @@ int cli_genesis_create(const struct cli *c)
     const char *in = c->argument[0], *out = c->option[CLI_OUTPUT];
     if (out == NULL)
         return cli_misuse("say where to: --output FILE.poa");
+    if (cli_new_file(out) != 0)
+        return 1;
     json_error_t error;
     json_t *v = json_load_file(in, JSON_REJECT_DUPLICATES, &error);
     if (v == NULL)

@@ -147,6 +147,8 @@ int cli_genesis_new(const struct cli *c)
     uint8_t steering[32];
     if (out == NULL)
         return cli_misuse("say where to: --output FILE.json");
+    if (cli_new_file(out) != 0)
+        return 1;
     if (c->option[CLI_STEERING] == NULL)
         return cli_misuse("say who governs and holds the first coins: --steering ADDRESS");
     if (c->arguments > WITNESSES_MAX)

@@ -175,6 +175,8 @@ int cli_data_get(const struct cli *c)
     const char *path = c->option[CLI_OUTPUT];
     if (path == NULL)
         return cli_misuse("say where to: --output FILE, or - for standard output");
+    if (strcmp(path, "-") != 0 && cli_new_file(path) != 0)
+        return 1;
     int rc = fetch(c, c->argument[0], &file, &waiting);
     if (rc != 0)
         return rc;
@@ -186,7 +188,7 @@ int cli_data_get(const struct cli *c)
         return cli_fail("out of memory");
     if (strcmp(path, "-") == 0)
         puts(text);
-    else if (poa_file_write(path, text, strlen(text), 0600, 0, &why) != POA_OK)
+    else if (poa_file_write(path, text, strlen(text), 0600, POA_FILE_NEW, &why) != POA_OK)
         rc = cli_fail("%s", why.text);
     free(text);
     if (rc != 0 || strcmp(path, "-") == 0)
@@ -236,6 +238,8 @@ int cli_data_grant(const struct cli *c)
     memset(&g, 0, sizeof g);
     if (c->option[CLI_FROM] == NULL || c->option[CLI_OUTPUT] == NULL)
         return cli_misuse("a grant needs --from, the owner's key, and --output FILE");
+    if (cli_new_file(c->option[CLI_OUTPUT]) != 0)
+        return 1;
     if (c->option[CLI_DAYS] != NULL && !cli_u64("--days", c->option[CLI_DAYS], 1, 36500, &days))
         return 2;
     int rc = cli_device_key(c, c->argument[0], key);
@@ -259,7 +263,8 @@ int cli_data_grant(const struct cli *c)
         return cli_fail("the grant cannot be signed: %s", poa_error_text(code));
     poa_hex(w.p, w.n, text);
     strcat(text, "\n");
-    if (poa_file_write(c->option[CLI_OUTPUT], text, strlen(text), 0600, 0, &why) != POA_OK)
+    if (poa_file_write(c->option[CLI_OUTPUT], text, strlen(text), 0600, POA_FILE_NEW, &why) !=
+        POA_OK)
         return cli_fail("%s", why.text);
     if (c->json)
         return cli_print_json(json_pack("{s:s, s:s, s:o}", "file", c->option[CLI_OUTPUT], "device",

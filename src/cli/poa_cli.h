@@ -32,7 +32,7 @@
     X(KIND, "kind", "KIND", "account (default), node or device")                                   \
     X(TYPE, "type", "TYPE", "bip340 (default for accounts) or ed25519")                            \
     X(SECRET_FILE, "secret-file", "FILE", "64 hex digits, mode 0600; - for standard input")        \
-    X(OUTPUT, "output", "FILE", "where to; - for standard output")                                 \
+    X(OUTPUT, "output", "FILE", "a new file; text also to -, standard output")                     \
     X(FROM, "from", "KEY", "label of the sender's key")                                            \
     X(FEE, "fee", "UNITS", "instead of the smallest that the network takes")                       \
     X(NONCE, "nonce", "N", "instead of the account's next one")                                    \
@@ -463,6 +463,9 @@ int cli_main(int argc, char **argv);
 /* --- help for commands ------------------------------------------------------------ */
 
 /* Prints "poa: ..." to standard error and gives 1; usage mistakes give 2. */
+/* 0 when PATH may become a new file; else says why not: something is there, or it
+ * is "-", for commands that do not write to standard output. */
+int cli_new_file(const char *path);
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints VALUE and frees it; the exit code. */

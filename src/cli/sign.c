@@ -251,8 +251,8 @@ static int state_of(const uint8_t chain32[32], const struct draft *d, uint32_t *
 
 /* --- files ---------------------------------------------------------------------------- */
 
-static int write_draft(const struct cli *c, const char *path, const struct draft *d, uint32_t have,
-                       uint32_t need, bool enough)
+static int write_draft(const struct cli *c, const char *path, unsigned flags, const struct draft *d,
+                       uint32_t have, uint32_t need, bool enough)
 {
     struct poa_why why = {{0}};
     char *text = malloc(2 * d->n + 2);
@@ -264,7 +264,7 @@ static int write_draft(const struct cli *c, const char *path, const struct draft
     if (strcmp(path, "-") == 0)
         fputs(text, stdout);
     else
-        rc = poa_file_write(path, text, 2 * d->n + 1, 0644, 0, &why);
+        rc = poa_file_write(path, text, 2 * d->n + 1, 0644, flags, &why);
     free(text);
     if (rc != POA_OK)
         return cli_fail("%s", why.text);
@@ -448,7 +448,7 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
     if (rc != 0)
         return rc;
     if (c->option[CLI_OUTPUT] != NULL)
-        return write_draft(c, c->option[CLI_OUTPUT], d, have, need, enough);
+        return write_draft(c, c->option[CLI_OUTPUT], POA_FILE_NEW, d, have, need, enough);
     if (!enough)
         return cli_fail("%u of %u signatures: --output FILE keeps it for the others to sign, or "
                         "say who signs with --sign",
@@ -530,7 +530,9 @@ static int sign(const struct cli *c, const uint8_t chain32[32], struct draft *d)
     int rc = add_signatures(c, chain32, d, c->option[CLI_SIGN]);
     if (rc == 0)
         rc = state_of(chain32, d, &have, &need, &enough);
-    return rc != 0 ? rc : write_draft(c, to, d, have, need, enough);
+    return rc != 0 ? rc
+                   : write_draft(c, to, strcmp(to, c->argument[0]) != 0 ? POA_FILE_NEW : 0, d, have,
+                                 need, enough);
 }
 
 static int send(const struct cli *c, const uint8_t chain32[32], struct draft *d)

@@ -115,6 +115,16 @@ int cli_store_check(const struct cli *c)
     }
     k.genesis = poa_slice(genesis, genesis_n);
     poa_hex(poa_store_chain(s), 32, chain);
+    uint8_t trusted[32];
+    if (genesis)
+        poa_genesis_chain_id(k.genesis, trusted);
+    if (genesis && memcmp(trusted, poa_store_chain(s), 32) != 0) {
+        poa_store_close(s);
+        free(genesis);
+        json_decref(f.list);
+        return cli_fail("%s is of another chain than %s: its chain is %s", c->argument[0],
+                        c->option[CLI_GENESIS], chain);
+    }
     int rc = poa_archive_check(s, &k);
     poa_store_close(s);
     free(genesis);
@@ -202,10 +212,12 @@ static int write_archive(const struct cli *c, bool snapshot)
     struct poa_why why = {""};
     if (!c->option[CLI_OUTPUT])
         return cli_misuse("say where to: --output FILE");
+    if (cli_new_file(c->option[CLI_OUTPUT]) != 0)
+        return 1;
     struct poa_store *s = open_dir(c->argument[0]);
     if (!s)
         return 1;
-    int rc = poa_archive_write(s, c->option[CLI_OUTPUT], snapshot, &p, &info, &why);
+    int rc = poa_archive_write(s, c->option[CLI_OUTPUT], snapshot, POA_FILE_NEW, &p, &info, &why);
     poa_store_close(s);
     told(&t);
     if (rc)

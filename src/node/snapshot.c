@@ -45,7 +45,7 @@ static void make(struct node_snapshot *s)
     char path[POA_CONFIG_TEXT_MAX + 32];
     struct stat st;
     snprintf(path, sizeof path, "%s/" OWN_FILE, n->config.data_dir);
-    int rc = poa_archive_write(n->store, path, true, NULL, &info, &why);
+    int rc = poa_archive_write(n->store, path, true, 0, NULL, &info, &why);
     if (rc) {
         if (rc != POA_E_AGAIN)
             POA_LOG_LIMITED(60000, POA_LOG_WARN, NODE, "no snapshot for peers: %s", why.text);

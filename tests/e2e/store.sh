@@ -52,6 +52,27 @@ for c in "check data" "compact data" "export data --output x"; do
     refused "in use by process $pid" "$poa" store $c
 done
 stop
+echo "# outputs never replace anything"
+mkfifo pipe
+ln -s nowhere link
+echo mine >file
+echo mine >late.part
+for c in "store export data" "snapshot create data" "chain export" "genesis create genesis.json"; do
+    for f in pipe link file; do
+        # shellcheck disable=SC2086
+        refused "$f already exists" "$poa" $c --output $f
+    done
+    # shellcheck disable=SC2086
+    refused "not to standard output" "$poa" $c --output -
+    [ -p pipe ] && [ -L link ] && [ ! -e nowhere ] && [ "$(cat file)" = mine ] || fail "$c replaced something"
+    [ ! -e pipe.part ] && [ ! -e link.part ] && [ ! -e file.part ] && [ ! -e - ] && [ ! -e -.part ] || fail "$c left something"
+done
+for c in "store export" "snapshot create"; do
+    # shellcheck disable=SC2086
+    refused "late.part already exists" "$poa" $c data --output late
+done
+[ ! -e late ] && [ "$(cat late.part)" = mine ] || fail "late.part was replaced"
+
 chain=$("$poa" genesis check genesis.poa --json | jq -r .chain)
 trust=(--genesis genesis.poa)
 
@@ -61,6 +82,8 @@ jq -en 'input | .sound and .faults == [] and .first == "1" and .last == .proven 
     and (.transactions | tonumber) >= 9' check.json >/dev/null || fail "$(cat check.json)"
 "$poa" store compact data >/dev/null || fail compact
 "$poa" store check data >/dev/null || fail "check after compact"
+"$poa" store check data "${trust[@]}" >/dev/null || fail "check against its genesis"
+refused "of another chain" "$poa" store check data --genesis "$dir/genesis.poa"
 refused "holds no database" "$poa" store check nothing
 [ ! -e nothing ] || fail "check made a directory"
 
