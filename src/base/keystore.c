@@ -12,6 +12,9 @@
 #define KDF_NAME     "argon2id13"
 #define CIPHER_NAME  "xchacha20-poly1305"
 #define SEALED_BYTES (32 + 16)
+/* Also of every file without a passphrase: nothing is to be slowed down there. */
+#define CHEAP_PASSES 1
+#define CHEAP_KIB    64
 /* A file must not be able to ask for more than this machine's patience. */
 #define KDF_PASSES_MAX 16u
 #define KDF_KIB_MAX    (1u << 20)
@@ -122,8 +125,8 @@ static int seal(struct file *f, const uint8_t secret[32], const struct poa_passp
     uint8_t key[32], ad[32];
     f->head.no_passphrase = pass == NULL || pass->n == 0;
     bool cheap = cost == POA_KEYSTORE_CHEAP || f->head.no_passphrase;
-    f->head.passes = cheap ? 1 : 3;
-    f->head.memory_kib = cheap ? 64 : 256 * 1024;
+    f->head.passes = cheap ? CHEAP_PASSES : 3;
+    f->head.memory_kib = cheap ? CHEAP_KIB : 256 * 1024;
     poa_random(f->head.salt, sizeof f->head.salt);
     poa_random(f->nonce, sizeof f->nonce);
     int rc = derive(&f->head, pass, key, why);
@@ -209,11 +212,20 @@ static bool hex_field(const char *text, uint8_t *out, size_t n)
     return poa_unhex(text, out, n) == POA_OK;
 }
 
+static bool address_agrees(enum poa_key_type type, const uint8_t pk[32], const char *text)
+{
+    uint8_t address[32];
+    char right[POA_ADDRESS_TEXT_BYTES];
+    poa_address_of_key(type, pk, address);
+    poa_address_to_text(address, right);
+    return strcmp(text, right) == 0;
+}
+
 static int parse(struct file *f, const char *text, size_t n, const char *path, struct poa_why *why)
 {
     json_error_t e;
     int version, no_passphrase, passes, memory_kib;
-    const char *label, *kind_name, *type_name, *pk, *kdf, *salt, *cipher, *nonce, *sealed;
+    const char *label, *kind_name, *type_name, *pk, *address, *kdf, *salt, *cipher, *nonce, *sealed;
     enum poa_key_kind kind;
     enum poa_key_type type;
     json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
@@ -221,12 +233,13 @@ static int parse(struct file *f, const char *text, size_t n, const char *path, s
         return poa_because(why, POA_E_TEXT, "%s is not a key file: line %d: %s", path, e.line,
                            e.text);
     int rc = POA_E_TEXT;
-    if (json_unpack_ex(o, &e, 0,
-                       "{s:i, s:s, s:s, s:s, s:s, s:b, s:{s:s, s:i, s:i, s:s}, s:{s:s, s:s, s:s}}",
-                       "poa_key", &version, "label", &label, "kind", &kind_name, "type", &type_name,
-                       "public", &pk, "no_passphrase", &no_passphrase, "kdf", "name", &kdf,
-                       "passes", &passes, "memory_kib", &memory_kib, "salt", &salt, "cipher",
-                       "name", &cipher, "nonce", &nonce, "sealed", &sealed) != 0)
+    if (json_unpack_ex(
+            o, &e, 0,
+            "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:{s:s, s:i, s:i, s:s}, s:{s:s, s:s, s:s}}",
+            "poa_key", &version, "label", &label, "kind", &kind_name, "type", &type_name, "public",
+            &pk, "address", &address, "no_passphrase", &no_passphrase, "kdf", "name", &kdf,
+            "passes", &passes, "memory_kib", &memory_kib, "salt", &salt, "cipher", "name", &cipher,
+            "nonce", &nonce, "sealed", &sealed) != 0)
         (void)poa_because(why, rc, "%s is not a key file: %s", path, e.text);
     else if (version != FILE_VERSION || strcmp(kdf, KDF_NAME) != 0 ||
              strcmp(cipher, CIPHER_NAME) != 0)
@@ -237,6 +250,11 @@ static int parse(struct file *f, const char *text, size_t n, const char *path, s
              !hex_field(pk, f->head.pk, 32) || !hex_field(salt, f->head.salt, 16) ||
              !hex_field(nonce, f->nonce, 24) || !hex_field(sealed, f->sealed, SEALED_BYTES))
         (void)poa_because(why, rc, "%s is not a key file: a field is out of range", path);
+    else if (no_passphrase && (passes != CHEAP_PASSES || memory_kib != CHEAP_KIB))
+        (void)poa_because(why, rc, "%s is not a key file: a field is out of range", path);
+    else if (!address_agrees(type, f->head.pk, address))
+        (void)poa_because(
+            why, rc, "%s is damaged: its address is not that of its public key and type", path);
     else {
         f->head.version = FILE_VERSION;
         f->head.kind = (uint8_t)kind;
@@ -297,6 +315,13 @@ int poa_keystore_info(const char *path, struct poa_keystore_info *out, struct po
 {
     struct file f;
     int rc = load(&f, path, why);
+    if (rc == POA_OK && f.head.no_passphrase) { /* nothing hinders the proof */
+        uint8_t secret[32];
+        rc = unseal(&f, NULL, secret, path, why);
+        poa_wipe(secret, sizeof secret);
+        if (rc == POA_E_PASSPHRASE)
+            rc = POA_E_TEXT;
+    }
     if (rc == POA_OK)
         info_of(&f, out);
     return rc;

@@ -58,7 +58,8 @@ POA_MUST_USE int poa_keystore_create(const char *path, enum poa_key_kind kind,
                                      const uint8_t secret32[32], const struct poa_passphrase *pass,
                                      enum poa_keystore_cost cost, struct poa_keystore_info *out,
                                      struct poa_why *why);
-/* The public part. What it says is proven only by poa_keystore_open.
+/* The public part; its address is that of its public key and type. That the secret
+ * gives this key is proven only by poa_keystore_open, or here without passphrase.
  * Errors: POA_E_NOT_FOUND, POA_E_CONFIG, POA_E_TEXT (damaged), POA_E_IO. */
 POA_MUST_USE int poa_keystore_info(const char *path, struct poa_keystore_info *out,
                                    struct poa_why *why);

@@ -140,15 +140,59 @@ Test(base_keystore, every_changed_field_is_noticed)
 
 Test(base_keystore, another_public_key_is_noticed)
 {
-    uint8_t pk[32];
-    char hex[65], other[65];
+    struct poa_keystore_info info;
+    uint8_t pk[32], address[32];
+    char hex[65], other[65], right[POA_ADDRESS_TEXT_BYTES], moved[POA_ADDRESS_TEXT_BYTES];
+    for (int i = 0; i < 2; i++) {
+        const char *passphrase = i ? "" : "pw";
+        unlink(path);
+        create(passphrase);
+        cr_assert_eq(poa_bip340_public(secret, pk), POA_OK);
+        poa_hex(pk, 32, hex);
+        poa_address_of_key(POA_KEY_BIP340, pk, address);
+        poa_address_to_text(address, right);
+        pk[0] ^= 1;
+        poa_hex(pk, 32, other);
+        poa_address_of_key(POA_KEY_BIP340, pk, address);
+        poa_address_to_text(address, moved);
+        /* The address contradicts it: nobody is told of either. */
+        replace(hex, other);
+        cr_assert_eq(open_with(passphrase), POA_E_TEXT);
+        cr_assert_eq(poa_keystore_info(path, &info, &why), POA_E_TEXT);
+        cr_assert_not_null(strstr(why.text, path));
+        cr_assert_not_null(strstr(why.text, "its address is not that of"));
+        /* The address goes along: only the secret contradicts it. */
+        replace(right, moved);
+        cr_assert_eq(open_with(passphrase), POA_E_PASSPHRASE);
+        cr_assert_eq(poa_keystore_info(path, &info, &why), i ? POA_E_TEXT : POA_OK);
+    }
+    cr_assert_not_null(strstr(why.text, path));
+}
+
+Test(base_keystore, another_type_or_address_is_noticed_without_the_passphrase)
+{
+    struct poa_keystore_info info;
     create("pw");
-    cr_assert_eq(poa_bip340_public(secret, pk), POA_OK);
-    poa_hex(pk, 32, hex);
-    pk[0] ^= 1;
-    poa_hex(pk, 32, other);
-    replace(hex, other);
-    cr_assert_eq(open_with("pw"), POA_E_PASSPHRASE);
+    replace("\"type\": \"bip340\"", "\"type\": \"ed25519\"");
+    cr_assert_eq(poa_keystore_info(path, &info, &why), POA_E_TEXT);
+    replace("\"type\": \"ed25519\"", "\"type\": \"bip340\"");
+    cr_assert_eq(poa_keystore_info(path, &info, &why), POA_OK);
+    replace("\"address\": \"poa1", "\"address\": \"POA1");
+    cr_assert_eq(poa_keystore_info(path, &info, &why), POA_E_TEXT);
+}
+
+Test(base_keystore, a_new_file_takes_no_name_that_exists)
+{
+    char link[220];
+    snprintf(link, sizeof link, "%s/link", dir);
+    cr_assert_eq(poa_file_absent(path, &why), POA_OK);
+    cr_assert_eq(symlink("nowhere", link), 0);
+    cr_assert_eq(poa_file_absent(link, &why), POA_E_EXISTS);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_assert_eq(poa_file_absent(path, &why), POA_E_EXISTS);
+    cr_assert_not_null(strstr(why.text, "already exists"));
+    snprintf(link, sizeof link, "%s/no/such", dir);
+    cr_assert_eq(poa_file_absent(link, &why), POA_OK);
 }
 
 Test(base_keystore, damaged_files_are_refused_with_one_line)
