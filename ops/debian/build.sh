@@ -22,6 +22,10 @@ find "$root/usr/share/man" -type f -exec gzip -9n {} +
 doc=$root/usr/share/doc/poa
 install -d "$doc" "$root/etc/poa" "$root/usr/share/lintian/overrides"
 install -m 644 README.md docs/*.md docs/*.png docs/*.svg "$doc"
+# Pages lie side by side there; what else they link stays in the sources.
+for page in "$doc"/*.md; do
+    sed -Ezi 's#\]\(docs/#](#g; s#\[([^]]*)\]\((\.\./|model/|tools/|tests/|CONTRIBUTING|CHANGELOG|LICENSE)[^)]*\)#\1#g' "$page"
+done
 install -m 644 ops/debian/copyright "$doc/copyright"
 install -m 644 ops/debian/lintian-overrides "$root/usr/share/lintian/overrides/poa"
 printf 'poa (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/poa/README.md.\n\n -- %s  %s\n' \

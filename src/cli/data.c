@@ -214,15 +214,24 @@ int cli_data_buy(const struct cli *c)
 static int data_key(const struct cli *c, const json_t *v, uint8_t key32[32])
 {
     const json_t *sale = json_object_get(v, "sale");
-    uint8_t secret[32], sealed[80], hash[32], promised[32];
+    uint8_t secret[32], sealed[80], hash[32], promised[32], named[32], own[32];
     int rc = read_key("--secret-file", c->option[CLI_SECRET_FILE], secret);
     if (rc != 0)
         return rc;
     if (cli_text(sale, "sealed")[0] == 0)
         rc = cli_fail("nothing is delivered yet; when nothing is, a time-out refunds");
     else if (poa_unhex(cli_text(sale, "sealed"), sealed, 80) != POA_OK ||
+             poa_unhex(cli_text(sale, "key"), named, 32) != POA_OK ||
              poa_unhex(cli_text(sale, "key_hash"), promised, 32) != POA_OK)
         rc = cli_fail("the node's answer cannot be read: has it the same version?");
+    if (rc == 0) {
+        poa_x25519_public(secret, own);
+        if (memcmp(own, named, 32) != 0)
+            rc =
+                cli_fail("%s is not the key that this sale was bought with, so nothing can be said "
+                         "of what was delivered: give the file that `poa data buy` wrote",
+                         c->option[CLI_SECRET_FILE]);
+    }
     if (rc == 0) {
         bool opened = poa_sealed_open(secret, sealed, key32) == POA_OK;
         poa_hash(POA_DOMAIN_DATA_KEY, key32, 32, hash);

@@ -302,6 +302,14 @@ static bool explain_ticket(struct why *w, uint64_t window, bool held)
     put(w, "vrf_input", poa_json_hex(alpha, 32));
     if (!ticket_blocks(w, window, &from, &to) || !find_ticket(w, window, from, to, &t, &height))
         return false;
+    if (!height && start > w->tip_slot) {
+        put(w, "ticket", json_null());
+        because(w,
+                "window %" PRIu64 " has not begun, and no block carries its ticket for it yet: the "
+                "newest is of slot %" PRIu64,
+                window, w->tip_slot);
+        return true;
+    }
     if (!height) {
         put(w, "ticket", json_null());
         because(
@@ -403,6 +411,14 @@ static bool explain_slot(struct why *w)
 {
     bool failed = false;
     json_t *slot = ask_u64(w, "poa_slot_get", "slot", w->slot, &failed);
+    if (!failed && slot == NULL && w->slot > w->tip_slot) {
+        put(w, "assigned", json_false());
+        because(w,
+                "the slot has not begun: the newest block is of slot %" PRIu64
+                "; ask again when the chain is there",
+                w->tip_slot);
+        return true;
+    }
     if (failed || !read_epoch(w, slot)) {
         json_decref(slot);
         return false;
@@ -461,7 +477,9 @@ static void print(const struct why *w)
     if (json_object_get(v, "index") != NULL)
         printf("registry   number %" PRIu64 ", since slot %s, %s\n", cli_number(v, "index"),
                cli_text(v, "since"), cli_text(v, "status"));
-    if (json_object_get(v, "epoch") != NULL) {
+    if (json_object_get(v, "epoch") == NULL)
+        printf("slot       %" PRIu64 "\n", w->slot);
+    else {
         printf("slot       %" PRIu64 ", epoch %u, window %s\n", w->slot, w->epoch,
                cli_text(v, "window"));
         printf("seed       %s, drawn from the first %u devices\n", cli_text(v, "seed"),

@@ -40,6 +40,10 @@ for slot in $(slot_from 2) $(slot_from 12) $(slot_from 30); do
             why.json >/dev/null || fail "$(cat why.json)"
     done
 done
+# Of what is to come nothing is said but that.
+"$poa" why 0 --slot 99999999 --json >why.json || fail "why of a slot to come"
+jq -en 'input | (.because | contains("has not begun")) and .epoch == null and (.assigned | not)' why.json >/dev/null ||
+    fail "$(cat why.json)"
 # Weights have moved since, or the recorded ones would prove nothing.
 "$poa" devices --json | jq -en 'input | [.items[] | .history != 1431655765] | any' >/dev/null || fail "nothing moved"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"

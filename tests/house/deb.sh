@@ -27,6 +27,11 @@ done
 grep -qx ./lib/systemd/system/poad.service "$tmp/files" || fail "no unit"
 mkdir "$tmp/root"
 dpkg-deb -x "$deb" "$tmp/root"
+doc=$tmp/root/usr/share/doc/poa
+grep -oE '\]\([^)]*\)' "$doc"/*.md | sed -E 's/^.*\]\(([^)#]*).*$/\1/' | sort -u | while read -r link; do
+    [[ -z $link || $link == *://* || -e $doc/$link ]] || echo "$link"
+done >"$tmp/dead"
+[ ! -s "$tmp/dead" ] || fail "the documents link what the package does not have: $(xargs <"$tmp/dead")"
 # The conffile is what the program prints, and it reads it back.
 "$tmp/root/usr/bin/poad" --config "$tmp/root/etc/poa/poad.conf" --print-config | cmp -s - "$tmp/root/etc/poa/poad.conf" || fail "poad.conf does not read back"
 for page in "$tmp"/root/usr/share/man/man?/*.gz; do
