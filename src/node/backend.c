@@ -52,6 +52,9 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     else if (!s.core.synced)
         snprintf(out->why, sizeof out->why, "catching up: height %llu",
                  (unsigned long long)s.core.height);
+    else if (s.core.member >= 0 && s.core.final_us >= poa_stall_us(&n->genesis))
+        snprintf(out->why, sizeof out->why, "stalled: nothing became final for %llu s",
+                 (unsigned long long)(s.core.final_us / 1000000));
     pthread_mutex_unlock(&n->halt_mutex);
     out->ready = !out->why[0];
 }

@@ -1,11 +1,14 @@
 /* The client side: single calls, and a paced stream of requests. */
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -224,6 +227,28 @@ static int error_of(const json_t *error, struct poa_why *why)
     return poa_because(why, POA_E_INVALID, "%s", message);
 }
 
+/* Whether anybody takes connections there: what failed was then not for want of one. */
+static bool listens(const struct target *t)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    const struct timeval patience = {.tv_sec = 1};
+    char port[8];
+    bool yes = false;
+    snprintf(port, sizeof port, "%u", t->port);
+    if (getaddrinfo(t->host, port, &hints, &list) != 0)
+        return false;
+    for (const struct addrinfo *a = list; a != NULL && !yes; a = a->ai_next) {
+        int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+            continue;
+        yes = setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+              connect(fd, a->ai_addr, a->ai_addrlen) == 0;
+        close(fd);
+    }
+    freeaddrinfo(list);
+    return yes;
+}
+
 int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *params,
                         json_t **result, struct poa_why *why)
 {
@@ -256,6 +281,12 @@ int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *pa
                                "%s: its certificate is not trusted: %s (--cacert FILE or --pin "
                                "SHA256 say what is)",
                                c->target.authority, reason);
+        if (rc == POA_E_CLOSED && listens(&c->target))
+            return poa_because(why, rc,
+                               "%s:%u takes connections but does not answer over %s: is it %s? "
+                               "(--rpc URL)",
+                               c->target.host, c->target.port, c->target.tls ? "https" : "http",
+                               c->target.tls ? "http" : "https");
         return poa_because(why, rc, "%s:%u: %s", c->target.host, c->target.port,
                            rc == POA_E_TIMEOUT ? "no answer in time: is the node overloaded?"
                                                : "nobody answers: is the node running? (--rpc URL "

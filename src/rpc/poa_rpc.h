@@ -69,7 +69,7 @@ struct poa_rpc_status {
     uint64_t sync_target;                /* far behind: what most peers have reached; else 0 */
     uint64_t sync_left_s;                /* until then, 0: not known yet */
     bool faucet;
-    bool ready;    /* answers are current: synchronised, and not halted */
+    bool ready;    /* answers are current: synchronised, not halted nor stalled */
     char why[128]; /* when not ready */
 };
 

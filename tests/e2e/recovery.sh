@@ -73,6 +73,8 @@ start 3
 wait_for 60 says 0 '.consensus.silent | length == 2' || fail "no stall is reported: $(status 0)"
 says 2 '.consensus.abstaining' && says 3 '.consensus.abstaining' || fail "they vote: $(status 2)"
 "$poa" status --rpc "$(url 0)" | grep -q "^stalled .* 2 of 4 members vote, 3 must" || fail "not in status"
+"$poa" status --rpc "$(url 0)" | grep -q "^ready *no: stalled: nothing became final" || fail "ready: $(status 0)"
+[ "$(curl -s -o readyz -w '%{http_code}' "$(url 0)/readyz")" = 503 ] && grep -q "^stalled: " readyz || fail "/readyz: $(cat readyz)"
 "$poa" status --rpc "$(url 0)" | grep -q "silent *$(jq -r .public "$net/key-2.json")" || fail "who is silent?"
 "$poa" status --rpc "$(url 2)" | grep -q "^votes *no: this node lost its log" || fail "node 2 does not say why"
 wait_for 60 grep -q "stalled: nothing became final .*2 of 4 members vote and 3 must; silent: .*connected: did it lose its log" \

@@ -45,6 +45,7 @@ wait_for 60 saved || fail "no checkpoint"
 at=$(height)
 wait_for 60 beyond $((at + 2))
 bob=$("$poa" balance bob --json | jq -r .balance)
+refused "does not answer over https: is it http?" "$poa" status --rpc "https://${POA_RPC#http://}"
 
 echo "# in use"
 for c in "check data" "compact data" "export data --output x"; do

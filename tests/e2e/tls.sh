@@ -76,6 +76,10 @@ printf 'GET / HTTP/1.1\r\n\r\n' >&6
 [ "$(code "$url/healthz")" = 200 ] || fail "a silent connection is in the way"
 exec 5>&- 6>&-
 
+# The other scheme than the node's is named.
+! "$poa" status --rpc "http://127.0.0.1:$port" >out 2>err || fail "status over http"
+[ "$(wc -l <err)" -eq 1 ] && grep -q 'does not answer over http: is it https?' err || fail "http to https: $(cat err)"
+
 # Tokens.
 [ "$(code "$url/v1/status")" = 401 ] || fail "reads without a token"
 get -i "$url/v1/status" | grep -qi '^WWW-Authenticate: Bearer' || fail "no challenge"
