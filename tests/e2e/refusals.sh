@@ -61,6 +61,21 @@ done
 [ "$("$poa" tx "$id" --json | jq -r .result)" = OK ] || fail "the good one: $("$poa" tx "$id" --json)"
 got=$(call poa_tx_send "[\"$hex\"]" | jq -r .error.data.name)
 [[ $got =~ ^TX_(DUPLICATE|NONCE_USED)$ ]] || fail "sent twice: $got"
+
+# A buyer's wrong file is not taken for a wrong delivery of the seller.
+made() { jq -er ".$1"; }
+printf '%064d\n' 7 >wrong.key
+chmod 600 wrong.key
+echo "time,watts" >may.csv
+"$poa" data seal may.csv --output may.sealed --data-key may.key >/dev/null
+offer=$("$poa" data offer may.sealed --data-key may.key --price 500 --title May --slots 400 --dispute-slots 200 --from bob --json | made offer)
+sale=$("$poa" data buy "$offer" may.sealed --secret-file once.key --from alice --json | made sale)
+"$poa" data deliver "$sale" --data-key may.key --from bob >/dev/null
+! "$poa" data open "$sale" may.sealed --secret-file wrong.key --output bought.csv 2>said || fail "opened with a wrong key"
+grep -q "wrong.key is not the key that this sale was bought with" said || fail "$(cat said)"
+! "$poa" data dispute "$sale" --secret-file wrong.key --from alice 2>said || fail "disputed with a wrong key"
+"$poa" data open "$sale" may.sealed --secret-file once.key --output bought.csv >/dev/null || fail "open"
+cmp -s may.csv bought.csv || fail "what was bought is not what was sold"
 "$poa" devnet down --data-dir "$dir" >/dev/null
 wait $devnet || fail "devnet: exit code $?: $(cat net.err)"
 tail -n 1 net.json | jq -en input.supply_conserved >/dev/null || fail "supply: $(cat net.json)"
