@@ -434,7 +434,8 @@ static bool explain_slot(struct why *w)
         because(
             w,
             "it is number %u of the registry, and epoch %u draws from the first %u only: those "
-            "registered before the epoch before it began, so that nobody chooses a key for a seed",
+            "registered before the epoch before it began, so that nobody chooses a key for a seed; "
+            "until it is drawn it earns for its readings only",
             w->index, w->epoch, w->eligible);
     else if (slot == NULL && w->slot <= w->tip_slot)
         because(w, "the slot passed without a block, or is no longer in the state of this node");

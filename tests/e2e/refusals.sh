@@ -63,7 +63,7 @@ got=$(call poa_tx_send "[\"$hex\"]" | jq -r .error.data.name)
 [[ $got =~ ^TX_(DUPLICATE|NONCE_USED)$ ]] || fail "sent twice: $got"
 
 # A buyer's wrong file is not taken for a wrong delivery of the seller.
-made() { jq -er ".$1"; }
+made() { jq -enr "input | .$1"; }
 printf '%064d\n' 7 >wrong.key
 chmod 600 wrong.key
 echo "time,watts" >may.csv

@@ -10,7 +10,7 @@ if grep -rnE '\bgt\([a-z]' tests --include='*.[ch]'; then
     echo "asserts: gt() of Criterion accepts equal values; write lt(T, b, a)"
     exit 1
 fi
-if grep -rnE '\bjq (-[a-mo-z]*e[a-mo-z]*|--exit-status) ' tests --include='*.sh' | grep -v '^tests/house/asserts.sh'; then
+if grep -rnE '\bjq (-[a-mo-z]*e[a-mo-z]*|--exit-status) ' tests docs README.md --include='*.sh' --include='*.md' | grep -v '^tests/house/asserts.sh'; then
     echo "asserts: jq -e takes no input for true; write jq -en 'input | ...'"
     exit 1
 fi
