@@ -75,11 +75,31 @@ static int active_witnesses(const struct cli *c, uint32_t *out)
     }
 }
 
+/* Whether who is to govern can pay the fees that are to hold. */
+static int payable(const struct cli *c, const struct poa_genesis *before,
+                   const struct poa_genesis *g)
+{
+    char text[POA_ADDRESS_TEXT_BYTES];
+    json_t *v;
+    poa_address_to_text(g->steering, text);
+    if (cli_call(c, "poa_account_get", json_pack("{s:s}", "address", text), &v) != POA_OK)
+        return 1;
+    uint64_t balance = cli_number(v, "balance"), fee = poa_fee_min(g, 1024);
+    json_decref(v);
+    if (poa_params_payable(before, g, balance))
+        return 0;
+    return cli_fail("the steering account would be %s, whose balance of %" PRIu64
+                    " does not pay for %d transactions at the %" PRIu64
+                    " that 1 KiB would cost: nobody could change the fees again; send it coins "
+                    "first, or ask for less",
+                    text, balance, POA_STEERING_TXS, fee);
+}
+
 /* What the ledger would refuse, with the reason in full. */
 static int check(const struct cli *c, const struct poa_list *changes)
 {
     struct cli_rules r;
-    struct poa_genesis first, g;
+    struct poa_genesis first, before, g;
     const char *reason = NULL;
     uint32_t witnesses;
     if (cli_rules(c, &r) != POA_OK)
@@ -87,15 +107,18 @@ static int check(const struct cli *c, const struct poa_list *changes)
     first = g = r.g;
     first.subsidy = UINT64_MAX; /* that of genesis is for the ledger to compare */
     int rc = cli_rules_at(&r, r.epoch + 1, &g) == POA_OK ? active_witnesses(c, &witnesses) : 1;
+    before = g;
     if (rc == 0 && poa_params_change(&g, changes) != POA_OK)
         rc = cli_fail("a value is out of its bounds; `poa params show --json` lists them");
     if (rc == 0) {
         struct poa_why why = {{0}};
-        int e = poa_params_check(&first, &g, witnesses, &reason);
+        int e = poa_params_check(&first, &before, &g, witnesses, &reason);
         if (e == POA_E_TX_BOUND && poa_risk_change(&g, witnesses, &why) != POA_OK)
             rc = cli_fail("%s", why.text);
         else if (e != POA_OK)
             rc = cli_fail("%s", reason);
+        else
+            rc = payable(c, &before, &g);
     }
     cli_rules_free(&r);
     return rc;

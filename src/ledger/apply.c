@@ -74,7 +74,7 @@ static int judge_op(const struct judge *j, uint16_t kind, const union op_record 
         if (poa_state_read(l, o, POA_STATE_WITNESS, op->WITNESS_LEAVE.key, 32, &witness) ||
             witness.status)
             return POA_E_NOT_FOUND;
-        return poa_witnesses_active(l, o) > 1 ? POA_OK : POA_E_LIMIT;
+        return poa_leave_judge(j);
     case POA_OP_READMIT:
         return memcmp(j->sender, j->g->steering, 32) ? POA_E_TX_NOT_ALLOWED
                                                      : poa_readmit_judge(l, o, op->READMIT.key);
@@ -103,6 +103,9 @@ static int judge_ops(struct judge *j, const struct poa_tx_view *tx)
     union op_record u;
     int e = POA_OK;
     for (bool alone = true; !e && alone && poa_op_next(&it, &op); j->index++) {
+        /* Transfers before it may pay the account that is to govern. */
+        if (op.kind == POA_OP_PARAM_SET && j->index)
+            break;
         e = poa_record_decode(poa_op_record_of(op.kind), op.body, &u);
         if (!e)
             e = judge_op(j, op.kind, &u);
@@ -222,6 +225,7 @@ static int run(struct exec *x, const struct poa_tx_view *tx)
     if (!e)
         e = poa_hold_judge(&r.j, tx, cost - tx->tx.fee, &held);
     r.account.balance -= e ? 0 : cost;
+    r.j.left = r.account.balance;
     r.account.nonce++;
     if (!e && held)
         e = poa_hold_add(x, tx, cost - tx->tx.fee);
@@ -273,5 +277,8 @@ int poa_ledger_try_tx(const struct poa_ledger *l, poa_state_id s, uint64_t time_
     e = judge_account(&g, &account, time_ms, tx);
     if (!e)
         e = poa_hold_judge(&j, tx, tx->cost - tx->tx.fee, &held);
-    return e ? e : judge_ops(&j, tx);
+    if (e)
+        return e;
+    j.left = account.balance - tx->cost;
+    return judge_ops(&j, tx);
 }

@@ -471,6 +471,7 @@ struct judge {
     uint64_t slot;
     const uint8_t *sender, *tx; /* address; id of the transaction */
     uint8_t index;              /* of the operation in it */
+    uint64_t left;              /* of the sender's balance, once the transaction is paid for */
 };
 
 /* Holds (hold.c). Whether TX, which moves AMOUNT besides its fee, has to wait.
@@ -525,6 +526,7 @@ void poa_escrow_timeouts(struct exec *x);
 void poa_params_at(const struct poa_ledger *l, const struct overlay *o, uint32_t epoch,
                    struct poa_genesis *out);
 int poa_params_judge(const struct judge *j, const struct poa_op_params *op);
+int poa_leave_judge(const struct judge *j); /* whether a witness may go: LIMIT, TX_BOUND */
 void poa_params_put(struct exec *x, const struct poa_op_params *op);
 
 int poa_genesis_check_suite(const struct poa_suite *suite, const struct poa_genesis *g,

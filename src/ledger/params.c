@@ -94,8 +94,15 @@ static bool bound_met(const struct poa_genesis *g, uint32_t witnesses)
                           g->risk_stall_exp ? g->risk_stall_exp : g->risk_target_exp);
 }
 
-int poa_params_check(const struct poa_genesis *genesis, const struct poa_genesis *g,
-                     uint32_t witnesses, const char **why)
+static bool same_bound(const struct poa_genesis *a, const struct poa_genesis *b)
+{
+    return a->committee_size == b->committee_size && a->quorum_extra == b->quorum_extra &&
+           a->risk_p_ppb == b->risk_p_ppb && a->risk_offline_ppb == b->risk_offline_ppb &&
+           a->risk_target_exp == b->risk_target_exp && a->risk_stall_exp == b->risk_stall_exp;
+}
+
+int poa_params_check(const struct poa_genesis *genesis, const struct poa_genesis *before,
+                     const struct poa_genesis *g, uint32_t witnesses, const char **why)
 {
     *why = poa_genesis_parameters(g);
     if (!*why && g->subsidy > genesis->subsidy)
@@ -104,10 +111,18 @@ int poa_params_check(const struct poa_genesis *genesis, const struct poa_genesis
         *why = "risk_p_ppb and risk_target_exp must be stated";
     if (*why)
         return POA_E_TX_PARAM;
-    if (g->devnet || bound_met(g, witnesses))
+    if (g->devnet || (before && same_bound(before, g)) || bound_met(g, witnesses))
         return POA_OK;
     *why = "the committee would fork or stall more often than the network's own target";
     return POA_E_TX_BOUND;
+}
+
+bool poa_params_payable(const struct poa_genesis *before, const struct poa_genesis *g,
+                        uint64_t balance)
+{
+    bool dearer = g->fee_min > before->fee_min || g->fee_per_kib > before->fee_per_kib ||
+                  memcmp(g->steering, before->steering, 32);
+    return !dearer || poa_fee_min(g, 1024) <= balance / POA_STEERING_TXS;
 }
 
 uint32_t poa_witnesses_active(const struct poa_ledger *l, const struct overlay *o)
@@ -123,14 +138,36 @@ uint32_t poa_witnesses_active(const struct poa_ledger *l, const struct overlay *
 
 int poa_params_judge(const struct judge *j, const struct poa_op_params *op)
 {
-    struct poa_genesis g;
+    struct poa_genesis before, g;
+    struct poa_st_account steering = {.balance = 0};
     const char *why;
     if (memcmp(j->sender, j->g->steering, 32))
         return POA_E_TX_NOT_ALLOWED;
     /* Onto what was decided before for the next epoch. */
-    poa_params_at(j->l, j->o, j->epoch + 1, &g);
+    poa_params_at(j->l, j->o, j->epoch + 1, &before);
+    g = before;
     int e = poa_params_change(&g, &op->changes);
-    return e ? e : poa_params_check(&j->l->genesis, &g, poa_witnesses_active(j->l, j->o), &why);
+    if (!e)
+        e = poa_params_check(&j->l->genesis, &before, &g, poa_witnesses_active(j->l, j->o), &why);
+    if (e)
+        return e;
+    /* The sender's entry is as before this transaction: what that costs is gone. */
+    if (!memcmp(g.steering, j->sender, 32))
+        steering.balance = j->left;
+    else if ((e = poa_state_read(j->l, j->o, POA_STATE_ACCOUNT, g.steering, 32, &steering)) &&
+             e != POA_E_NOT_FOUND)
+        return e;
+    return poa_params_payable(&before, &g, steering.balance) ? POA_OK : POA_E_TX_PARAM;
+}
+
+int poa_leave_judge(const struct judge *j)
+{
+    struct poa_genesis g;
+    uint32_t active = poa_witnesses_active(j->l, j->o);
+    if (active <= 1)
+        return POA_E_LIMIT;
+    poa_params_at(j->l, j->o, j->epoch + 1, &g);
+    return g.devnet || bound_met(&g, active - 1) ? POA_OK : POA_E_TX_BOUND;
 }
 
 /* A's entries, those that B has too being replaced by B's, in order. */

@@ -571,9 +571,19 @@ void poa_params_apply(struct poa_genesis *g, const struct poa_st_params *st, uin
 POA_MUST_USE int poa_params_change(struct poa_genesis *g, const struct poa_list *changes);
 /* Whether G, in which GENESIS has been changed, may hold with a pool of WITNESSES
  * active witnesses: TX_PARAM (*WHY says which rule), or TX_BOUND: a fork or stall
- * of the planned committee would be likelier than the network's own target. */
-POA_MUST_USE int poa_params_check(const struct poa_genesis *genesis, const struct poa_genesis *g,
+ * of the planned committee would be likelier than the network's own target. That
+ * is not asked of a change of BEFORE (NULL: none) that leaves the committee and the
+ * risk alone: a pool that shrank must not keep the fees from being mended. */
+POA_MUST_USE int poa_params_check(const struct poa_genesis *genesis,
+                                  const struct poa_genesis *before, const struct poa_genesis *g,
                                   uint32_t witnesses, const char **why);
+/* Whether a steering account of G with BALANCE can go on governing: fees that rise
+ * over those of BEFORE, or a new account, must leave it POA_STEERING_TXS
+ * transactions of 1 KiB. Otherwise PARAM_SET is refused with TX_PARAM: fees that
+ * nobody can pay could never be lowered again. */
+#define POA_STEERING_TXS 100
+bool poa_params_payable(const struct poa_genesis *before, const struct poa_genesis *g,
+                        uint64_t balance);
 
 struct poa_block_in {
     const struct poa_header *header;

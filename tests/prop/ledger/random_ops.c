@@ -196,7 +196,7 @@ static void param_op(struct ops *o, struct random *rnd)
 /* One that is suspended, if some draws find one. */
 static void suspect(const struct chain *c, struct random *rnd, uint8_t key[32])
 {
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 100; i++) {
         struct poa_st_device d = {.status = 0};
         struct poa_st_witness w = {.status = 0};
         if (random_below(rnd, 2)) {
@@ -205,7 +205,8 @@ static void suspect(const struct chain *c, struct random *rnd, uint8_t key[32])
                 return;
         } else {
             memcpy(key, c->witness[random_below(rnd, WITNESSES)].pk, 32);
-            if (!poa_ledger_read(c->l, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w) && w.status)
+            if (!poa_ledger_read(c->l, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w) &&
+                w.status == 1) /* not one that left */
                 return;
         }
     }

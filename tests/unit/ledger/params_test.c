@@ -236,8 +236,9 @@ Test(params, a_steering_committee_decides_with_m_of_n_signatures)
     cr_assert_eq(poa_address_of(&committee, address), POA_OK);
     struct ops o = address_param(POA_PARAM_STEERING, 0, address), fund = {.n = 0};
     op_transfer(&fund, address, 1000000);
-    cr_assert_eq(run(0, 10, &o), POA_OK);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM); /* it could not pay for what it decides */
     cr_assert_eq(run(1, 10, &fund), POA_OK);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
     next_epoch();
     struct ops fee = PARAMS(POA_PARAM_FEE_MIN, 6);
     cr_assert_eq(run(0, 10, &fee), POA_E_TX_NOT_ALLOWED);
@@ -317,7 +318,7 @@ Test(params, the_bound_is_that_of_genesis)
                 g.risk_target_exp = exp;
                 g.quorum_extra = (uint16_t)(n % 3);
                 int genesis = poa_risk_check(&g, &r, &why);
-                int change_code = poa_params_check(&g, &g, n, &text);
+                int change_code = poa_params_check(&g, NULL, &g, n, &text);
                 cr_assert_eq(change_code, genesis ? POA_E_TX_BOUND : POA_OK, "n %u", n);
                 /* and as the accurate bounds say, except where they are equal */
                 cr_assert_eq(genesis != POA_OK, r.bounds.fork.value > r.target ||
@@ -326,4 +327,121 @@ Test(params, the_bound_is_that_of_genesis)
                 missed += genesis != POA_OK;
             }
     cr_assert(met > 100 && missed > 100, "%u met, %u missed", met, missed);
+}
+
+/* Fees that the steering account cannot pay could never be lowered again. */
+Test(params, fees_stay_payable_for_who_governs)
+{
+    struct setup s = setup();
+    chain_open(&c, &s);
+    const uint64_t most = (balance_of(&c, c.address[0]) - 10) / 100; /* behind its own fee */
+    struct ops o = PARAMS(POA_PARAM_FEE_MIN, 1000000000000000);
+    cr_assert_lt(most, 1000000000000000);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_FEE_MIN, most); /* and 1 per KiB */
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_FEE_MIN, 0, POA_PARAM_FEE_PER_KIB, most + 1);
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    /* What it sends away with the same transaction pays nothing. */
+    struct ops fee = PARAMS(POA_PARAM_FEE_MIN, most - 1), both = fee;
+    op_transfer(&both, c.address[2], 101);
+    cr_assert_eq(run(0, 10, &both), POA_E_TX_PARAM);
+    cr_assert_eq(run(0, 10, &fee), POA_OK);
+    o = PARAMS(POA_PARAM_FEE_PER_KIB, 100); /* onto what is pending */
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    o = PARAMS(POA_PARAM_TIP, 11); /* no fee: whatever is left by now */
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    o = PARAMS(POA_PARAM_FEE_MIN, most - 2); /* lower is always right */
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    next_epoch();
+    o = PARAMS(POA_PARAM_FEE_MIN, 5);
+    cr_assert_eq(run(0, most, &o), POA_OK); /* the way back */
+    next_epoch();
+    cr_assert_eq(now().fee_min, 5);
+    cr_assert(audit(&c));
+    chain_close(&c);
+}
+
+/* A new account needs coins; in the same transaction is early enough. */
+Test(params, who_is_to_govern_is_paid_first)
+{
+    struct setup s = setup();
+    const uint8_t poor[32] = {7};
+    chain_open(&c, &s);
+    struct ops o = address_param(POA_PARAM_STEERING, 0, poor), both = {.n = 0};
+    cr_assert_eq(run(0, 10, &o), POA_E_TX_PARAM);
+    op_transfer(&both, poor, 600);
+    memcpy(both.bytes + both.n, o.bytes, o.n);
+    both.n += o.n;
+    both.count++;
+    cr_assert_eq(run(0, 10, &both), POA_OK);
+    chain_close(&c);
+}
+
+static struct ops leave(uint32_t i)
+{
+    struct ops o = {.n = 0};
+    struct poa_op_witness_leave w;
+    memcpy(w.key, c.witness[i].pk, 32);
+    op_raw(&o, POA_OP_WITNESS_LEAVE, &poa_op_witness_leave_record, &w);
+    return o;
+}
+
+Test(params, no_witness_leaves_below_the_target)
+{
+    struct setup s = setup();
+    s.g.epoch_views = 1000;
+    s.witnesses = 8;
+    s.g.devnet = 0;
+    s.g.risk_p_ppb = 1000000;
+    s.g.risk_target_exp = 6; /* 4 of 5: C(5,3) 1e-9 = 1e-8; 3 of 4: C(4,2) 1e-6 = 6e-6 */
+    s.g.risk_stall_exp = 4;
+    chain_open(&c, &s);
+    uint32_t left = 8;
+    struct ops o;
+    for (uint32_t i = 0; i < 8; i++) {
+        struct poa_genesis g = now();
+        const char *why;
+        int may = left > 1 ? poa_params_check(&g, NULL, &g, left - 1, &why) : POA_E_LIMIT;
+        o = leave(i);
+        cr_assert_eq(run(0, 10, &o), may, "%u left: %d", left, may);
+        left -= may == POA_OK;
+    }
+    cr_assert_eq(left, 5, "%u left", left);
+    /* What was decided for the next epoch counts already. */
+    o = PARAMS(POA_PARAM_RISK_TARGET_EXP, 1, POA_PARAM_RISK_STALL_EXP, 1);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    o = leave(7);
+    cr_assert_eq(run(0, 10, &o), POA_OK);
+    chain_close(&c);
+}
+
+/* A pool that shrank by itself keeps nobody from mending what the bound says nothing of. */
+Test(params, only_what_the_bound_speaks_of_is_refused_for_it)
+{
+    struct poa_genesis before = setup_default().g, g;
+    const char *why;
+    before.devnet = 0;
+    memset(before.treasury, 1, 32);
+    before.risk_p_ppb = 100000000;
+    before.risk_target_exp = 12;
+    g = before;
+    cr_assert_eq(poa_params_check(&g, NULL, &g, 1, &why), POA_E_TX_BOUND);
+    g.fee_min = 9;
+    g.subsidy--;
+    memset(g.steering, 2, 32);
+    cr_assert_eq(poa_params_check(&before, &before, &g, 1, &why), POA_OK);
+    g.miner_bp = 10001;
+    cr_assert_eq(poa_params_check(&before, &before, &g, 1, &why), POA_E_TX_PARAM);
+#define TOUCHES(field, value)                                                                      \
+    g = before;                                                                                    \
+    g.field = value;                                                                               \
+    cr_assert_eq(poa_params_check(&before, &before, &g, 1, &why), POA_E_TX_BOUND, #field)
+    TOUCHES(committee_size, 1);
+    TOUCHES(quorum_extra, 1);
+    TOUCHES(risk_p_ppb, 90000000);
+    TOUCHES(risk_offline_ppb, 1);
+    TOUCHES(risk_target_exp, 11);
+    TOUCHES(risk_stall_exp, 11);
+#undef TOUCHES
 }
