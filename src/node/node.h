@@ -69,11 +69,6 @@ struct node_roster {
     uint8_t seed[32], key[POA_COMMITTEE_MAX][32];
 };
 
-/* Transactions submitted here, by whom, in this second and the one before. */
-struct node_turns {
-    uint64_t second, others, before, strangers;
-};
-
 struct node_status {
     struct poa_core_status core;
     struct poa_st_global global;
@@ -157,7 +152,6 @@ struct poa_node {
     uint32_t proofs_n;
     bool proofs_open; /* while the thread that answers them runs */
     struct node_status status;
-    struct node_turns turns;
     uint64_t sync_target, sync_left_s; /* 0: not far behind; not known */
     uint64_t txs_accepted, txs_rejected;
 

@@ -4,9 +4,6 @@
 
 #include "node.h"
 
-/* Transactions per second that strangers may submit in any case. */
-#define STRANGERS_FREE 50u
-
 /* --- submissions ------------------------------------------------------------------- */
 
 struct node_submission *node_submission_new(struct poa_node *node, uint32_t n, size_t total,
@@ -148,37 +145,8 @@ static void submission_checked(struct node_check *c)
         node_submission_end(s, POA_E_TX_POOL_FULL);
 }
 
-/* While others submit here, strangers together submit half as much: turns alone
- * would give them all the time between, on all servers that verify what is taken. */
-static bool has_room(struct poa_node *n, const struct node_submission *s)
-{
-    uint64_t second = poa_clock_monotonic_us(n->clock) / 1000000;
-    enum node_submitter kind = (enum node_submitter)(s->check->submitter >> 56);
-    bool ok = true;
-    pthread_mutex_lock(&n->status_mutex);
-    struct node_turns *t = &n->turns;
-    if (t->second != second) {
-        t->before = t->second + 1 == second ? t->others : 0;
-        t->others = t->strangers = 0;
-        t->second = second;
-    }
-    uint64_t others = t->others > t->before ? t->others : t->before;
-    if (kind == NODE_STRANGER) {
-        ok = others < STRANGERS_FREE || t->strangers + s->check->n <= others / 2 + STRANGERS_FREE;
-        t->strangers += ok ? s->check->n : 0;
-    } else if (kind != NODE_OWN) {
-        t->others += s->check->n;
-    }
-    pthread_mutex_unlock(&n->status_mutex);
-    return ok;
-}
-
 void node_submit(struct node_submission *s)
 {
-    if (!has_room(s->node, s)) {
-        node_submission_end(s, POA_E_TX_POOL_FULL);
-        return;
-    }
     s->check->done = submission_checked;
     if (node_workers_check(s->node->workers, s->check))
         node_submission_end(s, POA_E_TX_POOL_FULL);
