@@ -76,7 +76,7 @@ static bool port_free(uint16_t port)
  * range that the kernel gives to outgoing connections. A block belongs to whoever
  * holds an abstract socket of its name, which vanishes with the process. */
 #define PORT_BLOCK 200u  /* 4 for each node of the largest, and some busy ones */
-#define PORT_LAST  22000 /* above: of tests (tests/shared/e2e.sh) */
+#define PORT_LAST  22000 /* above: of tests (tests/runner/e2e.sh) */
 
 static bool take_block(struct devnet *d, uint16_t base)
 {

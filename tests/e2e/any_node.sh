@@ -2,7 +2,7 @@
 # A transaction may be handed to any node: it is final whoever its home server and
 # the leader are, and it survives the death of its home server.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log")
 devnet=

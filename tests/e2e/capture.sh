@@ -3,7 +3,7 @@
 # loopback of a running devnet, searched for what its messages are full of. The
 # same search finds them in the RPC traffic and on disk, so it can fail.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 
 # A network namespace of its own: no other traffic, and no need to be root.

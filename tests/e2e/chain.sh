@@ -3,7 +3,7 @@
 # offline, trusting nothing but genesis; every damaged or forged copy is refused
 # with one line.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log")
 

@@ -4,7 +4,7 @@
 # but the devices' registered accounts, who lied is suspended on what it signed, and
 # nobody else is.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log" net.err)
 

@@ -3,7 +3,7 @@
 # `poa data verify` proves each of its readings; only the owner, the device and who has a
 # grant get them; and none of it can be forged.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/*.log")
 device=$POA_BIN/poa-device

@@ -2,7 +2,7 @@
 # A device of our own on a running devnet: the plug is pulled again and again,
 # gateways die, impostors answer; no slot is sealed twice, no reading is lost.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/agent*.log")
 device=$POA_BIN/poa-device

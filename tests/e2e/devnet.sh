@@ -2,7 +2,7 @@
 # A devnet of real processes: agreement, rewards and conserved supply under load;
 # a killed ledger server; a second start; no orphan, not even after SIGKILL.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log")
 devnet=

@@ -3,7 +3,7 @@
 # the node stops, or does not start, with one line that says why; what it answers is
 # never other than before; nothing final is lost.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("log")
 shim=$POA_BIN/tests/crash/shim.so

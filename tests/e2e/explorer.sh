@@ -2,7 +2,7 @@
 # The explorer and the stream of events of a live network, with curl: every file is there and
 # names no other host; what becomes final arrives; an idle crowd keeps nobody out.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 devnet= reader= crowd=
 "$poa" devnet --ledgers 1 --trusted 0 --devices 0 --data-dir "$dir" --json >out 2>err &

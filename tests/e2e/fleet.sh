@@ -4,7 +4,7 @@
 # ledger; a gateway that stops in order sends its devices elsewhere; and the same behind shared
 # connections.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 logs=("$POA_TMP/*.err")
 run() { # NAME ARGUMENTS...
     local name=$1

@@ -10,7 +10,7 @@
 # (honest transfers per second), HOSTILE_KEEP (percent of its rate that honest
 # traffic must keep), HOSTILE_ONLY (names of attacks).
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/ledger-0/log")
 hostile=$POA_BIN/tests/e2e/hostile

@@ -4,7 +4,7 @@
 # have the same blocks and state, and every transaction that a client was told is
 # final is final at each. POA_KILLS (10); the soak does 1,000. POA_SEED.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 kills=${POA_KILLS:-10}
 seed=${POA_SEED:-$((RANDOM * 32768 + RANDOM))}
 dir=$POA_TMP/net

@@ -4,7 +4,7 @@
 # flattering balance and reputation. The device notices each by itself, seals nothing
 # that was forged, and serves again as soon as the gateway is honest.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/trusted-0/log" "$POA_TMP/*.log")
 device=$POA_BIN/poa-device

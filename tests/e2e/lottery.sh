@@ -2,7 +2,7 @@
 # Fairness by the product's own draws: equal devices get equal shares, and leaders
 # that bend the seed get no more than the bound.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 simulate() { # FILTER ARGUMENTS...
     local filter=$1
     shift

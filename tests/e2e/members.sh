@@ -5,7 +5,7 @@
 # Meanwhile transfers become final. A node that was away for epochs, and one that
 # starts from nothing, catch up over these hand-overs.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 net=$POA_TMP/net
 logs=("$net/*.log")
 keys=$POA_TMP/seed/keys

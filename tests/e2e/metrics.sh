@@ -2,7 +2,7 @@
 # What /metrics says is what Prometheus reads, on a server and on a gateway; the alert rules
 # and the dashboard name metrics that there are. With promtool (Debian's prometheus) it judges.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 devnet=
 "$poa" devnet --ledgers 1 --trusted 1 --devices 1 --data-dir "$dir" --json >out 2>err &

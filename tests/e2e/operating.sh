@@ -4,7 +4,7 @@
 # (192.0.2.N in the document), and functions for what only a real one has: sudo, systemctl,
 # apt, chown. What the document says in words between the blocks is checked after them.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 doc=$POA_ROOT/docs/operating.md
 net=$POA_TMP/net
 logs=("$net/*/log")

@@ -4,7 +4,7 @@
 # twice, and every reading that it accepted is on the ledger, once. POA_PLUG_ROUNDS: how often
 # each step (soak: many).
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/agent.log")
 rounds=${POA_PLUG_ROUNDS:-1}

@@ -3,7 +3,7 @@
 # a node that comes late catches up, one that is killed or loses its disk comes
 # back, restarts continue the chain, and what is wrong is said in one line.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 net=$POA_TMP/net
 logs=("$net/*.log")
 take_ports

@@ -2,7 +2,7 @@
 # A devnet with each policy of assignment that devnet.sh does not run: devices are
 # rewarded, supply is conserved, everybody agrees.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 logs=("$POA_TMP/*/*/log" err)
 
 echo "# random"

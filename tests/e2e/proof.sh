@@ -2,7 +2,7 @@
 # Proofs of the state from a running network with short epochs: checked offline,
 # down from the genesis file alone; changed ones are refused.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log")
 devnet=

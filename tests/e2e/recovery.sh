@@ -4,7 +4,7 @@
 # within the epoch, and nobody contradicts what it forgot. A data directory from a
 # backup is noticed.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 net=$POA_TMP/net
 logs=("$net/*.log")
 take_ports

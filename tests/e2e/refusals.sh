@@ -3,7 +3,7 @@
 # state can tell, skipped with it; and leaves the state as it was. No device
 # registers without its manufacturer.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 "$poa" devnet --ledgers 4 --trusted 1 --devices 1 --data-dir "$dir" --json >net.json 2>net.err &
 devnet=$!

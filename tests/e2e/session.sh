@@ -3,7 +3,7 @@
 # counted below libsodium in real devices that connect, lose their gateway, and
 # connect to another one.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/device-*/log")
 count=$POA_TMP/count

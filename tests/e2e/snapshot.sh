@@ -3,7 +3,7 @@
 # second stalls, the third serves. It names them, goes on from the snapshot, and has
 # the same blocks and state as they have, without the blocks before.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$POA_TMP/log-*")
 pids=()

@@ -2,7 +2,7 @@
 # The database of a node: checked, compacted, exported, imported, restored from a
 # snapshot; in use, full of damage, or of another chain it is refused by name.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("log")
 pid=

@@ -2,7 +2,7 @@
 # The RPC beyond loopback: TLS by a certificate, bearer tokens, pages of other sites, and what
 # is refused at the start, with real sockets and curl.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 cd "$POA_TMP"
 node=
 trap '[ -z "$node" ] || kill $node 2>/dev/null; wait' EXIT

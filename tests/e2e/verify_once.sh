@@ -3,7 +3,7 @@
 # thread: counted below libsodium's own function in the processes of a devnet
 # with devices, load and short epochs. Also counted from inside, with the proofs.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log")
 count=$POA_TMP/count

@@ -3,7 +3,7 @@
 # epoch after the other, are drawn again from the chain; a network that misses its
 # own target does not start, and says which committee would.
 set -eu
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$dir/*/log")
 

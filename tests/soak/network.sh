@@ -13,7 +13,7 @@
 # SOAK_SEED (random: the sequence of faults), SOAK_EPOCH_VIEWS (150), SOAK_DIR (a
 # temporary folder; it is kept when something failed).
 set -u
-. "$(dirname "$0")/../shared/e2e.sh"
+. "$(dirname "$0")/../runner/e2e.sh"
 bin=$POA_BIN
 seconds=${SOAK_SECONDS:-600}
 load=${SOAK_LOAD:-20}

@@ -1,6 +1,6 @@
 # What the end-to-end and soak scripts share; source it after `set -eu`:
 #
-#   . "$(dirname "$0")/../shared/e2e.sh"
+#   . "$(dirname "$0")/../runner/e2e.sh"
 #
 # Everything that the script started in the background ends with it, killed.
 poa=${POA_BIN:?}/poa
