@@ -15,12 +15,14 @@ static bool forged(int e)
            e == POA_E_KEY || e == POA_E_PROOF;
 }
 
-/* Decodes HEADER into d->fin, which proves nothing yet. FILLER_OK: only as the
+/* Decodes HEADER into d->fin, which proves nothing yet, and neither do members that
+ * are still to come: they sign what was there before. FILLER_OK: only as the
  * certified end of a chain of links. */
 static POA_NOINLINE int take_header(struct poa_device *d, struct poa_slice header, bool filler_ok)
 {
     struct poa_header h;
     d->proven = false;
+    d->stream.left = 0;
     int e = poa_header_decode(header, &h);
     if (e)
         return e;
@@ -288,12 +290,13 @@ int poa_device_on_epoch(struct poa_device *d, const void *edge_epoch)
         return POA_OK;
     /* Another gateway, another seed: one of the two lied, so what was drawn on
      * the first counts for nothing. */
-    if (m->epoch == d->ahead.epoch && memcmp(m->seed, d->ahead.seed, 32))
+    if ((m->epoch == d->ahead.epoch && memcmp(m->seed, d->ahead.seed, 32)) ||
+        (m->epoch == d->epoch.epoch && memcmp(m->seed, d->epoch.seed, 32)))
         d->draw[0].valid = d->draw[1].valid = false;
     d->ahead = *m;
     d->have_ahead = true;
-    if (d->have_trust && d->committee.epoch == m->epoch &&
-        (d->epoch.epoch != m->epoch || memcmp(d->epoch.seed, m->seed, 32))) {
+    /* Once: storage wears out, and seeds are what anybody can say. */
+    if (d->have_trust && d->committee.epoch == m->epoch && d->epoch.epoch != m->epoch) {
         struct poa_edge_trust t;
         poa_device_trusted(d, &t);
         int e = store_trust(d, t.committee, m->epoch);
