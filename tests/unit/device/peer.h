@@ -24,7 +24,7 @@ struct bench {
     /* Storage of the device: survives a restart. */
     uint8_t mark[POA_EDGE_MARK_BYTES], trust[POA_DEVICE_TRUST_MAX];
     size_t mark_n, trust_n;
-    uint32_t marks_stored, seals_when_stored;
+    uint32_t marks_stored, seals_when_stored, trusts_stored;
     int store_fails;
 
     struct poa_device_event event[EVENTS_MAX];
@@ -80,6 +80,7 @@ static inline int bench_store_trust(void *ctx, const uint8_t *bytes, size_t n)
     cr_assert_leq(n, sizeof b->trust);
     memcpy(b->trust, bytes, n);
     b->trust_n = n;
+    b->trusts_stored++;
     return POA_OK;
 }
 
