@@ -217,6 +217,8 @@ static int on_hello(struct conn *c, struct poa_slice in)
     struct conn *old = conn_of_device(g, m.device);
     if (old)
         conn_bye(old, POA_E_EXISTS, GATEWAY_RETRY_MS);
+    if (c->state == CONN_DEAD)
+        return POA_OK; /* with the trunk that both came over */
     c->presence = (struct poa_gateway_presence){
         .since_ms = poa_clock_wall_ms(g->clock), .shared = c->trunk != NULL, .status = c->status};
     pthread_mutex_lock(&g->who);

@@ -1,4 +1,6 @@
 /* Many devices behind one connection: channels of a trunk. */
+#include <netinet/tcp.h>
+
 #include "edge_node.h"
 
 static struct fake f;
@@ -209,6 +211,75 @@ Test(trunk, who_floods_is_told_to_leave_and_the_others_stay)
     cr_expect_not(ended_b);
     cr_expect_eq(fake_stats(&f).devices, 1);
     close(l.fd);
+    fake_stop(&f);
+}
+
+/* Its old channel is told to leave, and the trunk, with the new channel on it, dies of that. */
+Test(trunk, a_device_that_comes_twice_over_a_trunk_that_breaks)
+{
+    static struct line l;
+    const struct linger at_once = {1, 0};
+    const int on = 1;
+    struct poa_gateway_presence who;
+    uint8_t body[20000];
+    uint32_t channel = UINT32_MAX;
+    size_t n = 0;
+    fake_start(&f);
+    line_open(&l);
+    cr_assert_eq(setsockopt(l.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+    begin(&a, DEVICE_A);
+    TURN_UNTIL(&l, a.d.state == POA_DEVICE_READY && a.d.have_trust);
+    begin(&b, DEVICE_A);
+    say(&l, &b, 0);
+    while (channel != 0)
+        cr_assert(take(&l, 3000, &channel, body, &n));
+    hand(&b, body, n); /* the handshake: HELLO is next */
+    pthread_mutex_lock(&f.mutex);
+    say(&l, &b, 0);
+    /* The gateway waits for the registry meanwhile. */
+    cr_assert_eq(setsockopt(l.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(l.fd);
+    pthread_mutex_unlock(&f.mutex);
+    uint64_t end = client_now().mono_ms + PATIENCE_MS;
+    while (fake_stats(&f).connections && client_now().mono_ms < end)
+        usleep(10000);
+    cr_expect_eq(fake_stats(&f).connections, 0);
+    cr_expect_eq(fake_stats(&f).devices, 0);
+    cr_expect_not(poa_gateway_presence(f.g, a.key, &who));
+    client_close(&a);
+    client_close(&b);
+    client_make(&a, &f, DEVICE_A);
+    client_ready(&a);
+    client_close(&a);
+    fake_stop(&f);
+}
+
+Test(trunk, one_device_leaves_no_more_unread_than_without_a_trunk)
+{
+    static struct line l;
+    struct poa_gateway_config config = fake_config(&f);
+    config.limits.send_queue_bytes = POA_EDGE_DOWN_MAX;
+    fake_open(&f, &config);
+    line_open(&l);
+    begin(&a, DEVICE_A);
+    TURN_UNTIL(&l, a.d.state == POA_DEVICE_READY && a.d.have_trust);
+    struct block block = fake_block(&f, 3, fake_slot(&f));
+    struct poa_gateway_proof proof = {block_header(&block), poa_slice(NULL, 0), block_cert(&block)};
+    uint8_t seats[1][32];
+    memcpy(seats[0], a.key, 32);
+    for (int i = 0; i < 100000 && fake_stats(&f).connections; i++) {
+        poa_gateway_slot(f.g, fake_slot(&f), &proof, (const uint8_t(*)[32])seats, 1);
+        if (i % 100 == 0)
+            usleep(1000);
+    }
+    for (int i = 0; i < 1000 && fake_stats(&f).connections; i++)
+        usleep(10000);
+    cr_assert_eq(fake_stats(&f).connections, 0, "it was not dropped");
+    struct poa_gateway_stats s = fake_stats(&f);
+    cr_expect_gt(s.tasks, 10);
+    cr_expect_lt(s.tasks * (POA_HEADER_BYTES + block.cert_n), s.bytes_out + 2 * POA_EDGE_DOWN_MAX);
+    close(l.fd);
+    client_close(&a);
     fake_stop(&f);
 }
 
