@@ -119,6 +119,8 @@ static void leave_devices(struct conn *c)
     pthread_mutex_unlock(&g->who);
     if (c->status == POA_EDGE_UNREGISTERED)
         g->unregistered--;
+    if (c->trunk)
+        c->trunk->carries--;
     STAT_SUB(g, devices, 1);
 }
 
@@ -212,10 +214,21 @@ void conn_expire(struct conn *c, uint64_t now)
 
 /* --- out ------------------------------------------------------------------------- */
 
+/* What may wait for C to read it. */
+static size_t queue_max(const struct conn *c)
+{
+    uint64_t each = c->g->config.limits.send_queue_bytes;
+    uint64_t all = each * (c->carries ? c->carries : 1);
+    if (c->state != CONN_TRUNK)
+        return each;
+    /* At the end its devices leave first. */
+    return c->g->draining || all > GATEWAY_TRUNK_QUEUE ? GATEWAY_TRUNK_QUEUE : all;
+}
+
 bool conn_write(struct conn *c, const uint8_t *bytes, size_t n)
 {
     struct poa_gateway *g = c->g;
-    size_t queue = c->state == CONN_TRUNK ? GATEWAY_TRUNK_QUEUE : g->config.limits.send_queue_bytes;
+    size_t queue = queue_max(c);
     if (!c->out) {
         ssize_t sent = send(c->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {

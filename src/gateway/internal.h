@@ -19,8 +19,9 @@
 #define GATEWAY_RX    (GATEWAY_RECV + POA_EDGE_HEAD_BYTES + POA_EDGE_UP_MAX + GATEWAY_RECV)
 #define GATEWAY_TX    (POA_EDGE_HEAD_BYTES + POA_EDGE_DOWN_MAX)
 #define GATEWAY_FRAME (GATEWAY_TX + POA_EDGE_CHANNEL_BYTES)
-/* What a trunk does not read; above the first, epochs wait, above the second it
- * is dropped, and also when nothing leaves for so long. */
+/* What a trunk does not read; above the first, epochs wait, above the second (and above
+ * what its devices could leave unread with sockets of their own) it is dropped, and also
+ * when nothing leaves for so long. */
 #define GATEWAY_TRUNK_SLOW     (256u << 10)
 #define GATEWAY_TRUNK_QUEUE    (4u << 20)
 #define GATEWAY_TRUNK_STUCK_MS 10000
@@ -78,6 +79,7 @@ struct conn {
     /* A trunk. */
     struct conn **channel; /* by number; NULL: closed */
     uint32_t channels;     /* places in it */
+    uint32_t carries;      /* devices that are greeted */
     uint64_t wrote_ms;     /* last time that something left */
 };
 

@@ -51,6 +51,7 @@ void trunk_forget(struct conn *c)
 void trunk_greeted(struct conn *c)
 {
     c->trunk->joined = true;
+    c->trunk->carries++;
     conn_known(c->trunk);
 }
 
