@@ -243,9 +243,11 @@ static inline void fake_execute(struct fake *f, struct poa_slice raw)
     struct poa_tx_view v;
     struct poa_op op;
     struct poa_op_anchor a;
+    struct poa_tx tx;
     struct poa_st_account account = {.balance = 1000};
-    if (poa_tx_check(f->w.chain, raw, &v)) /* a device may send anything */
-        return;
+    if (poa_tx_decode(raw, &tx) || memcmp(tx.sender, f->account, 32))
+        return; /* of a device, which may send anything */
+    cr_assert_eq(poa_tx_check(f->w.chain, raw, &v), POA_OK, "a wrong transaction of the gateway");
     struct poa_list_iter it = poa_list_begin(&v.tx.ops);
     cr_assert_eq(poa_op_next(&it, &op), 1);
     if (op.kind != POA_OP_ANCHOR)
