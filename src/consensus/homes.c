@@ -68,7 +68,10 @@ uint16_t poa_core_home(const struct poa_core *c, const uint8_t sender32[32])
  * follow within batch_flush_us share the next batch. */
 void core_flush_soon(struct poa_core *c)
 {
-    uint64_t next = c->flushed_us + c->limits.batch_flush_us;
+    /* While batches of ours wait for a block, more of them would not be final any
+     * sooner, and each costs every member a signature, a write and messages. */
+    uint32_t busy = c->own_pending < 15 ? c->own_pending : 15;
+    uint64_t next = c->flushed_us + (uint64_t)c->limits.batch_flush_us * (1 + busy);
     if (c->flush_us == NO_DEADLINE)
         c->flush_us = next > c->now.us ? next : c->now.us;
 }

@@ -279,7 +279,7 @@ struct poa_core_limits {
     uint32_t pending_mining; /* tickets and seals that wait for a block */
     struct poa_mempool_limits mempool;
     size_t batch_flush_bytes; /* default 512 KB */
-    uint32_t batch_flush_us;  /* default 2,000 */
+    uint32_t batch_flush_us;  /* default 2,000; longer while own batches wait for blocks */
     uint32_t log_records;     /* write-ahead records that may be forgotten before FORGET says so;
                                  default 1,024 */
     size_t arena_bytes;       /* block bodies, certificates, results; default 64 MB, of address
