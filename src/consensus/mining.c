@@ -123,36 +123,43 @@ static void accuse_sealer(struct poa_core *c, const struct poa_seal *s)
     core_accuse(c, e.kind, e.author, e.first, e.second);
 }
 
-/* LOCAL: from our gateway or a request; checked at once, answered with codes
- * and passed on to the other members. */
+/* What waits was checked, signatures included, whoever sent it: else a forged item
+ * would take the place of the true one, which comes later.
+ * LOCAL: from our gateway or a request; answered with codes, and what is new and
+ * good is passed on to the other members. */
 int core_on_mining(struct poa_core *c, const struct poa_event *ev, bool local)
 {
     struct poa_mining m;
     struct poa_ticket t;
     struct poa_seal s;
     uint64_t time_ms = c->tip_time > c->now.wall_ms ? c->tip_time : c->now.wall_ms;
-    uint32_t i = 0, fresh = 0;
+    uint32_t i = 0;
     int e = poa_mining_decode(ev->bytes, &m);
     if (e)
         return e;
+    uint8_t *good = local ? core_out_take(c, ev->bytes.n) : NULL;
+    struct poa_writer w = poa_writer_over(good, good ? ev->bytes.n : 0);
+    struct poa_mining fresh = {.tickets = {.count = 0}};
     struct poa_list_iter it = poa_list_begin(&m.tickets);
     for (; poa_ticket_next(&it, &t); i++) {
         uint64_t key = ticket_key(&t);
         int code = pending_find(c, key) ? POA_E_TICKET_DUPLICATE : POA_OK;
-        if (!code && local)
+        if (!code)
             code = poa_ledger_try_ticket(c->ledger, POA_STATE_BASE, time_ms, &t);
         struct pending *p = !code && c->self >= 0 ? pending_add(c, key) : NULL;
         if (p)
             p->u.ticket = t;
-        fresh += code == POA_OK;
+        if (!code && good && !poa_ticket_encode(&w, &t))
+            fresh.tickets.count++;
         if (ev->codes)
             ev->codes[i] = code;
     }
+    fresh.tickets.bytes = poa_written(&w);
     it = poa_list_begin(&m.seals);
     for (; poa_seal_next(&it, &s); i++) {
         uint64_t key = seal_key(&s);
         int code = pending_find(c, key) ? POA_E_SEAL_DUPLICATE : POA_OK;
-        if (!code && local)
+        if (!code)
             code = poa_ledger_try_seal(c->ledger, POA_STATE_BASE, time_ms, &s);
         if ((code == POA_E_SEAL_FORK ||
              (code == POA_E_SEAL_DUPLICATE && c->mutant == POA_MUTANT_ACCUSE_REPLAYS)) &&
@@ -163,21 +170,24 @@ int core_on_mining(struct poa_core *c, const struct poa_event *ev, bool local)
             p->is_seal = true;
             p->u.seal = s;
         }
-        fresh += code == POA_OK;
+        if (!code && good && !poa_seal_encode(&w, &s))
+            fresh.seals.count++;
         if (ev->codes)
             ev->codes[i] = code;
     }
-    if (!local || !fresh)
+    if (!fresh.tickets.count && !fresh.seals.count)
         return POA_OK;
-    if (c->self >= 0) {
-        core_send_all(c, POA_MSG_MINING, ev->bytes, false, 0);
+    fresh.seals.bytes = poa_slice(w.p + fresh.tickets.bytes.n, w.n - fresh.tickets.bytes.n);
+    struct poa_slice bytes = core_encode(c, &poa_mining_record, &fresh);
+    if (bytes.n && c->self >= 0) {
+        core_send_all(c, POA_MSG_MINING, bytes, false, 0);
         return POA_OK;
     }
-    struct poa_effect *out = core_effect_add(c, POA_EFFECT_SUBMIT, false);
+    struct poa_effect *out = bytes.n ? core_effect_add(c, POA_EFFECT_SUBMIT, false) : NULL;
     if (!out)
         return POA_E_FULL;
     out->type = POA_MSG_REQ_MINING;
-    out->bytes = ev->bytes;
+    out->bytes = bytes;
     return POA_OK;
 }
 

@@ -141,13 +141,14 @@ static void post_pushed(struct pushed *p)
 static void pushed_checked(struct node_check *c)
 {
     struct pushed *p = c->ctx;
-    if (p->type != POA_MSG_BEACON) {
+    /* Members pass on only what they checked: the core has no time for the rest. */
+    bool own_fault = p->type == POA_MSG_BEACON || p->type == POA_MSG_MINING;
+    if (own_fault && c->wrong)
+        blame(p->node, p->key, p->type, POA_E_PROOF, POA_P2P_FAULT_INVALID);
+    else if (p->type != POA_MSG_BEACON) { /* which only came to be checked */
         post_pushed(p);
         return;
     }
-    /* It only came to be checked. */
-    if (c->wrong)
-        blame(p->node, p->key, p->type, POA_E_PROOF, POA_P2P_FAULT_INVALID);
     free_pushed(p);
 }
 

@@ -111,6 +111,82 @@ Test(devices, whatever_they_do_the_chain_goes_on)
     }
 }
 
+#define LIAR 0u
+
+/* Seals of slot NUMBER and tickets of the next windows in the name of everybody, before
+ * the devices have even heard of them, with signatures and proofs of nothing. */
+static void forge(struct poa_sim *s, const struct poa_ledger *l, uint64_t number,
+                  const struct poa_st_slot *slot)
+{
+    uint8_t seals[32 * POA_SEAL_BYTES], tickets[DEVICES * 2 * 128];
+    struct poa_writer ws = poa_writer_over(seals, sizeof seals);
+    struct poa_writer wt = poa_writer_over(tickets, sizeof tickets);
+    uint8_t bytes[sizeof seals + sizeof tickets + 16];
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    struct poa_mining m = {.seals = {.count = 0}};
+    struct poa_list_iter it = poa_list_begin(&slot->seats);
+    struct poa_st_seat seat;
+    struct poa_st_epoch epoch;
+    while (poa_st_seat_next(&it, &seat)) {
+        struct poa_seal x = {.epoch = slot->epoch, .slot = number, .height = slot->height};
+        memcpy(x.device, seat.device, 32);
+        memcpy(x.hash, slot->hash, 32);
+        memset(x.sig, 7, 64);
+        cr_assert_eq(poa_seal_encode(&ws, &x), POA_OK);
+        m.seals.count++;
+    }
+    cr_assert_eq(poa_ledger_epoch(l, POA_STATE_BASE, slot->epoch, &epoch, NULL, NULL), POA_OK);
+    uint32_t window = (uint32_t)((number - epoch.first_slot) / poa_ledger_genesis(l)->window_slots);
+    for (uint32_t i = 0; i < 2 * DEVICES; i++) {
+        struct poa_ticket t = {.epoch = slot->epoch, .window = window + 1 + i % 2};
+        struct poa_digest device;
+        uint8_t key[4];
+        poa_put_le32(key, i / 2);
+        cr_assert_eq(poa_ledger_read(l, POA_STATE_BASE, POA_STATE_DEVICE_INDEX, key, 4, &device),
+                     POA_OK);
+        memcpy(t.device, device.digest, 32);
+        memset(t.proof, 7, sizeof t.proof);
+        cr_assert_eq(poa_ticket_encode(&wt, &t), POA_OK);
+        m.tickets.count++;
+    }
+    m.seals.bytes = poa_written(&ws);
+    m.tickets.bytes = poa_written(&wt);
+    cr_assert_eq(poa_mining_encode(&w, &m), POA_OK);
+    for (uint32_t i = 1; i < 4; i++)
+        poa_sim_inject(s, LIAR, i, POA_MSG_MINING, poa_written(&w));
+}
+
+/* A member that forges what devices will say keeps nobody's out. */
+Test(devices, a_member_that_forges)
+{
+    struct poa_sim_config c = network(POA_SIM_DEVICES_GOOD);
+    struct outcome good = play(&c);
+    struct poa_st_global g;
+    uint64_t seen = UINT64_MAX;
+    struct poa_sim *s = poa_sim_new(&c);
+    cr_assert(s != NULL);
+    while (poa_sim_now_us(s) < c.end_us) {
+        struct poa_st_slot slot;
+        uint8_t key[8];
+        poa_sim_run(s, poa_sim_now_us(s) + 1000);
+        const struct poa_ledger *l = poa_core_ledger(poa_sim_core(s, LIAR));
+        poa_ledger_global(l, POA_STATE_BASE, &g);
+        poa_put_le64(key, g.slot);
+        if (g.slot == seen ||
+            poa_ledger_read(l, POA_STATE_BASE, POA_STATE_SLOT, key, sizeof key, &slot))
+            continue;
+        seen = g.slot;
+        forge(s, l, g.slot, &slot);
+    }
+    poa_sim_finish(s);
+    const struct poa_sim_result *r = poa_sim_result(s);
+    cr_expect_eq(r->violations + r->stuck + r->false_accusations, 0, "%s", r->first);
+    poa_ledger_global(poa_core_ledger(poa_sim_core(s, 1)), POA_STATE_BASE, &g);
+    fprintf(stderr, "%lu seals of %lu\n", (unsigned long)g.seals, (unsigned long)good.seals);
+    cr_expect(g.seals * 100 >= good.seals * 90, "%lu seals", (unsigned long)g.seals);
+    poa_sim_free(s);
+}
+
 /* Slots of 1 s, D and W of 64, three seats: what a network has by default. A task
  * takes a device two seconds, 150 ms away, while the chain carries what it can. */
 Test(devices, slow_ones_earn)
