@@ -22,6 +22,11 @@
 #define TRIAL_S    8
 /* Now and then somebody new is looked at although there are enough. */
 #define FEELER_S 20
+/* Who was found and is away for so long is no peer any more: places among the peers
+ * are few, and witnesses need theirs. */
+#define GONE_S 15
+/* Found ones beyond those that are wanted: they come and go. */
+#define FOUND_MORE 8
 
 struct trial {
     bool used;
@@ -39,6 +44,7 @@ struct node_discover {
     char own[129]; /* where this node listens; may be empty */
     struct poa_book book;
     struct trial trial[TRIALS_MAX];
+    uint64_t gone_s[POA_P2P_PEERS_MAX]; /* since when a peer is away; 0: it is there */
     uint64_t ask_s, save_s, feeler_s;
 };
 
@@ -164,7 +170,7 @@ static void try_one(struct node_discover *d)
 {
     struct poa_node *n = d->node;
     struct trial *t = NULL;
-    struct node_peer p = {.known = true};
+    struct node_peer p = {.known = true, .found = true, .flags = POA_P2P_HEARSAY};
     int at = -1;
     for (int i = 0; i < TRIALS_MAX; i++)
         if (!d->trial[i].used)
@@ -182,20 +188,25 @@ static void try_one(struct node_discover *d)
         return;
     pthread_mutex_lock(&n->peers_mutex);
     /* Whether it is a witness shows with the next epoch. */
-    int rc = poa_p2p_peer_set(n->p2p, p.key, p.address, NULL, 0, &at);
+    int rc = poa_p2p_peer_set(n->p2p, p.key, p.address, NULL, p.flags, &at);
     if (!rc)
         n->peer[at] = p;
     pthread_mutex_unlock(&n->peers_mutex);
-    if (rc)
+    if (rc) {
         was_not_there(d, &p);
-    else
-        *t = (struct trial){true, at, now_s(d) + TRIAL_S};
+        return;
+    }
+    *t = (struct trial){true, at, now_s(d) + TRIAL_S};
+    d->gone_s[at] = now_s(d);
 }
 
-static void forget_peer(struct poa_node *n, int at)
+/* P, which was at AT; governance may want it now. */
+static void forget_peer(struct poa_node *n, int at, const struct node_peer *p)
 {
     pthread_mutex_lock(&n->peers_mutex);
-    if (n->peer_member[at] < 0 && !n->peer[at].witness) {
+    const struct node_peer *now = &n->peer[at];
+    if (now->known && now->found && memcmp(now->key, p->key, 32) == 0 && n->peer_member[at] < 0 &&
+        !now->witness) {
         (void)!poa_p2p_peer_remove(n->p2p, at);
         n->peer[at].known = n->peer[at].up = false;
     }
@@ -226,20 +237,35 @@ static void judge(struct node_discover *d, uint32_t up)
             was_not_there(d, &p);
         }
         if (!p.up || up > n->config.peers_wanted)
-            forget_peer(n, t->peer);
+            forget_peer(n, t->peer, &p);
     }
 }
 
-/* Connected peers are good; how many there are. */
-static uint32_t look(struct node_discover *d)
+/* Connected peers are good; how many there are. FOUND: how many were found, and are
+ * peers still. */
+static uint32_t look(struct node_discover *d, uint32_t *found)
 {
     struct poa_node *n = d->node;
     uint32_t up = 0;
+    *found = 0;
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
         pthread_mutex_lock(&n->peers_mutex);
         struct node_peer p = n->peer[i];
         pthread_mutex_unlock(&n->peers_mutex);
-        if (!p.known || !p.up || !p.address[0])
+        if (!p.known)
+            continue;
+        if (p.up)
+            d->gone_s[i] = 0;
+        else if (!d->gone_s[i])
+            d->gone_s[i] = now_s(d);
+        bool ours = p.found && !p.member && !p.witness;
+        if (ours && !p.up && now_s(d) >= d->gone_s[i] + GONE_S) {
+            was_not_there(d, &p);
+            forget_peer(n, i, &p);
+            continue;
+        }
+        *found += ours;
+        if (!p.up || !p.address[0])
             continue;
         up++;
         was_there(d, &p);
@@ -260,10 +286,10 @@ static void save(struct node_discover *d)
 static void round_of(struct node_discover *d)
 {
     uint64_t now = now_s(d);
-    uint32_t up = look(d);
+    uint32_t found, up = look(d, &found);
     bool few = up < d->node->config.peers_wanted;
     judge(d, up);
-    if (few || now >= d->feeler_s) {
+    if ((few || now >= d->feeler_s) && found < d->node->config.peers_wanted + FOUND_MORE) {
         try_one(d);
         d->feeler_s = now + FEELER_S / 2 + dice() % FEELER_S;
     }

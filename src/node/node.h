@@ -54,6 +54,7 @@ struct node_peer {
     uint8_t key[32];
     char address[128];
     bool known, up;
+    bool found;                       /* by discover.c: it goes when it is away */
     unsigned flags;                   /* enum poa_p2p_flag, as p2p has them */
     bool witness;                     /* admitted by governance */
     bool member;                      /* in the committee of the current epoch */

@@ -65,13 +65,15 @@ static int learn_peer(struct poa_node *n, const uint8_t key[32])
     return at;
 }
 
-/* Governance may have admitted somebody since the last epoch. */
+/* Governance may have admitted somebody since the last epoch. With peers_mutex. */
 static void renew_flags(struct poa_node *n)
 {
     for (int i = 0; n->p2p && i < POA_P2P_PEERS_MAX; i++) {
         int at = -1;
         struct node_peer *p = &n->peer[i];
         unsigned flags = p->known ? node_peer_flags(n, p->key) : 0;
+        if (!flags && p->found)
+            flags = POA_P2P_HEARSAY;
         if (!p->known || flags == p->flags)
             continue;
         if (!poa_p2p_peer_set(n->p2p, p->key, p->address[0] ? p->address : NULL, NULL, flags, &at))
@@ -81,12 +83,12 @@ static void renew_flags(struct poa_node *n)
 
 static void map_peers(struct poa_node *n)
 {
-    renew_flags(n);
     const struct poa_committee *c = poa_core_committee(n->core);
     struct poa_list_iter it = poa_list_begin(&c->members);
     struct poa_member m;
     int i = 0;
     pthread_mutex_lock(&n->peers_mutex);
+    renew_flags(n);
     for (int k = 0; k < POA_P2P_PEERS_MAX; k++) {
         n->peer_member[k] = -1;
         n->peer[k].member = false;

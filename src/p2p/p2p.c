@@ -87,7 +87,8 @@ int poa_p2p_peer_set(struct poa_p2p *p, const uint8_t key32[32], const char *add
         rc = mesh_urls(address, push_address, url, push_url);
     if (rc != POA_OK)
         return rc;
-    if (memcmp(key32, p->key, 32) == 0 || (flags & ~(unsigned)POA_P2P_MESH) != 0)
+    if (memcmp(key32, p->key, 32) == 0 ||
+        (flags & ~(unsigned)(POA_P2P_MESH | POA_P2P_HEARSAY)) != 0)
         return POA_E_INVALID;
     struct peer *peer = peer_new(p, key32, x, flags);
     if (peer == NULL)

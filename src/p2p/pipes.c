@@ -87,9 +87,12 @@ static bool remote(nng_pipe pipe, uint8_t from[16], uint16_t *port)
 /* With p->lock. */
 bool mesh_listed(const struct poa_p2p *p, const uint8_t from[16])
 {
-    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
-        if (p->peer[i] != NULL && p->peer[i]->have_from && memcmp(p->peer[i]->from, from, 16) == 0)
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
+        const struct peer *peer = p->peer[i];
+        if (peer != NULL && peer->have_from && (peer->flags & POA_P2P_HEARSAY) == 0 &&
+            memcmp(peer->from, from, 16) == 0)
             return true;
+    }
     return false;
 }
 

@@ -52,7 +52,8 @@
 #define POA_P2P_TYPE_RESERVED 0xff00
 
 enum poa_p2p_flag {
-    POA_P2P_MESH = 1, /* may push to us; we push to it when it has an address */
+    POA_P2P_MESH = 1,    /* may push to us; we push to it when it has an address */
+    POA_P2P_HEARSAY = 2, /* others told its address: who comes from there is a stranger still */
 };
 
 /* What others do wrong. X(NAME, points, "text"). At POA_P2P_BAN_POINTS a node, or

@@ -20,7 +20,7 @@ wait_for() { # SECONDS COMMAND...
         sleep 0.2
     done
 }
-trap 'kill $pid $devnet 2>/dev/null; wait' EXIT
+trap 'kill $pid $devnet 2>/dev/null; kill -CONT $devnet 2>/dev/null; wait' EXIT
 
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --policy random --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
@@ -64,6 +64,17 @@ printf 'poa address book 1\nnonsense\n' >data/peers.book
 start log-damaged --peer "$seed"
 [ "$(grep -c 'address book .* is damaged: starting from the configured peers' log-damaged)" = 1 ] || fail "no line about the damaged book"
 wait_for 60 found 4 || fail "after the damage it found $(outbound) peers"
+
+# Whoever it found and is gone makes room; whoever the configuration names stays.
+gone() { "$poa" peers --rpc "$mine" --json | jq -en --arg key "$1" 'input | any(.[]; .key == $key) | not'; }
+victim=$(jq -r '.processes[] | select(.name == "ledger-3") | .pid' status.json)
+key=$("$poa" status --rpc "$(jq -r '.processes[] | select(.name == "ledger-3") | .rpc' status.json)" --json | jq -r .key)
+gone "$key" && fail "ledger-3 is not among the peers"
+kill -STOP $devnet # it would start the server again
+kill -KILL "$victim"
+wait_for 60 gone "$key" || fail "a peer that was found and is gone keeps its place"
+gone "${seed%@*}" && fail "the configured peer is gone"
+kill -CONT $devnet
 stop
 head -n 1 data/peers.book | grep -q 'poa address book 1' && ! grep -q nonsense data/peers.book || fail "the book was not made anew"
 pid=

@@ -80,6 +80,20 @@ Test(standing, address_of_a_listed_node)
     node_close(b);
 }
 
+/* An address that others told protects nobody; the node there stays a peer. */
+Test(standing, address_of_a_node_that_was_found)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
+    int ba = node_knows(b, a, true, POA_P2P_HEARSAY);
+    UNTIL(node_up(b, ba));
+    for (int i = 0; i < 20; i++)
+        garbage_from(b, "127.0.0.1");
+    cr_assert(address_banned(b, "127.0.0.1"));
+    cr_assert(node_up(b, ba) && !node_stats(b, ba).banned);
+    node_close(a);
+    node_close(b);
+}
+
 /* The owner blames a stranger: the key is shut out, and comes back later. */
 Test(standing, stranger)
 {
