@@ -43,6 +43,7 @@
     X(TIMEOUT, 13, RETRY, "timed out")                                                             \
     X(THREADS, 14, RESOURCE, "cannot start a thread: raise the limit (ulimit -u, TasksMax)")       \
     X(FORBIDDEN, 15, CALLER, "not allowed: a token with the right for it is needed")               \
+    X(NO_GATEWAY, 16, CALLER, "this node is no gateway: ask the gateway of the device")            \
     X(TRUNCATED, 100, PEER, "input ends early")                                                    \
     X(TRAILING, 101, PEER, "bytes left after the end")                                             \
     X(RANGE, 102, PEER, "value out of range")                                                      \

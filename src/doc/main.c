@@ -215,7 +215,7 @@ static void print_cell(const char *text)
 static int rpc(void)
 {
     printf("# JSON-RPC\n\n"
-           "Printed by `poa-doc rpc` from the method table in `src/rpc/methods.c`; a node answers\n"
+           "Printed by `poa-doc rpc` from the method table in `src/rpc/methods.h`; a node answers\n"
            "`rpc.discover` with the same table as an OpenRPC document.\n\n"
            "POST JSON-RPC 2.0 to `http://127.0.0.1:%d/` (key `rpc` of the configuration), single\n"
            "calls or batches of at most %d. Parameters go by name or by position; `?` marks\n"
@@ -254,7 +254,8 @@ static int rpc(void)
         "| `block` | final block | height, hash, time, epoch, view, leader, counts |\n"
         "| `finality` | block that carries its certificate | height, hash, view, signers |\n"
         "| `seal` | seal in a block | height of that block, device, slot, sealed height |\n"
-        "| `status` | second | rate of the last seconds, views, peers, devices |\n"
+        "| `status` | second | rate of the last seconds, views, peers, devices, seals, anchors, "
+        "rewards issued |\n"
         "| `tx` | transaction that names an `account` of the query (at most 16) | the "
         "transaction and its result |\n\n"
         "The id of an event is the height of its block; a reader that comes back with\n"

@@ -228,7 +228,9 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     return POA_OK;
 }
 
-static int open_rpc(struct poa_node *n, struct poa_why *why)
+/* START: of the server; else only whether its configuration will do, which is known before
+ * anything long is begun. */
+static int open_rpc(struct poa_node *n, bool start, struct poa_why *why)
 {
     char host[128];
     uint16_t port = 0;
@@ -237,7 +239,6 @@ static int open_rpc(struct poa_node *n, struct poa_why *why)
     int rc = poa_config_address(n->config.rpc, host, sizeof host, &port, why);
     if (rc)
         return rc;
-    node_rpc_backend(n, &n->rpc_backend);
     struct poa_rpc_config c = {.host = host,
                                .port = port,
                                .tls_cert = n->config.rpc_tls_cert,
@@ -251,6 +252,9 @@ static int open_rpc(struct poa_node *n, struct poa_why *why)
                                .connections_max = n->config.rpc_connections,
                                .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
                                .backend = &n->rpc_backend};
+    if (!start)
+        return poa_rpc_check(&c, why);
+    node_rpc_backend(n, &n->rpc_backend);
     struct poa_rpc *rpc = NULL; /* the I/O thread sees it when it is whole */
     rc = poa_rpc_start(&c, &rpc, why);
     __atomic_store_n(&n->rpc, rpc, __ATOMIC_RELEASE);
@@ -315,6 +319,8 @@ static int start(struct poa_node *n, struct poa_why *why)
                      n->config.prune);
     rc = node_risk_check(n, why);
     if (!rc)
+        rc = open_rpc(n, false, why);
+    if (!rc)
         rc = open_key(n, why);
     if (!rc)
         node_snapshot_fetch(n);
@@ -350,7 +356,7 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
     rc = node_edge_start(n, why);
-    return rc ? rc : open_rpc(n, why);
+    return rc ? rc : open_rpc(n, true, why);
 }
 
 int poa_node_start(const struct poa_config *config, uint64_t started_us, struct poa_node **out,

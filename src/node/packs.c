@@ -63,7 +63,7 @@ int node_rpc_presence(void *ctx, const uint8_t device32[32], uint64_t *since_ms,
     struct poa_node *n = ctx;
     struct poa_gateway_presence p;
     if (!n->gateway)
-        return POA_E_UNSUPPORTED;
+        return POA_E_NO_GATEWAY;
     if (!poa_gateway_presence(n->gateway, device32, &p))
         return POA_E_NOT_FOUND;
     *since_ms = p.since_ms;
@@ -82,7 +82,7 @@ int node_rpc_packs(void *ctx, struct poa_slice request, uint64_t from, uint32_t 
     uint8_t key[32], buffer[1024];
     uint64_t from_ms, to_ms;
     if (!n->gateway)
-        return POA_E_UNSUPPORTED;
+        return POA_E_NO_GATEWAY;
     int rc = poa_data_request_device(request, key);
     if (!rc)
         rc = read_device(n, key, &device, buffer);

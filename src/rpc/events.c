@@ -7,7 +7,7 @@
  *   finality  certificate      height, hash, view, who signed
  *   seal      seal in a block  height (of that block), device, slot, sealed height
  *   tx        transaction      of an account that was asked for: id, height, result, the tx
- *   status    second           rate, views, peers, devices
+ *   status    second           rate, views, peers, devices, seals, anchors, rewards
  *
  * An event is made once and copied to all who want it. A reader with more than BACKLOG_MAX
  * unread is dropped; it comes back with Last-Event-ID, which the browser does by itself, and
@@ -308,15 +308,17 @@ static json_t *status_json(struct poa_rpc *r)
     struct poa_rpc_status s;
     memset(&s, 0, sizeof s);
     b->status(b->ctx, &s);
-    return json_pack("{s:o, s:f, s:o, s:o, s:I, s:i, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:s}",
-                     "height", poa_json_u64(s.core.height), "tps", pace(r, s.global.txs),
-                     "nullified", poa_json_u64(s.core.views_nullified), "notarized",
-                     poa_json_u64(s.core.views_notarized), "epoch", (json_int_t)s.core.epoch,
-                     "members", (int)s.core.members, "quorum", (int)s.core.quorum, "mempool",
-                     (json_int_t)s.core.mempool, "peers", (json_int_t)s.peers, "devices",
-                     (json_int_t)s.devices, "txs", poa_json_u64(s.global.txs), "seals",
-                     poa_json_u64(s.global.seals), "slot", poa_json_u64(s.slot), "ready",
-                     (int)s.ready, "why", s.ready ? "" : s.why);
+    return json_pack(
+        "{s:o, s:f, s:o, s:o, s:I, s:i, s:i, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:b, s:s}",
+        "height", poa_json_u64(s.core.height), "tps", pace(r, s.global.txs), "nullified",
+        poa_json_u64(s.core.views_nullified), "notarized", poa_json_u64(s.core.views_notarized),
+        "epoch", (json_int_t)s.core.epoch, "members", (int)s.core.members, "quorum",
+        (int)s.core.quorum, "mempool", (json_int_t)s.core.mempool, "peers", (json_int_t)s.peers,
+        "devices", (json_int_t)s.devices, "txs", poa_json_u64(s.global.txs), "seals",
+        poa_json_u64(s.global.seals), "anchors", poa_json_u64(s.global.anchors), "issued",
+        poa_json_u64(s.global.issued), "packs", poa_json_u64(s.packs), "slot", poa_json_u64(s.slot),
+        "ready", (int)s.ready, "why", s.ready ? "" : s.why);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

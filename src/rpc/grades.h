@@ -1,4 +1,4 @@
-/* Shared by methods.c and grades.c. */
+/* What grades add to answers. */
 #ifndef RPC_GRADES_H
 #define RPC_GRADES_H
 

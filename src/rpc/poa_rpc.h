@@ -194,12 +194,12 @@ struct poa_rpc_backend {
     /* Usage packs that this gateway keeps of the device which the encoded
      * data_request REQUEST names, those from number FROM on, at most MAX, until VISIT
      * answers something else than POA_OK. *COUNT: packs there were, *NEXT: number to go
-     * on with. UNSUPPORTED without a gateway, and what poa_data_request_check says. */
+     * on with. NO_GATEWAY, and what poa_data_request_check says. */
     int (*packs)(void *ctx, struct poa_slice request, uint64_t from, uint32_t max,
                  int (*visit)(void *v, const struct poa_rpc_pack *pack), void *v, uint64_t *count,
                  uint64_t *next);
     /* Whether DEVICE32 is connected to this node's gateway, since when, and behind a
-     * shared connection. UNSUPPORTED without a gateway, NOT_FOUND: it is not. */
+     * shared connection. NO_GATEWAY; NOT_FOUND: it is not. */
     int (*presence)(void *ctx, const uint8_t device32[32], uint64_t *since_ms, bool *shared);
     /* Whether all balances add up to what was issued: walks every account. */
     int (*audit)(void *ctx, bool *conserved, uint64_t *height);
@@ -228,6 +228,10 @@ struct poa_rpc_config {
     struct poa_slice genesis; /* encoded; borrowed */
     const struct poa_rpc_backend *backend; /* borrowed */
 };
+
+/* Whether CONFIG will do, as far as its words and files say: before anything long is begun.
+ * BACKEND and GENESIS are not needed. Errors: POA_E_CONFIG, of files, POA_E_NO_MEMORY. */
+POA_MUST_USE int poa_rpc_check(const struct poa_rpc_config *config, struct poa_why *why);
 
 struct poa_rpc;
 /* Binds, and starts the thread.

@@ -99,6 +99,14 @@ void poa_rpc_call_method(const struct poa_rpc_methods *methods, void *ctx,
                          struct poa_rpc_inbox *box, const char *method, json_t *params,
                          void (*reply)(void *reply_ctx, const json_t *answer), void *reply_ctx);
 
+/* GET of PATH, which begins with /v1, and QUERY (NULL: none): a read of METHODS as a plain
+ * resource. REPLY gets the status of HTTP and the body, borrowed; NULL: no memory. */
+void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
+                 const char *path, const char *query,
+                 void (*reply)(void *reply_ctx, int status, const char *reason,
+                               const json_t *value),
+                 void *reply_ctx);
+
 /* OpenRPC 1.2.6 document of METHODS. */
 json_t *poa_rpc_openrpc(const struct poa_rpc_methods *methods, const char *title,
                         const char *version);

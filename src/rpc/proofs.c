@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "methods.h"
 #include "proofs.h"
 
 const char *poa_rpc_table_name(enum poa_state_table table)
@@ -163,7 +164,7 @@ bool poa_rpc_proven(void *ctx, const json_t *wanted, enum poa_state_table table,
     return true;
 }
 
-void poa_rpc_proof_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
+void rpc_proof_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
     enum poa_state_table table;

@@ -1,14 +1,13 @@
 /* Reads as plain GET: /v1/account/poa1... is poa_account_get. Everything follows from the
  * method table: `poa_X_get`, `poa_X_list` and the like are /v1/X, parts of the path are
  * parameters in their order, and the query has them by name. */
+#include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "server.h"
-
-#define PATH_MAX_BYTES 512
+#include "poa_rpc_json.h"
 
 /* Methods that change nothing, by their last word; what follows it is not in the path. */
 static const char *const endings[] = {"_get", "_list"};
@@ -32,9 +31,9 @@ static size_t resource(const char *method, const char **start)
     return 0;
 }
 
-static const struct poa_rpc_method *find(const char *name, size_t n)
+static const struct poa_rpc_method *find(const struct poa_rpc_methods *all, const char *name,
+                                         size_t n)
 {
-    const struct poa_rpc_methods *all = &poa_rpc_node_methods;
     const char *start = NULL;
     for (size_t i = 0; i < all->n; i++)
         if (resource(all->method[i].name, &start) == n && n > 0 && memcmp(start, name, n) == 0)
@@ -110,7 +109,7 @@ static int status_of(const json_t *error, const char **reason)
         status = 404;
     else if (name != NULL && strcmp(name, "FORBIDDEN") == 0)
         status = 403;
-    else if (name != NULL && strcmp(name, "UNSUPPORTED") == 0)
+    else if (name != NULL && (strcmp(name, "UNSUPPORTED") == 0 || strcmp(name, "NO_GATEWAY") == 0))
         status = 501;
     else if (class != NULL && (strcmp(class, "retry") == 0 || strcmp(class, "resource") == 0))
         status = 503;
@@ -124,27 +123,31 @@ static int status_of(const json_t *error, const char **reason)
     return status;
 }
 
+struct get {
+    void (*reply)(void *ctx, int status, const char *reason, const json_t *value);
+    void *ctx;
+};
+
 static void answered(void *ctx, const json_t *answer)
 {
-    struct poa_rpc *r = rpc_here();
-    struct evhttp_request *req = ctx;
+    struct get g = *(struct get *)ctx;
     json_t *result = json_object_get(answer, "result");
     json_t *error = json_object_get(answer, "error");
+    free(ctx);
     if (result != NULL) {
-        rpc_send_json(r, req, 200, "OK", result);
+        g.reply(g.ctx, 200, "OK", result);
     } else {
         const char *reason = NULL;
         int status = status_of(error, &reason);
         json_t *v = error != NULL ? json_pack("{s:O}", "error", error) : NULL;
-        rpc_send_json(r, req, status, reason, v);
+        g.reply(g.ctx, status, reason, v);
         json_decref(v);
     }
 }
 
 /* GET /v1 itself. */
-static json_t *directory(void)
+static json_t *directory(const struct poa_rpc_methods *all)
 {
-    const struct poa_rpc_methods *all = &poa_rpc_node_methods;
     json_t *list = json_array();
     for (size_t i = 0; i < all->n; i++) {
         const char *start = NULL;
@@ -159,35 +162,46 @@ static json_t *directory(void)
     return list;
 }
 
-static void refuse(struct poa_rpc *r, struct evhttp_request *req, int code, const char *reason,
-                   const char *line)
+static void refuse(const struct get *g, int code, const char *reason, const char *line)
 {
     json_t *v = json_pack("{s:{s:s}}", "error", "message", line);
-    rpc_send_json(r, req, code, reason, v);
+    g->reply(g->ctx, code, reason, v);
     json_decref(v);
 }
 
-void rpc_rest(struct poa_rpc *r, struct evhttp_request *req, const char *path)
+void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
+                 const char *path, const char *query,
+                 void (*reply)(void *reply_ctx, int status, const char *reason,
+                               const json_t *value),
+                 void *reply_ctx)
 {
-    if (strcmp(path, "/v1") == 0 || strcmp(path, "/v1/") == 0) {
-        json_t *v = directory();
-        rpc_send_json(r, req, 200, "OK", v);
+    const struct get now = {reply, reply_ctx};
+    size_t prefix = strlen("/v1");
+    path += prefix + (path[prefix] == '/');
+    if (path[0] == 0) {
+        json_t *v = directory(methods);
+        reply(reply_ctx, 200, "OK", v);
         json_decref(v);
         return;
     }
-    char *rest = evhttp_uridecode(path + strlen("/v1/"), 0, NULL);
-    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
+    char *rest = evhttp_uridecode(path, 0, NULL);
+    struct get *later = malloc(sizeof *later);
     struct evkeyvalq pairs = {NULL, &pairs.tqh_first};
     size_t n = rest != NULL ? strcspn(rest, "/") : 0;
-    const struct poa_rpc_method *m = rest != NULL ? find(rest, n) : NULL;
-    if (m == NULL) {
-        refuse(r, req, 404, "Not Found", "no such resource; GET /v1 lists them");
+    const struct poa_rpc_method *m = rest != NULL ? find(methods, rest, n) : NULL;
+    if (rest == NULL || later == NULL) {
+        reply(reply_ctx, 500, "Internal Server Error", NULL);
+    } else if (m == NULL) {
+        refuse(&now, 404, "Not Found", "no such resource; GET /v1 lists them");
     } else if (query != NULL && evhttp_parse_query_str(query, &pairs) != 0) {
-        refuse(r, req, 400, "Bad Request", "the query is not name=value&...");
+        refuse(&now, 400, "Bad Request", "the query is not name=value&...");
     } else {
-        poa_rpc_call_method(&r->methods, &r->node, r->box, m->name, params_of(m, rest + n, &pairs),
-                            answered, req);
+        *later = now;
+        poa_rpc_call_method(methods, ctx, box, m->name, params_of(m, rest + n, &pairs), answered,
+                            later);
+        later = NULL;
     }
     evhttp_clear_headers(&pairs);
+    free(later);
     free(rest);
 }

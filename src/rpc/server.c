@@ -98,6 +98,11 @@ static void reply_rpc(void *ctx, const char *text, size_t n)
         rpc_send(r, req, 200, "OK", "application/json", text, n);
 }
 
+static void reply_get(void *ctx, int status, const char *reason, const json_t *value)
+{
+    rpc_send_json(here, ctx, status, reason, value);
+}
+
 /* --- pages ---------------------------------------------------------------------------- */
 
 /* X(path, handler, help) */
@@ -222,7 +227,8 @@ static void on_request(struct evhttp_request *req, void *arg)
         return;
     }
     if (strcmp(path, "/v1") == 0 || strncmp(path, "/v1/", 4) == 0) {
-        rpc_rest(r, req, path);
+        poa_rpc_get(&r->methods, &r->node, r->box, path,
+                    uri != NULL ? evhttp_uri_get_query(uri) : NULL, reply_get, req);
         return;
     }
     const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
@@ -300,12 +306,17 @@ static int parse_host(const char *host, uint16_t port, struct sockaddr_storage *
     return POA_E_CONFIG;
 }
 
-static int bind_port(struct poa_rpc *r, const struct poa_rpc_config *c, struct poa_why *why)
+static const char *host_of(const struct poa_rpc_config *c)
 {
-    const char *host = c->host != NULL ? c->host : "127.0.0.1";
-    struct sockaddr_storage addr;
-    ev_socklen_t n = 0;
-    if (parse_host(host, c->port, &addr, &n, &r->loopback) != POA_OK)
+    return c->host != NULL ? c->host : "127.0.0.1";
+}
+
+/* Where R listens, when it may. */
+static int place(struct poa_rpc *r, const struct poa_rpc_config *c, struct sockaddr_storage *addr,
+                 ev_socklen_t *n, struct poa_why *why)
+{
+    const char *host = host_of(c);
+    if (parse_host(host, c->port, addr, n, &r->loopback) != POA_OK)
         return poa_because(why, POA_E_CONFIG, "rpc host %s: give a numeric address", host);
     if (!r->loopback && !r->tls && !c->behind_tls_proxy)
         return poa_because(why, POA_E_CONFIG,
@@ -313,13 +324,39 @@ static int bind_port(struct poa_rpc *r, const struct poa_rpc_config *c, struct p
                            "rpc_tls_key, or put a TLS proxy in front and say so "
                            "(rpc_behind_tls_proxy), or use 127.0.0.1",
                            host);
+    return POA_OK;
+}
+
+int poa_rpc_check(const struct poa_rpc_config *config, struct poa_why *why)
+{
+    struct sockaddr_storage addr;
+    ev_socklen_t n = 0;
+    struct poa_rpc *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
+    int rc = rpc_guard_start(r, config, why);
+    if (rc == POA_OK)
+        rc = place(r, config, &addr, &n, why);
+    rpc_guard_stop(r);
+    free(r);
+    return rc;
+}
+
+static int bind_port(struct poa_rpc *r, const struct poa_rpc_config *c, struct poa_why *why)
+{
+    struct sockaddr_storage addr;
+    ev_socklen_t n = 0;
+    int rc = place(r, c, &addr, &n, why);
+    if (rc != POA_OK)
+        return rc;
     r->listener = evconnlistener_new_bind(r->base, NULL, NULL,
                                           LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE |
                                               LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED,
                                           BACKLOG, (struct sockaddr *)&addr, (int)n);
     if (r->listener == NULL)
         return poa_because(why, errno == EADDRINUSE ? POA_E_LOCKED : POA_E_IO,
-                           "rpc: cannot listen on %s port %u: %s", host, c->port, strerror(errno));
+                           "rpc: cannot listen on %s port %u: %s", host_of(c), c->port,
+                           strerror(errno));
     n = sizeof addr;
     if (getsockname(evconnlistener_get_fd(r->listener), (struct sockaddr *)&addr, &n) != 0)
         return poa_because(why, POA_E_IO, "rpc: %s", strerror(errno));

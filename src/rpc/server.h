@@ -160,11 +160,6 @@ void rpc_events_tell(struct poa_rpc *r);
 POA_MUST_USE int rpc_events_start(struct poa_rpc *r);
 void rpc_events_stop(struct poa_rpc *r);
 
-/* --- REST (rest.c) ------------------------------------------------------------------------ */
-
-/* GET /v1/...: reads of the method table. */
-void rpc_rest(struct poa_rpc *r, struct evhttp_request *req, const char *path);
-
 /* --- the explorer (explorer.c) ------------------------------------------------------------ */
 
 /* Whether PATH is one of its files, which is then the answer. */

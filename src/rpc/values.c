@@ -1,21 +1,7 @@
 /* What the state says of parameters and values, as JSON. */
 #include <string.h>
 
-#include "poa_rpc_json.h"
-
-#define VALUE_BYTES_MAX 8192
-
-/* Record of (TABLE, KEY); OUT's slices point into BUFFER. */
-static int read_state(const struct poa_rpc_node *node, enum poa_state_table table, const void *key,
-                      size_t key_n, uint8_t buffer[VALUE_BYTES_MAX], const struct poa_record *rec,
-                      void *out)
-{
-    struct poa_writer w = poa_writer_over(buffer, VALUE_BYTES_MAX);
-    int rc = node->backend->read(node->backend->ctx, table, key, key_n, &w);
-    if (rc == POA_OK && w.overflow)
-        rc = POA_E_BUFFER;
-    return rc != POA_OK ? rc : poa_record_decode(rec, poa_written(&w), out);
-}
+#include "methods.h"
 
 int poa_rpc_genesis(const struct poa_rpc_node *node, struct poa_genesis *out)
 {
@@ -29,12 +15,12 @@ int poa_rpc_genesis(const struct poa_rpc_node *node, struct poa_genesis *out)
 
 int poa_rpc_params(const struct poa_rpc_node *node, uint32_t epoch, struct poa_genesis *out)
 {
-    uint8_t buffer[VALUE_BYTES_MAX];
+    uint8_t buffer[RPC_VALUE_MAX];
     struct poa_st_params st;
     int rc = poa_rpc_genesis(node, out);
     if (rc != POA_OK)
         return rc;
-    rc = read_state(node, POA_STATE_PARAMS, "", 0, buffer, &poa_st_params_record, &st);
+    rc = rpc_read(node, POA_STATE_PARAMS, "", 0, buffer, &poa_st_params_record, &st);
     if (rc == POA_OK)
         poa_params_apply(out, &st, epoch);
     return rc == POA_E_NOT_FOUND ? POA_OK : rc;
@@ -55,13 +41,13 @@ static int add(json_t *list, const char *name, unsigned number, const char *unit
 
 int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
 {
-    uint8_t buffer[VALUE_BYTES_MAX];
+    uint8_t buffer[RPC_VALUE_MAX];
     struct poa_st_global global;
     struct poa_st_params last; /* change, which may be still to come */
     struct poa_genesis before, now, next, first;
     uint32_t from = 0;
     *out = NULL;
-    int rc = read_state(node, POA_STATE_GLOBAL, "", 0, buffer, &poa_st_global_record, &global);
+    int rc = rpc_read(node, POA_STATE_GLOBAL, "", 0, buffer, &poa_st_global_record, &global);
     uint32_t epoch = rc != POA_OK ? 0 : global.epoch + (global.kind == POA_BLOCK_CLOSING);
     if (rc == POA_OK)
         rc = poa_rpc_genesis(node, &first);
@@ -70,7 +56,7 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
     if (rc == POA_OK)
         rc = poa_rpc_params(node, epoch + 1, &next);
     if (rc == POA_OK) {
-        rc = read_state(node, POA_STATE_PARAMS, "", 0, buffer, &poa_st_params_record, &last);
+        rc = rpc_read(node, POA_STATE_PARAMS, "", 0, buffer, &poa_st_params_record, &last);
         from = rc == POA_OK ? last.from : 0;
         rc = rc == POA_E_NOT_FOUND ? POA_OK : rc;
     }
@@ -102,10 +88,10 @@ int poa_rpc_params_json(const struct poa_rpc_node *node, json_t **out)
 
 int poa_rpc_asset_json(const struct poa_rpc_node *node, uint32_t asset, json_t **out)
 {
-    uint8_t buffer[VALUE_BYTES_MAX], key[4];
+    uint8_t buffer[RPC_VALUE_MAX], key[4];
     struct poa_st_asset st;
     poa_put_le32(key, asset);
-    int rc = read_state(node, POA_STATE_ASSET, key, sizeof key, buffer, &poa_st_asset_record, &st);
+    int rc = rpc_read(node, POA_STATE_ASSET, key, sizeof key, buffer, &poa_st_asset_record, &st);
     if (rc == POA_E_NOT_FOUND)
         rc = POA_E_TX_ASSET;
     *out = rc == POA_OK ? poa_json_record(&poa_st_asset_record, &st) : NULL;
@@ -117,23 +103,23 @@ int poa_rpc_asset_json(const struct poa_rpc_node *node, uint32_t asset, json_t *
 int poa_rpc_balance(const struct poa_rpc_node *node, uint32_t asset, const uint8_t address32[32],
                     uint64_t *out)
 {
-    uint8_t buffer[VALUE_BYTES_MAX], key[36];
+    uint8_t buffer[RPC_VALUE_MAX], key[36];
     struct poa_st_balance st = {0};
     poa_put_le32(key, asset);
     memcpy(key + 4, address32, 32);
     int rc =
-        read_state(node, POA_STATE_BALANCE, key, sizeof key, buffer, &poa_st_balance_record, &st);
+        rpc_read(node, POA_STATE_BALANCE, key, sizeof key, buffer, &poa_st_balance_record, &st);
     *out = rc == POA_OK ? st.balance : 0;
     return rc == POA_E_NOT_FOUND ? POA_OK : rc;
 }
 
 int poa_rpc_escrow_json(const struct poa_rpc_node *node, const uint8_t id32[32], json_t **out)
 {
-    uint8_t buffer[VALUE_BYTES_MAX], sale_bytes[VALUE_BYTES_MAX];
+    uint8_t buffer[RPC_VALUE_MAX], sale_bytes[RPC_VALUE_MAX];
     struct poa_st_escrow st;
     struct poa_st_sale sale;
     *out = NULL;
-    int rc = read_state(node, POA_STATE_ESCROW, id32, 32, buffer, &poa_st_escrow_record, &st);
+    int rc = rpc_read(node, POA_STATE_ESCROW, id32, 32, buffer, &poa_st_escrow_record, &st);
     if (rc != POA_OK)
         return rc == POA_E_NOT_FOUND ? POA_E_TX_ESCROW : rc;
     *out = poa_json_record(&poa_st_escrow_record, &st);
@@ -143,8 +129,8 @@ int poa_rpc_escrow_json(const struct poa_rpc_node *node, const uint8_t id32[32],
     json_object_del(*out, "next");
     poa_json_terms(*out);
     json_object_set_new(*out, "id", poa_json_hex(id32, 32));
-    if (st.sale && read_state(node, POA_STATE_SALE, id32, 32, sale_bytes, &poa_st_sale_record,
-                              &sale) == POA_OK)
+    if (st.sale &&
+        rpc_read(node, POA_STATE_SALE, id32, 32, sale_bytes, &poa_st_sale_record, &sale) == POA_OK)
         json_object_set_new(*out, "sale", poa_json_record(&poa_st_sale_record, &sale));
     else
         json_object_set_new(*out, "sale", json_null());
@@ -153,9 +139,9 @@ int poa_rpc_escrow_json(const struct poa_rpc_node *node, const uint8_t id32[32],
 
 int poa_rpc_offer_json(const struct poa_rpc_node *node, const uint8_t id32[32], json_t **out)
 {
-    uint8_t buffer[VALUE_BYTES_MAX];
+    uint8_t buffer[RPC_VALUE_MAX];
     struct poa_st_offer st;
-    int rc = read_state(node, POA_STATE_OFFER, id32, 32, buffer, &poa_st_offer_record, &st);
+    int rc = rpc_read(node, POA_STATE_OFFER, id32, 32, buffer, &poa_st_offer_record, &st);
     if (rc == POA_E_NOT_FOUND)
         rc = POA_E_TX_OFFER;
     *out = rc == POA_OK ? poa_json_record(&poa_st_offer_record, &st) : NULL;

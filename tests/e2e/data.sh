@@ -77,6 +77,9 @@ refuses "does not let this key" "$poa" data get "$(public device-02)" --from ali
 "$poa" data grant "$one" --from owner --output any.grant >/dev/null || fail "grant for anybody"
 "$poa" data get "$one" --from bob --grant any.grant --output bob.packs >/dev/null || fail "a grant for anybody"
 
+POA_RPC=$(process ledger-0 rpc) refuses "ask the gateway of the device" "$poa" data get "$one" --from owner --output no.packs
+POA_RPC=$(process ledger-0 rpc) refuses "ask the gateway of the device" "$poa" device presence "$one"
+
 echo "# nothing is believed"
 sed '2s/,0,/,7,/; 3s/,1,/,8,/' meter.csv >changed.csv
 cmp -s meter.csv changed.csv && fail "the file was not changed"

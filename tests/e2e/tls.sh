@@ -52,6 +52,8 @@ if [ "$(id -u)" -ne 0 ]; then
     refused 'shut.key: Permission denied' --rpc-tls-cert good.pem --rpc-tls-key shut.key
 fi
 
+[ ! -e data ] || fail "a database was made before the RPC was looked at"
+
 for right in read submit operate; do "$poa" token new "$right" --right $right --tokens tokens >$right.token && chmod 600 $right.token; done
 ! grep -qf read.token tokens || fail "the file has a token in plain text"
 "$poad" "${options[@]}" --rpc 0.0.0.0:0 --rpc-tls-cert good.pem --rpc-tls-key good.key --rpc-tokens tokens \

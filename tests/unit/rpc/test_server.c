@@ -604,6 +604,9 @@ Test(server, rest)
         {GET("/v1/account/%ff"), 400, ""},
         {GET("/v1/block/x"), 400, "height: must be a number"},
         {GET("/v1/block?colour=red"), 400, "takes:"},
+        {GET("/v1/devices?limit=0"), 400, "limit: must be at least 1"},
+        {GET("/v1/witnesses?limit=0"), 400, "limit: must be at least 1"},
+        {GET("/v1/packs/00?limit=0"), 400, "limit: must be at least 1"},
         {GET("/v1/block/9000"), 404, "NOT_FOUND"},
         {GET("/v1/supply_audit"), 501, "UNSUPPORTED"},
         {GET("/v1/tx_send/00"), 404, "no such resource"},
@@ -661,6 +664,14 @@ Test(server, beyond_loopback_needs_the_flag)
     struct poa_why why;
     cr_expect_eq(poa_rpc_start(&c, &r, &why), POA_E_CONFIG);
     cr_expect_not_null(strstr(why.text, "TLS"));
+    cr_expect_eq(poa_rpc_check(&c, &why), POA_E_CONFIG);
+    cr_expect_not_null(strstr(why.text, "TLS"));
+    c.host = "127.0.0.1";
+    cr_expect_eq(poa_rpc_check(&c, &why), POA_OK);
+    c.tokens = "/no/such/file";
+    cr_expect_neq(poa_rpc_check(&c, &why), POA_OK);
+    cr_expect_not_null(strstr(why.text, "/no/such/file"));
+    c.tokens = NULL;
     c.host = "node.example";
     cr_expect_eq(poa_rpc_start(&c, &r, &why), POA_E_CONFIG);
     c = (struct poa_rpc_config){.port = 0};
