@@ -1,9 +1,9 @@
 // Which page is shown, and those that are short.
 import { blockPage, txPage } from './block.js';
-import { accountLink, batch, blockLink, call, chart, deviceLink, facts, genesis, h, hashLink, json, live, number, percent, quiet, Refused, section, short, table, tiles, time, txLink, witnesses } from './lib.js';
+import { devicePage } from './device.js';
+import { batch, blockLink, call, chart, deviceLink, facts, genesis, h, hashLink, live, lookBack, number, percent, proofButton, quiet, Refused, section, set, short, table, tiles, time, txLink, witnesses } from './lib.js';
 
 const main = document.getElementById('main');
-const set = (id, text) => { const e = document.getElementById(id); if (e && e.textContent !== text) e.textContent = text; };
 
 // --- the chain as it becomes final --------------------------------------------------------------
 
@@ -64,22 +64,7 @@ async function chainPage() {
   ];
 }
 
-// --- accounts and devices -----------------------------------------------------------------------
-
-function proofButton(tableName, key) {
-  const out = h('div', {}), button = h('button', { type: 'button', id: 'prove' }, 'Prove it');
-  button.addEventListener('click', async () => {
-    button.disabled = true;
-    try {
-      const p = await call('poa_proof_get', { table: tableName, key });
-      out.replaceChildren(h('p', { role: 'status' }, `As of block ${number(p.height)}: the entry, ${p.proof.length / 2} bytes of path to the state root in the header of the next block, and a certificate of ${p.certificate.length / 2} bytes over it. Save it and check it with poa verify proof, which trusts only the chain that you name.`), json(p));
-    } catch (e) {
-      out.replaceChildren(h('p', { class: 'bad', role: 'status' }, e.message));
-    }
-    button.disabled = false;
-  });
-  return section('Proof', button, out);
-}
+// --- accounts ----------------------------------------------------------------------------------
 
 const LOOK_BACK = 100;
 async function accountPage(address) {
@@ -93,12 +78,9 @@ async function accountPage(address) {
   const more = h('button', { type: 'button', id: 'back' }, `Look ${LOOK_BACK} blocks back`);
   more.addEventListener('click', async () => {
     more.disabled = true;
-    const heights = Array.from({ length: LOOK_BACK }, (_, i) => below - 1n - BigInt(i)).filter((x) => x > 0n);
-    const blocks = heights.length ? await batch(heights.map((x) => ['poa_block_get', { height: String(x) }])) : [];
-    const ids = blocks.flatMap((b) => b.result?.transactions ?? []).map((t) => t.id).slice(0, 1000);
-    const txs = ids.length ? await batch(ids.map((id) => ['poa_tx_get', { id }])) : [];
-    for (const { result: t } of txs) if (t && JSON.stringify(t.tx).includes(address)) body.append(row(t));
-    below = heights.at(-1) ?? 1n;
+    const { txs, next } = await lookBack(below, LOOK_BACK);
+    for (const t of txs) if (JSON.stringify(t.tx).includes(address)) body.append(row(t));
+    below = next;
     note.textContent = `Looked back to block ${number(below)}.`;
     more.disabled = below <= 1n;
   });
@@ -127,59 +109,6 @@ async function addressHex(address) {
   return (bits >> spare).toString(16).padStart(64, '0');
 }
 
-function history(bits) {
-  const seats = Array.from({ length: 32 }, (_, i) => (bits >>> (31 - i)) & 1);
-  const good = seats.filter(Boolean).length;
-  return [h('p', {}, `${good} of the last 32 settled seats sealed in time (a newcomer starts with 16).`),
-    h('ul', { class: 'seats', 'aria-label': `${good} of 32 sealed` }, seats.map((s) => h('li', { class: s ? '' : 'miss' })))];
-}
-
-// What keeps a device from being drawn, as far as the state says.
-async function whyNot(d) {
-  const status = await call('poa_status');
-  const e = await call('poa_epoch_get', { epoch: status.consensus.epoch });
-  const g = (await genesis()).genesis;
-  if (d.status !== 0) return `It is suspended${d.convicted !== '0' ? ` on the evidence in block ${number(d.convicted)}` : ''}, and suspended devices are not drawn.`;
-  if (d.index >= e.eligible) return `It was registered too late for epoch ${e.epoch}: only devices from before the previous epoch began may be drawn, so that nobody picks a key that likes a seed.`;
-  const share = g.seats_per_slot / e.eligible;
-  const text = `It may be drawn. With ${e.eligible} devices and ${g.seats_per_slot} seats per slot it expects a seat in ${(100 * Math.min(1, share)).toPrecision(3)} % of the slots, one in ${number(Math.max(1, Math.round(1 / share)))}.`;
-  return g.policy === 0 ? `${text} It must have sent a ticket for the window; its last one was for window ${number(BigInt(d.ticket) & 0xffffffffn)} of epoch ${BigInt(d.ticket) >> 32n}.` : text;
-}
-
-async function devicePage(key) {
-  const d = await call('poa_device_get', { device: key });
-  const maker = await batch([['poa_maker_get', { maker: d.maker }]]).then(([m]) => m.result);
-  const points = [[new Date(), 0]];
-  const graph = chart('What the device has earned, since this page was opened', ['time', 'earned'], points);
-  const seals = table('Seals since this page was opened', ['Block', 'Slot', 'Sealed block'], []);
-  live('topics=seal', {
-    async seal(s) {
-      if (s.device !== key) return;
-      const body = seals.querySelector('tbody');
-      body.prepend(h('tr', {}, [blockLink(s.height), number(s.slot), blockLink(s.sealed)].map((c) => h('td', {}, c))));
-      while (body.rows.length > SHOWN) body.lastChild.remove();
-      const now = await call('poa_device_get', { device: key });
-      set('earned', number(now.earned));
-      set('sealed', number(now.sealed));
-      set('assigned', number(now.assigned));
-      points.push([new Date(), Number(BigInt(now.earned) - BigInt(d.earned))]);
-      if (points.length > POINTS) points.shift();
-      graph.update();
-    },
-  });
-  return [
-    h('h1', {}, 'Device'), h('p', { class: 'mono' }, key),
-    tiles([['Earned', number(d.earned), 'earned'], ['Seals in time', number(d.sealed), 'sealed'], ['Seats', number(d.assigned), 'assigned'], ['State', d.status ? 'suspended' : 'active']]),
-    section('Registration', facts([
-      ['Maker', maker?.name ? `${maker.name} (${d.maker})` : String(d.maker)], ['Region', String(d.region)],
-      ['Owner', accountLink(d.owner)], ['Rewards go to', accountLink(d.payout)], ['Registered', d.height === '0' ? 'in genesis' : blockLink(d.height)], ['Registry index', number(d.index)]])),
-    section('Reliability', history(d.history)),
-    section('Why it is drawn, or not', h('p', { id: 'why' }, await whyNot(d))),
-    section('Rewards', h('p', {}, 'Earned since this page was opened, in the smallest unit.'), graph, seals),
-    proofButton('device', key),
-  ];
-}
-
 // --- fleet and network --------------------------------------------------------------------------
 
 const PAGE = 50;
@@ -190,13 +119,34 @@ async function fleetPage(from = '0') {
     ? (await batch(devices.items.map((d) => ['poa_presence_get', { device: d.device }]))).map((a) => a.result) : [];
   const presence = (p) => (p?.connected ? h('span', { class: 'good' }, `${number((BigInt(Date.now()) - BigInt(p.since_ms)) / 1000n)} s`) : p ? 'no' : '–');
   const share = (d) => (d.assigned === '0' ? '–' : `${(100 * Number(d.sealed) / Number(d.assigned)).toFixed(1)} %`);
+  const rates = [], issued = [];
+  const graph = chart('Seals and anchors per second, the last two minutes', ['time', 'seals', 'anchors'], rates);
+  const rewards = chart('Rewards that the chain issued since this page was opened', ['time', 'issued'], issued);
+  let before;
+  live('topics=status', {
+    status(s) {
+      const now = Date.now();
+      set('connected', number(s.devices));
+      set('accepted', number(s.packs));
+      set('anchors', number(s.anchors));
+      set('sealed', number(s.seals));
+      if (before) rates.push([new Date(now), Number(BigInt(s.seals) - BigInt(before.seals)) * 1000 / (now - before.now), Number(BigInt(s.anchors) - BigInt(before.anchors)) * 1000 / (now - before.now)]);
+      before = { ...s, now };
+      issued.push([new Date(now), Number(BigInt(s.issued) - BigInt(status.state.issued))]);
+      for (const list of [rates, issued]) if (list.length > POINTS) list.shift();
+      graph.update();
+      rewards.update();
+    },
+  });
   return [
     h('h1', {}, 'Fleet'),
-    tiles([['Registered devices', number(devices.total)], ['Connected to this node', number(status.devices)], ['Usage packs accepted here', number(status.packs)], ['Anchors', number(status.state.anchors)]]),
+    tiles([['Registered devices', number(devices.total)], ['Connected to this node', number(status.devices), 'connected'], ['Usage packs accepted here', number(status.packs), 'accepted'], ['Anchors on the chain', number(status.state.anchors), 'anchors'], ['Seals', number(status.state.seals), 'sealed']]),
     section('Devices', table('In order of registration', ['Device', 'Maker', 'Region', 'State', 'Connected here', 'Seats', 'Sealed', 'Earned'],
       devices.items.map((d, i) => [deviceLink(d.device), String(d.maker), String(d.region), d.status ? h('span', { class: 'bad' }, 'suspended') : 'active', presence(here[i]), number(d.assigned), share(d), number(d.earned)])),
     h('p', {}, Number(from) > 0 ? [h('a', { href: `#/fleet/${Math.max(0, Number(from) - PAGE)}` }, 'Before'), ' '] : null,
       devices.next !== null ? h('a', { href: `#/fleet/${devices.next}` }, 'More') : null)),
+    section('Seals and anchors', h('p', {}, h('span', { class: 'key' }, 'Seals'), ' and ', h('span', { class: 'key' }, 'anchors'), ' per second. What an anchor commits to only the owners can read: open the page of a device.'), graph),
+    section('Rewards', h('p', {}, 'Issued since this page was opened, in the smallest unit.'), rewards),
     section('Nodes and gateways', peers === undefined ? h('p', {}, 'Shown to callers with the right to operate.') : table('Peers of this node on the mesh', ['Node', 'Address', 'Connected', 'Height', 'Sent', 'Received'],
       peers.map((p) => [p.name || short(p.key), p.address || 'dials us', p.connected ? h('span', { class: 'good' }, 'yes') : h('span', { class: 'bad' }, 'no'), number(p.height), `${number(p.sent_bytes)} B`, `${number(p.received_bytes)} B`]))),
   ];
@@ -269,7 +219,7 @@ function show(content) {
 }
 async function route() {
   const mine = ++turn;
-  const [name = '', argument] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+  const [name = '', ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
   quiet();
   for (const a of document.querySelectorAll('nav a'))
     if (a.getAttribute('href') === `#/${name}`) a.setAttribute('aria-current', 'page');
@@ -277,7 +227,7 @@ async function route() {
   let content;
   try {
     if (!pages[name]) throw new Refused('There is no such page.');
-    content = await pages[name](argument);
+    content = await pages[name](...rest);
   } catch (e) {
     content = [h('h1', {}, 'Nothing here'), h('p', { id: 'error', role: 'alert' }, e.message)];
   }

@@ -1,63 +1,80 @@
-// The draws of a slot, recomputed from what the chain says: docs/assignment.md.
+// Hashes, and the draws of a slot recomputed from what the chain says: docs/assignment.md.
 //
 // BLAKE2b (RFC 7693) and the output of the VRF (RFC 9381, section 5.2) are written out here
 // because browsers have neither. They keep no secret and admit nothing: they let whoever looks
 // compare. Nodes and devices use libsodium.
 
-const M64 = (1n << 64n) - 1n;
-const IV = [0x6a09e667f3bcc908n, 0xbb67ae8584caa73bn, 0x3c6ef372fe94f82bn, 0xa54ff53a5f1d36f1n,
-  0x510e527fade682d1n, 0x9b05688c2b3e6c1fn, 0x1f83d9abfb41bd6bn, 0x5be0cd19137e2179n];
+// The words of IV and of the state are two halves each, low first: numbers of 64 bits are slow here.
+const IV = Uint32Array.of(0xf3bcc908, 0x6a09e667, 0x84caa73b, 0xbb67ae85, 0xfe94f82b, 0x3c6ef372, 0x5f1d36f1, 0xa54ff53a,
+  0xade682d1, 0x510e527f, 0x2b3e6c1f, 0x9b05688c, 0xfb41bd6b, 0x1f83d9ab, 0x137e2179, 0x5be0cd19);
 const SIGMA = ['0123456789abcdef', 'ea489fd61c02b753', 'b8c052fdae367194', '7931dcbe265a40f8',
   '905724afe1bc683d', '2c6a0b834d75fe19', 'c51fed4a0763928b', 'db7ec13950f4862a',
-  '6fe9b308c2d714a5', 'a2847615fb9e3cd0'];
+  '6fe9b308c2d714a5', 'a2847615fb9e3cd0'].map((s) => Uint8Array.from(s, (c) => 2 * parseInt(c, 16)));
+const MIXES = [[0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15],
+  [0, 5, 10, 15], [1, 6, 11, 12], [2, 7, 8, 13], [3, 4, 9, 14]].map((m) => m.map((i) => 2 * i));
 
-const ror = (v, n) => ((v >> n) | (v << (64n - n))) & M64;
 export const le = (b, at, n) => {
   let v = 0n;
   for (let i = n - 1; i >= 0; i--) v = (v << 8n) | BigInt(b[at + i]);
   return v;
 };
-const leBytes = (v, n) => Uint8Array.from({ length: n }, (_, i) => Number((BigInt(v) >> BigInt(8 * i)) & 255n));
+export const leBytes = (v, n) => Uint8Array.from({ length: n }, (_, i) => Number((BigInt(v) >> BigInt(8 * i)) & 255n));
 export const hex = (b) => Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
 export const unhex = (s) => Uint8Array.from(s.match(/../g) ?? [], (x) => parseInt(x, 16));
-const concat = (...parts) => {
+export const concat = (...parts) => {
   const out = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
   let at = 0;
   for (const p of parts) { out.set(p, at); at += p.length; }
   return out;
 };
 
-// Whole blocks of 128 bytes; SIGMA is written for this order of indices.
+// v[a] += w[x]
+function add(v, a, w, x) {
+  const low = v[a] + w[x];
+  v[a] = low;
+  v[a + 1] += w[x + 1] + (low > 0xffffffff ? 1 : 0);
+}
+// v[d] = (v[d] ^ v[a]) turned right by N
+function turn(v, d, a, n) {
+  let low = v[d] ^ v[a], high = v[d + 1] ^ v[a + 1];
+  if (n >= 32) [low, high, n] = [high, low, n - 32];
+  v[d] = n ? (low >>> n) | (high << (32 - n)) : low;
+  v[d + 1] = n ? (high >>> n) | (low << (32 - n)) : high;
+}
+
 export function blake2b(input, bytes = 32, personal = '') {
   const param = new Uint8Array(64);
   param[0] = bytes; param[2] = 1; param[3] = 1;
   param.set(new TextEncoder().encode(personal), 48);
-  const h = IV.map((iv, i) => iv ^ le(param, 8 * i, 8));
+  const words = new DataView(param.buffer);
+  const h = IV.map((iv, i) => iv ^ words.getUint32(4 * i, true));
   const blocks = Math.max(1, Math.ceil(input.length / 128));
+  const chunk = new Uint8Array(128), view = new DataView(chunk.buffer);
+  const m = new Uint32Array(32), v = new Uint32Array(32);
   for (let b = 0; b < blocks; b++) {
-    const chunk = new Uint8Array(128);
+    chunk.fill(0);
     chunk.set(input.subarray(128 * b, 128 * b + 128));
+    for (let i = 0; i < 32; i++) m[i] = view.getUint32(4 * i, true);
     const last = b === blocks - 1;
-    const v = [...h, ...IV];
-    v[12] ^= BigInt(last ? input.length : 128 * (b + 1));
-    if (last) v[14] ^= M64;
-    const m = Array.from({ length: 16 }, (_, i) => le(chunk, 8 * i, 8));
-    const mix = (a, x, c, d, p, q) => {
-      v[a] = (v[a] + v[x] + p) & M64; v[d] = ror(v[d] ^ v[a], 32n);
-      v[c] = (v[c] + v[d]) & M64; v[x] = ror(v[x] ^ v[c], 24n);
-      v[a] = (v[a] + v[x] + q) & M64; v[d] = ror(v[d] ^ v[a], 16n);
-      v[c] = (v[c] + v[d]) & M64; v[x] = ror(v[x] ^ v[c], 63n);
-    };
+    v.set(h);
+    v.set(IV, 16);
+    v[24] ^= last ? input.length : 128 * (b + 1); // below 2^32
+    if (last) { v[28] = ~v[28]; v[29] = ~v[29]; }
     for (let r = 0; r < 12; r++) {
-      const s = Array.from(SIGMA[r % 10], (c) => m[parseInt(c, 16)]);
-      mix(0, 4, 8, 12, s[0], s[1]); mix(1, 5, 9, 13, s[2], s[3]);
-      mix(2, 6, 10, 14, s[4], s[5]); mix(3, 7, 11, 15, s[6], s[7]);
-      mix(0, 5, 10, 15, s[8], s[9]); mix(1, 6, 11, 12, s[10], s[11]);
-      mix(2, 7, 8, 13, s[12], s[13]); mix(3, 4, 9, 14, s[14], s[15]);
+      const s = SIGMA[r % 10];
+      for (let i = 0; i < 8; i++) {
+        const [a, x, c, d] = MIXES[i];
+        add(v, a, v, x); add(v, a, m, s[2 * i]); turn(v, d, a, 32);
+        add(v, c, v, d); turn(v, x, c, 24);
+        add(v, a, v, x); add(v, a, m, s[2 * i + 1]); turn(v, d, a, 16);
+        add(v, c, v, d); turn(v, x, c, 63);
+      }
     }
-    for (let i = 0; i < 8; i++) h[i] ^= v[i] ^ v[i + 8];
+    for (let i = 0; i < 16; i++) h[i] ^= v[i] ^ v[i + 16];
   }
-  return concat(...h.map((x) => leBytes(x, 8))).subarray(0, bytes);
+  const out = new Uint8Array(64), to = new DataView(out.buffer);
+  h.forEach((x, i) => to.setUint32(4 * i, x, true));
+  return out.subarray(0, bytes);
 }
 const lottery = (...parts) => blake2b(concat(...parts), 32, 'poa/lottery');
 

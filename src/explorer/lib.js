@@ -28,6 +28,16 @@ export async function call(method, params) {
   return a.result;
 }
 
+// The N blocks below height BELOW, as far as this node has them, latest first, and their
+// transactions, at most 1,000.
+export async function lookBack(below, n) {
+  const heights = Array.from({ length: n }, (_, i) => below - 1n - BigInt(i)).filter((x) => x > 0n);
+  const found = async (calls) => (calls.length ? await batch(calls) : []).map((a) => a.result).filter(Boolean);
+  const blocks = await found(heights.map((x) => ['poa_block_get', { height: String(x) }]));
+  const txs = await found(blocks.flatMap((b) => b.transactions).slice(0, 1000).map(({ id }) => ['poa_tx_get', { id }]));
+  return { blocks, txs, next: heights.at(-1) ?? 1n };
+}
+
 let genesisOnce;
 export const genesis = () => (genesisOnce ??= call('poa_genesis_get'));
 const epochs = new Map();
@@ -60,6 +70,8 @@ export function say(text) {
   if (state.textContent !== text) state.textContent = text;
 }
 
+export const set = (id, text) => { const e = document.getElementById(id); if (e && e.textContent !== text) e.textContent = text; };
+
 // --- values ---------------------------------------------------------------------------------
 
 export const NEVER = '18446744073709551615';
@@ -84,11 +96,26 @@ export function table(caption, heads, rows) {
       h('thead', {}, h('tr', {}, heads.map((t) => h('th', { scope: 'col' }, t)))),
       h('tbody', {}, rows.map((r) => h('tr', {}, r.map((c) => h('td', {}, c)))))));
 }
+// An entry of the state with all that proves it, on demand.
+export function proofButton(tableName, key) {
+  const out = h('div', {}), button = h('button', { type: 'button', id: 'prove' }, 'Prove it');
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    try {
+      const p = await call('poa_proof_get', { table: tableName, key });
+      out.replaceChildren(h('p', { role: 'status' }, `As of block ${number(p.height)}: the entry, ${p.proof.length / 2} bytes of path to the state root in the header of the next block, and a certificate of ${p.certificate.length / 2} bytes over it. Save it and check it with poa verify proof, which trusts only the chain that you name.`), json(p));
+    } catch (e) {
+      out.replaceChildren(h('p', { class: 'bad', role: 'status' }, e.message));
+    }
+    button.disabled = false;
+  });
+  return section('Proof', button, out);
+}
 export const json = (v) => h('pre', { tabindex: 0, 'aria-label': 'JSON' }, JSON.stringify(v, null, 2));
 export const section = (title, ...children) => h('section', {}, h('h2', {}, title), children);
 
 // A line over time. DATA: rows of [Date, value...]; what it shows is said in words as well.
-export function chart(label, labels, data) {
+export function chart(label, labels, data, { labelWidth = 90, ...options } = {}) {
   const box = h('div', { class: 'chart' });
   const figure = h('figure', { role: 'img', 'aria-label': label }, box);
   let graph;
@@ -98,7 +125,7 @@ export function chart(label, labels, data) {
       labels, colors: [css.getPropertyValue('--accent').trim(), css.getPropertyValue('--bad').trim()],
       axisLineColor: css.getPropertyValue('--line').trim(), gridLineColor: css.getPropertyValue('--line').trim(),
       strokeWidth: 2, includeZero: true, legend: 'never', interactionModel: {}, axisLabelFontSize: 13,
-      axes: { y: { axisLabelWidth: 90, axisLabelFormatter: (v) => v.toLocaleString('en') } },
+      axes: { y: { axisLabelWidth: labelWidth, axisLabelFormatter: (v) => v.toLocaleString('en') } }, labelsUTC: true, ...options,
     });
   };
   requestAnimationFrame(() => box.isConnected && data.length > 1 && draw());

@@ -16,8 +16,10 @@
     X(style, "/explorer/style.css", CSS, "src/explorer/style.css")                                 \
     X(app, "/explorer/app.js", JS, "src/explorer/app.js")                                          \
     X(block, "/explorer/block.js", JS, "src/explorer/block.js")                                    \
+    X(device, "/explorer/device.js", JS, "src/explorer/device.js")                                 \
     X(draw, "/explorer/draw.js", JS, "src/explorer/draw.js")                                       \
     X(lib, "/explorer/lib.js", JS, "src/explorer/lib.js")                                          \
+    X(readings, "/explorer/readings.js", JS, "src/explorer/readings.js")                           \
     X(dygraph, "/explorer/dygraph.js", JS, "/usr/share/javascript/dygraphs/dygraph.min.js")        \
     X(dygraph_css, "/explorer/dygraph.css", CSS, "/usr/share/javascript/dygraphs/dygraph.min.css")
 

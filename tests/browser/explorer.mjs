@@ -1,10 +1,11 @@
 // The explorer against a live network, in a headless Chromium.
-// usage: node explorer.mjs URL SCREENSHOT_DIR     (tests/browser/run.sh starts the network)
+// usage: node explorer.mjs URL SCREENSHOT_DIR GATEWAY_URL DEVICE DIR
+// tests/browser/run.sh starts the network; DIR has packs, lie and grant of DEVICE.
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
-const [url, shots] = process.argv.slice(2);
+const [url, shots, gateway, device, files] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const failures = [];
 const check = (ok, what) => {
@@ -20,7 +21,7 @@ async function open(options) {
   page.setDefaultTimeout(60000);
   page.on('console', (m) => m.type() === 'error' && failures.push(`console: ${m.text()}`));
   page.on('pageerror', (e) => failures.push(`page: ${e.message}`));
-  page.on('request', (r) => new URL(r.url()).origin === new URL(url).origin || r.url().startsWith('data:') || failures.push(`foreign request: ${r.url()}`));
+  page.on('request', (r) => [url, gateway].some((u) => new URL(r.url()).origin === new URL(u).origin) || r.url().startsWith('data:') || failures.push(`foreign request: ${r.url()}`));
   return page;
 }
 const go = async (page, to) => {
@@ -38,10 +39,12 @@ const narrow = (page) => page.evaluate(() => document.documentElement.scrollWidt
 
 // With the policy in force: every page comes up, and the console stays silent.
 const strict = await open({ bypassCSP: false });
-for (const to of ['', 'block/1', 'fleet', 'network']) {
+for (const to of ['', 'block/1', 'fleet', 'network', `device/${device}`]) {
   await go(strict, to);
   await strict.waitForTimeout(500);
 }
+await strict.setInputFiles('#packs', `${files}/packs`);
+await strict.locator('section:has(#packs) canvas').first().waitFor();
 await strict.context().close();
 
 const page = await open({ viewport: { width: 1280, height: 900 } });
@@ -86,7 +89,10 @@ await accessible(page, 'account');
 // fleet -> device
 await go(page, 'fleet');
 await page.waitForSelector('a[href^="#/device/"]');
-await page.screenshot({ path: `${shots}/explorer-fleet.png` });
+await page.waitForFunction(() => document.querySelectorAll('main canvas').length >= 4);
+check(true, 'seals, anchors and rewards are drawn as they come');
+await page.waitForTimeout(8000);
+await page.screenshot({ path: `${shots}/explorer-fleet.png`, fullPage: true });
 await accessible(page, 'fleet');
 await page.click('a[href^="#/device/"]');
 await page.waitForFunction(() => document.querySelector('h1').textContent === 'Device');
@@ -94,8 +100,38 @@ check(/may be drawn|suspended|too late/.test(await page.textContent('#why')), 'a
 await page.waitForSelector('table a[href^="#/block/"]');
 check(true, 'a seal of the device appears without a reload');
 await page.waitForTimeout(4000);
-await page.screenshot({ path: `${shots}/explorer-device.png` });
+check(/[1-9][0-9]* seals? by it/.test(await page.textContent('#looked')), `what the chain has of it: ${await page.textContent('#looked')}`);
+await page.screenshot({ path: `${shots}/explorer-device.png`, fullPage: true });
 await accessible(page, 'device');
+
+// readings: a file of packs, a lie, a grant that names no reader
+const asked = [];
+page.on('request', (r) => r.method() === 'POST' && asked.push(r.postData()));
+await go(page, `device/${device}`);
+const read = async (page, name) => {
+  await page.setInputFiles('#packs', `${files}/${name}`);
+  await page.waitForFunction(() => { const e = document.getElementById('read'); return / in .*packs?\.$/.test(e.textContent) || e.className === 'bad'; });
+  return [await page.textContent('#read'), await page.evaluate(() => document.getElementById('checks')?.textContent ?? '')];
+};
+asked.length = 0;
+const [told, checks] = await read(page, 'packs');
+check(/^[1-9][0-9,]* readings in [0-9,]+ packs?\.$/.test(told), `readings of a file: ${told}`);
+check(/signed by this device/.test(checks) && /path to a root that this node’s chain has/.test(checks), 'packs are checked against signature and anchor');
+check(/Not verified: that this node shows the chain/.test(checks) && !/Refused/.test(checks), 'what was not checked is said');
+await page.waitForSelector('section:has(#packs) canvas');
+check((await page.textContent('section:has(#packs) table')).includes('Lowest'), 'readings are drawn, and in words');
+check(asked.every((b) => b === null || !b.includes('"pack"')) && asked.some((b) => b?.includes('poa_anchor_get')), 'the readings stay in the page');
+await page.locator('section:has(#packs)').screenshot({ path: `${shots}/explorer-readings.png` });
+await accessible(page, 'readings');
+const [, lies] = await read(page, 'lie');
+check(/Refused, and not drawn: 1 pack\. *pack [0-9]+: its signature/.test(lies), `a changed pack is refused: ${lies.slice(-120)}`);
+const open_to_all = readFileSync(`${files}/grant`, 'utf8').trim();
+await page.goto(`${gateway}/#/device/${device}/${open_to_all}`);
+await page.waitForSelector('#checks');
+check(/signed by this device/.test(await page.textContent('#checks')), 'a link with a grant shows what its gateway keeps');
+await page.goto(`${url}/#/device/${device}/${open_to_all}`);
+await page.waitForSelector('#read.bad');
+check(/gateway/.test(await page.textContent('#read')), `elsewhere: ${await page.textContent('#read')}`);
 
 // The draw of a slot: the seats leave the state some slots after they are settled, so take the
 // latest block, and another one when that has no seats.
@@ -151,12 +187,22 @@ check(await dark.evaluate(() => { const [r] = getComputedStyle(document.body).ba
 await dark.waitForTimeout(6000);
 await dark.screenshot({ path: `${shots}/explorer-dark.png` });
 await accessible(dark, 'chain, dark');
+await go(dark, `device/${device}`);
+await read(dark, 'packs');
+await dark.waitForSelector('section:has(#packs) canvas');
+await accessible(dark, 'readings, dark');
 const phone = await open({ viewport: { width: 375, height: 800 }, isMobile: true, hasTouch: true });
 for (const to of ['', 'block/1', 'fleet', 'network']) {
   await go(phone, to);
   await phone.waitForTimeout(500);
   check(await narrow(phone), `375 px: #/${to} does not scroll sideways`);
 }
+await go(phone, `device/${device}`);
+await read(phone, 'packs');
+await phone.waitForSelector('section:has(#packs) canvas');
+check(await narrow(phone), '375 px: readings do not scroll sideways');
+await phone.evaluate(() => document.getElementById('checks').scrollIntoView());
+await phone.screenshot({ path: `${shots}/explorer-readings-phone.png` });
 await go(phone, '');
 await phone.waitForSelector('tbody tr[data-height]');
 await phone.screenshot({ path: `${shots}/explorer-phone.png` });

@@ -20,14 +20,32 @@ shots=${1:-$tmp}
 "$bin/poa" devnet --ledgers 4 --trusted 2 --devices 8 --load 5 --for 10m --data-dir "$tmp/net" \
     --json >"$tmp/out" 2>"$tmp/err" &
 devnet=$!
-url=
+rpc_of() {
+    for _ in $(seq 300); do
+        url=$("$bin/poa" devnet status --data-dir "$tmp/net" --json 2>/dev/null |
+            jq -r --arg name "$1" '.processes[] | select(.name == $name and .ready) | .rpc' || true)
+        [ -z "$url" ] || { echo "$url"; return; }
+        sleep 0.2
+    done
+    cat "$tmp/err" >&2
+    return 1
+}
+url=$(rpc_of ledger-0)
+gateway=$(rpc_of trusted-0)
+
+# Readings of a device of that gateway, once some are anchored; a lie about them; a grant.
+export POA_KEYS=$tmp/net/keys POA_RPC=$gateway
 for _ in $(seq 300); do
-    url=$("$bin/poa" devnet status --data-dir "$tmp/net" --json 2>/dev/null |
-        jq -r '.processes[] | select(.name == "ledger-0" and .ready) | .rpc' || true)
-    [ -z "$url" ] || break
-    sleep 0.2
+    device=$("$bin/poa" devices --json | jq -r '.items[].device' | while read -r d; do
+        [ "$("$bin/poa" device presence "$d" --json | jq .connected)" != true ] || { echo "$d"; break; }
+    done)
+    rm -f "$tmp/packs"
+    [ -n "$device" ] && "$bin/poa" data get "$device" --from owner --output "$tmp/packs" >"$tmp/got" 2>&1 &&
+        [ "$(jq '[.packs[] | select(.receipt)] | length' "$tmp/packs")" -gt 2 ] && break
+    sleep 1
 done
-[ -n "$url" ] || { cat "$tmp/err" >&2; exit 1; }
+jq -c '.packs[0].pack |= (if endswith("0") then .[:-1] + "1" else .[:-1] + "0" end)' "$tmp/packs" >"$tmp/lie"
+"$bin/poa" data grant "$device" --from owner --output "$tmp/grant" >/dev/null
 
 cd "$here"
-node explorer.mjs "$url" "$shots"
+node explorer.mjs "$url" "$shots" "$gateway" "$device" "$tmp"
