@@ -118,7 +118,7 @@ static json_t *block_json(const struct poa_rpc_block *block)
     struct poa_cert cert;
     if (block->cert.n > 0 && poa_cert_decode(block->cert, &cert) == POA_OK)
         v = rpc_with(rpc_with(v, "certificate", poa_json_record(&poa_cert_record, &cert)),
-                 "raw_certificate", poa_json_hex(block->cert.p, block->cert.n));
+                     "raw_certificate", poa_json_hex(block->cert.p, block->cert.n));
     return v;
 }
 
@@ -164,9 +164,9 @@ void rpc_block_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 static void answer_run(struct poa_rpc_call *call, int rc, uint8_t *bytes, size_t n, uint64_t last)
 {
     rpc_answer(call, rc,
-           rc == POA_OK
-               ? json_pack("{s:o, s:o}", "last", poa_json_u64(last), "run", poa_json_hex(bytes, n))
-               : NULL);
+               rc == POA_OK ? json_pack("{s:o, s:o}", "last", poa_json_u64(last), "run",
+                                        poa_json_hex(bytes, n))
+                            : NULL);
     free(bytes);
 }
 

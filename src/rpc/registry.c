@@ -119,10 +119,9 @@ void rpc_witnesses_list(void *ctx, json_t *const *param, struct poa_rpc_call *ca
 
 static int add_pack(void *v, const struct poa_rpc_pack *p)
 {
-    json_t *item =
-        json_pack("{s:o, s:o, s:o, s:o}", "number", poa_json_u64(p->number), "id", rpc_hash(p->id),
-                  "pack", poa_json_hex(p->pack.p, p->pack.n), "receipt",
-                  p->receipt.n ? poa_json_hex(p->receipt.p, p->receipt.n) : json_null());
+    json_t *item = json_pack("{s:o, s:o, s:o, s:o}", "number", poa_json_u64(p->number), "id",
+                             rpc_hash(p->id), "pack", poa_json_hex(p->pack.p, p->pack.n), "receipt",
+                             p->receipt.n ? poa_json_hex(p->receipt.p, p->receipt.n) : json_null());
     return json_array_append_new(v, item) ? POA_E_NO_MEMORY : POA_OK;
 }
 
@@ -141,9 +140,8 @@ void rpc_packs_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     if (rc == POA_OK)
         rc = poa_unhex(json_string_value(param[0]), request, n);
     if (rc == POA_OK)
-        rc = b->packs(b->ctx, poa_slice(request, n), poa_rpc_u64(param[1], 0),
-                      (uint32_t)limit, add_pack, items, &count,
-                      &next);
+        rc = b->packs(b->ctx, poa_slice(request, n), poa_rpc_u64(param[1], 0), (uint32_t)limit,
+                      add_pack, items, &count, &next);
     if (rc != POA_OK) {
         json_decref(items);
         poa_rpc_fail(call, rc);
@@ -163,6 +161,7 @@ void rpc_presence_get(void *ctx, json_t *const *param, struct poa_rpc_call *call
     int rc = b->presence ? b->presence(b->ctx, key, &since, &shared) : POA_E_UNSUPPORTED;
     bool here = rc == POA_OK;
     rpc_answer(call, rc == POA_E_NOT_FOUND ? POA_OK : rc,
-           json_pack("{s:o, s:b, s:o, s:b}", "device", rpc_hash(key), "connected", (int)here,
-                     "since_ms", here ? poa_json_u64(since) : json_null(), "shared", (int)shared));
+               json_pack("{s:o, s:b, s:o, s:b}", "device", rpc_hash(key), "connected", (int)here,
+                         "since_ms", here ? poa_json_u64(since) : json_null(), "shared",
+                         (int)shared));
 }

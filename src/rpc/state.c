@@ -21,11 +21,12 @@ void rpc_account_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     if (rc == POA_OK && asset != 0)
         rc = poa_rpc_balance(ctx, asset, address, &of_asset);
     json_t *v = rpc_with(poa_json_record(&poa_st_account_record, &account), "address",
-                     poa_json_address(address));
+                         poa_json_address(address));
     if (rc == POA_OK && v != NULL)
         rc = poa_rpc_add_outgoing(ctx, address, v);
     if (asset != 0)
-        v = rpc_with(rpc_with(v, "asset", json_integer(asset)), "asset_balance", poa_json_u64(of_asset));
+        v = rpc_with(rpc_with(v, "asset", json_integer(asset)), "asset_balance",
+                     poa_json_u64(of_asset));
     rpc_answer(call, rc, v);
 }
 
@@ -74,9 +75,9 @@ void rpc_maker_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     struct poa_st_maker maker;
     int rc = rpc_read_u32(ctx, POA_STATE_MAKER, id, buffer, &poa_st_maker_record, &maker);
     rpc_answer(call, rc,
-           rc == POA_OK
-               ? rpc_with(poa_json_record(&poa_st_maker_record, &maker), "maker", json_integer(id))
-               : NULL);
+               rc == POA_OK ? rpc_with(poa_json_record(&poa_st_maker_record, &maker), "maker",
+                                       json_integer(id))
+                            : NULL);
 }
 
 void rpc_slot_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
@@ -100,8 +101,9 @@ void rpc_slot_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     struct poa_st_slot s;
     int rc = RPC_READ(ctx, SLOT, key, sizeof key, buffer, st_slot, &s);
     rpc_answer(call, rc,
-           rc == POA_OK ? rpc_with(poa_json_record(&poa_st_slot_record, &s), "slot", poa_json_u64(slot))
-                        : NULL);
+               rc == POA_OK
+                   ? rpc_with(poa_json_record(&poa_st_slot_record, &s), "slot", poa_json_u64(slot))
+                   : NULL);
 }
 
 void rpc_epoch_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
@@ -139,7 +141,7 @@ void rpc_anchor_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     struct poa_st_anchor anchor;
     int rc = RPC_READ(ctx, ANCHOR, root, sizeof root, buffer, st_anchor, &anchor);
     rpc_answer(call, rc,
-           rc == POA_OK
-               ? rpc_with(poa_json_record(&poa_st_anchor_record, &anchor), "root", rpc_hash(root))
-               : NULL);
+               rc == POA_OK ? rpc_with(poa_json_record(&poa_st_anchor_record, &anchor), "root",
+                                       rpc_hash(root))
+                            : NULL);
 }
