@@ -121,6 +121,7 @@ POA_RECORD_DECLARE(beacon_ahead, POA_BEACON_AHEAD_TABLE)
 
 #define POA_FOLLOW_TABLE(F)                                                                        \
     F(U64, after, 0, _, "height the asker has")                                                    \
+    F(U64, until, 0, _, "not beyond the first certified block from here on; 0: all there is")      \
     F(U32, max_bytes, 0, _, "largest answer it takes")
 POA_RECORD_DECLARE(follow, POA_FOLLOW_TABLE)
 #define POA_RAW_BATCH_TABLE(F) F(BLOB, batch, 524288, _, "encoded batch")

@@ -28,6 +28,11 @@ static uint8_t *grow(struct buffer *b, size_t n)
     return b->p + b->n;
 }
 
+static bool is_closing(struct poa_slice header)
+{
+    return header.n > 2 && header.p[2] == POA_BLOCK_CLOSING;
+}
+
 /* The listed batches of BLK as a list of raw_batch in OUT. */
 static int read_batches(struct poa_store *s, const struct poa_stored_block *blk, struct buffer *out)
 {
@@ -72,8 +77,8 @@ static int add_block(struct poa_store *s, const struct poa_stored_block *blk,
     return rc;
 }
 
-int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint8_t **bytes,
-                     size_t *n, uint64_t *last)
+int node_bundle_read(struct poa_store *s, uint64_t after, uint64_t until, size_t max_bytes,
+                     uint8_t **bytes, size_t *n, uint64_t *last)
 {
     struct buffer list = {.p = NULL}, batches = {.p = NULL};
     struct poa_store_value v = {.own = NULL};
@@ -88,7 +93,7 @@ int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint
             break;
         rc = add_block(s, &blk, &batches, &list);
         blocks += 1u + blk.fillers_n;
-        bool closing = blk.header.n > 2 && blk.header.p[2] == POA_BLOCK_CLOSING;
+        bool closing = is_closing(blk.header);
         if (!rc && blk.cert.n && blk.cert.n <= sizeof cert && list.n <= BUNDLE_HARD_BYTES &&
             blocks <= NODE_BUNDLE_BLOCKS) {
             memcpy(cert, blk.cert.p, blk.cert.n);
@@ -101,7 +106,7 @@ int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint
         /* The committee changes after a closing block, and one certificate
          * covers one bundle. */
         if (closing || list.n > BUNDLE_HARD_BYTES || blocks >= NODE_BUNDLE_BLOCKS ||
-            (list.n >= max_bytes && count))
+            (count && (list.n >= max_bytes || (until && *last >= until))))
             break;
     }
     poa_store_value_free(&v);
@@ -139,6 +144,10 @@ static int walk(const struct poa_blocks *r, struct node_bundle *b, uint32_t *bat
     struct poa_block blk;
     *batches = *txs = 0;
     while (poa_block_next(&blocks, &blk)) {
+        if (b && !b->closing)
+            b->last++;
+        if (b)
+            b->closing |= is_closing(blk.header);
         struct poa_list_iter raws = poa_list_begin(&blk.batches);
         struct poa_raw_batch raw;
         while (poa_raw_batch_next(&raws, &raw)) {
@@ -184,13 +193,18 @@ int node_bundle_open(struct poa_node *node, uint8_t *bytes, size_t n, struct nod
     b->bytes = bytes;
     b->bytes_n = n;
     int rc = poa_blocks_decode(poa_slice(bytes, n), &r);
-    if (!rc && r.blocks.count) {
-        struct poa_list_iter it = poa_list_begin(&r.blocks);
-        if (poa_block_next(&it, &blk) && !poa_header_decode(blk.header, &h))
-            b->first = h.height;
-    }
     if (!rc)
         rc = walk(&r, NULL, &batches, &txs);
+    if (!rc && r.blocks.count) {
+        struct poa_list_iter it = poa_list_begin(&r.blocks);
+        if (poa_block_next(&it, &blk))
+            rc = poa_header_decode(blk.header, &h);
+        if (!rc && (!h.height || h.height > UINT64_MAX / 2))
+            rc = POA_E_BLOCK_INVALID;
+        if (!rc)
+            b->first = h.height;
+        b->last = b->first - 1;
+    }
     if (!rc) {
         b->check = node_check_new(txs, 0, NULL);
         b->batch = calloc(batches ? batches : 1, sizeof *b->batch);
@@ -207,7 +221,6 @@ int node_bundle_open(struct poa_node *node, uint8_t *bytes, size_t n, struct nod
         node_bundle_free(b);
         return rc;
     }
-    b->last = b->first + r.blocks.count - 1;
     *out = b;
     return POA_OK;
 }

@@ -1,6 +1,7 @@
-/* Following: finalized blocks from a server, by long polling. A follower does
- * nothing else; a member does it while others are ahead of it. While the core
- * executes one answer, workers decode the next ones, and another is under way. */
+/* Following: finalized blocks from servers, by long polling. A follower does
+ * nothing else; a member does it while others are ahead of it. Which blocks are
+ * asked of whom: ranges.c. While the core executes one answer, workers decode the
+ * next ones, and others are under way. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,28 +9,27 @@
 
 #include "node.h"
 
-#define RETRY_MS 100
 /* A bundle takes a step for each block, and some more when memory has to grow. */
 #define STEPS_MAX 20000u
+#define RETRY_MS  100
 /* Without an answer or a result for so long, something is wrong: an idle server
  * answers within NODE_FOLLOW_WAIT_MS. */
-#define TELL_MS 30000
-/* Who is behind gets his answer at once, so he waits no longer than this for it;
- * twice as long each time that it was too short. */
-#define PATIENCE_MS     3000
-#define PATIENCE_MAX_MS (NODE_FOLLOW_WAIT_MS + NODE_REQUEST_MS)
+#define TELL_US UINT64_C(30000000)
+#define NAP_MS  500
 /* Progress is told while so many blocks are missing. */
 #define FAR_BLOCKS  200
 #define PROGRESS_US 5000000
 
-/* Answers that are decoded or wait for the core: 3 MB each, and their views. */
-#define AHEAD 3
-struct ahead {
-    struct node_bundle *bundle;
-    int from; /* whose it is */
-    bool parsed;
-    bool dead; /* one before it failed */
+/* A question that is under way, or its answer. Also of ranges that were given up. */
+struct question {
+    struct node_follow *follow;
+    bool used, answered;
+    uint32_t id;
+    int server, error;
+    uint8_t *bytes;
+    size_t bytes_n;
 };
+#define QUESTIONS (NODE_RANGES + 2)
 
 struct node_follow {
     struct poa_node *node;
@@ -39,25 +39,19 @@ struct node_follow {
     pthread_cond_t cond;
     bool stop;
     uint64_t target; /* members: follow up to here */
-    uint32_t patience_ms;
-    /* Progress: since the last line. */
-    uint64_t told_us, told_height;
-    /* The request under way, and its answer. */
-    bool asked, answered;
-    int server, error;
-    uint8_t *bytes;
-    size_t bytes_n;
-    bool stale; /* it begins behind what failed */
-    /* In order; the core has the first one when POSTED. */
-    struct ahead ahead[AHEAD];
-    unsigned ahead_n;
-    bool posted;
+    /* Progress: since the last line, and since it fell behind. */
+    uint64_t told_us, told_height, begun_us, begun_height;
+    uint8_t gave[POA_P2P_SET_BYTES]; /* whose blocks were executed */
+    struct question question[QUESTIONS];
+    struct node_ranges ranges;
+    bool posted;                     /* the core has the first one */
     int applied_error, applied_from; /* the first failure, and whose it is */
 };
 
 static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice bytes)
 {
-    struct node_follow *f = ctx;
+    struct question *q = ctx;
+    struct node_follow *f = q->follow;
     uint8_t *copy = NULL;
     if (!error && type != POA_MSG_ANS_FOLLOW)
         error = POA_E_INVALID;
@@ -69,10 +63,10 @@ static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice by
             error = POA_E_NO_MEMORY;
     }
     pthread_mutex_lock(&f->mutex);
-    f->answered = true;
-    f->error = error;
-    f->bytes = copy;
-    f->bytes_n = bytes.n;
+    q->answered = true;
+    q->error = error;
+    q->bytes = copy;
+    q->bytes_n = bytes.n;
     pthread_cond_broadcast(&f->cond);
     pthread_mutex_unlock(&f->mutex);
 }
@@ -101,42 +95,37 @@ static void blame(struct node_follow *f, int from, int rc)
 static void run_bundle(struct node_event *e, void *ctx);
 static void drop_bundle(struct node_event *e);
 
-/* With the mutex: the first one leaves. */
-static void pop(struct node_follow *f)
-{
-    f->ahead_n--;
-    memmove(f->ahead, f->ahead + 1, f->ahead_n * sizeof f->ahead[0]);
-}
-
 /* With the mutex: the next one goes to the core. */
 static void advance(struct node_follow *f)
 {
-    while (f->ahead_n && !f->posted && f->ahead[0].parsed) {
-        struct node_bundle *b = f->ahead[0].bundle;
-        if (f->ahead[0].dead) {
-            pop(f);
-            node_bundle_free(b);
-            continue;
-        }
-        f->posted = true;
-        b->event = (struct node_event){.run = run_bundle, .drop = drop_bundle, .bytes = b->bytes_n};
-        (void)!node_queue_post(&f->node->queue, NODE_CLASS_OWN, &b->event);
-    }
+    struct node_range *g = node_ranges_first(&f->ranges);
+    if (!g || f->posted || !g->bundle->parsed)
+        return;
+    struct node_bundle *b = g->bundle;
+    f->posted = true;
+    b->event = (struct node_event){.run = run_bundle, .drop = drop_bundle, .bytes = b->bytes_n};
+    (void)!node_queue_post(&f->node->queue, NODE_CLASS_OWN, &b->event);
 }
 
 static void applied(struct node_bundle *b, int code)
 {
     struct node_follow *f = b->node->follow;
     pthread_mutex_lock(&f->mutex);
-    int from = f->ahead[0].from;
+    int from = node_ranges_first(&f->ranges)->server;
+    struct poa_core_status at;
+    /* What is of an epoch long past is nothing new to the core, whatever it says. */
+    if (!code) {
+        poa_core_status(f->node->core, &at);
+        code = at.height < b->last ? POA_E_BLOCK_INVALID : POA_OK;
+    }
     f->posted = false;
-    pop(f);
-    if (code && !f->applied_error) {
+    node_ranges_applied(&f->ranges, code, poa_clock_monotonic_us(f->node->clock));
+    if (!code)
+        f->gave[from / 8] = (uint8_t)(f->gave[from / 8] | 1u << from % 8);
+    else if (!f->applied_error) {
         f->applied_error = code;
         f->applied_from = from;
     }
-    for (unsigned i = 0; code && i < f->ahead_n; i++)
-        f->ahead[i].dead = true;
     advance(f);
     pthread_cond_broadcast(&f->cond);
     pthread_mutex_unlock(&f->mutex);
@@ -171,44 +160,56 @@ static void bundle_parsed(struct node_check *c)
 {
     struct node_bundle *b = c->ctx;
     struct node_follow *f = b->node->follow;
+    bool needed = false;
     node_bundle_parsed(b);
     pthread_mutex_lock(&f->mutex);
-    for (unsigned i = 0; i < f->ahead_n; i++)
-        f->ahead[i].parsed |= f->ahead[i].bundle == b;
+    b->parsed = true;
+    for (uint32_t i = 0; i < f->ranges.n; i++)
+        needed |= f->ranges.range[i].bundle == b;
     advance(f);
     pthread_cond_broadcast(&f->cond);
     pthread_mutex_unlock(&f->mutex);
+    if (!needed)
+        node_bundle_free(b);
 }
 
 /* With the mutex, which it gives up meanwhile. Starts work on the answer. */
-static int apply(struct node_follow *f)
+static void take(struct node_follow *f, struct question *q)
 {
-    struct node_bundle *b = NULL;
-    uint8_t *bytes = f->bytes;
-    f->bytes = NULL;
+    struct node_bundle *b = NULL, *dropped = NULL;
+    uint8_t *bytes = q->bytes;
+    int rc = q->error, server = q->server;
+    if (!rc) {
+        pthread_mutex_unlock(&f->mutex);
+        rc = node_bundle_open(f->node, bytes, q->bytes_n, &b);
+        if (!rc && !b->first) { /* empty */
+            node_bundle_free(b);
+            b = NULL;
+        }
+        if (b) {
+            b->done = applied;
+            b->check->done = bundle_parsed;
+            node_claims_bundle(b);
+        }
+        pthread_mutex_lock(&f->mutex);
+    }
+    rc = node_ranges_answered(&f->ranges, q->id, rc, b, poa_clock_monotonic_us(f->node->clock),
+                              &dropped);
+    bool needed = b && dropped != b;
+    if (dropped && dropped != b && !dropped->parsed)
+        dropped = NULL; /* the workers have it still: bundle_parsed */
+    memset(q, 0, sizeof *q);
     pthread_mutex_unlock(&f->mutex);
-    int rc = node_bundle_open(f->node, bytes, f->bytes_n, &b);
-    pthread_mutex_lock(&f->mutex);
+    node_bundle_free(dropped);
+    if (needed && node_workers_check(f->node->workers, b->check)) {
+        for (uint32_t i = 0; i < b->check->n; i++)
+            b->check->code[i] = POA_E_CLOSED;
+        bundle_parsed(b->check);
+    }
     if (rc)
-        return rc;
-    /* Empty; or what it follows failed in the meantime. */
-    if (!b->first || f->applied_error) {
-        rc = b->first ? POA_OK : POA_E_AGAIN;
-        node_bundle_free(b);
-        return rc;
-    }
-    b->done = applied;
-    b->check->done = bundle_parsed;
-    node_claims_bundle(b);
-    f->ahead[f->ahead_n++] = (struct ahead){.bundle = b, .from = f->server};
-    pthread_mutex_unlock(&f->mutex);
-    rc = node_workers_check(f->node->workers, b->check);
+        POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
+    blame(f, server, rc);
     pthread_mutex_lock(&f->mutex);
-    if (rc) { /* nobody has it: it is still the last one */
-        f->ahead_n--;
-        node_bundle_free(b);
-    }
-    return rc;
 }
 
 /* --- the loop ------------------------------------------------------------------------------- */
@@ -242,129 +243,158 @@ static uint64_t height_of_others(struct poa_node *n)
     return count ? height[(count - 1) / 2] : 0;
 }
 
-/* With the mutex: how far it is, and how long it will take. */
-static bool progress(struct node_follow *f, uint64_t height)
+/* Whose blocks they were since it fell behind. */
+static unsigned givers(const struct node_follow *f)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < POA_P2P_PEERS_MAX; i++)
+        n += f->gave[i / 8] >> i % 8 & 1;
+    return n;
+}
+
+static void tell_end(struct node_follow *f, uint64_t height, uint64_t now_us)
+{
+    POA_LOG_INFO(NODE, "following: caught up at %llu: %llu blocks in %llu ms from %u servers",
+                 (unsigned long long)height, (unsigned long long)(height - f->begun_height),
+                 (unsigned long long)((now_us - f->begun_us) / 1000), givers(f));
+    f->told_us = 0;
+}
+
+/* With the mutex: how far it is of TARGET, and how long it will take. */
+static void progress(struct node_follow *f, uint64_t height, uint64_t target)
 {
     struct poa_node *n = f->node;
-    uint64_t now_us = poa_clock_monotonic_us(n->clock), target = height_of_others(n);
-    bool behind = target > height;
-    if (target < height + FAR_BLOCKS) {
-        f->told_us = 0;
-        target = 0;
-    } else if (!f->told_us) {
-        f->told_us = now_us;
-        f->told_height = height;
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    bool far = target >= height + FAR_BLOCKS;
+    if (!far && f->told_us)
+        tell_end(f, height, now_us);
+    if (far && !f->told_us) {
+        f->told_us = f->begun_us = now_us;
+        f->told_height = f->begun_height = height;
+        memset(f->gave, 0, sizeof f->gave);
     }
     uint64_t took_us = now_us - f->told_us, done = height - f->told_height;
-    uint64_t left_s = target && done ? (target - height) * took_us / done / 1000000 : 0;
-    bool tell = target && took_us >= PROGRESS_US;
+    uint64_t left_s = far && done ? (target - height) * took_us / done / 1000000 : 0;
+    bool tell = far && took_us >= PROGRESS_US;
     pthread_mutex_lock(&n->status_mutex);
-    n->sync_target = target;
-    if (tell || !target)
+    n->sync_target = far ? target : 0;
+    if (tell || !far)
         n->sync_left_s = left_s;
     pthread_mutex_unlock(&n->status_mutex);
     if (!tell)
-        return behind;
+        return;
     char bar[21] = "....................", eta[40] = "no progress";
     memset(bar, '#', (size_t)(height * 20 / target));
     if (done)
         snprintf(eta, sizeof eta, "about %llu s left", (unsigned long long)left_s);
-    POA_LOG_INFO(NODE, "following: [%s] %llu of %llu blocks, %llu %%, %llu per second, %s", bar,
-                 (unsigned long long)height, (unsigned long long)target,
-                 (unsigned long long)(height * 100 / target),
-                 (unsigned long long)(done * 1000000 / took_us), eta);
+    POA_LOG_INFO(
+        NODE, "following: [%s] %llu of %llu blocks, %llu %%, %llu per second from %u servers, %s",
+        bar, (unsigned long long)height, (unsigned long long)target,
+        (unsigned long long)(height * 100 / target), (unsigned long long)(done * 1000000 / took_us),
+        givers(f), eta);
     f->told_us = now_us;
     f->told_height = height;
-    return behind;
 }
 
-static bool active(struct node_follow *f, const struct node_status *s)
+/* With the mutex, which it gives up meanwhile. */
+static void ask(struct node_follow *f, struct question *q, const struct node_question *what)
 {
-    return s->core.member < 0 || f->target > s->core.height;
-}
-
-/* With the mutex; gives it up meanwhile. */
-static int ask(struct node_follow *f, uint64_t after, bool behind)
-{
-    uint8_t buffer[16];
+    uint8_t buffer[24];
+    struct node_bundle *none;
     struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
-    struct poa_follow r = {.after = after, .max_bytes = NODE_BUNDLE_BYTES};
-    f->asked = true;
-    f->answered = false;
+    struct poa_follow r = {
+        .after = what->after, .until = what->until, .max_bytes = NODE_BUNDLE_BYTES};
+    *q = (struct question){.follow = f, .used = true, .id = what->id, .server = what->server};
     pthread_mutex_unlock(&f->mutex);
+    POA_LOG_DEBUG(NODE, "following: blocks after %llu up to %llu of server %d",
+                  (unsigned long long)what->after, (unsigned long long)what->until, what->server);
     int rc = poa_follow_encode(&w, &r);
-    int server = node_pick_server(f->node, f->server);
     if (!rc)
-        rc = server < 0
-                 ? POA_E_CLOSED
-                 : poa_p2p_request(f->node->p2p, server, POA_MSG_REQ_FOLLOW, poa_written(&w),
-                                   behind ? f->patience_ms : PATIENCE_MAX_MS, answer_came, f);
+        rc = poa_p2p_request(f->node->p2p, what->server, POA_MSG_REQ_FOLLOW, poa_written(&w),
+                             what->timeout_ms, answer_came, q);
     pthread_mutex_lock(&f->mutex);
-    f->server = server;
-    if (rc)
-        f->asked = false;
-    return rc;
+    if (rc) {
+        (void)!node_ranges_answered(&f->ranges, what->id, rc, NULL,
+                                    poa_clock_monotonic_us(f->node->clock), &none);
+        q->used = false;
+    }
+}
+
+/* With the mutex: servers whose links work. */
+static uint32_t sources(struct poa_node *n, struct node_source out[POA_P2P_PEERS_MAX])
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        if (n->peer[i].known && n->peer[i].up)
+            out[count++] = (struct node_source){i, n->peer[i].member, n->peer[i].height};
+    pthread_mutex_unlock(&n->peers_mutex);
+    return count;
+}
+
+static struct question *find_question(struct node_follow *f, bool used, bool answered)
+{
+    for (unsigned i = 0; i < QUESTIONS; i++)
+        if (f->question[i].used == used && f->question[i].answered == answered)
+            return &f->question[i];
+    return NULL;
+}
+
+/* With the mutex: asks what there is to be asked. */
+static void ask_all(struct node_follow *f, uint64_t tip, uint64_t target)
+{
+    struct node_source source[POA_P2P_PEERS_MAX];
+    struct node_ranges_now now = {.us = poa_clock_monotonic_us(f->node->clock),
+                                  .tip = tip,
+                                  .target = target,
+                                  .source = source,
+                                  .sources = sources(f->node, source)};
+    struct node_question what;
+    struct question *q;
+    while (!f->stop && (q = find_question(f, false, false)) &&
+           node_ranges_next(&f->ranges, &now, &what))
+        ask(f, q, &what);
 }
 
 static void *follow_thread(void *arg)
 {
     struct node_follow *f = arg;
-    int avoid = -1;
+    uint64_t moved_us = 0;
     pthread_mutex_lock(&f->mutex);
     while (!f->stop) {
         struct node_status s;
+        struct question *q;
+        uint64_t target = height_of_others(f->node);
         node_status_get(f->node, &s);
-        bool behind = progress(f, s.core.height);
+        progress(f, s.core.height, target);
+        target = target > f->target ? target : f->target;
         if (f->applied_error) {
             int rc = f->applied_error;
             f->applied_error = POA_OK;
-            f->stale = f->asked;
             blame(f, f->applied_from, rc);
             POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
-            avoid = f->applied_from;
-            nap(f, RETRY_MS);
+        }
+        if ((q = find_question(f, true, true))) {
+            moved_us = 0;
+            take(f, q);
             continue;
         }
-        if (f->asked && f->answered && f->ahead_n < AHEAD) {
-            f->asked = f->answered = false;
-            int rc = f->error ? f->error : f->stale ? POA_OK : apply(f);
-            f->stale = false;
-            blame(f, f->server, rc);
-            if (f->error == POA_E_TIMEOUT && f->patience_ms < PATIENCE_MAX_MS)
-                f->patience_ms *= 2;
-            else if (!f->error)
-                f->patience_ms = PATIENCE_MS;
-            free(f->bytes);
-            f->bytes = NULL;
-            /* It has no more than we, although others have. */
-            if (rc == POA_E_AGAIN && f->target > s.core.height)
-                avoid = f->server;
-            if (rc && rc != POA_E_AGAIN) {
-                POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
-                avoid = f->server;
-                nap(f, RETRY_MS);
-            }
+        bool active = s.core.member < 0 || f->target > s.core.height;
+        if (active)
+            ask_all(f, s.core.height, target);
+        else
+            node_ranges_rest(&f->ranges);
+        if (f->stop || find_question(f, true, true))
             continue;
+        uint64_t now_us = poa_clock_monotonic_us(f->node->clock);
+        if (!moved_us || !f->ranges.n)
+            moved_us = now_us;
+        if (now_us - moved_us >= TELL_US) {
+            POA_LOG_WARN(NODE, "following: no answer or result for %llu s",
+                         (unsigned long long)(TELL_US / 1000000));
+            moved_us = now_us;
         }
-        if (!f->asked && active(f, &s)) {
-            const struct ahead *last = f->ahead_n ? &f->ahead[f->ahead_n - 1] : NULL;
-            uint64_t after = last && !last->dead ? last->bundle->last : s.core.height;
-            f->server = avoid;
-            if (ask(f, after, behind))
-                nap(f, RETRY_MS);
-            else
-                avoid = -1;
-            continue;
-        }
-        if (!f->asked && !f->ahead_n) {
-            nap(f, 500);
-            continue;
-        }
-        uint64_t began_ms = poa_clock_monotonic_ms(poa_clock_system());
-        nap(f, TELL_MS);
-        if (!f->stop && poa_clock_monotonic_ms(poa_clock_system()) - began_ms >= TELL_MS)
-            POA_LOG_WARN(NODE, "following: no %s for %d s", f->ahead_n ? "result" : "answer",
-                         TELL_MS / 1000);
+        nap(f, active && node_ranges_wanted(&f->ranges) ? RETRY_MS : NAP_MS);
     }
     pthread_mutex_unlock(&f->mutex);
     return NULL;
@@ -386,8 +416,7 @@ int node_follow_new(struct poa_node *n)
     if (!f)
         return POA_E_NO_MEMORY;
     f->node = n;
-    f->server = -1;
-    f->patience_ms = PATIENCE_MS;
+    node_ranges_init(&f->ranges);
     pthread_mutex_init(&f->mutex, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -422,9 +451,10 @@ void node_follow_free(struct node_follow *f)
 {
     if (!f)
         return;
-    for (unsigned i = 0; i < f->ahead_n; i++)
-        node_bundle_free(f->ahead[i].bundle);
-    free(f->bytes);
+    for (unsigned i = 0; i < f->ranges.n; i++)
+        node_bundle_free(f->ranges.range[i].bundle);
+    for (unsigned i = 0; i < QUESTIONS; i++)
+        free(f->question[i].bytes);
     pthread_cond_destroy(&f->cond);
     pthread_mutex_destroy(&f->mutex);
     free(f);

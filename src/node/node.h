@@ -27,6 +27,7 @@
 #include "poa_node_memo.h"
 #include "poa_node_pages.h"
 #include "poa_node_queue.h"
+#include "poa_node_ranges.h"
 #include "poa_node_tracker.h"
 #include "poa_node_workers.h"
 #include "poa_p2p.h"
@@ -34,8 +35,7 @@
 
 #define NODE "node"
 
-#define NODE_FOLLOW_WAIT_MS 5000 /* a server holds a follow request so long */
-#define NODE_REQUEST_MS     10000
+#define NODE_REQUEST_MS 10000
 /* Threads of this module need little; the core's own frames are the largest. */
 #define NODE_CORE_STACK  (1024 * 1024)
 #define NODE_SMALL_STACK (256 * 1024)

@@ -14,10 +14,11 @@
 
 struct poa_node;
 
-/* Blocks after AFTER from the store, up to about MAX_BYTES, ending with a
- * certified one; *BYTES is malloc'ed, an encoded poa_blocks. NOT_FOUND. */
-int node_bundle_read(struct poa_store *s, uint64_t after, size_t max_bytes, uint8_t **bytes,
-                     size_t *n, uint64_t *last);
+/* Blocks after AFTER from the store, up to about MAX_BYTES or to the first certified
+ * one from UNTIL on (0: no matter), ending with a certified one; *BYTES is malloc'ed,
+ * an encoded poa_blocks. NOT_FOUND. */
+int node_bundle_read(struct poa_store *s, uint64_t after, uint64_t until, size_t max_bytes,
+                     uint8_t **bytes, size_t *n, uint64_t *last);
 
 struct node_bundle {
     struct node_event event;
@@ -26,8 +27,10 @@ struct node_bundle {
     size_t bytes_n;
     struct poa_checked_batch *batch;
     uint32_t batches;
-    uint64_t first, last;
-    uint32_t steps; /* taken for it by the core */
+    uint64_t first, last; /* heights, without fillers; 0: it is empty */
+    bool closing;         /* it ends with an epoch */
+    uint32_t steps;       /* taken for it by the core */
+    bool parsed;          /* follow.c: by the workers */
     struct node_check *check;
     struct node_claim *claim;                      /* what CHECK points to, or NULL */
     void (*done)(struct node_bundle *b, int code); /* after the last step; frees B */

@@ -41,7 +41,8 @@ static int read_one(struct replay *r, struct place *p)
 {
     uint8_t *bytes = NULL;
     size_t n = 0;
-    int rc = node_bundle_read(r->config->store, r->after, NODE_BUNDLE_BYTES, &bytes, &n, &p->last);
+    int rc =
+        node_bundle_read(r->config->store, r->after, 0, NODE_BUNDLE_BYTES, &bytes, &n, &p->last);
     if (rc)
         return rc;
     rc = node_bundle_open(NULL, bytes, n, &p->bundle);

@@ -300,19 +300,25 @@ static void height_came(void *ctx, int error, uint16_t type, struct poa_slice by
     free(a);
 }
 
+static void ask_height(struct poa_node *n, int peer)
+{
+    struct height_asker *a = malloc(sizeof *a);
+    if (!a)
+        return;
+    *a = (struct height_asker){n, peer};
+    if (poa_p2p_request(n->p2p, peer, POA_MSG_REQ_STATUS, poa_slice(NULL, 0), NODE_REQUEST_MS,
+                        height_came, a))
+        free(a);
+}
+
 void node_ask_heights(struct poa_node *n)
 {
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
         pthread_mutex_lock(&n->peers_mutex);
         bool up = n->peer[i].known && n->peer[i].up;
         pthread_mutex_unlock(&n->peers_mutex);
-        struct height_asker *a = up ? malloc(sizeof *a) : NULL;
-        if (!a)
-            continue;
-        *a = (struct height_asker){n, i};
-        if (poa_p2p_request(n->p2p, i, POA_MSG_REQ_STATUS, poa_slice(NULL, 0), NODE_REQUEST_MS,
-                            height_came, a))
-            free(a);
+        if (up)
+            ask_height(n, i);
     }
 }
 
@@ -320,7 +326,7 @@ void node_ask_heights(struct poa_node *n)
 
 struct asker {
     struct asker *next;
-    uint64_t token, after, deadline_us;
+    uint64_t token, after, until, deadline_us;
     size_t max_bytes;
 };
 
@@ -343,6 +349,7 @@ static void on_follow(struct poa_node *n, const struct poa_p2p_message *m)
         *a = (struct asker){
             .token = m->token,
             .after = r.after,
+            .until = r.until,
             .deadline_us = poa_clock_monotonic_us(n->clock) + NODE_FOLLOW_WAIT_MS * 1000u,
             .max_bytes = r.max_bytes < NODE_BUNDLE_BYTES ? r.max_bytes : NODE_BUNDLE_BYTES};
         pthread_mutex_lock(&n->status_mutex);
@@ -398,19 +405,21 @@ static void serve_due(struct poa_node *n, struct asker *due)
 {
     uint8_t *bytes = NULL, empty[16];
     size_t bytes_n = 0, read_max = 0;
-    uint64_t read_after = UINT64_MAX, last = 0;
+    uint64_t read_after = UINT64_MAX, read_until = 0, last = 0;
     struct poa_writer w = poa_writer_over(empty, sizeof empty);
     struct poa_blocks none = {.cert = poa_slice(NULL, 0)};
     POA_ASSERT(!poa_blocks_encode(&w, &none));
     while (due) {
         struct asker *a = due;
         due = a->next;
-        if (a->after != read_after || a->max_bytes != read_max) {
+        if (a->after != read_after || a->until != read_until || a->max_bytes != read_max) {
             free(bytes);
             bytes = NULL;
             read_after = a->after;
+            read_until = a->until;
             read_max = a->max_bytes;
-            int rc = node_bundle_read(n->store, a->after, a->max_bytes, &bytes, &bytes_n, &last);
+            int rc = node_bundle_read(n->store, a->after, a->until, a->max_bytes, &bytes, &bytes_n,
+                                      &last);
             if (rc)
                 bytes = NULL;
             if (rc && rc != POA_E_NOT_FOUND)
@@ -537,4 +546,6 @@ void node_on_peer(void *ctx, int peer, bool up)
     poa_hex(n->peer[peer].key, 8, key);
     pthread_mutex_unlock(&n->peers_mutex);
     POA_LOG_INFO(NODE, "peer %s... is %s", key, up ? "connected" : "gone");
+    if (up)
+        ask_height(n, peer);
 }

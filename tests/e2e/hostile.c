@@ -642,8 +642,7 @@ static void serve_lies(void *ctx, const struct poa_p2p_message *m)
     if (!m->token)
         return;
     did.answered++;
-    if (!strcmp(o.mode, "stall"))
-        return;
+    /* All of them have everything, they say. */
     if (m->type == POA_MSG_REQ_STATUS) {
         struct poa_peer_status s = {.height = UINT32_MAX, .epoch = 9};
         uint8_t out_[128];
@@ -653,6 +652,8 @@ static void serve_lies(void *ctx, const struct poa_p2p_message *m)
         (void)!poa_p2p_answer(flood.p2p, m->token, POA_MSG_ANS_STATUS, poa_written(&w));
         return;
     }
+    if (!strcmp(o.mode, "stall"))
+        return;
     struct question *q = malloc(sizeof *q);
     if (m->type != POA_MSG_REQ_FOLLOW || !q) {
         free(q);

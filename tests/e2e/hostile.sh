@@ -139,35 +139,53 @@ at ledger-1
 attack old-epoch "node ${evil:0:8} is banned" --key "$POA_TMP/evil.json"
 
 at ledger-2
-# A sync peer that lies or stalls: a new follower knows it and one honest server.
-forged() { # MODE WHAT-THE-LOG-SAYS
+# Sync peers that lie or stall, one for each MODE: a new follower knows them and as
+# many honest servers.
+"$poa" keys new evil-2 --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" --json >evil-2.made || fail "no key"
+liars=("$evil" "$(jq -r .public evil-2.made)")
+honest=("$node@$mesh" "$("$poa" status --rpc "$(rpc ledger-3)" --json | jq -r .key)@127.0.0.1:$(sed -n 's/^listen = .*://p' "$dir/ledger-3/poad.conf")")
+forged() { # MODE...
     [ -z "$only" ] || [[ " $only " == *" forged "* ]] || return 0
-    local f=$POA_TMP/follower-$1 begin=$SECONDS port pid lied=
+    f=$POA_TMP/follower-$(IFS=-; echo "$*")
+    local begin=$SECONDS peers=() pids=() i=0 pid mode key
     mkdir "$f"
-    "$poa" keys new "follower-$1" --kind node --type ed25519 --no-passphrase --keys "$f" >/dev/null
-    "$hostile" forged "${to[@]}" --seconds 60 --key "$POA_TMP/evil.json" --mode "$1" \
-        --listen 127.0.0.1:0 >"$f/attack" 2>"$f/attack.err" &
-    lied=$!
-    wait_for 10 grep -q ready "$f/attack" || fail "forged $1: $(cat "$f/attack.err")"
-    port=$(sed -n 's/^ready //p' "$f/attack")
-    "$POA_BIN/poad" --data-dir "$f/data" --genesis "$dir/genesis.poa" --key "$f/follower-$1.json" \
+    "$poa" keys new follower --kind node --type ed25519 --no-passphrase --keys "$f" >/dev/null
+    for mode in "$@"; do
+        key=$POA_TMP/evil.json
+        [ $i = 0 ] || key=$POA_TMP/evil-2.json
+        "$hostile" forged "${to[@]}" --seconds 60 --key "$key" --mode "$mode" \
+            --listen 127.0.0.1:0 >"$f/attack-$i" 2>"$f/attack-$i.err" &
+        pids+=($!)
+        wait_for 10 grep -q ready "$f/attack-$i" || fail "forged $mode: $(cat "$f/attack-$i.err")"
+        peers+=(--peer "${liars[i]}@127.0.0.1:$(sed -n 's/^ready //p' "$f/attack-$i")" --peer "${honest[i]}")
+        i=$((i + 1))
+    done
+    "$POA_BIN/poad" --data-dir "$f/data" --genesis "$dir/genesis.poa" --key "$f/follower.json" \
         --role trusted --listen off --rpc 127.0.0.1:0 --ready-file "$f/ready" \
-        --peer "$evil@127.0.0.1:$port" --peer "$node@$mesh" >"$f/out" 2>"$f/log" &
+        "${peers[@]}" >"$f/out" 2>"$f/log" &
     pid=$!
     follower() { "$poa" status --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json; }
     caught_up() { [ "$(follower | jq -r .height)" -ge "$(($(height) - 50))" ]; }
-    wait_for 60 caught_up || fail "forged $1: the follower does not catch up: $(tail -n 5 "$f/log")"
+    wait_for 60 caught_up || fail "forged $*: the follower does not catch up: $(tail -n 5 "$f/log")"
     # Nothing of the lies got into what it serves.
     local h hash
     h=$(follower | jq -r .height)
     hash=$("$poa" block "$h" --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json | jq -r .hash)
-    [ "$hash" = "$("$poa" block "$h" --json | jq -r .hash)" ] || fail "forged $1: block $h differs"
-    kill $pid $lied
-    wait $pid $lied || true
-    printf '%-24s caught up after %s s; %s\n' "forged: $1" $((SECONDS - begin)) \
+    [ "$hash" = "$("$poa" block "$h" --json | jq -r .hash)" ] || fail "forged $*: block $h differs"
+    kill $pid "${pids[@]}"
+    wait $pid "${pids[@]}" || true
+    printf '%-24s caught up after %s s; %s\n' "forged: $*" $((SECONDS - begin)) \
         "$(grep -m1 -o 'is banned.*\|following: peer .*' "$f/log" || echo 'asked the honest one first')"
 }
 forged block
 forged signature
 forged junk
 forged stall
+# Both at once: each costs its own range, and both honest ones give the rest.
+forged signature stall
+if [ -e "${f:-}/log" ]; then
+    grep -q "peer ${liars[0]:0:16}... sent blocks that are wrong" "$f/log" || fail "the liar is not named: $(cat "$f/log")"
+    grep -q "peer ${liars[1]:0:16}... does not answer" "$f/log" || fail "the staller is not named: $(cat "$f/log")"
+    grep -o "caught up at .* from [2-9] servers" "$f/log" || fail "not from both honest servers: $(grep following "$f/log")"
+    ! grep "following: peer" "$f/log" | grep -v "${liars[0]:0:16}\|${liars[1]:0:16}" || fail "an honest one is blamed: $(grep following "$f/log")"
+fi

@@ -84,7 +84,7 @@ static int read_after(uint64_t after, size_t max, uint64_t *last, struct node_bu
     uint8_t *bytes = NULL;
     size_t n = 0;
     struct poa_blocks r;
-    int rc = node_bundle_read(store, after, max, &bytes, &n, last);
+    int rc = node_bundle_read(store, after, 0, max, &bytes, &n, last);
     if (rc == POA_E_NOT_FOUND)
         return -1;
     cr_assert_eq(rc, POA_OK);
@@ -192,4 +192,34 @@ Test(bundle, refuses_transactions_too_short_to_be_any)
     cr_assert_eq(poa_blocks_encode(&all, &r), POA_OK);
     struct node_bundle *out = NULL;
     cr_assert_eq(node_bundle_open(NULL, copy, all.n, &out), POA_E_BATCH_INVALID);
+}
+
+/* What is asked for up to a height ends with the first certified block from there. */
+Test(bundle, ends_where_it_is_asked_to)
+{
+    uint64_t last = 0;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    for (uint64_t h = 1; h <= 9; h++)
+        put_block(h, POA_BLOCK_NORMAL, h % 3 == 0, 0, poa_slice(NULL, 0), 0);
+    const uint64_t until[] = {1, 3, 4, 6, 7, 20}, end[] = {3, 3, 6, 6, 9, 9};
+    for (size_t i = 0; i < 6; i++) {
+        cr_assert_eq(node_bundle_read(store, 0, until[i], 1 << 20, &bytes, &n, &last), POA_OK);
+        cr_assert_eq(last, end[i], "up to %d", (int)until[i]);
+        free(bytes);
+    }
+}
+
+/* Fillers have heights of their own: the next block follows the closing one. */
+Test(bundle, fillers_do_not_count)
+{
+    uint64_t last = 0;
+    struct node_bundle *b = NULL;
+    put_block(1, POA_BLOCK_NORMAL, true, 0, poa_slice(NULL, 0), 0);
+    put_block(2, POA_BLOCK_CLOSING, true, 0, filler(3), 1);
+    cr_assert_eq(read_after(0, 1 << 20, &last, &b), 3);
+    cr_assert_eq(b->first, 1);
+    cr_assert_eq(b->last, 2);
+    cr_assert(b->closing);
+    node_bundle_free(b);
 }
