@@ -78,7 +78,7 @@ if [ ! -e "$room/etc/debian_version" ]; then
     else
         # shellcheck disable=SC2016 # apt expands these
         mirror=$(apt-get indextargets --format '$(RELEASE) $(CODENAME) $(SITE)' 2>/dev/null |
-            awk -v s=$suite '$1 == s || $2 == s { print $NF; exit }')
+            awk -v s=$suite '!n && ($1 == s || $2 == s) { print $NF; n = 1 }') # to the end: SIGPIPE fails here
         [ -n "$mirror" ] || die "this machine's apt names no mirror for $suite"
         debootstrap --variant=minbase --include=git,make,ca-certificates "$suite" "$room" "$mirror" >"$dir/debootstrap.log" ||
             die "debootstrap failed, see $dir/debootstrap.log"
