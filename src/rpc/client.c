@@ -105,12 +105,6 @@ struct poa_rpc_client {
     json_t *answer;
 };
 
-static bool loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
-           strcmp(host, "localhost") == 0;
-}
-
 static int start_trust(struct poa_rpc_client *c, const struct poa_rpc_trust *trust,
                        struct poa_why *why)
 {
@@ -121,7 +115,7 @@ static int start_trust(struct poa_rpc_client *c, const struct poa_rpc_trust *tru
         return poa_because(why, POA_E_CONFIG,
                            "--cacert and --pin are for https, but %s is asked with http",
                            c->target.authority);
-    if (c->trust.token[0] && !c->target.tls && !loopback(c->target.host))
+    if (c->trust.token[0] && !c->target.tls && !rpc_loopback_name(c->target.host))
         return poa_because(why, POA_E_CONFIG, "a token does not go to %s in plain text: use https",
                            c->target.authority);
     if (c->trust.token[0]) {

@@ -1,5 +1,4 @@
 /* Who may do what: TLS, bearer tokens, pages of other sites, how often. */
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -106,13 +105,6 @@ struct bufferevent *rpc_guard_accept(struct poa_rpc *r)
 
 /* --- pages of other sites -------------------------------------------------------------- */
 
-static bool loopback_name(const char *host)
-{
-    struct in_addr v4;
-    return (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
-           strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
-}
-
 /* Whether LIST, separated by commas, has ORIGIN. */
 static bool listed(const char *list, const char *origin)
 {
@@ -130,7 +122,7 @@ static bool listed(const char *list, const char *origin)
 const char *rpc_guard_refusal(struct poa_rpc *r, struct evhttp_request *req)
 {
     const char *host = evhttp_request_get_host(req); /* without the port */
-    if (r->loopback && !r->tls && host != NULL && !loopback_name(host))
+    if (r->loopback && !r->tls && host != NULL && !rpc_loopback_name(host))
         return "this node answers on localhost only: use http://127.0.0.1";
     struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
     const char *origin = evhttp_find_header(headers, "Origin");

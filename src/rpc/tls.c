@@ -191,6 +191,13 @@ struct bufferevent *rpc_tls_connect(struct event_base *base, SSL_CTX *ctx,
     return over(base, ssl, BUFFEREVENT_SSL_CONNECTING);
 }
 
+bool rpc_loopback_name(const char *host)
+{
+    struct in_addr v4;
+    return (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+           strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
+}
+
 const char *rpc_tls_refusal(const SSL *ssl)
 {
     long result = SSL_get_verify_result(ssl);

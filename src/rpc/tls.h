@@ -28,6 +28,8 @@ POA_MUST_USE int rpc_tls_client(const struct poa_rpc_trust *trust, struct ssl_ct
 struct bufferevent *rpc_tls_connect(struct event_base *base, struct ssl_ctx_st *ctx,
                                     const struct poa_rpc_trust *trust, const char *host,
                                     struct ssl_st **ssl);
+/* Whether HOST is this machine and nobody else, so that plain text does no harm. */
+bool rpc_loopback_name(const char *host);
 /* NULL, or why the certificate of the other side was not accepted. */
 const char *rpc_tls_refusal(const struct ssl_st *ssl);
 

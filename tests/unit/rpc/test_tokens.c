@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "poa_rpc_client.h"
 #include "poa_rpc_tokens.h"
 
 static char path[64];
@@ -84,4 +85,29 @@ Test(tokens, bad_lines_are_named, .init = fresh, .fini = clean)
     }
     unlink(path);
     cr_expect_eq(poa_rpc_tokens_read(path, &tokens, &why), POA_E_NOT_FOUND);
+}
+
+/* A name that begins like an address of the loopback may be anybody's. */
+Test(tokens, none_leaves_the_machine_in_plain_text)
+{
+    static const struct {
+        const char *url;
+        int rc;
+    } row[] = {{"http://127.0.0.1:7645", POA_OK},
+               {"http://127.9.9.9:7645", POA_OK},
+               {"http://localhost:7645", POA_OK},
+               {"http://[::1]:7645", POA_OK},
+               {"https://192.0.2.1:7645", POA_OK},
+               {"http://192.0.2.1:7645", POA_E_CONFIG},
+               {"http://127.example.org:7645", POA_E_CONFIG},
+               {"http://127.0.0.1.example.org:7645", POA_E_CONFIG},
+               {"http://localhost.example.org:7645", POA_E_CONFIG}};
+    struct poa_rpc_trust trust = {.token = "poa_00"};
+    struct poa_why why = {""};
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct poa_rpc_client *c = NULL;
+        cr_expect_eq(poa_rpc_client_new(row[i].url, &trust, 1000, &c, &why), row[i].rc, "%s",
+                     row[i].url);
+        poa_rpc_client_free(c);
+    }
 }
