@@ -268,17 +268,31 @@ static void hang_up(struct agent *a, enum agent_down why)
     forget_sent(a);
 }
 
+static const struct addrinfo *choose(const struct agent_link *l, const struct addrinfo *list)
+{
+    size_t n = 0;
+    for (const struct addrinfo *at = list; at; at = at->ai_next)
+        n++;
+    for (size_t i = agent_link_address(l, n); i > 0; i--)
+        list = list->ai_next;
+    return list;
+}
+
 /* Opens the socket; the handshake follows when it is connected. */
 static void dial(struct agent *a, uint64_t now)
 {
     const struct agent_gateway *g = &a->config->gateway[a->link.next];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *info = NULL;
-    int on = 1;
+    int on = 1, error = 0;
     int e = getaddrinfo(g->host, g->port, &hints, &info);
     if (!e) {
-        a->fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (a->fd >= 0 && connect(a->fd, info->ai_addr, info->ai_addrlen) && errno != EINPROGRESS) {
+        const struct addrinfo *to = choose(&a->link, info);
+        a->fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        bool fine =
+            a->fd >= 0 && (!connect(a->fd, to->ai_addr, to->ai_addrlen) || errno == EINPROGRESS);
+        error = errno;
+        if (a->fd >= 0 && !fine) {
             close(a->fd);
             a->fd = -1;
         }
@@ -286,7 +300,7 @@ static void dial(struct agent *a, uint64_t now)
     }
     if (a->fd < 0) {
         POA_LOG_LIMITED(30000, POA_LOG_WARN, "device", "cannot reach %s port %s: %s", g->host,
-                        g->port, e ? gai_strerror(e) : strerror(errno));
+                        g->port, e ? gai_strerror(e) : strerror(error));
         hang_up(a, AGENT_DOWN_FAILED);
         return;
     }

@@ -77,6 +77,11 @@ void agent_link_up(struct agent_link *l)
     l->failures = 0;
 }
 
+size_t agent_link_address(const struct agent_link *l, size_t n)
+{
+    return l->failures / l->gateways % n;
+}
+
 uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t retry_ms)
 {
     uint64_t wait = FIRST_MS;

@@ -204,6 +204,9 @@ struct agent_link {
 
 void agent_link_init(struct agent_link *l, size_t gateways);
 void agent_link_up(struct agent_link *l);
+/* Which of the N addresses that the gateway's name has to dial: another one after each
+ * round in which no gateway answered. */
+size_t agent_link_address(const struct agent_link *l, size_t n);
 /* Milliseconds until the next dial. */
 uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t retry_ms);
 

@@ -40,6 +40,22 @@ Test(gateways, refusals)
     }
 }
 
+Test(gateways, every_address_of_a_name_has_its_turn)
+{
+    struct agent_link l;
+    agent_link_init(&l, 2);
+    cr_assert_eq(agent_link_address(&l, 3), 0);
+    for (size_t round = 0; round < 7; round++)
+        for (size_t i = 0; i < 2; i++) { /* each gateway at the same one */
+            cr_expect_eq(l.next, i);
+            cr_expect_eq(agent_link_address(&l, 3), round % 3);
+            cr_expect_eq(agent_link_address(&l, 1), 0);
+            (void)agent_link_down(&l, AGENT_DOWN_FAILED, 0);
+        }
+    agent_link_up(&l);
+    cr_expect_eq(agent_link_address(&l, 3), 0);
+}
+
 /* --- procfs --------------------------------------------------------------------- */
 
 static void put(const char *dir, const char *name, const char *text)
