@@ -15,6 +15,8 @@
 /* A command that takes longer is killed: its readings would be of the past. */
 #define EXEC_MS  30000
 #define UNIT_MAX 16
+/* Reads in one call: others have their turn too. */
+#define READS 16
 
 struct agent_exec {
     char *command;
@@ -89,12 +91,7 @@ static void run(const struct agent_exec *e, int out)
 
 void agent_exec_start(struct agent_exec *e, uint64_t mono_ms, uint64_t wall_ms)
 {
-    int pipes[2], status;
-    if (e->pid && mono_ms - e->started_ms >= EXEC_MS) {
-        POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
-                        "the command runs for more than %d s: killed", EXEC_MS / 1000);
-        reap(e, true, &status);
-    }
+    int pipes[2];
     if (e->pid)
         return;
     if (pipe2(pipes, O_CLOEXEC)) {
@@ -156,13 +153,10 @@ static size_t parse_all(struct agent_exec *e)
     return n;
 }
 
-int agent_exec_read(struct agent_exec *e, const struct agent_reading **out, size_t *n)
+/* Takes what there is, but not without end; true: there will be no more. */
+static bool drained(struct agent_exec *e)
 {
-    int status;
-    *n = 0;
-    if (e->fd < 0)
-        return POA_E_AGAIN;
-    for (;;) {
+    for (int i = 0; i < READS; i++) {
         char rest[512];
         bool room = e->n < OUTPUT_MAX;
         ssize_t got =
@@ -170,12 +164,30 @@ int agent_exec_read(struct agent_exec *e, const struct agent_reading **out, size
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
-            return POA_E_AGAIN;
+            return false;
         if (got <= 0)
-            break;
+            return true;
         if (room)
             e->n += (size_t)got;
     }
+    return false;
+}
+
+int agent_exec_read(struct agent_exec *e, uint64_t mono_ms, const struct agent_reading **out,
+                    size_t *n)
+{
+    int status;
+    *n = 0;
+    if (e->fd < 0)
+        return POA_E_AGAIN;
+    if (mono_ms - e->started_ms >= EXEC_MS) {
+        POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
+                        "the command runs for more than %d s: killed", EXEC_MS / 1000);
+        reap(e, true, &status);
+        return POA_OK;
+    }
+    if (!drained(e))
+        return POA_E_AGAIN;
     reap(e, false, &status);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",

@@ -80,9 +80,10 @@ void agent_exec_close(struct agent_exec *e); /* kills it */
 /* Starts it, unless it runs; its readings will be of WALL_MS. */
 void agent_exec_start(struct agent_exec *e, uint64_t mono_ms, uint64_t wall_ms);
 int agent_exec_fd(const struct agent_exec *e); /* readable: call read; -1: it does not run */
-/* POA_E_AGAIN: it runs, or does not. POA_OK: it ended; its readings, borrowed until
- * it is started again. */
-POA_MUST_USE int agent_exec_read(struct agent_exec *e, const struct agent_reading **out, size_t *n);
+/* POA_E_AGAIN: it runs, or does not. POA_OK: it ended, or its time is over; its readings,
+ * borrowed until it is started again. */
+POA_MUST_USE int agent_exec_read(struct agent_exec *e, uint64_t mono_ms,
+                                 const struct agent_reading **out, size_t *n);
 
 /* --- SenML, read -------------------------------------------------------------------- */
 

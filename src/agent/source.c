@@ -166,7 +166,7 @@ int agent_source_collect(struct agent_source *s)
 {
     const struct agent_reading *r = NULL;
     size_t n = 0;
-    int e = agent_exec_read(s->exec, &r, &n);
+    int e = agent_exec_read(s->exec, poa_clock_monotonic_ms(poa_clock_system()), &r, &n);
     return e ? e : take(s, r, n);
 }
 

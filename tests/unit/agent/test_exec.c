@@ -23,7 +23,7 @@ static int run(const char *command)
     for (int i = 0; i < 3000 && rc == POA_E_AGAIN; i++) {
         struct pollfd p = {.fd = agent_exec_fd(e), .events = POLLIN};
         poll(&p, 1, 10);
-        rc = agent_exec_read(e, &r, &n);
+        rc = agent_exec_read(e, 10, &r, &n);
     }
     return rc;
 }
@@ -75,12 +75,28 @@ Test(exec, one_that_hangs_is_killed, .timeout = 60)
     int first = agent_exec_fd(e);
     cr_assert_geq(first, 0);
     usleep(50000);
-    cr_expect_eq(agent_exec_read(e, &r, &n), POA_E_AGAIN);
-    agent_exec_start(e, 20000, T); /* not yet */
+    cr_expect_eq(agent_exec_read(e, 1050, &r, &n), POA_E_AGAIN);
+    cr_expect_eq(agent_exec_read(e, 30999, &r, &n), POA_E_AGAIN);
     cr_expect_eq(agent_exec_fd(e), first);
-    agent_exec_start(e, 31000, T + 30000); /* killed, and started again */
+    /* Nothing of it counts, whenever the next one is due. */
+    cr_expect_eq(agent_exec_read(e, 31000, &r, &n), POA_OK);
+    cr_expect_eq(n, 0);
+    cr_expect_eq(agent_exec_fd(e), -1);
+    agent_exec_start(e, 31001, T + 30000);
     cr_expect_geq(agent_exec_fd(e), 0);
     agent_exec_close(e); /* does not wait for it */
+}
+
+Test(exec, one_that_never_stops_talking_is_killed, .timeout = 60)
+{
+    struct poa_why why = {""};
+    cr_assert_eq(agent_exec_open("yes power 1", &e, &why), POA_OK);
+    agent_exec_start(e, 1000, T);
+    for (uint64_t now = 1000; now < 31000; now += 100)
+        cr_assert_eq(agent_exec_read(e, now, &r, &n), POA_E_AGAIN);
+    cr_expect_eq(agent_exec_read(e, 31000, &r, &n), POA_OK);
+    cr_expect_eq(n, 0);
+    agent_exec_close(e);
 }
 
 Test(exec, no_command)
