@@ -7,6 +7,7 @@
 
 #define FIRST_MS 250
 #define LAST_MS  60000
+#define TOLD_MS  600000 /* what a gateway may ask for at the most */
 
 static int parse_one(const char *text, size_t n, struct agent_gateway *g)
 {
@@ -97,6 +98,8 @@ uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t ret
         l->next = (l->next + 1) % l->gateways;
         if (l->gateways > 1)
             retry_ms = FIRST_MS;
+        if (retry_ms > TOLD_MS)
+            retry_ms = TOLD_MS;
         return retry_ms + below(retry_ms / 4 + FIRST_MS);
     case AGENT_DOWN_FAILED:
         break;

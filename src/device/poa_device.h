@@ -61,7 +61,7 @@
     (POA_DEVICE_TRUST_FULL > POA_DEVICE_TRUST_ID ? POA_DEVICE_TRUST_FULL : POA_DEVICE_TRUST_ID)
 #define POA_DEVICE_SEALS         4     /* seals that wait for their result */
 #define POA_DEVICE_HANDSHAKE_MS  10000 /* from connect to WELCOME */
-#define POA_DEVICE_SILENCE_PINGS 3     /* ping intervals without a byte: closed */
+#define POA_DEVICE_SILENCE_PINGS 3     /* ping intervals (at most 10 min) without a byte: closed */
 #define POA_DEVICE_ANSWER_AGE_MS 60000 /* an answer's header may be this old */
 
 struct poa_device_time {

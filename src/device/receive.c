@@ -4,6 +4,7 @@
 #include "device_internal.h"
 
 #define PING_MIN_MS 1000
+#define PING_MAX_MS 600000 /* a gateway that died must be noticed */
 
 static int on_welcome(struct poa_device *d, const void *edge_welcome)
 {
@@ -39,7 +40,9 @@ static int on_welcome(struct poa_device *d, const void *edge_welcome)
     bool news = !again || d->status != m->status || d->index != m->index;
     d->status = m->status;
     d->index = m->index;
-    d->ping_ms = m->ping_ms < PING_MIN_MS ? PING_MIN_MS : m->ping_ms;
+    d->ping_ms = m->ping_ms < PING_MIN_MS   ? PING_MIN_MS
+                 : m->ping_ms > PING_MAX_MS ? PING_MAX_MS
+                                            : m->ping_ms;
     d->welcome_epoch = m->epoch;
     d->state = POA_DEVICE_READY;
     if (!again)

@@ -40,6 +40,19 @@ Test(gateways, refusals)
     }
 }
 
+Test(gateways, none_sends_a_device_away_for_long)
+{
+    struct agent_link l;
+    agent_link_init(&l, 1);
+    for (int i = 0; i < 100; i++) {
+        uint64_t wait = agent_link_down(&l, AGENT_DOWN_TOLD, UINT32_MAX);
+        cr_assert_geq(wait, 600000);
+        cr_assert_leq(wait, 751000);
+    }
+    cr_assert_geq(agent_link_down(&l, AGENT_DOWN_TOLD, 2000), 2000);
+    cr_assert_leq(agent_link_down(&l, AGENT_DOWN_TOLD, 2000), 2750);
+}
+
 Test(gateways, every_address_of_a_name_has_its_turn)
 {
     struct agent_link l;

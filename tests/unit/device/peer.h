@@ -35,8 +35,9 @@ struct bench {
     bool up;
     struct mail mail[MAIL_MAX];
     size_t mails;
-    size_t piece; /* bytes per input call */
-    int result;   /* of the last input */
+    size_t piece;     /* bytes per input call */
+    uint32_t ping_ms; /* of its WELCOME; 0: 30 s */
+    int result;       /* of the last input */
 };
 
 static inline int bench_load(const uint8_t *from, size_t from_n, uint8_t *buffer, size_t cap,
@@ -228,7 +229,7 @@ static inline int bench_welcome(struct bench *b, uint32_t epoch, uint8_t status,
                                  .epoch = epoch,
                                  .status = status,
                                  .index = index,
-                                 .ping_ms = 30000,
+                                 .ping_ms = b->ping_ms ? b->ping_ms : 30000,
                                  .frame_max = POA_EDGE_UP_MAX};
     memcpy(m.chain, b->w.chain, 32);
     return SAY(b, WELCOME, edge_welcome, &m);
