@@ -28,6 +28,7 @@ static void on_message(void *ctx, const struct poa_p2p_message *m)
     if (head > 0)
         memcpy(g.head, m->bytes.p, head);
     pthread_mutex_lock(&n->lock);
+    n->of_type[m->type]++;
     if (n->got_n < GOT_MAX)
         n->got[n->got_n++] = g;
     bool echo = n->echo;
@@ -66,6 +67,7 @@ struct node *node_open_on(unsigned id, const char *host, const struct poa_p2p_co
     char any[64];
     cr_assert_eq(poa_crypto_init(), POA_OK);
     n->got = calloc(GOT_MAX, sizeof *n->got);
+    n->of_type = calloc(UINT16_MAX + 1, sizeof *n->of_type);
     n->echo = true;
     n->seed[0] = (uint8_t)id;
     n->seed[1] = 0x77;
@@ -101,6 +103,7 @@ void node_close(struct node *n)
         poa_p2p_close(n->p);
     pthread_mutex_destroy(&n->lock);
     free(n->got);
+    free(n->of_type);
     free(n);
     /* NNG frees sockets behind our back; a leak checker that looks now may find
      * them half freed. */
@@ -126,10 +129,8 @@ size_t node_total(struct node *n)
 
 size_t node_count(struct node *n, uint16_t type)
 {
-    size_t count = 0;
     pthread_mutex_lock(&n->lock);
-    for (size_t i = 0; i < n->got_n; i++)
-        count += n->got[i].type == type;
+    size_t count = n->of_type[type];
     pthread_mutex_unlock(&n->lock);
     return count;
 }

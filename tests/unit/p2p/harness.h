@@ -41,9 +41,10 @@ struct node {
     uint8_t seed[32], key[32];
     char address[64], push_address[64];
     pthread_mutex_t lock;
-    struct got *got;
+    struct got *got; /* the first GOT_MAX */
     size_t got_n;
-    bool echo; /* answers every request at once with its own bytes */
+    uint32_t *of_type; /* how many, of all that came */
+    bool echo;         /* answers every request at once with its own bytes */
     _Atomic unsigned ups, downs;
 };
 
