@@ -184,6 +184,8 @@ int cli_tx(const struct cli *c)
         printf("block      %s, index %" PRIu64 "\nresult     %s%s%s\n", cli_text(v, "height"),
                cli_number(v, "index"), cli_text(v, "result"), cli_text(v, "why")[0] ? ": " : "",
                cli_text(v, "why"));
+    else if (strcmp(cli_text(v, "state"), "dropped") == 0)
+        printf("result     %s: %s\n", cli_text(v, "result"), cli_text(v, "why"));
     print_grade(v);
     const json_t *tx = json_object_get(v, "tx"), *ops = json_object_get(tx, "ops");
     if (json_is_object(tx))

@@ -301,7 +301,7 @@ static int read_draft(const char *path, struct draft *d)
 
 /* --- sending ------------------------------------------------------------------------------ */
 
-/* Waits until ID is final; what became of it in *OUT. */
+/* Waits until ID is final or was dropped; what became of it in *OUT. */
 static int wait_final(const struct cli *c, const char *id, json_t **out)
 {
     uint64_t seconds = 10;
@@ -319,7 +319,7 @@ static int wait_final(const struct cli *c, const char *id, json_t **out)
         /* Between acceptance and the first block a node may not know it. */
         if (rc != POA_OK && rc != POA_E_NOT_FOUND)
             return cli_fail("%s", why.text);
-        if (rc == POA_OK && strcmp(cli_text(v, "state"), "final") == 0) {
+        if (rc == POA_OK && strcmp(cli_text(v, "state"), "pending") != 0) {
             *out = v;
             return 0;
         }
@@ -350,7 +350,10 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
         rc = wait_final(c, id, &v);
         if (rc != 0)
             return rc;
-        if (cli_number(v, "code") != 0)
+        if (strcmp(cli_text(v, "state"), "dropped") == 0)
+            rc = cli_fail("%s was accepted, then dropped: %s (%s)", id, cli_text(v, "why"),
+                          cli_text(v, "result"));
+        else if (cli_number(v, "code") != 0)
             rc = cli_fail("%s was skipped in block %s: %s", id, cli_text(v, "height"),
                           cli_text(v, "why"));
     }

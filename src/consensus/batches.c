@@ -26,11 +26,15 @@ int core_batches_new(struct poa_core *c)
     c->batch_bucket = (struct batch **)a->alloc(a->ctx, c->batch_buckets * sizeof *c->batch_bucket);
     c->routed_cap = c->limits.mempool.txs;
     c->routed = (struct routed *)a->alloc(a->ctx, c->routed_cap * sizeof *c->routed);
-    if (!c->batch || !c->batch_bucket || !c->routed)
+    c->gone.cap = c->limits.mempool.txs;
+    c->gone.tx = (struct poa_tx_gone *)a->alloc(a->ctx, c->gone.cap * sizeof *c->gone.tx);
+    if (!c->batch || !c->batch_bucket || !c->routed || !c->gone.tx)
         return POA_E_NO_MEMORY;
     int e = core_arena_init(&c->tx_arena, a, c->limits.mempool.bytes);
     if (!e)
         e = poa_mempool_new(a, &c->limits.mempool, &c->mempool);
+    if (!e)
+        poa_mempool_tell(c->mempool, &c->gone);
     return e;
 }
 
@@ -46,6 +50,8 @@ void core_batches_free(struct poa_core *c)
         a->free(a->ctx, c->batch_bucket);
     if (c->routed)
         a->free(a->ctx, c->routed);
+    if (c->gone.tx)
+        a->free(a->ctx, c->gone.tx);
 }
 
 struct batch *core_batch_find(const struct poa_core *c, const uint8_t digest[32])

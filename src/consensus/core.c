@@ -457,6 +457,20 @@ static int dispatch(struct poa_core *c, const struct poa_event *e)
     return POA_E_INVALID;
 }
 
+/* What one place let go may be on its way from another. */
+static void tell_gone(struct poa_core *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->gone.n; i++)
+        if (!core_routed_find(c, c->gone.tx[i].id))
+            c->gone.tx[n++] = c->gone.tx[i];
+    if (!n)
+        return;
+    struct poa_effect *e = core_effect_add(c, POA_EFFECT_GONE, true);
+    e->gone = c->gone.tx;
+    e->gone_n = n;
+}
+
 int poa_core_step(struct poa_core *c, const struct poa_event *event, struct poa_now now,
                   struct poa_effects *out)
 {
@@ -466,12 +480,15 @@ int poa_core_step(struct poa_core *c, const struct poa_event *event, struct poa_
     c->garbages = 0;
     c->effects = c->sends = c->commits = 0;
     c->out_n = 0;
+    c->gone.n = 0;
     c->more = false;
     if (now.us < c->now.us)
         now.us = c->now.us;
     c->now = now;
     if (!c->halted)
         e = dispatch(c, event);
+    if (c->gone.n)
+        tell_gone(c);
     out->effect = c->effect;
     out->n = c->effects;
     c->deadline = NO_DEADLINE;

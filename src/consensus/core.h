@@ -349,6 +349,7 @@ struct poa_core {
     uint32_t routed_of[ROUTED_BUCKETS]; /* by sender */
     struct routed *routed_free, *routed_head, *routed_tail;
     struct routed *go_head;
+    struct poa_tx_gone_list gone; /* in this step */
     uint32_t routed_n, routed_cap, routed_fresh, parked_n;
     uint64_t home_us[POA_COMMITTEE_MAX]; /* last batch of the member */
     bool home_skip[POA_COMMITTEE_MAX];   /* it made none while transactions waited for it */

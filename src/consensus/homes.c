@@ -103,6 +103,8 @@ static int may_wait(const struct poa_core *c, const struct poa_tx_view *tx)
     uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS];
     if (a.balance < tx->tx.fee || !a.balance)
         return POA_E_TX_NONCE_GAP;
+    if (tx->tx.valid_until && tx->tx.valid_until < c->now.wall_ms)
+        return POA_E_TX_EXPIRED;
     uint32_t rows = c->routed_cap - c->routed_cap / 4;
     if (has + c->routed_n >= rows)
         return has ? POA_E_TX_ACCOUNT_FULL : POA_E_TX_POOL_FULL;
@@ -236,6 +238,8 @@ void core_parked_retry(struct poa_core *c)
             if (e && poa_error_class(e) == POA_CLASS_RETRY)
                 continue;
             again = again || !e;
+            if (e && e != POA_E_TX_DUPLICATE)
+                poa_tx_gone_add(&c->gone, r->id, e);
             core_routed_drop(c, r);
         }
     }
@@ -321,22 +325,26 @@ void core_routed_batched(struct poa_core *c, const struct batch *b)
     }
 }
 
-/* R was overtaken, expired, can never be executed now that its turn has come, or
- * waits too long for a nonce that does not: while the chain stands still, that is
- * nobody's fault. */
-static bool over(const struct poa_core *c, const struct routed *r)
+/* Why R is worth no more trouble, or POA_OK: it was overtaken, expired, can never be
+ * executed now that its turn has come, or waits too long for a nonce that does not:
+ * while the chain stands still, that is nobody's fault. */
+static int over(const struct poa_core *c, const struct routed *r)
 {
     uint64_t nonce = account_of(c, r->sender).nonce;
     struct poa_tx_view v;
-    if (nonce > r->nonce || (r->valid_until && c->tip_time > r->valid_until))
-        return true;
+    if (nonce > r->nonce)
+        return POA_E_TX_NONCE_USED;
+    if (r->valid_until && c->tip_time > r->valid_until)
+        return POA_E_TX_EXPIRED;
     if (nonce < r->nonce)
         return !r->batched && c->now.us > r->since_us + (uint64_t)BATCH_TTL_MS * 1000 &&
-               c->height > r->height + WAIT_BLOCKS;
+                       c->height > r->height + WAIT_BLOCKS
+                   ? POA_E_TX_NONCE_GAP
+                   : POA_OK;
     int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
     if (!e)
         e = poa_ledger_try_tx(c->ledger, POA_STATE_BASE, c->now.wall_ms, &v, 0, 0);
-    return e && poa_error_class(e) != POA_CLASS_RETRY;
+    return poa_error_class(e) != POA_CLASS_RETRY ? e : POA_OK;
 }
 
 /* Transactions that wait for their home longer than two heartbeats, in which it
@@ -356,7 +364,9 @@ void core_route_tick(struct poa_core *c)
                     (core_silent(c, r->home) || c->home_skip[r->home]);
         if (!dead && c->now.us < r->sent_us + wait)
             continue;
-        if (over(c, r)) {
+        int why = over(c, r);
+        if (why) {
+            poa_tx_gone_add(&c->gone, r->id, why);
             core_routed_drop(c, r);
             continue;
         }

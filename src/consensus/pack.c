@@ -68,9 +68,13 @@ static void flush(struct poa_core *c)
 void core_reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs)
 {
     struct routed *r;
-    for (uint32_t i = 0; i < txs; i++)
-        if (core_route_add(c, &tx[i], false, &r) == POA_OK)
+    for (uint32_t i = 0; i < txs; i++) {
+        int e = core_route_add(c, &tx[i], false, &r);
+        if (!e)
             r->sent_us = 0; /* due at once, unless it is over */
+        else if (e != POA_E_TX_DUPLICATE)
+            poa_tx_gone_add(&c->gone, tx[i].id, e);
+    }
 }
 
 /* An own batch ran out of time unlisted: its transactions get a new one. */
@@ -221,9 +225,11 @@ void core_homeless(struct poa_core *c)
         struct poa_list list = {.count = poa_mempool_take(c->mempool, &w, cap, POA_BATCH_TXS_MAX)};
         list.bytes = poa_written(&w);
         struct poa_list_iter it = poa_list_begin(&list);
-        while (poa_raw_tx_next(&it, &raw))
-            if (poa_tx_parse(c->chain, raw.tx, &v) == POA_OK)
-                (void)core_route_add(c, &v, false, &r);
+        while (poa_raw_tx_next(&it, &raw)) {
+            int e = poa_tx_parse(c->chain, raw.tx, &v);
+            if (!e && (e = core_route_add(c, &v, false, &r)) != POA_OK && e != POA_E_TX_DUPLICATE)
+                poa_tx_gone_add(&c->gone, v.id, e);
+        }
         if (!list.count)
             break;
     }

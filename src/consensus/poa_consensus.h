@@ -210,6 +210,9 @@ enum poa_effect_kind {
                             every commit before this effect are durable */
     POA_EFFECT_BEHIND,   /* others are at HEIGHT or beyond: follow a server from our height */
     POA_EFFECT_CONFLICT, /* BYTES is evidence (for the log) */
+    POA_EFFECT_GONE,     /* GONE_N transactions that were accepted here are no longer on their
+                            way, and why: nobody sees to it any more that a block has them. Comes
+                            after COMMIT of the same step, and may name what a block had */
     POA_EFFECT_HALT,     /* stop the node: CODE and TEXT say why */
 };
 
@@ -259,6 +262,8 @@ struct poa_effect {
     uint16_t peer;          /* CHECK of TX: goes into the event */
     bool trusted;           /* CHECK: signatures were checked before */
     const struct poa_commit *commit;
+    const struct poa_tx_gone *gone; /* borrowed until the next step */
+    uint32_t gone_n;
     void *token;
     uint64_t height;
     int code;

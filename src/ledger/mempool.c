@@ -32,6 +32,7 @@ struct row {
     uint32_t later;        /* and next; free list */
     bool used, taken;
     bool certain; /* nothing but its own account decides whether it pays */
+    bool settled; /* a final block had it, whatever came of that */
 };
 
 struct account {
@@ -64,6 +65,7 @@ struct poa_mempool {
     uint32_t first, last; /* accounts in turn */
     uint32_t count;
     uint64_t now_ms, swept_ms;
+    struct poa_tx_gone_list *gone; /* or NULL */
 };
 
 int poa_mempool_new(const struct poa_alloc *alloc, const struct poa_mempool_limits *limits,
@@ -118,6 +120,20 @@ void poa_mempool_free(struct poa_mempool *m)
 uint32_t poa_mempool_count(const struct poa_mempool *m)
 {
     return m->count;
+}
+
+void poa_mempool_tell(struct poa_mempool *m, struct poa_tx_gone_list *list)
+{
+    m->gone = list;
+}
+
+void poa_tx_gone_add(struct poa_tx_gone_list *list, const uint8_t id32[32], int code)
+{
+    if (list->n == list->cap)
+        return;
+    struct poa_tx_gone *g = &list->tx[list->n++];
+    memcpy(g->id, id32, 32);
+    g->code = code;
 }
 
 /* --- finding ------------------------------------------------------------------------- */
@@ -277,11 +293,19 @@ static void turn_over(struct poa_mempool *m, uint32_t a)
     *(acc->after == NIL ? &m->last : &m->account[acc->after].before) = acc->before;
 }
 
+/* WHY (POA_OK: nobody needs to know) row R is let go. */
+static void tell(struct poa_mempool *m, const struct row *r, int why)
+{
+    if (why && m->gone && !r->settled)
+        poa_tx_gone_add(m->gone, r->id, why);
+}
+
 /* Takes row I of account A out of everything. */
-static void remove_row(struct poa_mempool *m, uint32_t a, uint32_t i)
+static void remove_row(struct poa_mempool *m, uint32_t a, uint32_t i, int why)
 {
     struct account *acc = &m->account[a];
     struct row *r = &m->row[i];
+    tell(m, r, why);
     uint32_t *link = bucket_of(m, m->id_bucket, r->id);
     while (*link != i + 1)
         link = &m->row[*link - 1].id_next;
@@ -314,15 +338,18 @@ static void remove_row(struct poa_mempool *m, uint32_t a, uint32_t i)
     m->account_free = a;
 }
 
-static void remove_first(struct poa_mempool *m, uint32_t a)
+static void remove_first(struct poa_mempool *m, uint32_t a, int why)
 {
-    remove_row(m, a, m->account[a].first);
+    remove_row(m, a, m->account[a].first, why);
 }
 
-static void remove_all(struct poa_mempool *m, uint32_t a)
+/* The first for WHY; those behind it wait for a nonce that will not come. */
+static void remove_all(struct poa_mempool *m, uint32_t a, int why)
 {
-    for (uint32_t n = m->account[a].count; n; n--)
-        remove_first(m, a);
+    for (uint32_t n = m->account[a].count; n; n--) {
+        remove_first(m, a, why);
+        why = why ? POA_E_TX_NONCE_GAP : POA_OK;
+    }
 }
 
 static uint32_t take_slot(uint32_t *used, uint32_t *free_head, uint32_t next)
@@ -352,6 +379,7 @@ static void replace(struct poa_mempool *m, uint32_t a, uint32_t i, const struct 
                     bool certain)
 {
     struct row *r = &m->row[i];
+    tell(m, r, POA_E_TX_REPLACED);
     stops_waiting(&m->account[a], r);
     m->account[a].blocks += blocks_for(tx->raw.n) - blocks_for(r->bytes);
     uint32_t *link = bucket_of(m, m->id_bucket, r->id);
@@ -412,7 +440,7 @@ void poa_mempool_clear(struct poa_mempool *m)
 {
     for (uint32_t i = 0; i < m->row_used && m->count; i++)
         if (m->row[i].used)
-            remove_all(m, find_account(m, m->row[i].sender));
+            remove_all(m, find_account(m, m->row[i].sender), POA_OK);
 }
 
 /* --- a full pool ------------------------------------------------------------------------------ */
@@ -470,7 +498,7 @@ static bool make_room(struct poa_mempool *m, const struct poa_ledger *l,
         freed += blocks_for(m->row[i].bytes);
     }
     for (; leave; leave--)
-        remove_row(m, v, m->account[v].last);
+        remove_row(m, v, m->account[v].last, POA_E_TX_EVICTED);
     return true;
 }
 
@@ -576,10 +604,13 @@ static void sweep_account(struct poa_mempool *m, const struct poa_ledger *l, uin
              * predecessor is not final yet. */
             bool stuck = (r->taken || r->nonce > st.nonce) && time_ms > r->since_ms + TAKEN_MS;
             if (late || stuck)
-                remove_all(m, a);
+                remove_all(m, a,
+                           late       ? POA_E_TX_EXPIRED
+                           : r->taken ? POA_E_TX_LOST
+                                      : POA_E_TX_NONCE_GAP);
             return;
         }
-        remove_first(m, a);
+        remove_first(m, a, POA_E_TX_NONCE_USED);
     }
 }
 
@@ -605,6 +636,11 @@ void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
 {
     for (size_t k = 0; k < n; k++) {
         uint32_t i = find_row(m, results[k].id);
+        if (i != NIL && results[k].code != POA_E_TX_NONCE_GAP)
+            m->row[i].settled = true;
+    }
+    for (size_t k = 0; k < n; k++) {
+        uint32_t i = find_row(m, results[k].id);
         if (i == NIL)
             continue;
         uint32_t a = find_account(m, m->row[i].sender);
@@ -613,7 +649,7 @@ void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
         else if (results[k].code == POA_E_TX_NONCE_GAP)
             requeue(m, a);
         else
-            remove_all(m, a); /* those behind it wait for a nonce that will not come */
+            remove_all(m, a, POA_E_TX_NONCE_GAP);
     }
     if (time_ms > m->now_ms)
         m->now_ms = time_ms;

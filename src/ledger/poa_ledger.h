@@ -728,10 +728,25 @@ POA_MUST_USE int poa_mempool_add(struct poa_mempool *m, const struct poa_ledger 
  * stay known, as pending, until settled. */
 uint32_t poa_mempool_take(struct poa_mempool *m, struct poa_writer *out, size_t max_bytes,
                           uint32_t max_txs);
+/* Transactions that were accepted and are forgotten without having been in a
+ * block: which, and why. N of CAP; what does not fit is not told. */
+struct poa_tx_gone {
+    uint8_t id[32];
+    int code;
+};
+struct poa_tx_gone_list {
+    struct poa_tx_gone *tx;
+    uint32_t n, cap;
+};
+/* From now on what the pool lets go (replaced, evicted, expired, overtaken, lost, or
+ * behind one that failed) is added to LIST, borrowed; whoever reads it empties it. */
+void poa_mempool_tell(struct poa_mempool *m, struct poa_tx_gone_list *list);
+void poa_tx_gone_add(struct poa_tx_gone_list *list, const uint8_t id32[32], int code);
 /* A block was finalized: forgets what it executed and what can no longer run. */
 void poa_mempool_settle(struct poa_mempool *m, const struct poa_ledger *l,
                         const struct poa_tx_result *results, size_t n, uint64_t time_ms);
-/* Forgets everything: whoever owned the pool is no home any more. */
+/* Forgets everything, which is told to nobody: whoever owned the pool is no home any
+ * more, and passed on what was in it. */
 void poa_mempool_clear(struct poa_mempool *m);
 uint32_t poa_mempool_count(const struct poa_mempool *m);
 

@@ -249,16 +249,22 @@ static int do_tx(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out)
     memset(out, 0, sizeof *out);
     int rc = poa_store_find_tx(n->store, id32, &out->height, &out->index);
     if (rc == POA_E_NOT_FOUND) {
-        if (node_tracker_has(n->tracker, id32)) {
+        int gone = node_tracker_get(n->tracker, id32);
+        if (gone == POA_OK) {
             out->state = POA_RPC_TX_PENDING;
             return POA_OK;
         }
-        /* It may have become final just now. */
+        /* It may have become final just now, or all the same. */
         struct node_status s;
         node_status_get(n, &s);
         if (s.stored < s.core.height)
             (void)node_wait_stored(n, s.core.height, STORE_WAIT_MS);
         rc = poa_store_find_tx(n->store, id32, &out->height, &out->index);
+        if (rc == POA_E_NOT_FOUND && gone != POA_E_NOT_FOUND) {
+            out->state = POA_RPC_TX_DROPPED;
+            out->code = gone;
+            return POA_OK;
+        }
     }
     if (rc)
         return rc;

@@ -225,6 +225,9 @@ static int do_effect(struct poa_node *n, const struct poa_effect *f)
                         "evidence: a member signed two conflicting messages (%zu bytes)",
                         f->bytes.n);
         return POA_OK;
+    case POA_EFFECT_GONE:
+        node_tracker_gone(n->tracker, f->gone, f->gone_n);
+        return POA_OK;
     case POA_EFFECT_HALT:
         node_halt(n, "%s (%s)", f->text ? f->text : "the core stopped", poa_error_name(f->code));
         return POA_OK;
@@ -292,6 +295,7 @@ static void house(struct poa_node *n, uint64_t now_us)
         node_memory_regained(n);
     node_recover(n);
     node_stall_tell(n, &s, now_us);
+    node_again_tick(n->again, now_us);
     if (now_us >= n->heights_us) {
         n->heights_us = now_us + HEIGHTS_US;
         node_ask_heights(n);

@@ -120,6 +120,8 @@ static void settle(struct poa_node *n, struct node_submission *list, struct poa_
                 c->code[i] = POA_OK;
             if (c->code[i] && list->local)
                 node_tracker_drop(n->tracker, c->view[i].id);
+            else if (list->local)
+                node_again_keep(n->again, &c->view[i]);
         }
         node_submission_end(list, POA_OK);
         list = next;

@@ -275,6 +275,8 @@ static int open_threads(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = node_forward_start(n);
     if (!rc)
+        rc = node_again_new(n);
+    if (!rc)
         rc = node_serve_new(n);
     if (!rc)
         rc = node_follow_new(n);
@@ -449,6 +451,7 @@ void poa_node_stop(struct poa_node *n)
     node_discover_free(n);
     node_snapshot_free(n);
     node_forward_free(n->forward);
+    node_again_free(n->again);
     node_tracker_free(n->tracker);
     free(n->serve);
     free(n->genesis_bytes);

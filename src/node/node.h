@@ -42,6 +42,7 @@
 
 struct node_follow;
 struct node_forward;
+struct node_again;
 struct node_discover;
 struct node_serve;
 struct node_edge;
@@ -103,6 +104,7 @@ struct poa_node {
     struct node_tracker *tracker;
     struct node_follow *follow;
     struct node_forward *forward;
+    struct node_again *again;
     struct node_serve *serve;
     struct node_discover *discover;
     struct node_edge *edge;
@@ -314,6 +316,16 @@ void node_forward_mining(struct node_forward *f, struct poa_slice encoded, node_
 void node_forward_raw(struct node_forward *f, uint16_t type, struct poa_slice bytes);
 /* A server whose link is up: members first, then in turn; -1: none. */
 int node_pick_server(struct poa_node *n, int avoid);
+
+/* --- again.c: what a server took over is asked for again ----------------------------------------
+ */
+
+int node_again_new(struct poa_node *n);
+void node_again_free(struct node_again *a);
+/* TX, accepted over RPC, is with a server now. Any thread. */
+void node_again_keep(struct node_again *a, const struct poa_tx_view *tx);
+/* Core thread, every second. */
+void node_again_tick(struct node_again *a, uint64_t now_us);
 
 /* --- follow.c ------------------------------------------------------------------------------------
  */

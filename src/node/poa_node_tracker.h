@@ -1,6 +1,6 @@
-/* Transactions accepted here that are not final yet, and how long the others
- * took from acceptance to finality. Bounded: when full, the oldest is forgotten
- * (it still becomes final, but is not counted). Thread-safe. */
+/* Transactions accepted here that are not final yet, why some of them never will be, and
+ * how long the others took from acceptance to finality. Bounded: when full, the oldest is
+ * forgotten (it still becomes final, but is not counted). Thread-safe. */
 #ifndef POA_NODE_TRACKER_H
 #define POA_NODE_TRACKER_H
 
@@ -11,9 +11,14 @@
 struct node_tracker;
 POA_MUST_USE int node_tracker_new(struct node_tracker **out);
 void node_tracker_free(struct node_tracker *t);
+/* One that was let go waits again, from now on. */
 void node_tracker_add(struct node_tracker *t, const uint8_t id32[32], uint64_t accepted_us);
+/* It was not accepted after all. */
 void node_tracker_drop(struct node_tracker *t, const uint8_t id32[32]);
-bool node_tracker_has(struct node_tracker *t, const uint8_t id32[32]);
+/* These are not on their way any more; others than ours may be among them. */
+void node_tracker_gone(struct node_tracker *t, const struct poa_tx_gone *gone, size_t n);
+/* OK: it is on its way; NOT_FOUND; or why it was let go. */
+int node_tracker_get(struct node_tracker *t, const uint8_t id32[32]);
 /* The transactions of a final block. */
 void node_tracker_final(struct node_tracker *t, const struct poa_tx_result *tx, size_t n,
                         uint64_t now_us);

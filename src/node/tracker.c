@@ -11,13 +11,14 @@ struct entry {
     uint8_t id[32];
     uint64_t accepted_us;
     uint32_t next;
+    int gone; /* why, or POA_OK: it waits */
     bool used;
 };
 
 struct node_tracker {
     pthread_mutex_t mutex;
-    uint32_t head; /* the next to be written */
-    uint32_t waiting;
+    uint32_t head;          /* the next to be written */
+    uint32_t used, waiting; /* entries, and those that were not let go */
     struct poa_histogram latency;
     uint32_t bucket[BUCKETS]; /* index + 1 */
     struct entry entry[NODE_TRACKED_MAX];
@@ -61,24 +62,32 @@ static void unlink_entry(struct node_tracker *t, uint32_t *at)
     struct entry *e = &t->entry[*at - 1];
     *at = e->next;
     e->used = false;
-    t->waiting--;
+    t->used--;
+    t->waiting -= !e->gone;
 }
 
 void node_tracker_add(struct node_tracker *t, const uint8_t id[32], uint64_t accepted_us)
 {
     pthread_mutex_lock(&t->mutex);
-    if (!*find(t, id)) {
+    uint32_t known = *find(t, id);
+    if (known && t->entry[known - 1].gone) {
+        t->entry[known - 1].gone = POA_OK;
+        t->entry[known - 1].accepted_us = accepted_us;
+        t->waiting++;
+    } else if (!known) {
         struct entry *e = &t->entry[t->head];
         if (e->used)
             unlink_entry(t, find(t, e->id));
         uint32_t *bucket = bucket_of(t, id);
         memcpy(e->id, id, 32);
         e->accepted_us = accepted_us;
+        e->gone = POA_OK;
         e->used = true;
         e->next = *bucket;
         *bucket = t->head + 1;
         t->head = (t->head + 1) % NODE_TRACKED_MAX;
         t->waiting++;
+        t->used++;
     }
     pthread_mutex_unlock(&t->mutex);
 }
@@ -92,24 +101,39 @@ void node_tracker_drop(struct node_tracker *t, const uint8_t id[32])
     pthread_mutex_unlock(&t->mutex);
 }
 
-bool node_tracker_has(struct node_tracker *t, const uint8_t id[32])
+void node_tracker_gone(struct node_tracker *t, const struct poa_tx_gone *gone, size_t n)
 {
     pthread_mutex_lock(&t->mutex);
-    bool has = *find(t, id) != 0;
+    for (size_t i = 0; i < n && t->waiting; i++) {
+        uint32_t at = *find(t, gone[i].id);
+        if (!at || t->entry[at - 1].gone)
+            continue;
+        t->entry[at - 1].gone = gone[i].code;
+        t->waiting--;
+    }
     pthread_mutex_unlock(&t->mutex);
-    return has;
+}
+
+int node_tracker_get(struct node_tracker *t, const uint8_t id[32])
+{
+    pthread_mutex_lock(&t->mutex);
+    uint32_t at = *find(t, id);
+    int code = at ? t->entry[at - 1].gone : POA_E_NOT_FOUND;
+    pthread_mutex_unlock(&t->mutex);
+    return code;
 }
 
 void node_tracker_final(struct node_tracker *t, const struct poa_tx_result *tx, size_t n,
                         uint64_t now_us)
 {
     pthread_mutex_lock(&t->mutex);
-    for (size_t i = 0; i < n && t->waiting; i++) {
+    for (size_t i = 0; i < n && t->used; i++) {
         uint32_t *at = find(t, tx[i].id);
         if (!*at)
             continue;
         uint64_t since = t->entry[*at - 1].accepted_us;
-        poa_histogram_add(&t->latency, now_us > since ? now_us - since : 0);
+        if (!t->entry[*at - 1].gone)
+            poa_histogram_add(&t->latency, now_us > since ? now_us - since : 0);
         unlink_entry(t, at);
     }
     pthread_mutex_unlock(&t->mutex);

@@ -74,13 +74,17 @@ void rpc_tx_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         poa_rpc_fail(call, rc);
         return;
     }
+    static const char *const states[] = {[POA_RPC_TX_PENDING] = "pending",
+                                         [POA_RPC_TX_FINAL] = "final",
+                                         [POA_RPC_TX_DROPPED] = "dropped"};
     bool final = tx.state == POA_RPC_TX_FINAL;
-    json_t *v = json_pack("{s:o, s:s}", "id", rpc_hash(id), "state", final ? "final" : "pending");
+    json_t *v = json_pack("{s:o, s:s}", "id", rpc_hash(id), "state", states[tx.state]);
     if (final) {
         v = rpc_with(v, "height", poa_json_u64(tx.height));
         v = rpc_with(v, "index", json_integer(tx.index));
-        v = code_json(v, tx.code);
     }
+    if (tx.state != POA_RPC_TX_PENDING)
+        v = code_json(v, tx.code);
     if (tx.raw.n > 0) {
         json_t *decoded = poa_json_tx(tx.raw);
         v = rpc_with(v, "tx", decoded ? decoded : json_null());

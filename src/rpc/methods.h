@@ -12,7 +12,7 @@
     X("poa_tx_send", tx_send, SUBMIT, FRESH, "tx:bytes",                                           \
       "Submit a signed transaction; answers its id")                                               \
     X("poa_tx_get", tx_get, READ, FRESH, "id:hash",                                                \
-      "State of a transaction: pending, or final with its result, grade, and what that lacks")     \
+      "State of a transaction: pending, dropped and why, or final with its result and grade")      \
     X("poa_account_get", account_get, READ, STATE, "address:address asset:u32? proof:bool?",       \
       "Balance and nonce of an account, what of it is held, what it may send without, and "        \
       "its balance of another asset")                                                              \

@@ -86,13 +86,14 @@ struct poa_rpc_block {
 enum poa_rpc_tx_state {
     POA_RPC_TX_PENDING, /* accepted here, not in a finalized block yet */
     POA_RPC_TX_FINAL,
+    POA_RPC_TX_DROPPED, /* accepted here, and not on its way to a block any more */
 };
 /* RAW borrows until tx_free. */
 struct poa_rpc_tx {
     enum poa_rpc_tx_state state;
     uint64_t height; /* FINAL: where */
     uint32_t index;
-    int code;             /* FINAL: POA_OK when executed, else why it was skipped */
+    int code;             /* FINAL: POA_OK when executed, else why it was skipped; DROPPED: why */
     struct poa_slice raw; /* may be empty when the node does not keep it */
     void *hold;
 };
@@ -173,7 +174,7 @@ struct poa_rpc_backend {
      * NOT_FOUND: there is none yet, or its blocks are no longer kept. */
     int (*run)(void *ctx, uint64_t after, uint8_t **bytes, size_t *n, uint64_t *last);
     int (*hand_over)(void *ctx, uint32_t epoch, uint8_t **bytes, size_t *n, uint64_t *last);
-    /* NOT_FOUND when it is neither pending here nor final. */
+    /* NOT_FOUND when it is neither known here nor final. */
     int (*tx)(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out);
     void (*tx_free)(void *ctx, struct poa_rpc_tx *tx);
     /* Takes a copy of RAW, checks it, and ends CALL when the pool of the home

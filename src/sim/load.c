@@ -161,6 +161,12 @@ uint64_t poa_sim_final(const struct poa_sim *s, const uint8_t id32[32])
     return t ? t->height : 0;
 }
 
+int poa_sim_gone(const struct poa_sim *s, const uint8_t id32[32])
+{
+    const struct sim_tx *t = tx_find(s, id32);
+    return t && !t->height ? t->gone : POA_OK;
+}
+
 /* The nonce that comes next as NODE's ledger knows it. */
 static uint64_t state_nonce(struct poa_sim *s, const struct node *n, const uint8_t address[32])
 {
@@ -368,6 +374,18 @@ void load_committed(struct poa_sim *s, struct node *n, const struct poa_commit *
     }
     if (n->kind == HONEST && s->config.devices && n->restored)
         devices_look(s, n);
+}
+
+void load_gone(struct poa_sim *s, struct node *n, const struct poa_tx_gone *gone, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_tx *t = tx_find(s, gone[i].id);
+        if (!t || t->node != n->id || t->height)
+            continue;
+        trace(s, n, "lets go of transaction %llu of account %u: %s", (unsigned long long)t->nonce,
+              t->account, poa_error_name(gone[i].code));
+        t->gone = gone[i].code;
+    }
 }
 
 void poa_sim_finish(struct poa_sim *s)

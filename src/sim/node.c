@@ -213,6 +213,9 @@ static void effect(struct poa_sim *s, struct node *n, const struct poa_effect *e
         if (n->kind == HONEST)
             check_evidence(s, n, e->bytes);
         break;
+    case POA_EFFECT_GONE:
+        load_gone(s, n, e->gone, e->gone_n);
+        break;
     case POA_EFFECT_HALT:
         trace(s, n, "halts: %s", e->text);
         if (n->kind == HONEST)

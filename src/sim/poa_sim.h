@@ -169,6 +169,8 @@ int poa_sim_transfer(struct poa_sim *s, uint32_t node, uint32_t from, uint32_t t
                      uint8_t id32[32]);
 /* Height at which the transaction became final, 0 = not yet. */
 uint64_t poa_sim_final(const struct poa_sim *s, const uint8_t id32[32]);
+/* Why the node that it was handed to let it go; POA_OK: it did not, or it is final. */
+int poa_sim_gone(const struct poa_sim *s, const uint8_t id32[32]);
 const uint8_t *poa_sim_account(const struct poa_sim *s, uint32_t index);
 /* Node key and seed of a witness. */
 const uint8_t *poa_sim_key(const struct poa_sim *s, uint32_t node);

@@ -235,6 +235,7 @@ struct sim_tx {
     uint32_t life; /* of that node then */
     uint32_t account;
     uint64_t nonce, height;
+    int gone;            /* why that node let it go */
     struct sim_tx *next; /* hash chain */
     struct sim_tx *open; /* not known to be over */
     size_t n;
@@ -379,6 +380,7 @@ void devices_look(struct poa_sim *s, struct node *n); /* it has committed a bloc
 int load_genesis(struct poa_sim *s);
 void load_tick(struct poa_sim *s);
 void load_committed(struct poa_sim *s, struct node *n, const struct poa_commit *c);
+void load_gone(struct poa_sim *s, struct node *n, const struct poa_tx_gone *gone, uint32_t count);
 struct sim_batch *batch_get(struct poa_sim *s, struct poa_slice bytes);
 struct sim_batch *batch_by_digest(struct poa_sim *s, const uint8_t digest[32]);
 void load_free(struct poa_sim *s);

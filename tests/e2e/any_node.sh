@@ -44,6 +44,20 @@ done
 wait_for 30 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 7 * senders)) ]" ||
     fail "bob has $(bob), not $((before + 7 * senders))"
 
+echo "# what is accepted and can never be in a block any more is told, at a server and a follower"
+for node in 1 4; do # the second one is the trusted node
+    if "$poa" send bob 7 --from "s$node" --rpc "${url[$node]}" --nonce 99 --valid-for 2 \
+        --timeout 60 >late.out 2>late.err; then
+        fail "node $node: a transfer with a nonce that nobody used was final"
+    fi
+    grep -q 'was accepted, then dropped: valid_until has passed (TX_EXPIRED)' late.err ||
+        fail "node $node: $(cat late.err)"
+    id=$(grep -o '[0-9a-f]\{64\}' late.err)
+    "$poa" tx "$id" --rpc "${url[$node]}" --json >late.json || fail "tx: exit code $?"
+    jq -en 'input | .state == "dropped" and .result == "TX_EXPIRED" and (.why | length > 0)' late.json >/dev/null ||
+        fail "$(cat late.json)"
+done
+
 echo "# a server dies with what was sent to it"
 kill -STOP $devnet # it would start the server again
 ids=()

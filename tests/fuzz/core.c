@@ -344,6 +344,10 @@ static bool step(unsigned i, const struct poa_event *event)
                 fprintf(stderr, "halted: %s (%s)\n", x->text, poa_error_name(x->code));
             FUZZ_CHECK(x->code < 0 && x->text && !w.sound);
             break;
+        case POA_EFFECT_GONE:
+            for (uint32_t k = 0; k < x->gone_n; k++)
+                FUZZ_CHECK(x->gone[k].code < 0);
+            break;
         case POA_EFFECT_SUBMIT:
         case POA_EFFECT_FORGET:
         case POA_EFFECT_BEHIND:

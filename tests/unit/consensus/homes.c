@@ -63,10 +63,13 @@ Test(homes, what_can_never_be_executed_is_let_go)
     run_ms(s, 5000);
     cr_expect(lt(u64, 0, poa_sim_final(s, id[0])));
     cr_expect(eq(u32, waiting(s, 0), 1), "the second is still here");
+    cr_expect(eq(int, poa_sim_gone(s, id[2]), POA_OK));
     run_ms(s, 130000); /* its home kept it for a minute, and sent it back */
     for (uint32_t i = 0; i < 4; i++)
         cr_expect(eq(u32, waiting(s, i), 0), "node %u", i);
     cr_expect(eq(u64, poa_sim_final(s, id[1]) + poa_sim_final(s, id[2]), 0));
+    cr_expect(eq(int, poa_sim_gone(s, id[0]), POA_OK));
+    cr_expect(ne(int, poa_sim_gone(s, id[2]), POA_OK), "whoever accepted it says so");
     finish(s);
 }
 

@@ -201,6 +201,132 @@ Test(mempool, what_ran_too_early_waits_again)
     close_pool();
 }
 
+static int add_until(uint32_t user, uint64_t nonce, uint64_t fee, uint64_t until)
+{
+    static uint8_t bytes[64][512];
+    static uint32_t n;
+    struct ops o = {.n = 0};
+    struct poa_tx_view v;
+    uint8_t id[32];
+    struct poa_writer w = poa_writer_over(bytes[n++ % 64], 512);
+    op_transfer(&o, c.address[4], 1);
+    struct poa_list list = {poa_slice(o.bytes, o.n), o.count};
+    cr_assert_eq(
+        poa_tx_sign(c.id, POA_KEY_BIP340, c.user[user].seed, nonce, fee, until, &list, &w, id),
+        POA_OK);
+    cr_assert_eq(poa_tx_check(c.id, poa_written(&w), &v), POA_OK);
+    return poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, &v);
+}
+
+/* --- what is let go is told --------------------------------------------------------- */
+
+static struct poa_tx_gone gone_tx[32];
+static struct poa_tx_gone_list gone;
+
+static void listen(uint32_t cap)
+{
+    gone = (struct poa_tx_gone_list){.tx = gone_tx, .cap = cap};
+    poa_mempool_tell(m, &gone);
+}
+
+/* The transaction that was added as the K-th since the body was empty. */
+static void id_of(uint32_t k, uint8_t id[32])
+{
+    memcpy(id, b.tx[k]->id, 32);
+}
+
+static void expect_gone(const uint8_t id[32], int code)
+{
+    for (uint32_t i = 0; i < gone.n; i++)
+        if (!memcmp(gone.tx[i].id, id, 32)) {
+            cr_assert_eq(gone.tx[i].code, code, "%s", poa_error_name(gone.tx[i].code));
+            return;
+        }
+    cr_assert(false, "not told: %s", poa_error_name(code));
+}
+
+Test(mempool, tells_what_was_replaced_and_what_was_pushed_out)
+{
+    uint8_t id[3][32];
+    open_pool(3, 10, 1 << 20);
+    listen(32);
+    cr_assert_eq(add(0, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 0, 11, 5), POA_E_TX_REPLACE);
+    cr_assert_eq(gone.n, 0, "what is refused is no concern of those that wait");
+    id_of(0, id[0]);
+    id_of(1, id[1]);
+    cr_assert_eq(add(0, 0, 30, 5), POA_OK);
+    cr_assert_eq(gone.n, 1);
+    expect_gone(id[0], POA_E_TX_REPLACED);
+    cr_assert_eq(add(2, 0, 30, 5), POA_OK);
+    cr_assert_eq(add(3, 0, 30, 5), POA_OK); /* full: user 1 pays least */
+    cr_assert_eq(gone.n, 2);
+    expect_gone(id[1], POA_E_TX_EVICTED);
+    close_pool();
+}
+
+Test(mempool, tells_what_expired_was_overtaken_or_failed_before_it)
+{
+    uint8_t id[8][32];
+    struct ops o = {.n = 0};
+    open_pool(100, 10, 1 << 20);
+    listen(32);
+    /* User 0: one too dear for what it has left, and one behind it. */
+    cr_assert_eq(add(0, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 1, 10, 5), POA_OK);
+    /* User 1: overtaken by another with its nonce. */
+    cr_assert_eq(add(1, 0, 10, 5), POA_OK);
+    /* User 2: is executed, and told of as nothing. */
+    cr_assert_eq(add(2, 0, 10, 5), POA_OK);
+    for (uint32_t k = 0; k < 4; k++)
+        id_of(k, id[k]);
+    body_reset(&b);
+    op_transfer(&o, c.address[4], 7);
+    body_tx(&b, &c, 1, 0, 20, &o);
+    memcpy(id[4], b.tx[0]->id, 32);
+    struct poa_tx_result failed[2] = {{.code = POA_E_TX_BALANCE}, {.code = POA_OK}};
+    block_add(&c, &b, 1000);
+    memcpy(failed[0].id, id[0], 32);
+    memcpy(failed[1].id, id[4], 32);
+    poa_mempool_settle(m, c.l, failed, 2, c.time_ms);
+    cr_assert_eq(gone.n, 2);
+    expect_gone(id[1], POA_E_TX_NONCE_GAP);
+    expect_gone(id[2], POA_E_TX_NONCE_USED);
+    /* User 3: one that expires, and one behind it. */
+    gone.n = 0;
+    body_reset(&b);
+    cr_assert_eq(add_until(3, 0, 10, c.time_ms + 500), POA_OK);
+    cr_assert_eq(add(3, 1, 10, 5), POA_OK);
+    id_of(0, id[5]);
+    cr_assert_eq(take(1), 1); /* user 2's, which is executed */
+    cr_assert(!memcmp(b.tx[0]->id, id[3], 32));
+    settle(5000);
+    cr_assert_eq(gone.n, 2);
+    expect_gone(id[5], POA_E_TX_NONCE_GAP);
+    cr_assert_eq(gone.tx[0].code, POA_E_TX_EXPIRED);
+    cr_assert_eq(poa_mempool_count(m), 0);
+    close_pool();
+}
+
+Test(mempool, tells_what_left_and_came_into_no_block)
+{
+    uint8_t id[32];
+    open_pool(100, 10, 1 << 20);
+    listen(1);
+    cr_assert_eq(add(0, 0, 10, 5), POA_OK);
+    cr_assert_eq(add(0, 1, 10, 5), POA_OK);
+    id_of(0, id);
+    cr_assert_eq(take(2), 2);
+    body_reset(&b);
+    settle(30000);
+    cr_assert_eq(gone.n, 0);
+    settle(120000);
+    cr_assert_eq(gone.n, 1, "no more than there is room for");
+    expect_gone(id, POA_E_TX_LOST);
+    close_pool();
+}
+
 /* Random adds, takes, blocks and replacements: every row, account and block
  * of bytes comes back. */
 Test(mempool, nothing_leaks)
@@ -240,23 +366,6 @@ static int add_anchor(uint32_t user, uint64_t nonce, uint64_t fee, uint8_t mark)
     op_anchor(&o, mark);
     body_tx(&b, &c, user, nonce, fee, &o);
     return poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, b.tx[b.txs - 1]);
-}
-
-static int add_until(uint32_t user, uint64_t nonce, uint64_t fee, uint64_t until)
-{
-    static uint8_t bytes[64][512];
-    static uint32_t n;
-    struct ops o = {.n = 0};
-    struct poa_tx_view v;
-    uint8_t id[32];
-    struct poa_writer w = poa_writer_over(bytes[n++ % 64], 512);
-    op_transfer(&o, c.address[4], 1);
-    struct poa_list list = {poa_slice(o.bytes, o.n), o.count};
-    cr_assert_eq(
-        poa_tx_sign(c.id, POA_KEY_BIP340, c.user[user].seed, nonce, fee, until, &list, &w, id),
-        POA_OK);
-    cr_assert_eq(poa_tx_check(c.id, poa_written(&w), &v), POA_OK);
-    return poa_mempool_add(m, c.l, POA_STATE_BASE, c.time_ms + 1, &v);
 }
 
 /* Senders and nonces that wait, in order, as user * 10 + nonce. */
