@@ -52,7 +52,7 @@ int agent_gateways_parse(const char *text, struct agent_gateway *list, size_t *n
             return poa_because(why, POA_E_LIMIT, "more than %d gateways", AGENT_GATEWAYS_MAX);
         if (parse_one(text, len, &list[*n]))
             return poa_because(why, POA_E_TEXT,
-                               "gateway %.*s is not KEY@HOST:PORT with a key of 64 hex digits",
+                               "\"%.*s\" is not KEY@HOST:PORT with a key of 64 hex digits",
                                (int)(len > 120 ? 120 : len), text);
         (*n)++;
         text += len + (comma != NULL);

@@ -1,12 +1,16 @@
 /* poa-device: a micro-miner for Linux. */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "poa_agent.h"
 #include "poa_agent_options.h"
@@ -72,11 +76,10 @@ static bool duration(const char *text, uint64_t *ms)
     return true;
 }
 
-static bool whole(const char *text, unsigned long max, uint32_t *out)
+static bool whole(const char *text, unsigned long min, unsigned long max, uint32_t *out)
 {
-    char *end;
-    unsigned long v = strtoul(text, &end, 10);
-    if (end == text || *end || *text == '-' || v > max)
+    unsigned long v = strtoul(text, NULL, 10);
+    if (!*text || strspn(text, "0123456789") != strlen(text) || v < min || v > max)
         return false;
     *out = (uint32_t)v;
     return true;
@@ -93,11 +96,15 @@ static bool maker(const char *text, struct poa_op_device *d)
 }
 
 struct options {
+    int argc;
+    char **argv;
     bool pairing;
     struct poa_op_device pair;
     const char *key, *passphrase_file, *state, *genesis;
     struct agent_gateway gateway[AGENT_GATEWAYS_MAX];
     uint8_t chain[32];
+    char *genesis_bytes, *default_state; /* owned */
+    enum poa_log_level level;
     bool json;
     uint8_t peer[32];
     struct agent_question question;
@@ -162,135 +169,279 @@ static void on_peer(void *ctx, struct poa_slice value, uint64_t height, uint64_t
     json_decref(v);
 }
 
-static int bad(struct poa_why *why, const char *option, const char *value)
+static int bad(struct poa_why *why, const char *option, const char *value, const char *want)
 {
-    return poa_because(why, POA_E_CONFIG, "--%s cannot be %s: see --help", option, value);
+    return poa_because(why, POA_E_CONFIG, "--%s: \"%.80s\" is not %s", option, value, want);
+}
+
+/* RC and its reason INNER, as what is wrong with OPTION. */
+static int blame(struct poa_why *why, const char *option, int rc, const struct poa_why *inner)
+{
+    return rc ? poa_because(why, rc == POA_E_NO_MEMORY ? rc : POA_E_CONFIG, "--%s: %s", option,
+                            inner->text)
+              : POA_OK;
+}
+
+static int question(struct options *o, const char *text, struct poa_why *why)
+{
+    if (!poa_address_from_text(text, o->peer, NULL))
+        o->question =
+            (struct agent_question){POA_STATE_ACCOUNT, poa_slice(o->peer, 32), on_account, o};
+    else if (strlen(text) == 64 && !poa_unhex(text, o->peer, 32))
+        o->question = (struct agent_question){POA_STATE_DEVICE, poa_slice(o->peer, 32), on_peer, o};
+    else
+        return bad(why, "check", text, "a device's key (64 hex digits) or an address (poa1...)");
+    o->agent.question = &o->question;
+    o->agent.source = NULL;
+    return POA_OK;
+}
+
+/* What takes an argument. */
+static int argument(struct options *o, int letter, const char *text, struct poa_why *why)
+{
+    struct agent_config *a = &o->agent;
+    struct poa_why inner = {""};
+    uint32_t number = 0;
+    enum poa_address_fault fault;
+    switch (letter) {
+    case 'k':
+        o->key = text;
+        return POA_OK;
+    case 'p':
+        o->passphrase_file = text;
+        return POA_OK;
+    case 'g':
+        return blame(why, "gateway", agent_gateways_parse(text, o->gateway, &a->gateways, &inner),
+                     &inner);
+    case 'G':
+        o->genesis = text;
+        return POA_OK;
+    case 'c':
+        if (strlen(text) != 64 || poa_unhex(text, o->chain, 32))
+            return bad(why, "chain", text, "a chain id, which has 64 hex digits");
+        a->chain32 = o->chain;
+        return POA_OK;
+    case 'D':
+        if (!whole(text, 0, 36500, &number))
+            return bad(why, "trust-days", text, "a number from 0 to 36500 days");
+        a->trust_ms = (uint64_t)number * 86400000;
+        return POA_OK;
+    case 's':
+        a->source = strcmp(text, "none") ? text : NULL;
+        return POA_OK;
+    case 'i':
+        return seconds(text, &a->interval_ms)
+                   ? POA_OK
+                   : bad(why, "interval", text, "a number of seconds from 0 to 1000000");
+    case 'P':
+        return seconds(text, &a->pack_ms)
+                   ? POA_OK
+                   : bad(why, "pack-every", text, "a number of seconds from 0 to 1000000");
+    case 'S':
+        o->state = text;
+        return POA_OK;
+    case 'q': /* one place for the pack under construction, one for the next */
+        return whole(text, 2, AGENT_KEEP_PACKS_MAX, &a->queue_packs)
+                   ? POA_OK
+                   : bad(why, "queue", text, "a number from 2 to 65536 packs");
+    case 'f':
+        return duration(text, &a->for_ms) ? POA_OK
+                                          : bad(why, "for", text, "a time such as 30s, 5m or 2h");
+    case 'C':
+        return question(o, text, why);
+    case 'w':
+        if (poa_address_from_text(text, o->pair.owner, &fault))
+            return poa_because(why, POA_E_CONFIG, "--pair: \"%.80s\" is no address: %s", text,
+                               poa_address_fault_text(fault));
+        o->pairing = true;
+        return POA_OK;
+    case 'm':
+        return maker(text, &o->pair)
+                   ? POA_OK
+                   : bad(why, "maker", text, "ID@KEY, a number and a key of 64 hex digits");
+    case 'r':
+        if (!whole(text, 0, UINT16_MAX, &number))
+            return bad(why, "region", text, "a number from 0 to 65535");
+        o->pair.region = (uint16_t)number;
+        return POA_OK;
+    case 'l':
+        return poa_log_level_parse(text, &o->level)
+                   ? bad(why, "log-level", text, "one of error, warn, info, debug, trace")
+                   : POA_OK;
+    default:
+        return POA_E_INVALID;
+    }
+}
+
+static const struct option longs[] = {
+#define LONG_ROW(name, letter, argument, text)                                                     \
+    {name, (argument) ? required_argument : no_argument, NULL, letter},
+    POA_AGENT_OPTIONS(LONG_ROW)
+#undef LONG_ROW
+        {NULL, 0, NULL, 0}};
+#define OPTIONS (sizeof longs / sizeof longs[0] - 1)
+
+/* What the options need of each other. */
+static int agree(const struct options *o, struct poa_why *why)
+{
+    const struct agent_config *a = &o->agent;
+    if (!o->key)
+        return poa_because(why, POA_E_CONFIG,
+                           "--key: missing: make one with `poa keys new --kind device`");
+    if (o->pairing && !o->pair.maker)
+        return poa_because(why, POA_E_CONFIG, "--maker: missing: --pair needs ID@KEY");
+    if (o->pairing && !(o->genesis || a->chain32))
+        return poa_because(why, POA_E_CONFIG,
+                           "--genesis: missing: --pair needs the network, by it or by --chain");
+    if (!a->gateways && !o->pairing)
+        return poa_because(why, POA_E_CONFIG, "--gateway: missing: KEY@HOST:PORT");
+    if (a->once && a->source && strncmp(a->source, "csv:", 4) != 0)
+        return poa_because(why, POA_E_CONFIG,
+                           "--once: this source never ends; --source csv:FILE does");
+    return POA_OK;
 }
 
 static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
 {
-#define LONG_ROW(name, letter, argument, text)                                                     \
-    {name, (argument) ? required_argument : no_argument, NULL, letter},
-    static const struct option longs[] = {POA_AGENT_OPTIONS(LONG_ROW){NULL, 0, NULL, 0}};
-#undef LONG_ROW
-    struct agent_config *a = &o->agent;
-    enum poa_log_level level = POA_LOG_INFO;
-    uint32_t days = 0, region = 0;
-    enum poa_address_fault fault;
-    int c;
-    a->source = "procfs";
-    a->interval_ms = 5000;
-    a->pack_ms = 10000;
-    a->queue_packs = 256;
+    bool given[OPTIONS] = {false};
+    int c, rc = POA_OK;
+    o->level = POA_LOG_INFO;
+    o->agent.source = "procfs";
+    o->agent.interval_ms = 5000;
+    o->agent.pack_ms = 10000;
+    o->agent.queue_packs = 256;
+    o->agent.gateway = o->gateway;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, ":k:g:s:h", longs, NULL)) != -1) {
-        switch (c) {
-        case 'k':
-            o->key = optarg;
-            break;
-        case 'p':
-            o->passphrase_file = optarg;
-            break;
-        case 'g':
-            if (agent_gateways_parse(optarg, o->gateway, &a->gateways, why))
-                return POA_E_CONFIG;
-            break;
-        case 'G':
-            o->genesis = optarg;
-            break;
-        case 'c':
-            if (strlen(optarg) != 64 || poa_unhex(optarg, o->chain, 32))
-                return bad(why, "chain", optarg);
-            a->chain32 = o->chain;
-            break;
-        case 'D':
-            if (!whole(optarg, 36500, &days))
-                return bad(why, "trust-days", optarg);
-            a->trust_ms = (uint64_t)days * 86400000;
-            break;
-        case 's':
-            a->source = strcmp(optarg, "none") ? optarg : NULL;
-            break;
-        case 'i':
-            if (!seconds(optarg, &a->interval_ms))
-                return bad(why, "interval", optarg);
-            break;
-        case 'P':
-            if (!seconds(optarg, &a->pack_ms))
-                return bad(why, "pack-every", optarg);
-            break;
-        case 'S':
-            o->state = optarg;
-            break;
-        case 'q':
-            if (!whole(optarg, AGENT_KEEP_PACKS_MAX, &a->queue_packs))
-                return bad(why, "queue", optarg);
-            break;
-        case 'f':
-            if (!duration(optarg, &a->for_ms))
-                return bad(why, "for", optarg);
-            break;
-        case 'o':
-            a->once = true;
-            break;
-        case 'C':
-            if (!poa_address_from_text(optarg, o->peer, NULL))
-                o->question = (struct agent_question){POA_STATE_ACCOUNT, poa_slice(o->peer, 32),
-                                                      on_account, o};
-            else if (strlen(optarg) == 64 && !poa_unhex(optarg, o->peer, 32))
-                o->question =
-                    (struct agent_question){POA_STATE_DEVICE, poa_slice(o->peer, 32), on_peer, o};
-            else
-                return bad(why, "check", optarg);
-            a->question = &o->question;
-            a->source = NULL;
-            break;
-        case 'w':
-            if (poa_address_from_text(optarg, o->pair.owner, &fault))
-                return poa_because(why, POA_E_CONFIG, "--pair: %s", poa_address_fault_text(fault));
-            o->pairing = true;
-            break;
-        case 'm':
-            if (!maker(optarg, &o->pair))
-                return bad(why, "maker", optarg);
-            break;
-        case 'r':
-            if (!whole(optarg, UINT16_MAX, &region))
-                return bad(why, "region", optarg);
-            o->pair.region = (uint16_t)region;
-            break;
-        case 'j':
-            o->json = true;
-            break;
-        case 'l':
-            if (poa_log_level_parse(optarg, &level))
-                return bad(why, "log-level", optarg);
-            break;
-        case 'h':
+    while (!rc && (c = getopt_long(argc, argv, ":k:g:s:h", longs, NULL)) != -1) {
+        if (c == ':' || c == '?')
+            return poa_because(why, POA_E_CONFIG,
+                               c == ':' ? "%s: needs a value; see --help"
+                                        : "%s: no such option; see --help",
+                               argv[optind - 1]);
+        size_t i = 0;
+        while (longs[i].val != c)
+            i++;
+        if (given[i] && c != 'g')
+            return poa_because(why, POA_E_CONFIG, "--%s: given twice", longs[i].name);
+        given[i] = true;
+        if (c == 'h') {
             help();
             exit(0);
-        case ':':
-            return poa_because(why, POA_E_CONFIG, "option %s needs a value: see --help",
-                               argv[optind - 1]);
-        default:
-            return poa_because(why, POA_E_CONFIG, "unknown option %s: see --help",
-                               argv[optind - 1]);
         }
+        if (c == 'o')
+            o->agent.once = true;
+        else if (c == 'j')
+            o->json = true;
+        else
+            rc = argument(o, c, optarg, why);
     }
-    if (optind < argc)
-        return poa_because(why, POA_E_CONFIG, "unexpected argument %s: see --help", argv[optind]);
-    if (!o->key)
-        return poa_because(why, POA_E_CONFIG,
-                           "--key is missing: make one with `poa keys new --kind device`");
-    if (o->pairing && (!o->pair.maker || !(o->genesis || a->chain32)))
-        return poa_because(why, POA_E_CONFIG,
-                           "--pair needs --maker ID@KEY and the network: --genesis or --chain");
-    if (!a->gateways && !o->pairing)
-        return poa_because(why, POA_E_CONFIG, "--gateway is missing: see --help");
-    a->gateway = o->gateway;
-    struct poa_log_config log = {.fd = 2, .level = level};
+    if (!rc && optind < argc)
+        rc = poa_because(why, POA_E_CONFIG, "unexpected argument \"%.80s\"; see --help",
+                         argv[optind]);
+    if (!rc)
+        rc = agree(o, why);
+    struct poa_log_config log = {.fd = 2, .level = o->level};
     poa_log_setup(&log);
+    return rc;
+}
+
+/* --- what the options name ------------------------------------------------------------ */
+
+static int open_key(struct options *o, struct poa_why *why)
+{
+    struct poa_passphrase pass = {.n = 0};
+    struct poa_keystore_info info;
+    struct poa_why inner = {""};
+    int e = POA_OK;
+    if (o->passphrase_file)
+        e = poa_passphrase_read(o->passphrase_file, &pass, &inner);
+    if (e)
+        return blame(why, "passphrase-file", e, &inner);
+    e = poa_keystore_open(o->key, &pass, &info, o->agent.seed32, &inner);
+    poa_wipe(&pass, sizeof pass);
+    if (e == POA_E_NOT_FOUND)
+        return poa_because(
+            why, POA_E_CONFIG,
+            "--key: there is no %.120s: `poa keys new LABEL --kind device` makes one", o->key);
+    if (e == POA_E_PASSPHRASE && !o->passphrase_file)
+        return poa_because(why, POA_E_CONFIG, "--key: %s: say where it is with --passphrase-file",
+                           inner.text);
+    if (e)
+        return blame(why, e == POA_E_PASSPHRASE ? "passphrase-file" : "key", e, &inner);
+    if (info.type != POA_KEY_ED25519)
+        return poa_because(why, POA_E_CONFIG,
+                           "--key: %.120s is not the key of a device, which is ed25519: `poa keys "
+                           "new LABEL --kind device` makes one",
+                           o->key);
+    memcpy(o->agent.key32, info.pk, 32);
     return POA_OK;
+}
+
+static int read_genesis(struct options *o, struct poa_why *why)
+{
+    struct poa_why inner = {""};
+    struct poa_genesis g;
+    uint8_t chain[32];
+    size_t n = 0;
+    int e = poa_file_read(o->genesis, GENESIS_MAX, 0, &o->genesis_bytes, &n, &inner);
+    if (e)
+        return blame(why, "genesis", e, &inner);
+    o->agent.genesis = poa_slice(o->genesis_bytes, n);
+    if (poa_genesis_decode(o->agent.genesis, &g))
+        return poa_because(why, POA_E_CONFIG,
+                           "--genesis: %.120s is no genesis record: `poa genesis create` makes one",
+                           o->genesis);
+    poa_genesis_chain_id(o->agent.genesis, chain);
+    if (o->agent.chain32 && memcmp(chain, o->chain, 32) != 0)
+        return poa_because(why, POA_E_CONFIG, "--chain: %.120s is of another chain", o->genesis);
+    memcpy(o->chain, chain, 32);
+    o->agent.chain32 = o->chain;
+    return POA_OK;
+}
+
+static int check_source(const char *source, struct poa_why *why)
+{
+    struct poa_why inner = {""};
+    struct agent_csv *csv = NULL;
+    if (!source || strcmp(source, "procfs") == 0 || (strncmp(source, "exec:", 5) == 0 && source[5]))
+        return POA_OK;
+    if (strncmp(source, "csv:", 4) != 0)
+        return bad(why, "source", source, "procfs, csv:FILE, exec:COMMAND or none");
+    int e = blame(why, "source", agent_csv_open(source + 4, &csv, &inner), &inner);
+    agent_csv_close(csv);
+    return e;
+}
+
+/* A state file is made where one can be made. */
+static int check_state(const char *path, struct poa_why *why)
+{
+    char parent[PATH_MAX];
+    struct stat st;
+    snprintf(parent, sizeof parent, "%s", path);
+    const char *dir = dirname(parent);
+    if (stat(dir, &st) != 0)
+        return poa_because(why, POA_E_CONFIG, "--state: directory %.120s: %s%s", dir,
+                           strerror(errno), errno == ENOENT ? ": make it first" : "");
+    if (access(dir, W_OK | X_OK) != 0)
+        return poa_because(why, POA_E_CONFIG, "--state: directory %.120s: %s", dir,
+                           strerror(errno));
+    return POA_OK;
+}
+
+/* Before a file is written: a start that cannot succeed leaves nothing behind. */
+static int prepare(struct options *o, struct poa_why *why)
+{
+    int e = open_key(o, why);
+    if (!e && o->genesis)
+        e = read_genesis(o, why);
+    if (!e)
+        e = check_source(o->agent.source, why);
+    if (!e && !o->state) {
+        if (asprintf(&o->default_state, "%s.state", o->key) < 0)
+            return poa_because(why, POA_E_NO_MEMORY, "out of memory");
+        o->state = o->default_state;
+    }
+    return e || o->pairing ? e : check_state(o->state, why);
 }
 
 /* Shows what the owner needs. */
@@ -311,23 +462,6 @@ static int show_pairing(struct options *o)
            "HEX is what the first command prints.\n",
            text);
     return 0;
-}
-
-static int open_key(struct options *o, struct poa_why *why)
-{
-    struct poa_passphrase pass = {.n = 0};
-    struct poa_keystore_info info;
-    int e = POA_OK;
-    if (o->passphrase_file)
-        e = poa_passphrase_read(o->passphrase_file, &pass, why);
-    if (!e)
-        e = poa_keystore_open(o->key, &pass, &info, o->agent.seed32, why);
-    poa_wipe(&pass, sizeof pass);
-    if (!e && info.type != POA_KEY_ED25519)
-        e = poa_because(why, POA_E_KEY, "%s is not an Ed25519 key, which devices need", o->key);
-    if (!e)
-        memcpy(o->agent.key32, info.pk, 32);
-    return e;
 }
 
 static void print_summary(const struct agent_summary *s)
@@ -351,59 +485,46 @@ static void print_summary(const struct agent_summary *s)
     json_decref(v);
 }
 
-int main(int argc, char **argv)
+static int run(struct options *o)
 {
-    struct options o = {0};
     struct poa_why why = {""};
     struct agent_summary sum = {0};
     const char *what;
-    char *genesis = NULL, *state = NULL;
-    size_t genesis_n = 0;
-    umask(0077);
-    if (parse(argc, argv, &o, &why)) {
-        fail(why.text);
-        return EXIT_MISUSED;
-    }
-    if (poa_crypto_init() || poa_crypto_selftest_device(&what))
+    int e = parse(o->argc, o->argv, o, &why);
+    if (!e && (poa_crypto_init() || poa_crypto_selftest_device(&what)))
         return fail("the cryptographic library fails its self-test");
-    if (open_key(&o, &why))
-        return fail(why.text);
-    if (!o.state) {
-        if (asprintf(&state, "%s.state", o.key) < 0)
-            return fail("out of memory");
-        o.state = state;
+    if (!e)
+        e = prepare(o, &why);
+    if (e) {
+        fail(why.text);
+        return e == POA_E_CONFIG ? EXIT_MISUSED : 1;
     }
-    if (o.genesis) {
-        if (poa_file_read(o.genesis, GENESIS_MAX, 0, &genesis, &genesis_n, &why))
-            return fail(why.text);
-        o.agent.genesis = poa_slice(genesis, genesis_n);
-        if (!o.agent.chain32) {
-            poa_genesis_chain_id(o.agent.genesis, o.chain);
-            o.agent.chain32 = o.chain;
-        }
-    }
-    if (o.pairing) {
-        int rc = show_pairing(&o);
-        poa_wipe(o.agent.seed32, 32);
-        free(genesis);
-        free(state);
-        return rc;
-    }
-    o.agent.state_path = o.state;
-    o.agent.clock = poa_clock_system();
-    o.agent.stop = &stopped;
+    if (o->pairing)
+        return show_pairing(o);
+    o->agent.state_path = o->state;
+    o->agent.clock = poa_clock_system();
+    o->agent.stop = &stopped;
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    int e = agent_run(&o.agent, &sum, &why);
-    poa_wipe(o.agent.seed32, 32);
-    free(genesis);
-    free(state);
-    if (e)
+    if (agent_run(&o->agent, &sum, &why))
         return fail(why.text);
-    if (o.agent.question && !sum.answered)
+    if (o->agent.question && !sum.answered)
         return fail("no answer: is the gateway there?");
-    if (o.json && !o.agent.question)
+    if (o->json && !o->agent.question)
         print_summary(&sum);
-    return o.exit_code;
+    return o->exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    static struct options o;
+    o.argc = argc;
+    o.argv = argv;
+    umask(0077);
+    int rc = run(&o);
+    poa_wipe(o.agent.seed32, 32);
+    free(o.genesis_bytes);
+    free(o.default_state);
+    return rc;
 }

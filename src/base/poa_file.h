@@ -10,7 +10,7 @@
 
 /* What went wrong, for people: one line, no newline, no secret. */
 struct poa_why {
-    char text[320];
+    char text[480];
 };
 /* Formats WHY (may be NULL). Returns ERROR. */
 int poa_because(struct poa_why *why, int error, const char *format, ...)

@@ -344,8 +344,10 @@ static int config(void)
         "a commented file with what is in force.\n\n"
         "The file (`poad --config FILE`) has lines `key = value`; `#` starts a comment line. Each\n"
         "key may stand once. Each is an option of the command line too, with `-` for `_`\n"
-        "(`--data-dir DIR`), and options win. What does not fit is refused with file, line and\n"
-        "the range that would.\n\n"
+        "(`--data-dir DIR`), once, and options win. What does not fit is refused with file, line "
+        "and\n"
+        "key, or the option, and what would; so is a file that is missing, damaged or open to\n"
+        "others, before anything is written. Exit code 2.\n\n"
         "| key | value | default | meaning |\n|---|---|---|---|\n");
 #define ROW(type, name, unit, min, max, def, help)                                                 \
     printf("| `%s` | ", #name);                                                                    \

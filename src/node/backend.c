@@ -328,23 +328,6 @@ static void do_submit(void *ctx, struct poa_slice raw, struct poa_rpc_call *call
 
 /* --- faucet ----------------------------------------------------------------------------------- */
 
-int node_faucet_open(struct poa_node *n, struct poa_why *why)
-{
-    struct poa_keystore_info info;
-    struct poa_passphrase none = {.n = 0};
-    if (!n->config.faucet_key[0])
-        return POA_OK;
-    if (!n->genesis.devnet)
-        return poa_because(why, POA_E_CONFIG, "faucet_key: only test networks have a faucet");
-    int rc = poa_keystore_open(n->config.faucet_key, &none, &info, n->faucet_secret, why);
-    if (rc)
-        return rc;
-    n->faucet = true;
-    n->faucet_type = info.type;
-    memcpy(n->faucet_address, info.address, 32);
-    return POA_OK;
-}
-
 static uint64_t faucet_fee(struct poa_node *n, size_t size_bytes)
 {
     struct poa_genesis now;

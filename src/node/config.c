@@ -1,20 +1,16 @@
 /* Everything about configuration comes from POA_CONFIG_KEYS. */
 #include "poa_config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "poa_codec.h"
-#include "poa_log.h"
-#include "poa_rpc_tokens.h"
 #include "poa_version.h"
 
-#define FILE_MAX  (1024 * 1024)
-#define PRUNE_MIN 100
+#define FILE_MAX (1024 * 1024)
 
 enum type { TEXT, U32, FLAG };
 
@@ -37,6 +33,7 @@ struct row {
      .type = type_},
 static const struct row rows[] = {POA_CONFIG_KEYS(ROW)};
 #define ROWS (sizeof rows / sizeof rows[0])
+_Static_assert(ROWS == POA_CONFIG_KEY_COUNT, "a row for each key");
 
 #define SET_TEXT(name, def)                            snprintf(c->name, sizeof c->name, "%s", def);
 #define SET_U32(name, def)                             c->name = def;
@@ -70,16 +67,54 @@ static void *member(struct poa_config *c, const struct row *r)
     return (char *)c + r->offset;
 }
 
+/* --- what is wrong, and where it stands ----------------------------------------------- */
+
+#define OPTION_NAME_MAX 64
+
+static void option_name(const char *key, char out[OPTION_NAME_MAX])
+{
+    snprintf(out, OPTION_NAME_MAX, "%s", key);
+    for (char *p = out; *p; p++)
+        if (*p == '_')
+            *p = '-';
+}
+
+static int complain(const struct poa_config *c, uint32_t from, const char *key, struct poa_why *why,
+                    const char *what)
+{
+    char option[OPTION_NAME_MAX];
+    option_name(key, option);
+    if (from == POA_CONFIG_OPTION)
+        return poa_because(why, POA_E_CONFIG, "--%s: %s", option, what);
+    return from ? poa_because(why, POA_E_CONFIG, "%.150s:%u: %s: %s", c->file, from, key, what)
+                : poa_because(why, POA_E_CONFIG, "%s: %s", key, what);
+}
+
+int poa_config_wrong(const struct poa_config *c, const char *key, struct poa_why *why,
+                     const char *format, ...)
+{
+    const struct row *r = find(key);
+    char what[sizeof why->text];
+    va_list ap;
+    POA_ASSERT(r);
+    va_start(ap, format);
+    vsnprintf(what, sizeof what, format, ap);
+    va_end(ap);
+    return complain(c, c->from[r - rows], r->name, why, what);
+}
+
+/* --- values ------------------------------------------------------------------------------ */
+
 static int set_u32(struct poa_config *c, const struct row *r, const char *value,
                    struct poa_why *why)
 {
-    char *end = NULL;
     errno = 0;
-    unsigned long long v = strtoull(value, &end, 10);
-    if (!*value || *end || errno || strchr(value, '-') || v < r->min || v > r->max)
-        return poa_because(why, POA_E_CONFIG, "%s: \"%s\" is not a number from %llu to %llu%s%s",
-                           r->name, value, (unsigned long long)r->min, (unsigned long long)r->max,
-                           *r->unit ? " " : "", r->unit);
+    unsigned long long v = strtoull(value, NULL, 10);
+    if (!*value || strspn(value, "0123456789") != strlen(value) || errno || v < r->min ||
+        v > r->max)
+        return poa_config_wrong(c, r->name, why, "\"%.60s\" is not a number from %llu to %llu%s%s",
+                                value, (unsigned long long)r->min, (unsigned long long)r->max,
+                                *r->unit ? " " : "", r->unit);
     *(uint32_t *)member(c, r) = (uint32_t)v;
     return POA_OK;
 }
@@ -89,7 +124,7 @@ static int set_flag(struct poa_config *c, const struct row *r, const char *value
 {
     bool yes = strcmp(value, "yes") == 0 || strcmp(value, "true") == 0;
     if (!yes && strcmp(value, "no") != 0 && strcmp(value, "false") != 0)
-        return poa_because(why, POA_E_CONFIG, "%s: \"%s\" is neither yes nor no", r->name, value);
+        return poa_config_wrong(c, r->name, why, "\"%.60s\" is neither yes nor no", value);
     *(bool *)member(c, r) = yes;
     return POA_OK;
 }
@@ -98,37 +133,52 @@ static int set_text(struct poa_config *c, const struct row *r, const char *value
                     struct poa_why *why)
 {
     size_t n = strlen(value);
-    if (n < r->min || n > r->max)
-        return poa_because(why, POA_E_CONFIG, "%s: %zu characters, must be %llu to %llu", r->name,
-                           n, (unsigned long long)r->min, (unsigned long long)r->max);
+    if (n < r->min)
+        return poa_config_wrong(c, r->name, why, "must not be empty");
+    if (n > r->max)
+        return poa_config_wrong(c, r->name, why, "%zu characters, at most %llu fit", n,
+                                (unsigned long long)r->max);
     snprintf(member(c, r), POA_CONFIG_TEXT_MAX + 1, "%s", value);
     return POA_OK;
 }
 
-static int set_peer(struct poa_config *c, const char *value, struct poa_why *why)
+static int peer_wrong(const struct poa_config *c, uint32_t from, struct poa_why *why,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+static int peer_wrong(const struct poa_config *c, uint32_t from, struct poa_why *why,
+                      const char *format, ...)
+{
+    char what[sizeof why->text];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(what, sizeof what, format, ap);
+    va_end(ap);
+    return complain(c, from, "peer", why, what);
+}
+
+static int set_peer(struct poa_config *c, const char *value, uint32_t from, struct poa_why *why)
 {
     if (c->peers == POA_CONFIG_PEERS_MAX)
-        return poa_because(why, POA_E_CONFIG, "peer: more than %d peers", POA_CONFIG_PEERS_MAX);
+        return peer_wrong(c, from, why, "more than %d of them", POA_CONFIG_PEERS_MAX);
     struct poa_config_peer *p = &c->peer[c->peers];
     char key[65];
     size_t n = strcspn(value, "@");
     const char *address = value[n] ? value + n + 1 : "";
-    char host[128];
-    uint16_t port;
     if (n == 64)
         memcpy(key, value, 64);
     key[64] = 0;
-    if (n != 64 || poa_unhex(key, p->key, 32))
-        return poa_because(why, POA_E_CONFIG,
-                           "peer: \"%s\" is not KEY@HOST:PORT with a key of 64 "
-                           "hex digits",
-                           value);
-    if (*address && poa_config_address(address, host, sizeof host, &port, NULL))
-        return poa_because(why, POA_E_CONFIG, "peer: \"%s\" is not HOST:PORT", address);
+    if (n != 64 || poa_unhex(key, p->key, 32) || (value[n] && !*address))
+        return peer_wrong(c, from, why,
+                          "\"%.100s\" is not KEY@HOST:PORT with a key of 64 hex digits", value);
+    const char *wrong = *address ? poa_config_undialable(address) : NULL;
+    if (strlen(address) >= sizeof p->address)
+        wrong = "longer than an address";
+    if (wrong)
+        return peer_wrong(c, from, why, "\"%.100s\": %s", address, wrong);
     for (uint32_t i = 0; i < c->peers; i++)
         if (memcmp(c->peer[i].key, p->key, 32) == 0)
-            return poa_because(why, POA_E_CONFIG, "peer: %.16s... is listed twice", value);
+            return peer_wrong(c, from, why, "%.16s... is listed twice", value);
     snprintf(p->address, sizeof p->address, "%s", address);
+    p->from = from;
     c->peers++;
     return POA_OK;
 }
@@ -143,18 +193,23 @@ static bool one_line(const char *value)
     return !n || (value[0] != ' ' && value[n - 1] != ' ');
 }
 
-int poa_config_set(struct poa_config *c, const char *name, const char *value, struct poa_why *why)
+static int set(struct poa_config *c, const char *name, const char *value, uint32_t from,
+               struct poa_why *why)
 {
-    if (!one_line(value))
-        return poa_because(why, POA_E_CONFIG,
-                           "%.60s: control characters, and blanks at the ends, are not allowed",
-                           name);
+    static const char unprintable[] = "control characters, and blanks at the ends, are not allowed";
     if (same_name(name, "peer"))
-        return set_peer(c, value, why);
+        return one_line(value) ? set_peer(c, value, from, why)
+                               : complain(c, from, "peer", why, unprintable);
     const struct row *r = find(name);
+    char what[128];
+    snprintf(what, sizeof what, "\"%.60s\" is not a key; poad --print-config lists them", name);
     if (!r)
-        return poa_because(why, POA_E_CONFIG, "\"%s\" is not a key; poad --print-config lists them",
-                           name);
+        return from == POA_CONFIG_OPTION
+                   ? poa_because(why, POA_E_CONFIG, "%s", what)
+                   : poa_because(why, POA_E_CONFIG, "%.150s:%u: %s", c->file, from, what);
+    c->from[r - rows] = from;
+    if (!one_line(value))
+        return poa_config_wrong(c, r->name, why, "%s", unprintable);
     switch (r->type) {
     case TEXT:
         return set_text(c, r, value, why);
@@ -164,6 +219,11 @@ int poa_config_set(struct poa_config *c, const char *name, const char *value, st
         return set_flag(c, r, value, why);
     }
     return POA_E_INVALID;
+}
+
+int poa_config_set(struct poa_config *c, const char *name, const char *value, struct poa_why *why)
+{
+    return set(c, name, value, POA_CONFIG_OPTION, why);
 }
 
 /* --- the file ---------------------------------------------------------------------- */
@@ -177,22 +237,25 @@ static char *trim(char *s)
     return s;
 }
 
-static int read_line(struct poa_config *c, char *line, bool *seen, struct poa_why *why)
+static int read_line(struct poa_config *c, char *line, uint32_t number, uint32_t *seen,
+                     struct poa_why *why)
 {
     line = trim(line);
     if (!*line || *line == '#')
         return POA_OK;
     char *equals = strchr(line, '=');
     if (!equals)
-        return poa_because(why, POA_E_CONFIG, "\"%.60s\" is not KEY = VALUE", line);
+        return poa_because(why, POA_E_CONFIG, "%.150s:%u: \"%.60s\" is not KEY = VALUE", c->file,
+                           number, line);
     *equals = 0;
     char *name = trim(line);
     const struct row *r = find(name);
     if (r && seen[r - rows])
-        return poa_because(why, POA_E_CONFIG, "%s is set twice", r->name);
+        return poa_because(why, POA_E_CONFIG, "%.150s:%u: %s is set twice, first in line %u",
+                           c->file, number, r->name, seen[r - rows]);
     if (r)
-        seen[r - rows] = true;
-    return poa_config_set(c, name, trim(equals + 1), why);
+        seen[r - rows] = number;
+    return set(c, name, trim(equals + 1), number, why);
 }
 
 int poa_config_read(struct poa_config *c, const char *path, struct poa_why *why)
@@ -202,18 +265,13 @@ int poa_config_read(struct poa_config *c, const char *path, struct poa_why *why)
     int rc = poa_file_read(path, FILE_MAX, 0, &text, &n, why);
     if (rc)
         return rc;
-    bool seen[ROWS] = {false};
-    int number = 0;
+    uint32_t seen[ROWS] = {0}, number = 0;
+    snprintf(c->file, sizeof c->file, "%s", path);
     rest = text;
     if (strlen(text) != n)
         rc = poa_because(why, POA_E_CONFIG, "%s is not a text file", path);
-    while (!rc && (line = strsep(&rest, "\n"))) {
-        struct poa_why inner = {""};
-        number++;
-        rc = read_line(c, line, seen, &inner);
-        if (rc)
-            poa_because(why, rc, "%s:%d: %.200s", path, number, inner.text);
-    }
+    while (!rc && (line = strsep(&rest, "\n")))
+        rc = read_line(c, line, ++number, seen, why);
     free(text);
     return rc;
 }
@@ -249,120 +307,16 @@ void poa_config_print(const struct poa_config *c, FILE *to)
         fprintf(to, "# peer = <64 hex digits>@203.0.113.7:7640\n");
 }
 
-/* --- rules ---------------------------------------------------------------------------- */
-
-int poa_config_address(const char *text, char *host, size_t host_n, uint16_t *port,
-                       struct poa_why *why)
-{
-    const char *colon = strrchr(text, ':');
-    char *end = NULL;
-    unsigned long v = colon ? strtoul(colon + 1, &end, 10) : 0;
-    size_t n = colon ? (size_t)(colon - text) : 0;
-    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
-        text++;
-        n -= 2;
-    } else if (n && memchr(text, ':', n)) {
-        n = 0; /* an IPv6 address without brackets is ambiguous */
-    }
-    if (!colon || !n || n >= host_n || !isdigit((unsigned char)colon[1]) || *end || v > 65535 ||
-        strcspn(text, " \t") < n)
-        return poa_because(why, POA_E_CONFIG, "\"%s\" is not HOST:PORT", text);
-    memcpy(host, text, n);
-    host[n] = 0;
-    *port = (uint16_t)v;
-    return POA_OK;
-}
-
-static int check_address(const char *name, char *value, struct poa_why *why)
-{
-    char host[128];
-    uint16_t port;
-    if (strcmp(value, "off") == 0)
-        value[0] = 0;
-    if (value[0] && poa_config_address(value, host, sizeof host, &port, NULL))
-        return poa_because(why, POA_E_CONFIG, "%s: \"%s\" is neither HOST:PORT nor off", name,
-                           value);
-    return POA_OK;
-}
-
-int poa_config_recover(const char *text, uint32_t *epoch, uint8_t token32[32])
-{
-    char *end = NULL;
-    unsigned long v = strtoul(text, &end, 10);
-    memset(token32, 0, 32);
-    *epoch = (uint32_t)v;
-    return text[0] >= '0' && text[0] <= '9' && v <= UINT32_MAX && *end == '-' &&
-                   strlen(end + 1) == 32 && poa_unhex(end + 1, token32, 16) == POA_OK
-               ? POA_OK
-               : POA_E_CONFIG;
-}
-
-int poa_config_check(struct poa_config *c, struct poa_why *why)
-{
-    char list[POA_CONFIG_TEXT_MAX + 1], *rest = list, *role;
-    snprintf(list, sizeof list, "%s", c->role);
-    c->ledger = c->trusted = false;
-    while ((role = strsep(&rest, ","))) {
-        role = trim(role);
-        if (strcmp(role, "ledger") == 0)
-            c->ledger = true;
-        else if (strcmp(role, "trusted") == 0)
-            c->trusted = true;
-        else
-            return poa_because(why, POA_E_CONFIG, "role: \"%s\" is neither ledger nor trusted",
-                               role);
-    }
-    enum poa_log_level level;
-    if (poa_log_level_parse(c->log_level, &level))
-        return poa_because(why, POA_E_CONFIG,
-                           "log_level: \"%s\" is none of error, warn, info, debug, trace",
-                           c->log_level);
-    uint8_t token[32];
-    uint32_t epoch;
-    if (c->recover[0] && poa_config_recover(c->recover, &epoch, token))
-        return poa_because(why, POA_E_CONFIG,
-                           "recover: \"%s\" is no token; `poa witness recovery` makes one",
-                           c->recover);
-    if (c->rpc_anonymous[0] && strcmp(c->rpc_anonymous, "nothing") != 0 &&
-        poa_rpc_right_find(c->rpc_anonymous) == POA_RPC_NOTHING)
-        return poa_because(why, POA_E_CONFIG,
-                           "rpc_anonymous: \"%s\" is none of nothing, read, submit, operate",
-                           c->rpc_anonymous);
-    if (!c->rpc_tls_cert[0] != !c->rpc_tls_key[0])
-        return poa_because(why, POA_E_CONFIG, "rpc_tls_cert and rpc_tls_key belong together");
-    int rc = check_address("listen", c->listen, why);
-    if (!rc && c->advertise[0])
-        rc = check_address("advertise", c->advertise, why);
-    if (!rc)
-        rc = check_address("rpc", c->rpc, why);
-    if (!rc)
-        rc = check_address("gateway", c->gateway, why);
-    if (!rc && c->gateway[0] && !c->trusted)
-        rc = poa_because(why, POA_E_CONFIG, "gateway: needs role trusted");
-    if (!rc && c->prune && c->prune < PRUNE_MIN)
-        rc = poa_because(why, POA_E_CONFIG,
-                         "prune: keep at least %d blocks, or nobody can catch up from here",
-                         PRUNE_MIN);
-    if (!rc && !c->genesis[0])
-        snprintf(c->genesis, sizeof c->genesis, "%.400s/genesis.poa", c->data_dir);
-    if (!rc && !c->key[0])
-        snprintf(c->key, sizeof c->key, "%.400s/node.json", c->data_dir);
-    return rc;
-}
-
 /* --- the command line ----------------------------------------------------------------- */
 
 enum { OPT_CONFIG = 1000, OPT_PRINT, OPT_HELP, OPT_VERSION, OPT_PEER, OPT_ROW };
 
-static char names[ROWS][64];
+static char names[ROWS][OPTION_NAME_MAX];
 
 static void make_options(struct option *o)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        snprintf(names[i], sizeof names[i], "%s", rows[i].name);
-        for (char *p = names[i]; *p; p++)
-            if (*p == '_')
-                *p = '-';
+        option_name(rows[i].name, names[i]);
         o[i] = (struct option){names[i], required_argument, NULL, OPT_ROW + (int)i};
     }
     const struct option more[] = {
@@ -399,10 +353,19 @@ static void print_help(void)
     printf("\nExit status: " POA_CONFIG_EXITS "\n");
 }
 
-static enum poa_config_action fail(const char *what, const struct poa_why *why)
+static enum poa_config_action fail(const struct poa_why *why)
 {
-    fprintf(stderr, "poad: %s%s\n", what, why->text);
+    fprintf(stderr, "poad: %s\n", why->text);
     return POA_CONFIG_ERROR;
+}
+
+static int set_option(struct poa_config *c, const char *name, const char *value,
+                      struct poa_why *why)
+{
+    const struct row *r = find(name);
+    if (r && c->from[r - rows] == POA_CONFIG_OPTION)
+        return poa_config_wrong(c, name, why, "given twice");
+    return poa_config_set(c, name, value, why);
 }
 
 enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char **argv)
@@ -430,8 +393,17 @@ enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char
             printf("poad " POA_VERSION "\n");
             return POA_CONFIG_DONE;
         }
-        if (opt == OPT_CONFIG && poa_config_read(c, optarg, &why))
-            return fail("", &why);
+        if (opt != OPT_CONFIG)
+            continue;
+        if (c->file[0]) {
+            fprintf(stderr, "poad: --config: given twice\n");
+            return POA_CONFIG_ERROR;
+        }
+        if (poa_config_read(c, optarg, &why)) {
+            if (!c->file[0])
+                fprintf(stderr, "poad: --config: %s\n", why.text);
+            return c->file[0] ? fail(&why) : POA_CONFIG_ERROR;
+        }
     }
     if (optind < argc) {
         fprintf(stderr, "poad: unexpected argument \"%s\"; try 'poad --help'\n", argv[optind]);
@@ -443,14 +415,14 @@ enum poa_config_action poa_config_arguments(struct poa_config *c, int argc, char
         if (opt == OPT_PRINT)
             print = true;
         else if (opt == OPT_PEER)
-            rc = poa_config_set(c, "peer", optarg, &why);
+            rc = set_option(c, "peer", optarg, &why);
         else if (opt >= OPT_ROW)
-            rc = poa_config_set(c, rows[opt - OPT_ROW].name, optarg, &why);
+            rc = set_option(c, rows[opt - OPT_ROW].name, optarg, &why);
         if (rc)
-            return fail("--", &why);
+            return fail(&why);
     }
     if (poa_config_check(c, &why))
-        return fail("", &why);
+        return fail(&why);
     if (print) {
         poa_config_print(c, stdout);
         return POA_CONFIG_DONE;

@@ -416,14 +416,8 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
         return poa_because(why, POA_E_NO_MEMORY, "out of memory");
     pthread_mutex_init(&n->edge->mutex, NULL);
     int rc = poa_config_address(n->config.gateway, host, sizeof host, &c.port, why);
-    c.anchor_key_type = POA_KEY_ED25519;
-    memcpy(c.anchor_secret32, n->seed, 32);
-    if (!rc && n->config.anchor_key[0]) {
-        struct poa_keystore_info info;
-        struct poa_passphrase none = {.n = 0};
-        rc = poa_keystore_open(n->config.anchor_key, &none, &info, c.anchor_secret32, why);
-        c.anchor_key_type = (uint8_t)info.type;
-    }
+    c.anchor_key_type = (uint8_t)n->anchor_type;
+    memcpy(c.anchor_secret32, n->anchor_secret, 32);
     if (!rc) {
         memcpy(c.chain, n->chain, 32);
         memcpy(c.seed32, n->seed, 32);

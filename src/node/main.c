@@ -17,7 +17,8 @@
 #define MMAP_THRESHOLD (128 * 1024)
 #define DESCRIPTORS    65536
 
-/* Exit code, as of poa: what a restart does not cure. 1: failed. */
+/* Exit codes, as of poa; the second: what a restart does not cure. */
+#define FAILED       1
 #define USED_WRONGLY 2
 
 struct watcher {
@@ -49,7 +50,7 @@ static void *watch(void *arg)
 static int fail(const char *text)
 {
     fprintf(stderr, "poad: %s\n", text);
-    return 1;
+    return FAILED;
 }
 
 static int run(const struct poa_config *config, uint64_t started_us, sigset_t set)
@@ -57,15 +58,17 @@ static int run(const struct poa_config *config, uint64_t started_us, sigset_t se
     struct poa_node *node = NULL;
     struct poa_why why = {""};
     char addresses[1024];
-    if (poa_node_start(config, started_us, &node, &why))
-        return fail(why.text);
+    int rc = poa_node_start(config, started_us, &node, &why);
+    if (rc) {
+        fail(why.text);
+        return rc == POA_E_CONFIG ? USED_WRONGLY : FAILED;
+    }
     struct watcher w = {.set = set, .node = node};
     if (pthread_create(&w.thread, NULL, watch, &w)) {
         poa_node_stop(node);
         return fail("cannot start a thread");
     }
     poa_node_addresses(node, addresses, sizeof addresses);
-    int rc = 0;
     if (config->ready_file[0])
         rc = poa_file_write(config->ready_file, addresses, strlen(addresses), 0644, 0, &why);
     if (!rc) {

@@ -74,10 +74,10 @@ static int read_owner(struct poa_node *n, bool *known, struct poa_why *why)
     if (rc && rc != POA_E_NOT_FOUND)
         return node_store_fault(n, rc, why);
     if (!rc && !ours)
-        return poa_because(why, POA_E_CONFIG,
-                           "%s belongs to another node key than %s: use that key, or another "
-                           "data directory",
-                           n->config.data_dir, n->config.key);
+        return poa_config_wrong(&n->config, "data_dir", why,
+                                "%.100s belongs to another node key than %.100s: use that key, or "
+                                "another data directory",
+                                n->config.data_dir, n->config.key);
     return POA_OK;
 }
 

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "node.h"
-#include "poa_genesis_json.h"
 #include "poa_node_parallel.h"
 
 /* Checks that wait for a worker; a batch takes one place per worker. */
@@ -122,28 +121,6 @@ static void io_failed(void *ctx, int error, const char *why)
 
 /* --- start -------------------------------------------------------------------------------- */
 
-static int open_key(struct poa_node *n, struct poa_why *why)
-{
-    struct poa_keystore_info info;
-    struct poa_passphrase pass = {.n = 0};
-    int rc = POA_OK;
-    if (n->config.passphrase_file[0])
-        rc = poa_passphrase_read(n->config.passphrase_file, &pass, why);
-    if (!rc)
-        rc = poa_keystore_open(n->config.key, &pass, &info, n->seed, why);
-    poa_wipe(&pass, sizeof pass);
-    if (rc == POA_E_NOT_FOUND)
-        return poa_because(why, rc, "no key file %s: make one with poa keys new --kind node",
-                           n->config.key);
-    if (rc)
-        return rc;
-    if (info.kind != POA_KEY_NODE || info.type != POA_KEY_ED25519)
-        return poa_because(why, POA_E_CONFIG, "%s is not the key of a node", n->config.key);
-    memcpy(n->key, info.pk, 32);
-    snprintf(n->name, sizeof n->name, "%.64s", n->config.name[0] ? n->config.name : info.label);
-    return POA_OK;
-}
-
 static int tx_ids(const uint8_t chain32[32], struct poa_slice bytes,
                   int (*emit)(void *ctx, const uint8_t id32[32]), void *ctx)
 {
@@ -172,10 +149,13 @@ static int open_store(struct poa_node *n, struct poa_why *why)
         .cache_bytes = (size_t)n->config.store_cache_kib * 1024,
         .max_open_files = (int)n->config.store_open_files,
     };
-    int rc = poa_store_open(&c, &n->store, why);
     struct poa_store_stats st;
+    struct poa_why inner = {""};
+    int rc = poa_store_open(&c, &n->store, &inner);
+    if (rc == POA_E_STORE_CHAIN)
+        return poa_config_wrong(&n->config, "data_dir", why, "%s", inner.text);
     if (rc)
-        return rc;
+        return poa_because(why, rc, "%s", inner.text);
     poa_store_stats(n->store, &st);
     if (st.torn_bytes)
         POA_LOG_WARN(NODE,
@@ -202,10 +182,10 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     int rc = poa_p2p_open(&n->p2p, &c);
     if (rc == POA_E_LOCKED)
         return poa_because(why, rc, "listen: %s or the port after it is in use", k->listen);
-    if (rc)
+    if (rc) /* the address may come up later, so it is not called misconfigured */
         return rc == POA_E_THREADS ? poa_because(why, rc, "mesh: %s", poa_error_text(rc))
-                                   : poa_because(why, rc, "listen: cannot use %s: %s", k->listen,
-                                                 poa_error_text(rc));
+                                   : poa_because(why, POA_E_IO, "listen: cannot use %s: %s",
+                                                 k->listen, poa_error_text(rc));
     for (uint32_t i = 0; i < k->peers; i++) {
         const struct poa_config_peer *p = &k->peer[i];
         int at = -1;
@@ -228,9 +208,7 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     return POA_OK;
 }
 
-/* START: of the server; else only whether its configuration will do, which is known before
- * anything long is begun. */
-static int open_rpc(struct poa_node *n, bool start, struct poa_why *why)
+static int open_rpc(struct poa_node *n, struct poa_why *why)
 {
     char host[128];
     uint16_t port = 0;
@@ -252,8 +230,6 @@ static int open_rpc(struct poa_node *n, bool start, struct poa_why *why)
                                .connections_max = n->config.rpc_connections,
                                .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
                                .backend = &n->rpc_backend};
-    if (!start)
-        return poa_rpc_check(&c, why);
     node_rpc_backend(n, &n->rpc_backend);
     struct poa_rpc *rpc = NULL; /* the I/O thread sees it when it is whole */
     rc = poa_rpc_start(&c, &rpc, why);
@@ -311,23 +287,14 @@ static void init_locks(struct poa_node *n)
 
 static int start(struct poa_node *n, struct poa_why *why)
 {
-    int rc =
-        poa_genesis_load(n->config.genesis, &n->genesis_bytes, &n->genesis_n, &n->genesis, why);
+    int rc = node_prepare(n, why);
     if (rc)
         return rc;
-    poa_genesis_chain_id(poa_slice(n->genesis_bytes, n->genesis_n), n->chain);
     if (n->config.prune && n->config.ledger)
         POA_LOG_INFO(NODE, "blocks older than %u are deleted here: this is no full history",
                      n->config.prune);
-    rc = node_risk_check(n, why);
-    if (!rc)
-        rc = open_rpc(n, false, why);
-    if (!rc)
-        rc = open_key(n, why);
-    if (!rc)
-        node_snapshot_fetch(n);
-    if (!rc)
-        rc = open_store(n, why);
+    node_snapshot_fetch(n);
+    rc = open_store(n, why);
     if (!rc)
         rc = node_restore_ledger(n, why);
     if (!rc)
@@ -340,8 +307,6 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = node_restore_core(n, why);
     if (!rc)
         rc = node_edge_tell(n, why);
-    if (!rc)
-        rc = node_faucet_open(n, why);
     if (rc)
         return rc;
     n->checkpoint_us = poa_clock_monotonic_us(n->clock);
@@ -358,7 +323,7 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
     rc = node_edge_start(n, why);
-    return rc ? rc : open_rpc(n, true, why);
+    return rc ? rc : open_rpc(n, why);
 }
 
 int poa_node_start(const struct poa_config *config, uint64_t started_us, struct poa_node **out,
@@ -457,6 +422,7 @@ void poa_node_stop(struct poa_node *n)
     free(n->genesis_bytes);
     poa_wipe(n->seed, sizeof n->seed);
     poa_wipe(n->faucet_secret, sizeof n->faucet_secret);
+    poa_wipe(n->anchor_secret, sizeof n->anchor_secret);
     pthread_rwlock_destroy(&n->state_lock);
     pthread_mutex_destroy(&n->peers_mutex);
     pthread_mutex_destroy(&n->roster_mutex);

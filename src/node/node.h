@@ -116,6 +116,8 @@ struct poa_node {
     bool faucet;
     enum poa_key_type faucet_type;
     uint8_t faucet_secret[32], faucet_address[32];
+    enum poa_key_type anchor_type;
+    uint8_t anchor_secret[32];
     uint64_t faucet_next, faucet_us;
 
     struct node_snapshot *snapshot; /* status_mutex, or before the mesh runs */
@@ -378,7 +380,10 @@ int node_hand_over_read(struct poa_store *s, uint32_t epoch, uint8_t **bytes, si
  */
 
 void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out);
-int node_faucet_open(struct poa_node *n, struct poa_why *why);
+/* Reads what the configuration names: genesis, keys, certificates, tokens; and looks whether
+ * the directories can be written. Nothing is opened or written. CONFIG with the place in the
+ * configuration; NO_MEMORY. */
+int node_prepare(struct poa_node *n, struct poa_why *why);
 int node_edge_open(struct poa_node *n, struct poa_why *why);
 int node_edge_tell(struct poa_node *n, struct poa_why *why);
 int node_edge_start(struct poa_node *n, struct poa_why *why);

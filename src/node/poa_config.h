@@ -3,8 +3,9 @@
  * table in docs/config.md.
  *
  * The file has `key = value` lines; `#` starts a comment line. Every key may be
- * given as an option too, with '-' for '_'; options win. A key may stand once,
- * except `peer`.
+ * given as an option too, with '-' for '_'; options win. A key may stand once in
+ * the file and once among the options, except `peer`. What is wrong is said with
+ * the place where it stands: FILE:LINE: key, or --key.
  */
 #ifndef POA_CONFIG_H
 #define POA_CONFIG_H
@@ -91,7 +92,7 @@
       "option of one start: data_dir came from a backup, so abstain until the next epoch")         \
     X(TEXT, recover, "token", 0, 48, "",                                                           \
       "operators' order after lost logs, from `poa witness recovery`; see docs/node.md")           \
-    X(TEXT, log_level, "", 4, 5, "info", "error, warn, info, debug or trace")                      \
+    X(TEXT, log_level, "level", 1, 16, "info", "error, warn, info, debug or trace")                \
     X(FLAG, log_json, "", 0, 1, false, "log lines as JSON")                                        \
     X(TEXT, ready_file, "path", 0, 500, "", "written once the node listens: its addresses")
 
@@ -100,9 +101,19 @@
 #define POA_CONFIG_MEMBER_FLAG(name)                             bool name;
 #define POA_CONFIG_MEMBER(type, name, unit, min, max, def, help) POA_CONFIG_MEMBER_##type(name)
 
+/* Number of keys. */
+enum {
+    POA_CONFIG_KEY_COUNT = 0
+#define POA_CONFIG_COUNT(type, name, unit, min, max, def, help) +1
+    POA_CONFIG_KEYS(POA_CONFIG_COUNT)
+#undef POA_CONFIG_COUNT
+};
+#define POA_CONFIG_OPTION UINT32_MAX
+
 struct poa_config_peer {
     uint8_t key[32];
     char address[128]; /* host:port; empty: it dials us */
+    uint32_t from;     /* as in poa_config */
 };
 
 struct poa_config {
@@ -110,11 +121,14 @@ struct poa_config {
     struct poa_config_peer peer[POA_CONFIG_PEERS_MAX];
     uint32_t peers;
     bool ledger, trusted; /* from role */
+    /* Where each value stands: its line of FILE, POA_CONFIG_OPTION, or 0: the default. */
+    uint32_t from[POA_CONFIG_KEY_COUNT];
+    char file[POA_CONFIG_TEXT_MAX + 1];
 };
 
 void poa_config_defaults(struct poa_config *c);
-/* NAME as in the file ('-' and '_' are the same). CONFIG: unknown key, or a value
- * that does not fit; WHY says which and what would. */
+/* As an option gives it. NAME as in the file ('-' and '_' are the same). CONFIG: unknown
+ * key, or a value that does not fit; WHY says which and what would. C is then of no use. */
 POA_MUST_USE int poa_config_set(struct poa_config *c, const char *name, const char *value,
                                 struct poa_why *why);
 /* Reads a file on top of C; WHY starts with FILE:LINE. NOT_FOUND, CONFIG. */
@@ -124,9 +138,16 @@ POA_MUST_USE int poa_config_check(struct poa_config *c, struct poa_why *why);
 /* A commented file that reads back as C. */
 void poa_config_print(const struct poa_config *c, FILE *to);
 
+/* WHY: what is wrong with the value of KEY, after the place where it stands. Gives CONFIG. */
+int poa_config_wrong(const struct poa_config *c, const char *key, struct poa_why *why,
+                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* HOST:PORT; HOST may be [v6]. CONFIG. */
 POA_MUST_USE int poa_config_address(const char *text, char *host, size_t host_n, uint16_t *port,
                                     struct poa_why *why);
+
+/* Why no other node can dial ADDRESS; NULL: it may be tried. */
+const char *poa_config_undialable(const char *address);
 
 /* EPOCH-TOKEN, as `poa witness recovery` prints it. CONFIG. */
 POA_MUST_USE int poa_config_recover(const char *text, uint32_t *epoch, uint8_t token32[32]);

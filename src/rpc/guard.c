@@ -20,19 +20,41 @@ static void guard_free(struct rpc_guard *g)
     free(g);
 }
 
-static int guard_new(const struct poa_rpc *r, struct rpc_guard **out, struct poa_why *why)
+/* *AT: the setting whose file is wrong. */
+static int guard_read(const char *cert, const char *key, const char *tokens, struct rpc_guard **out,
+                      const char **at, struct poa_why *why)
 {
     struct rpc_guard *g = calloc(1, sizeof *g);
-    int rc = g != NULL ? POA_OK : poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
-    if (rc == POA_OK && r->tls_cert[0])
-        rc = rpc_tls_server(r->tls_cert, r->tls_key, &g->tls, why);
-    if (rc == POA_OK && r->tokens[0])
-        rc = poa_rpc_tokens_read(r->tokens, &g->tokens, why);
+    int rc = g != NULL ? POA_OK : poa_because(why, POA_E_NO_MEMORY, "out of memory");
+    *at = "rpc";
+    if (rc == POA_OK && cert[0])
+        rc = rpc_tls_server(cert, key, &g->tls, at, why);
+    if (rc == POA_OK && tokens[0]) {
+        *at = "rpc_tokens";
+        rc = poa_rpc_tokens_read(tokens, &g->tokens, why);
+    }
     if (rc != POA_OK)
         guard_free(g);
     else
         *out = g;
     return rc;
+}
+
+int poa_rpc_files_check(const char *cert, const char *key, const char *tokens, const char **at,
+                        struct poa_why *why)
+{
+    struct rpc_guard *g = NULL;
+    int rc = guard_read(cert, key, tokens, &g, at, why);
+    guard_free(g);
+    return rc;
+}
+
+static int guard_new(const struct poa_rpc *r, struct rpc_guard **out, struct poa_why *why)
+{
+    const char *at = "";
+    struct poa_why inner = {""};
+    int rc = guard_read(r->tls_cert, r->tls_key, r->tokens, out, &at, &inner);
+    return rc != POA_OK ? poa_because(why, rc, "%s: %s", at, inner.text) : POA_OK;
 }
 
 static bool copied(char *to, size_t cap, const char *from)

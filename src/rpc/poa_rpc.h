@@ -230,9 +230,10 @@ struct poa_rpc_config {
     const struct poa_rpc_backend *backend; /* borrowed */
 };
 
-/* Whether CONFIG will do, as far as its words and files say: before anything long is begun.
- * BACKEND and GENESIS are not needed. Errors: POA_E_CONFIG, of files, POA_E_NO_MEMORY. */
-POA_MUST_USE int poa_rpc_check(const struct poa_rpc_config *config, struct poa_why *why);
+/* Whether poa_rpc_start would take these files; "": none. *AT: the setting (rpc_tls_cert,
+ * rpc_tls_key, rpc_tokens) whose file is wrong. Errors: CONFIG, NOT_FOUND, IO, NO_MEMORY. */
+POA_MUST_USE int poa_rpc_files_check(const char *cert, const char *key, const char *tokens,
+                                     const char **at, struct poa_why *why);
 
 struct poa_rpc;
 /* Binds, and starts the thread.

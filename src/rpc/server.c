@@ -327,21 +327,6 @@ static int place(struct poa_rpc *r, const struct poa_rpc_config *c, struct socka
     return POA_OK;
 }
 
-int poa_rpc_check(const struct poa_rpc_config *config, struct poa_why *why)
-{
-    struct sockaddr_storage addr;
-    ev_socklen_t n = 0;
-    struct poa_rpc *r = calloc(1, sizeof *r);
-    if (r == NULL)
-        return poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
-    int rc = rpc_guard_start(r, config, why);
-    if (rc == POA_OK)
-        rc = place(r, config, &addr, &n, why);
-    rpc_guard_stop(r);
-    free(r);
-    return rc;
-}
-
 static int bind_port(struct poa_rpc *r, const struct poa_rpc_config *c, struct poa_why *why)
 {
     struct sockaddr_storage addr;

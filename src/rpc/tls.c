@@ -25,11 +25,11 @@ static int no_passphrase(char *buffer, int n, int writing, void *arg)
     return 0;
 }
 
-static int readable(const char *what, const char *path, struct poa_why *why)
+static int readable(const char *path, struct poa_why *why)
 {
     if (access(path, R_OK) == 0)
         return POA_OK;
-    return poa_because(why, POA_E_CONFIG, "%s %s: %s%s", what, path, strerror(errno),
+    return poa_because(why, POA_E_CONFIG, "%s: %s%s", path, strerror(errno),
                        errno == EACCES ? " (this user must be able to read it)" : "");
 }
 
@@ -43,22 +43,20 @@ static void date(const ASN1_TIME *t, char out[32])
 static int use_cert(SSL_CTX *ctx, const char *path, struct poa_why *why)
 {
     char when[32];
-    if (readable("rpc_tls_cert", path, why) != POA_OK)
+    if (readable(path, why) != POA_OK)
         return POA_E_CONFIG;
     if (SSL_CTX_use_certificate_chain_file(ctx, path) != 1)
         return poa_because(why, POA_E_CONFIG,
-                           "rpc_tls_cert %s: no certificate in PEM form (-----BEGIN CERTIFICATE)",
-                           path);
+                           "%s: no certificate in PEM form (-----BEGIN CERTIFICATE)", path);
     const X509 *cert = SSL_CTX_get0_certificate(ctx);
     if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
         date(X509_get0_notAfter(cert), when);
-        return poa_because(why, POA_E_CONFIG, "rpc_tls_cert %s: expired on %s: renew it", path,
-                           when);
+        return poa_because(why, POA_E_CONFIG, "%s: expired on %s: renew it", path, when);
     }
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
         date(X509_get0_notBefore(cert), when);
-        return poa_because(why, POA_E_CONFIG,
-                           "rpc_tls_cert %s: not valid before %s: is the clock right?", path, when);
+        return poa_because(why, POA_E_CONFIG, "%s: not valid before %s: is the clock right?", path,
+                           when);
     }
     return POA_OK;
 }
@@ -66,41 +64,43 @@ static int use_cert(SSL_CTX *ctx, const char *path, struct poa_why *why)
 static int use_key(SSL_CTX *ctx, const char *path, const char *cert, struct poa_why *why)
 {
     struct stat st;
-    if (readable("rpc_tls_key", path, why) != POA_OK)
+    if (readable(path, why) != POA_OK)
         return POA_E_CONFIG;
     if (stat(path, &st) == 0 && (st.st_mode & S_IRWXO) != 0)
-        return poa_because(why, POA_E_CONFIG,
-                           "rpc_tls_key %s: others may read it (mode %03o): chmod 600", path,
+        return poa_because(why, POA_E_CONFIG, "%s: others may read it (mode %03o): chmod 600", path,
                            (unsigned)st.st_mode & 0777);
     ERR_clear_error();
     if (SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) != 1) {
         bool other = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH ||
                      ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_TYPE_MISMATCH;
         return poa_because(why, POA_E_CONFIG,
-                           other ? "rpc_tls_key %s: not the key of the certificate %s"
-                                 : "rpc_tls_key %s: no private key in PEM form without a "
+                           other ? "%s: not the key of the certificate %s"
+                                 : "%s: no private key in PEM form without a "
                                    "passphrase, which could not be asked for",
                            path, cert);
     }
     if (SSL_CTX_check_private_key(ctx) != 1)
-        return poa_because(why, POA_E_CONFIG, "rpc_tls_key %s: not the key of the certificate %s",
-                           path, cert);
+        return poa_because(why, POA_E_CONFIG, "%s: not the key of the certificate %s", path, cert);
     return POA_OK;
 }
 
-int rpc_tls_server(const char *cert, const char *key, SSL_CTX **out, struct poa_why *why)
+int rpc_tls_server(const char *cert, const char *key, SSL_CTX **out, const char **at,
+                   struct poa_why *why)
 {
+    *at = "rpc_tls_cert";
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
-        return poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
+        return poa_because(why, POA_E_NO_MEMORY, "out of memory");
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* Idle connections hold no buffers. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     int rc = use_cert(ctx, cert, why);
-    if (rc == POA_OK)
+    if (rc == POA_OK) {
+        *at = "rpc_tls_key";
         rc = use_key(ctx, key, cert, why);
+    }
     ERR_clear_error();
     if (rc != POA_OK)
         SSL_CTX_free(ctx);

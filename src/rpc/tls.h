@@ -12,9 +12,9 @@ struct ssl_st;
 
 /* Certificate chain and key, PEM. Errors: CONFIG; WHY names the file, what is wrong with it
  * and what to do: missing, not readable, no PEM, readable by others, encrypted, of another
- * certificate, expired or not valid yet. */
+ * certificate, expired or not valid yet; *AT which of the two settings names that file. */
 POA_MUST_USE int rpc_tls_server(const char *cert, const char *key, struct ssl_ctx_st **out,
-                                struct poa_why *why);
+                                const char **at, struct poa_why *why);
 void rpc_tls_free(struct ssl_ctx_st *ctx);
 /* For a connection that will be accepted; NULL: out of memory. */
 struct bufferevent *rpc_tls_accept(struct event_base *base, struct ssl_ctx_st *ctx);

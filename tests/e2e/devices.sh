@@ -147,13 +147,13 @@ says() { # [CODE] WORDS ARGUMENTS...
         fail "exit code $code and $(cat err) for $*"
 }
 key=$POA_KEYS/device-02.json
-says 2 "key is missing" --gateway "$g1"
-says 2 "gateway is missing" --key "$key"
+says 2 "key: missing" --gateway "$g1"
+says 2 "gateway: missing" --key "$key"
 says 2 "KEY@HOST:PORT" --key "$key" --gateway 127.0.0.1:1
-says 2 "unknown option" --tea
+says 2 "no such option" --tea
 says 2 "needs a value" --key
-says 2 "cannot be" --key "$key" --gateway "$g1" --for never
-says "Ed25519" --key "$POA_KEYS/alice.json" --gateway "$g1" --state "$POA_TMP/x"
+says 2 "not a time such as" --key "$key" --gateway "$g1" --for never
+says 2 "ed25519" --key "$POA_KEYS/alice.json" --gateway "$g1" --state "$POA_TMP/x"
 mv "$POA_TMP/state" "$POA_TMP/whole" # emptied: it could seal a slot twice
 : >"$POA_TMP/state"
 says "seal a slot twice" --key "$key" --gateway "$g1" --state "$POA_TMP/state"
@@ -161,7 +161,7 @@ says "seal a slot twice" --key "$key" --gateway "$g1" --state "$POA_TMP/state"
 mv "$POA_TMP/whole" "$POA_TMP/state"
 says "another chain" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --chain "$(printf '%064d' 7)"
 says "another device" --key "$POA_KEYS/device-01.json" --gateway "$g1" --state "$POA_TMP/state"
-says "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --source csv:/etc/passwd
+says 2 "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --source csv:/etc/passwd
 "$device" --help | grep -q -- "--gateway" || fail "help"
 
 kill -CONT "$stopped"

@@ -132,13 +132,13 @@ refused() { # [CODE] PATTERN ARGUMENTS...: 2: wrong options or configuration
 }
 refused 2 "no such file\|cannot\|No such" --config "$net/none.conf"
 refused 2 "workers: \"x\" is not a number" --workers x
-refused "no key file" --config "$net/0.conf" --key "$net/none.json"
-refused "belongs to another node key" --config "$net/0.conf" --key "$net/key-1.json"
-refused "genesis" --config "$net/0.conf" --genesis "$net/key-0.json"
+refused 2 "poa keys new" --config "$net/0.conf" --key "$net/none.json"
+refused 2 "belongs to another node key" --config "$net/0.conf" --key "$net/key-1.json"
+refused 2 "genesis" --config "$net/0.conf" --genesis "$net/key-0.json"
 jq '.epoch_views = "31"' "$net/genesis.json" >"$net/other.json"
-refused "belongs to chain" --config "$net/0.conf" --genesis "$net/other.json"
+refused 2 "belongs to chain" --config "$net/0.conf" --genesis "$net/other.json"
 jq '.slot_ms = 0' "$net/genesis.json" >"$net/bad.json"
-refused "bad.json: " --config "$net/0.conf" --genesis "$net/bad.json"
+refused 2 "bad.json: " --config "$net/0.conf" --genesis "$net/bad.json"
 refused "listen" --config "$net/0.conf" --listen 203.0.113.1:1
 "$poad" --config "$net/0.conf" --print-config >"$net/printed.conf" || fail "--print-config"
 "$poad" --config "$net/printed.conf" --print-config | diff - "$net/printed.conf" || fail "printed differs"

@@ -21,23 +21,24 @@ chmod 600 ./*.key
 "$poa" keys new boss --no-passphrase --keys keys >/dev/null
 "$poa" genesis new "node=$("$poa" keys show node --keys . --json | jq -r .public)@127.0.0.1:7640" --steering boss --keys keys --output n.json >/dev/null
 "$poa" genesis create n.json --output genesis.poa >/dev/null
-options=(--data-dir data --key node.json --genesis genesis.poa --listen off --rpc 127.0.0.1:0 --ready-file ready)
+options=(--data-dir data --key node.json --genesis genesis.poa --listen off --ready-file ready)
 
 # What does not do is said in one line, and nothing starts.
 refused() {
     local want=$1
     shift
+    [[ " $* " = *" --rpc "* ]] || set -- --rpc 127.0.0.1:0 "$@"
     if timeout 20 "$poad" "${options[@]}" "$@" >out 2>err; then fail "$* was accepted"; fi
     [ "$(grep -c '^poad: ' err)" = 1 ] && grep -q "^poad: .*$want" err || fail "$*: no line with '$want': $(cat err)"
 }
 : >empty
 cp good.key open.key && chmod 644 open.key
 openssl ec -in good.key -aes128 -passout pass:x -out locked.key 2>/dev/null && chmod 600 locked.key
-refused 'belong together' --rpc-tls-cert good.pem
-refused 'rpc_tls_cert none.pem: No such file' --rpc-tls-cert none.pem --rpc-tls-key good.key
-refused 'rpc_tls_key none.key: No such file' --rpc-tls-cert good.pem --rpc-tls-key none.key
-refused 'rpc_tls_cert empty: no certificate' --rpc-tls-cert empty --rpc-tls-key good.key
-refused 'rpc_tls_key empty: others may read\|rpc_tls_key empty: no private key' --rpc-tls-cert good.pem --rpc-tls-key empty
+refused 'needs rpc_tls_key too' --rpc-tls-cert good.pem
+refused 'rpc-tls-cert: none.pem: No such file' --rpc-tls-cert none.pem --rpc-tls-key good.key
+refused 'rpc-tls-key: none.key: No such file' --rpc-tls-cert good.pem --rpc-tls-key none.key
+refused 'rpc-tls-cert: empty: no certificate' --rpc-tls-cert empty --rpc-tls-key good.key
+refused 'rpc-tls-key: empty: others may read\|rpc-tls-key: empty: no private key' --rpc-tls-cert good.pem --rpc-tls-key empty
 refused 'not the key of the certificate good.pem' --rpc-tls-cert good.pem --rpc-tls-key other.key
 refused 'expired on 2020-02-01' --rpc-tls-cert old.pem --rpc-tls-key good.key
 refused 'not valid before 2060-01-01' --rpc-tls-cert early.pem --rpc-tls-key good.key

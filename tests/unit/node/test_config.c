@@ -96,9 +96,9 @@ static const struct {
     {"workers =\n", "is not a number"},
     {"workers = 1\nworkers = 1\n", ":2: workers is set twice"},
     {"log_json = maybe\n", "neither yes nor no"},
-    {"data_dir =\n", "data_dir: 0 characters"},
+    {"data_dir =\n", ":1: data_dir: must not be empty"},
     {"peer = nonsense\n", "not KEY@HOST:PORT"},
-    {"peer = " KEY_A "@host\n", "is not HOST:PORT"},
+    {"peer = " KEY_A "@host\n", "not HOST:PORT"},
     {"peer = " KEY_A "\npeer = " KEY_A "\n", ":2: peer: 0011223344556677... is listed twice"},
 };
 
@@ -112,28 +112,197 @@ Test(config, bad_files_are_refused_with_their_line)
     cr_assert_eq(poa_config_read(&c, "/nonexistent/poad.conf", &why), POA_E_NOT_FOUND);
 }
 
+/* --- every key, and what does not fit it ------------------------------------------------- */
+
+/* One line: the file's, with its name, the line and the key; the option's, with the option. */
+static void begins(const char *place, const char *key, const char *value)
+{
+    cr_assert(strncmp(why.text, place, strlen(place)) == 0, "%s = %.60s: %s", key, value, why.text);
+    cr_assert(strlen(why.text) > strlen(place) + 8, "%s = %.60s: %s", key, value, why.text);
+    cr_assert(!strchr(why.text, '\n') && strlen(why.text) < sizeof why.text - 1, "%s", why.text);
+}
+
+static void refused(const char *key, const char *value)
+{
+    char text[1200], place[400], dashed[64];
+    snprintf(text, sizeof text, "# a comment\n%s = %s\n", key, value);
+    defaults();
+    const char *path = file_of(text);
+    int rc = poa_config_read(&c, path, &why);
+    if (!rc)
+        rc = poa_config_check(&c, &why);
+    unlink(path);
+    cr_assert_eq(rc, POA_E_CONFIG, "%s = %.60s is accepted", key, value);
+    snprintf(place, sizeof place, "%s:2: %s: ", path, key);
+    begins(place, key, value);
+
+    snprintf(dashed, sizeof dashed, "%s", key);
+    for (char *p = dashed; *p; p++)
+        *p = *p == '_' ? '-' : *p;
+    defaults();
+    rc = poa_config_set(&c, dashed, value, &why);
+    if (!rc)
+        rc = poa_config_check(&c, &why);
+    cr_assert_eq(rc, POA_E_CONFIG, "--%s %.60s is accepted", dashed, value);
+    snprintf(place, sizeof place, "--%s: ", dashed);
+    begins(place, key, value);
+}
+
+static void texts(const char *key, uint64_t min, uint64_t max)
+{
+    char value[600];
+    memset(value, 'x', max + 1);
+    value[max + 1] = 0;
+    refused(key, value);
+    refused(key, "a\tb");
+    refused(key, "a\x7f");
+    if (min)
+        refused(key, "");
+}
+
+static void numbers(const char *key, uint64_t min, uint64_t max)
+{
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "-1",
+                                      "+1",
+                                      "1.5",
+                                      "1 2",
+                                      "1x",
+                                      "0x10",
+                                      "1e3",
+                                      "yes",
+                                      "99999999999999999999999999"};
+    char value[32];
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        refused(key, bad[i]);
+    snprintf(value, sizeof value, "%llu", (unsigned long long)max + 1);
+    refused(key, value);
+    if (min) {
+        snprintf(value, sizeof value, "%llu", (unsigned long long)min - 1);
+        refused(key, value);
+    }
+}
+
+static void flags(const char *key, uint64_t min, uint64_t max)
+{
+    static const char *const bad[] = {"", "1", "maybe", "YES", "yes no", "on"};
+    (void)min;
+    (void)max;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        refused(key, bad[i]);
+}
+
+Test(config, every_key_refuses_what_does_not_fit)
+{
+#define BAD_TEXT                                   texts
+#define BAD_U32                                    numbers
+#define BAD_FLAG                                   flags
+#define ROW(type, name, unit, min, max, def, help) BAD_##type(#name, min, max);
+    POA_CONFIG_KEYS(ROW)
+#undef ROW
+    texts("peer", 1, 511);
+}
+
+Test(config, every_key_stands_once)
+{
+    char text[1200], value[64];
+    const char *path;
+#define VALUE_TEXT(def) snprintf(value, sizeof value, "%s", (const char *)(def))
+#define VALUE_U32(def)  snprintf(value, sizeof value, "%u", (unsigned)(def))
+#define VALUE_FLAG(def) snprintf(value, sizeof value, "%s", (def) ? "yes" : "no")
+#define ROW(type, name, unit, min, max, def, help)                                                 \
+    VALUE_##type(def);                                                                             \
+    snprintf(text, sizeof text, #name " = %s\n\n" #name "=%s\n", value, value);                    \
+    defaults();                                                                                    \
+    path = file_of(text);                                                                          \
+    cr_assert_eq(poa_config_read(&c, path, &why), POA_E_CONFIG, #name);                            \
+    cr_assert(strstr(why.text, ":3: " #name " is set twice, first in line 1"), "%s", why.text);    \
+    unlink(path);
+    POA_CONFIG_KEYS(ROW)
+#undef ROW
+}
+
 static const struct {
     const char *name, *value, *says;
 } bad_values[] = {
-    {"role", "ledger,king", "role: \"king\""},
-    {"role", ",", "role: \"\""},
-    {"log_level", "loud!", "log_level: \"loud!\""},
-    {"listen", "127.0.0.1", "listen: \"127.0.0.1\" is neither"},
-    {"rpc", "127.0.0.1:65536", "rpc:"},
-    {"rpc", "::1:80", "rpc:"},
+    {"role", "ledger,king", "\"king\" is neither"},
+    {"role", "ledger, ledger", "ledger is listed twice"},
+    {"role", ",", "\"\" is neither"},
+    {"log_level", "loud", "none of error"},
+    {"listen", "127.0.0.1", "\"127.0.0.1\" is neither"},
+    {"listen", "127.0.0.1:65535", "the port after it"},
+    {"listen", "a/b:7640", "neither HOST:PORT"},
+    {"listen", "300.0.0.1:7640", "neither HOST:PORT"},
+    {"advertise", "0.0.0.0:1", "nobody can dial"},
+    {"advertise", "[::]:7640", "nobody can dial"},
+    {"advertise", "203.0.113.7:0", "1 to 65534"},
+    {"advertise", "203.0.113.7:65535", "1 to 65534"},
+    {"advertise", "off", "not HOST:PORT"},
+    {"rpc", "127.0.0.1:65536", "neither HOST:PORT nor off"},
+    {"rpc", "::1:80", "neither HOST:PORT nor off"},
+    {"rpc", "localhost:80", "numeric"},
+    {"rpc", "0.0.0.0:80", "reachable from other machines"},
+    {"rpc", "127.0.0.1:7641", "port 7641 is that of listen"},
+    {"rpc_cors", "foo", "an origin is https://HOST"},
+    {"rpc_cors", "*", "every site"},
+    {"rpc_cors", "https://wallet.example/", "no / and no path"},
+    {"rpc_cors", "https://Wallet.example", "lower case"},
+    {"rpc_cors", "https://wallet.example:443", "the usual port"},
+    {"rpc_cors", "http://wallet.example:80", "the usual port"},
+    {"rpc_cors", "https://a.example,,https://b.example", "nothing between"},
+    {"rpc_cors", "https://a.example, https://a.example", "listed twice"},
+    {"rpc_cors", "ftp://a.example", "an origin is https://HOST"},
+    {"rpc_cors", "https://", "no host"},
+    {"rpc_cors", "https://a.example:x", "no port"},
+    {"rpc_cors", "https://a.example https://b.example", "no / and no path"},
+    {"rpc_anonymous", "all", "none of nothing, read, submit, operate"},
+    {"rpc_tls_cert", "cert.pem", "needs rpc_tls_key too"},
+    {"rpc_tls_key", "key.pem", "needs rpc_tls_cert too"},
     {"gateway", "127.0.0.1:7000", "needs role trusted"},
-    {"prune", "99", "prune: keep at least 100 blocks"},
+    {"gateway", "localhost:7000", "numeric"},
+    {"prune", "99", "keep at least 100 blocks"},
+    {"recover", "3-xyz", "is no token"},
+    {"peer", "nonsense", "KEY@HOST:PORT"},
+    {"peer", KEY_A "@", "KEY@HOST:PORT"},
+    {"peer", KEY_A "@host", "not HOST:PORT"},
+    {"peer", KEY_A "@0.0.0.0:7640", "nobody can dial"},
+    {"peer", KEY_A "@host:0", "1 to 65534"},
 };
+
+Test(config, values_that_mean_nothing_are_refused)
+{
+    for (size_t i = 0; i < sizeof bad_values / sizeof bad_values[0]; i++) {
+        refused(bad_values[i].name, bad_values[i].value);
+        cr_assert(strstr(why.text, bad_values[i].says), "%s", why.text);
+    }
+    defaults();
+    cr_assert_eq(poa_config_set(&c, "rpc_cors", "https://a.example, http://[::1]:8080", &why),
+                 POA_OK);
+    cr_assert_eq(poa_config_set(&c, "advertise", "node.example:7640", &why), POA_OK);
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK, "%s", why.text);
+}
 
 Test(config, rules_over_several_keys)
 {
-    for (size_t i = 0; i < sizeof bad_values / sizeof bad_values[0]; i++) {
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"rpc = 127.0.0.1:7000\nrole = trusted\ngateway = 127.0.0.1:7000\n",
+         ":3: gateway: port 7000 is that of rpc"},
+        {"role = trusted\nlisten = 0.0.0.0:7000\ngateway = 127.0.0.1:7001\n",
+         ":3: gateway: port 7001 is that of listen"},
+        {"listen = off\nadvertise = node.example:7640\n", ":2: advertise: listen is off"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         defaults();
-        cr_assert_eq(poa_config_set(&c, bad_values[i].name, bad_values[i].value, &why), POA_OK);
-        cr_assert_eq(poa_config_check(&c, &why), POA_E_CONFIG, "%s = %s", bad_values[i].name,
-                     bad_values[i].value);
-        cr_assert(strstr(why.text, bad_values[i].says), "%s", why.text);
+        cr_assert_eq(read_text(bad[i].text), POA_OK, "%s", why.text);
+        cr_assert_eq(poa_config_check(&c, &why), POA_E_CONFIG, "%s", bad[i].text);
+        cr_assert(strstr(why.text, bad[i].says), "%s", why.text);
     }
+    defaults();
+    cr_assert_eq(read_text("role = trusted\nrpc = 127.0.0.1:0\ngateway = 127.0.0.1:0\n"), POA_OK);
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK, "%s", why.text);
 }
 
 /* What an option sets, --print-config must be able to write. */
@@ -189,7 +358,9 @@ Test(config, prints_what_it_reads)
     POA_CONFIG_KEYS(ROW)
 #undef ROW
     cr_assert_eq(c.peers, 2);
-    cr_assert_eq(memcmp(c.peer, before.peer, sizeof c.peer), 0);
+    for (uint32_t i = 0; i < 2; i++)
+        cr_assert(memcmp(c.peer[i].key, before.peer[i].key, 32) == 0 &&
+                  strcmp(c.peer[i].address, before.peer[i].address) == 0);
     free(text);
 }
 
@@ -213,7 +384,11 @@ Test(config, bad_options_are_errors)
     char *unknown[] = {"poad", "--no-such-key", "1", NULL};
     char *value[] = {"poad", "--workers", "many", NULL};
     char *word[] = {"poad", "word", NULL};
+    char *twice[] = {"poad", "--workers", "1", "--workers", "1", NULL};
+    char *files[] = {"poad", "--config", "/dev/null", "--config", "/dev/null", NULL};
     cr_assert_eq(poa_config_arguments(&c, 3, unknown), POA_CONFIG_ERROR);
     cr_assert_eq(poa_config_arguments(&c, 3, value), POA_CONFIG_ERROR);
     cr_assert_eq(poa_config_arguments(&c, 2, word), POA_CONFIG_ERROR);
+    cr_assert_eq(poa_config_arguments(&c, 5, twice), POA_CONFIG_ERROR);
+    cr_assert_eq(poa_config_arguments(&c, 5, files), POA_CONFIG_ERROR);
 }
