@@ -21,9 +21,10 @@
  * What it trusts: its own committee record (chain id, epoch, member keys),
  * renewed once per epoch by a closing block that the old committee certified.
  * A gateway is trusted for nothing but being there: it can withhold, not lie.
- * Its word counts in three places that cannot hurt anybody else: the time, when
+ * Its word counts in four places that cannot hurt anybody else: the time, when
  * the device has no clock; the epoch's seed (a wrong one makes tickets that the
- * ledger refuses); and at the very first contact, when trust_first allows it.
+ * ledger refuses); that the root of a receipt is on the ledger (query the anchor for
+ * proof); and at the very first contact, when trust_first allows it.
  */
 #ifndef POA_DEVICE_H
 #define POA_DEVICE_H
@@ -91,7 +92,7 @@ enum poa_device_event_kind {
     POA_DEVICE_SEALED,        /* slot, height, hash: recorded and signed */
     POA_DEVICE_SEAL_RESULT,   /* slot, code */
     POA_DEVICE_PACK_RESULT,   /* hash = pack id, code */
-    POA_DEVICE_RECEIPT,       /* hash = pack id, receipt: path checked */
+    POA_DEVICE_RECEIPT,       /* hash = pack id, receipt: path to its root checked */
     POA_DEVICE_REWARD,        /* reward (the gateway's word; query for proof) */
     POA_DEVICE_TX_RESULT,     /* ref, code */
     POA_DEVICE_ANSWER,        /* ref, code; POA_OK: value proven (empty: proven absent) at
