@@ -20,12 +20,11 @@ stop() {
     wait $devnet || fail "exit code $?: $(tail -n 1 net.json)"
     expect net.json '.healthy and .agreement and .supply_conserved'
 }
-key_of() { "$poa" keys show "$1" --json | jq -r .public; }
 # Keys of the devices whose logs say that they signed something false.
 liars() {
     local log
     for log in $(grep -l "^chaos: lied" "$dir"/device-*/log); do
-        key_of "$(basename "$(dirname "$log")")"
+        public "$(basename "$(dirname "$log")")"
     done | sort
 }
 suspended() { "$poa" devices --json | jq -r '.items[] | select(.status != "0" and .status != 0) | .device' | sort; }
@@ -59,7 +58,7 @@ for device in $(suspended); do
         >/dev/null || fail "$("$poa" why "$device" --json)"
 done
 for i in 0 2 4 6; do
-    ! suspended | grep -q "$(key_of device-0$i)" || fail "device-0$i is honest and suspended"
+    ! suspended | grep -q "$(public device-0$i)" || fail "device-0$i is honest and suspended"
 done
 # No seal counts twice, whoever said it again.
 "$poa" devices --json | jq -en 'input | [.items[] | (.sealed | tonumber) <= (.assigned | tonumber)] | all' >/dev/null ||

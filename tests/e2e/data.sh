@@ -8,8 +8,7 @@ dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/*.log")
 device=$POA_BIN/poa-device
 devnet= stopped=
-process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
-public() { "$poa" keys show "$1" --json | jq -r .public; }
+process() { process_of "$dir" "$@"; }
 
 "$poa" devnet --ledgers 1 --trusted 1 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
     2>"$POA_TMP/net.err" &

@@ -7,7 +7,7 @@ dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/agent*.log")
 device=$POA_BIN/poa-device
 devnet= agent=
-process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
+process() { process_of "$dir" "$@"; }
 # A pid of 0, of a process that is not there, would mean our own process group.
 pid_of() {
     local pid
@@ -17,7 +17,6 @@ pid_of() {
     [ "$pid" -gt 0 ] || fail "$1 has pid $pid"
     echo "$pid"
 }
-public() { "$poa" keys show "$1" --json | jq -r .public; }
 
 "$poa" devnet --ledgers 4 --trusted 2 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
     2>"$POA_TMP/net.err" &

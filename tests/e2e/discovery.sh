@@ -3,30 +3,14 @@
 # addresses on disk; without its seed it finds the network again from the book; a
 # damaged book is one clear line, and the configured peer is enough.
 set -eu
-poa=$POA_BIN/poa
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
-devnet=
-pid=
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 8 log-* >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.2
-    done
-}
-trap 'kill $pid $devnet 2>/dev/null; kill -CONT $devnet 2>/dev/null; wait' EXIT
+logs=("log-*")
 
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --policy random --data-dir "$dir" >run.out 2>run.err &
 devnet=$!
-ready() { "$poa" devnet status --data-dir "$dir" --json >status.json && jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' status.json; }
-wait_for 60 ready || fail "not ready: $(cat run.err)"
-rpc=$(jq -r '.processes[] | select(.name == "ledger-2") | .rpc' status.json)
+wait_for 60 devnet_ready "$dir" 5 || fail "not ready: $(cat run.err)"
+rpc=$(process_of "$dir" ledger-2 rpc)
 seed=$("$poa" status --rpc "$rpc" --json | jq -r .key)@127.0.0.1:$(sed -n 's/^listen = .*://p' "$dir/ledger-2/poad.conf")
 "$poa" keys new follower --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" >key.made
 
@@ -67,8 +51,8 @@ wait_for 60 found 4 || fail "after the damage it found $(outbound) peers"
 
 # Whoever it found and is gone makes room; whoever the configuration names stays.
 gone() { "$poa" peers --rpc "$mine" --json | jq -en --arg key "$1" 'input | any(.[]; .key == $key) | not'; }
-victim=$(jq -r '.processes[] | select(.name == "ledger-3") | .pid' status.json)
-key=$("$poa" status --rpc "$(jq -r '.processes[] | select(.name == "ledger-3") | .rpc' status.json)" --json | jq -r .key)
+victim=$(process_of "$dir" ledger-3 pid)
+key=$("$poa" status --rpc "$(process_of "$dir" ledger-3 rpc)" --json | jq -r .key)
 gone "$key" && fail "ledger-3 is not among the peers"
 kill -STOP $devnet # it would start the server again
 kill -KILL "$victim"
@@ -77,8 +61,6 @@ gone "${seed%@*}" && fail "the configured peer is gone"
 kill -CONT $devnet
 stop
 head -n 1 data/peers.book | grep -q 'poa address book 1' && ! grep -q nonsense data/peers.book || fail "the book was not made anew"
-pid=
 kill -INT $devnet
 wait $devnet || fail "devnet: exit code $?"
-trap - EXIT
 echo "found the network from one seed, from the book without it, and from the seed when the book was damaged"

@@ -19,7 +19,6 @@ jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp s
 "$poa" devnet --data-dir "$dir" --json >net.json 2>net.err &
 wait_for 60 devnet_ready "$dir" 5 || fail "not ready: $(cat net.err)"
 export POA_KEYS=$dir/keys
-public() { "$poa" keys show "$1" --json | jq -r .public; }
 
 # The gateway's place is taken by one that lies; one device's by ours.
 honest=$(process_of "$dir" trusted-0 pid)

@@ -9,7 +9,7 @@
 # Environment: POA_BIN, POA_TMP, LINK_SECONDS (of each measurement), LINK_CUT_S
 # (of the partition), LINK_SLACK_MS (for other work on the machine).
 set -eu
-poa=$POA_BIN/poa
+. "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 seconds=${LINK_SECONDS:-5}
 cut_s=${LINK_CUT_S:-6}
@@ -19,20 +19,7 @@ if [ "$(id -u)" != 0 ]; then
     exec unshare -Ur "$0"
 fi
 [ -w /dev/net/tun ] || { echo "skipped: no /dev/net/tun"; exit 0; }
-link=
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$POA_TMP"/log-* >&2 2>/dev/null || true
-    exit 1
-}
-wait_for() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
-    shift
-    while ! "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $until ] || return 1
-        sleep 0.1
-    done
-}
+logs=("$POA_TMP/log-*")
 
 "$poa" devnet --ledgers 4 --trusted 0 --devices 0 --policy random --for 1s --data-dir "$dir" --json >made.json || fail "exit code $?"
 rm -rf "$dir"/ledger-*/data "$dir"/keys/*.joined-*
@@ -56,7 +43,8 @@ link=$!
 exec 3>orders
 trap 'exec 3>&-; wait $link 2>/dev/null || true' EXIT
 order() { echo "$*" >&3; }
-wait_for 10 test "$(wc -l <pids)" = 4 || [ "$(wc -l <pids)" = 4 ] || fail "no namespaces: $(cat link.err)"
+four() { [ "$(wc -l <pids)" -eq 4 ]; }
+wait_for 10 four || fail "no namespaces: $(cat link.err)"
 inside() { # I COMMAND...
     local pid
     pid=$(awk -v i="$1" '$1 == i { print $2 }' pids)

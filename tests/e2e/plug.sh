@@ -9,8 +9,7 @@ dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/agent.log")
 rounds=${POA_PLUG_ROUNDS:-1}
 devnet= agent=
-process() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
-public() { "$poa" keys show "$1" --json | jq -r .public; }
+process() { process_of "$dir" "$@"; }
 
 "$poa" devnet --ledgers 1 --trusted 2 --devices 2 --data-dir "$dir" --json >"$POA_TMP/net.json" \
     2>"$POA_TMP/net.err" &

@@ -47,6 +47,9 @@ devnet_ready() { # DIR N
 process_of() { # DIR NAME FIELD: of a devnet's process
     "$poa" devnet status --data-dir "$1" --json | jq -r ".processes[] | select(.name == \"$2\") | .$3"
 }
+public() { # LABEL: a key of $POA_KEYS
+    "$poa" keys show "$1" --json | jq -r .public
+}
 
 # take_ports: $base and the 99 ports after it belong to this script until it ends,
 # and nobody listens there. Below what the kernel gives to outgoing connections,
