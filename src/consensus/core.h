@@ -197,11 +197,16 @@ struct routed {
     bool parked; /* we are its home, but its nonce is ahead of what we know */
     uint16_t home;
     uint32_t tries;
-    struct routed *go;            /* to be sent in this step */
-    struct routed *next;          /* hash chain; free list */
-    struct routed *older, *newer; /* by arrival */
+    struct routed *go;                      /* to be sent in this step */
+    struct routed *next;                    /* hash chain; free list */
+    struct routed *older, *newer;           /* by arrival */
+    struct routed *near_older, *near_newer; /* those of its bucket of senders */
 };
 #define ROUTED_BUCKETS 4096u
+struct routed_senders {
+    struct routed *first, *last;
+    uint32_t n;
+};
 
 /* --- mining ------------------------------------------------------------------------- */
 
@@ -346,7 +351,7 @@ struct poa_core {
     struct poa_mempool *mempool;
     struct routed *routed;
     struct routed *routed_bucket[ROUTED_BUCKETS];
-    uint32_t routed_of[ROUTED_BUCKETS]; /* by sender */
+    struct routed_senders routed_of[ROUTED_BUCKETS];
     struct routed *routed_free, *routed_head, *routed_tail;
     struct routed *go_head;
     struct poa_tx_gone_list gone; /* in this step */

@@ -12,8 +12,14 @@ struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32])
     return r;
 }
 
+static struct routed_senders *senders_of(struct poa_core *c, const uint8_t sender[32])
+{
+    return &c->routed_of[hash_low(sender) % ROUTED_BUCKETS];
+}
+
 void core_routed_drop(struct poa_core *c, struct routed *r)
 {
+    struct routed_senders *of = senders_of(c, r->sender);
     struct routed **at = &c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
     while (*at != r)
         at = &(*at)->next;
@@ -27,7 +33,9 @@ void core_routed_drop(struct poa_core *c, struct routed *r)
     else
         c->routed_tail = r->older;
     core_arena_give(&c->tx_arena, r->raw);
-    c->routed_of[hash_low(r->sender) % ROUTED_BUCKETS]--;
+    *(r->near_older ? &r->near_older->near_newer : &of->first) = r->near_newer;
+    *(r->near_newer ? &r->near_newer->near_older : &of->last) = r->near_older;
+    of->n--;
     c->parked_n -= r->parked;
     memset(r, 0, sizeof *r);
     r->next = c->routed_free;
@@ -100,7 +108,7 @@ static struct poa_st_account account_of(const struct poa_core *c, const uint8_t 
 static int may_wait(const struct poa_core *c, const struct poa_tx_view *tx)
 {
     struct poa_st_account a = account_of(c, tx->tx.sender);
-    uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS];
+    uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS].n;
     if (a.balance < tx->tx.fee || !a.balance)
         return POA_E_TX_NONCE_GAP;
     if (tx->tx.valid_until && tx->tx.valid_until < c->now.wall_ms)
@@ -135,7 +143,6 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
     uint8_t *raw = r ? core_arena_take(&c->tx_arena, tx->raw.n) : NULL;
     if (!raw)
         return POA_E_TX_POOL_FULL;
-    c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS]++;
     c->routed_free = r->next;
     memset(r, 0, sizeof *r);
     memcpy(raw, tx->raw.p, tx->raw.n);
@@ -156,6 +163,11 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
     else
         c->routed_head = r;
     c->routed_tail = r;
+    struct routed_senders *of = senders_of(c, r->sender);
+    r->near_older = of->last;
+    *(of->last ? &of->last->near_newer : &of->first) = r;
+    of->last = r;
+    of->n++;
     c->routed_n++;
     *out = r;
     return POA_OK;
@@ -219,6 +231,40 @@ static void route_go(struct poa_core *c, struct routed *r)
     c->go_head = r;
 }
 
+/* Gives parked R to the mempool, or drops it when that will never take it. */
+static int unpark(struct poa_core *c, struct routed *r)
+{
+    struct poa_tx_view v;
+    int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
+    if (!e)
+        e = core_pool_add(c, &v);
+    if (e && poa_error_class(e) == POA_CLASS_RETRY)
+        return e;
+    if (e && e != POA_E_TX_DUPLICATE)
+        poa_tx_gone_add(&c->gone, r->id, e);
+    core_routed_drop(c, r);
+    return e;
+}
+
+/* SENDER's transaction NONCE is in the mempool: what waited for it follows. Nobody
+ * else's is looked at: to wait costs nothing, so it must not cost us much either. */
+static void unpark_after(struct poa_core *c, const uint8_t sender[32], uint64_t nonce)
+{
+    bool again = c->parked_n > 0;
+    while (again) {
+        again = false;
+        for (struct routed *r = senders_of(c, sender)->first, *next; r; r = next) {
+            next = r->near_newer;
+            if (r->nonce != nonce + 1 || !r->parked || !hash_eq(r->sender, sender))
+                continue;
+            if (unpark(c, r) == POA_OK) {
+                nonce++;
+                again = true;
+            }
+        }
+    }
+}
+
 /* Gives parked transactions to the mempool as far as nonces allow. */
 void core_parked_retry(struct poa_core *c)
 {
@@ -227,20 +273,11 @@ void core_parked_retry(struct poa_core *c)
         uint32_t looked = 0;
         again = false;
         for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next) {
-            struct poa_tx_view v;
             next = r->newer;
             if (!r->parked)
                 continue;
             looked++;
-            int e = poa_tx_parse(c->chain, poa_slice(r->raw, r->n), &v);
-            if (!e)
-                e = core_pool_add(c, &v);
-            if (e && poa_error_class(e) == POA_CLASS_RETRY)
-                continue;
-            again = again || !e;
-            if (e && e != POA_E_TX_DUPLICATE)
-                poa_tx_gone_add(&c->gone, r->id, e);
-            core_routed_drop(c, r);
+            again |= unpark(c, r) == POA_OK;
         }
     }
 }
@@ -248,7 +285,6 @@ void core_parked_retry(struct poa_core *c)
 int core_on_tx(struct poa_core *c, const struct poa_event *e)
 {
     int result = POA_OK;
-    bool retry = false;
     struct routed *first = NULL, *last = NULL;
     for (uint32_t i = 0; i < e->txs; i++) {
         const struct poa_tx_view *tx = &e->tx[i];
@@ -267,8 +303,8 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
                     r->parked = true;
                     c->parked_n++;
                 }
-            } else if (!code && c->parked_n) {
-                retry = true;
+            } else if (!code) {
+                unpark_after(c, tx->tx.sender, tx->tx.nonce);
             }
         } else {
             struct routed *r;
@@ -291,8 +327,6 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
     c->go_head = first;
     if (first)
         route_send(c);
-    if (retry)
-        core_parked_retry(c);
     if (c->pool_bytes >= c->limits.batch_flush_bytes)
         c->flush_us = c->now.us;
     core_batches_tick(c);

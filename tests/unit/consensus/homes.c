@@ -126,3 +126,54 @@ Test(homes, nobody_waits_for_money)
     cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, 1, id), POA_E_TX_BALANCE));
     finish(s);
 }
+
+/* A transfer of ACCOUNT as another member passes it on to node 0, whatever NONCE. What
+ * comes of it is read from EFFECTS: the simulation is over. */
+static int pass_on(struct poa_sim *s, uint32_t account, uint64_t nonce, struct poa_effects *effects)
+{
+    struct poa_core *c = poa_sim_core(s, 0);
+    const uint8_t *chain = poa_ledger_chain(poa_core_ledger(c));
+    uint8_t body[64], ops[96], raw[512], auth[108] = {0};
+    struct poa_op_transfer transfer = {.amount = 1};
+    struct poa_tx_view view;
+    int code = POA_OK;
+    memcpy(transfer.to, poa_sim_account(s, 15), 32);
+    struct poa_writer w = poa_writer_over(body, sizeof body);
+    cr_assert(eq(int, poa_op_transfer_encode(&w, &transfer), POA_OK));
+    struct poa_op op = {POA_OP_TRANSFER, poa_written(&w)};
+    w = poa_writer_over(ops, sizeof ops);
+    cr_assert(eq(int, poa_op_encode(&w, &op), POA_OK));
+    struct poa_tx tx = {.chain = poa_le32(chain),
+                        .nonce = nonce,
+                        .fee = 1000,
+                        .ops = {poa_written(&w), 1},
+                        .auth = poa_slice(auth, sizeof auth)};
+    memcpy(tx.sender, poa_sim_account(s, account), 32);
+    w = poa_writer_over(raw, sizeof raw);
+    cr_assert(eq(int, poa_tx_encode(&w, &tx), POA_OK));
+    cr_assert(eq(int, poa_tx_parse(chain, poa_written(&w), &view), POA_OK));
+    struct poa_event e = {.kind = POA_EVENT_TX, .peer = 1, .tx = &view, .txs = 1, .codes = &code};
+    struct poa_now now = {.us = poa_sim_now_us(s), .wall_ms = 2000000000000};
+    cr_assert(eq(int, poa_core_reserve(c), POA_OK));
+    cr_assert(eq(int, poa_core_step(c, &e, now, effects), code));
+    return code;
+}
+
+/* Another's that wait for a nonce for ever keep nobody's waiting whose turn comes. */
+Test(homes, those_that_wait_are_not_in_the_way)
+{
+    struct poa_sim *s = network(4096, 4u << 20);
+    struct poa_effects effects;
+    struct poa_batch batch = {.seq = 0};
+    for (uint64_t i = 0; i < 1400; i++)
+        cr_assert(eq(int, pass_on(s, 1, i + 2, &effects), POA_OK));
+    for (uint64_t i = 4; i > 0; i--)
+        cr_assert(eq(int, pass_on(s, 2, i, &effects), POA_OK));
+    cr_assert(eq(u32, waiting(s, 0), 1404));
+    cr_assert(eq(int, pass_on(s, 2, 0, &effects), POA_OK));
+    for (size_t i = 0; i < effects.n; i++)
+        if (effects.effect[i].kind == POA_EFFECT_CHECK)
+            cr_assert(eq(int, poa_batch_decode(effects.effect[i].bytes, &batch), POA_OK));
+    cr_expect(eq(u32, batch.txs.count, 5));
+    finish(s);
+}
