@@ -79,6 +79,8 @@ static void on_pack_result(struct agent *a, const struct poa_device_event *e)
         e->code == POA_E_DEVICE_SUSPENDED) {
         p->sent = false;
         a->later_ms = now_of(a).mono_ms + LATER_MS;
+        POA_LOG_LIMITED(60000, POA_LOG_WARN, "device",
+                        "packs wait here, the gateway takes none: %s", poa_error_text(e->code));
         return;
     }
     POA_LOG_WARN("device", "pack %llu is refused for good: %s", (unsigned long long)p->seq,

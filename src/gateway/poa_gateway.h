@@ -78,7 +78,8 @@ struct poa_gateway_backend {
     int (*submit_seal)(void *ctx, uint64_t token, const struct poa_seal *seal);
     int (*submit_tx)(void *ctx, uint64_t token, struct poa_slice tx);
     /* Content store with the retention time of the node. blob_put: POA_OK also
-     * when the key is there already; INDEX and USAGE replace it. blob_sync: what was put is
+     * when the key is there already; INDEX and USAGE replace it; POA_E_FULL for a
+     * PACK that finds no room. blob_sync: what was put is
      * durable; called once per anchor, before it is submitted. blob_get: POA_E_NOT_FOUND; OUT has
      * room for POA_PACK_BYTES_MAX bytes. */
     int (*blob_put)(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],

@@ -555,6 +555,12 @@ static void do_metrics(void *ctx, struct poa_rpc_metrics *m)
                    (double)g.name);
         POA_GATEWAY_STATS(GATEWAY_ROW)
 #undef GATEWAY_ROW
+        poa_rpc_metric(m, "poa_gateway_pack_store_bytes", POA_METRIC_GAUGE,
+                       "packs, receipts and lists that are kept", NULL,
+                       (double)poa_store_blob_bytes(n->store));
+        poa_rpc_metric(m, "poa_gateway_pack_store_limit_bytes", POA_METRIC_GAUGE,
+                       "what they may take (pack_store_kib); 0: any", NULL,
+                       (double)n->config.pack_store_kib * 1024);
     }
 }
 

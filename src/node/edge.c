@@ -357,6 +357,23 @@ static int submit_tx(void *ctx, uint64_t token, struct poa_slice tx)
     return POA_OK;
 }
 
+/* A new pack finds room; what comes with one that was taken always does. */
+static int pack_room(const struct poa_node *n, size_t bytes)
+{
+    uint64_t limit = (uint64_t)n->config.pack_store_kib * 1024;
+    uint64_t taken = poa_store_blob_bytes(n->store);
+    struct node_io_stats io; /* what is on its way, whatever it is */
+    node_io_stats(n->io, &io);
+    if (!limit || taken + io.queued_bytes + bytes <= limit)
+        return POA_OK;
+    POA_LOG_LIMITED(60000, POA_LOG_WARN, NODE,
+                    "no room for packs: they take %llu of %u KiB (pack_store_kib) and go after %u "
+                    "days (blob_days); devices keep theirs until then",
+                    (unsigned long long)(taken / 1024), n->config.pack_store_kib,
+                    n->config.blob_days);
+    return POA_E_FULL;
+}
+
 static int blob_put(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
                     struct poa_slice bytes)
 {
@@ -366,6 +383,9 @@ static int blob_put(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
         int rc = poa_store_get_blob(n->store, (uint8_t)kind, key32, &v);
         poa_store_value_free(&v);
         if (rc != POA_E_NOT_FOUND)
+            return rc;
+        rc = kind == POA_BLOB_PACK ? pack_room(n, bytes.n) : POA_OK;
+        if (rc)
             return rc;
     }
     return node_io_blob(n->io, (uint8_t)kind, key32,

@@ -12,7 +12,7 @@
 #define STACK_BYTES (256 * 1024)
 /* Blocks deleted at a time, and blobs; the rest waits for the next call. */
 #define PRUNE_BLOCKS 256
-#define EXPIRE_MAX   1024
+#define EXPIRE_MAX   256
 /* The disk has deleted bytes back when they are so many, and a quarter of all. */
 #define RECLAIM_BYTES ((uint64_t)4 << 20)
 
@@ -48,7 +48,8 @@ struct node_io {
     struct job *first, **last;
     size_t bytes;
     bool stop, failed;
-    uint64_t prune; /* blocks below are to be deleted; 0: none */
+    uint64_t prune;  /* blocks below are to be deleted; 0: none */
+    uint64_t expire; /* blobs that expired before; 0: none */
     /* Gives the disk back what was deleted. */
     pthread_t compactor;
     pthread_cond_t deleted;
@@ -165,7 +166,7 @@ static int put_job(struct round *r, const struct job *j)
         rc = put_checkpoint(r, &j->checkpoint);
         break;
     case BLOB:
-        poa_store_put_blob(r->io->group, (uint8_t)j->type, j->hash, j->number, bytes);
+        rc = poa_store_put_blob(r->io->group, (uint8_t)j->type, j->hash, j->number, bytes);
         break;
     case SYNC:
         /* What was written without fsync before becomes durable with it. */
@@ -236,8 +237,14 @@ static int delete_old(const struct round *r)
             r->io->prune = 0;
         reclaim(r->io);
     }
-    if (!rc && r->expire)
-        rc = poa_store_expire(s, r->expire, EXPIRE_MAX);
+    if (r->expire > r->io->expire)
+        r->io->expire = r->expire;
+    if (!rc && r->io->expire) {
+        rc = poa_store_expire(s, r->io->expire, EXPIRE_MAX, &done);
+        if (!rc && done)
+            r->io->expire = 0;
+        reclaim(r->io);
+    }
     return rc;
 }
 

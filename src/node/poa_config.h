@@ -77,6 +77,9 @@
     X(U32, blob_days, "days", 1, 36500, 30, "how long usage packs are kept")                       \
     X(U32, pack_day_kib, "KiB", 1, UINT32_MAX, 16384,                                              \
       "of packs that one device may bring per day")                                                \
+    X(U32, pack_store_kib, "KiB", 0, UINT32_MAX, 16777216,                                         \
+      "of packs, receipts and lists that are kept altogether; above it devices keep theirs; 0: "   \
+      "as much as the disk takes")                                                                 \
     X(U32, store_write_buffer_kib, "KiB", 64, 262144, 1024, "memory before a table is written")    \
     X(U32, store_cache_kib, "KiB", 64, 4194304, 1024, "cache of table blocks")                     \
     X(U32, store_open_files, "files", 16, 4096, 100, "open tables")                                \

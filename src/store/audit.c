@@ -14,6 +14,7 @@ struct audit {
     void (*digest_of)(struct poa_slice batch, uint8_t out32[32]);
     enum space space;
     uint64_t in_space, last; /* last: of keys that are numbers */
+    uint64_t blob_bytes;     /* with their keys */
 };
 
 static void wrong(struct audit *a, const char *what)
@@ -178,6 +179,8 @@ static void check_entry(struct audit *a, struct poa_slice key, struct poa_slice 
     case SPACE_BLOB:
         if (key.n != 33 || value.n < 8)
             wrong(a, "an entry is damaged");
+        else
+            a->blob_bytes += value.n - 8 + BLOB_BYTES;
         break;
     case SPACE_EXPIRY:
         if (key.n != 41)
@@ -248,5 +251,12 @@ int poa_store_audit(struct poa_store *s, struct poa_store_audit *to,
 #undef SPACE_ROW
     a.space = SPACE_META;
     audit_strangers(&a);
+    a.space = SPACE_BLOB;
+    if (!to->faults && a.blob_bytes != s->blob_bytes) {
+        char text[120];
+        snprintf(text, sizeof text, "they take %llu bytes, and are said to take %llu",
+                 (unsigned long long)a.blob_bytes, (unsigned long long)s->blob_bytes);
+        wrong(&a, text);
+    }
     return to->faults ? POA_E_STORE_CORRUPT : POA_OK;
 }

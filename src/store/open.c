@@ -377,6 +377,8 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
         rc = check_meta(s, c->chain32, why);
     if (!rc) {
         rc = find_next_batch(s);
+        if (!rc)
+            rc = store_count_blobs(s);
         if (rc)
             tell(s, why);
     }
@@ -431,6 +433,11 @@ void poa_store_reclaim(struct poa_store *s)
     compact_numbers(s, SPACE_BATCH, s->deleted_batch);
     compact_numbers(s, SPACE_BLOCK, height);
     compact_numbers(s, SPACE_RECEIPTS, height);
+    if (s->deleted_blobs) {
+        char from = SPACE_BLOB, to = SPACE_EXPIRY + 1;
+        s->deleted_blobs = false;
+        leveldb_compact_range(s->db, &from, 1, &to, 1);
+    }
     for (size_t i = 0; i < sizeof scattered; i++) {
         char to = (char)(scattered[i] + 1);
         leveldb_compact_range(s->db, &scattered[i], 1, &to, 1);

@@ -159,9 +159,12 @@ void poa_store_put_state(struct poa_store_batch *b, const uint8_t key32[32],
                          struct poa_slice value);
 POA_MUST_USE int poa_store_put_checkpoint(struct poa_store_batch *b,
                                           const struct poa_stored_checkpoint *c);
-/* Blobs are addressed by kind and hash and kept until EXPIRES_MS. */
-void poa_store_put_blob(struct poa_store_batch *b, uint8_t kind, const uint8_t hash32[32],
-                        uint64_t expires_ms, struct poa_slice bytes);
+/* Blobs are addressed by kind and hash and kept until EXPIRES_MS; one under the same
+ * kind and hash is replaced. From one group at a time, because their sum is kept
+ * (poa_store_blob_bytes). A failed lookup's error, NO_MEMORY. */
+POA_MUST_USE int poa_store_put_blob(struct poa_store_batch *b, uint8_t kind,
+                                    const uint8_t hash32[32], uint64_t expires_ms,
+                                    struct poa_slice bytes);
 /* Writes everything put since the last write and empties B. SYNC: durable on
  * return, and so is everything written before. */
 POA_MUST_USE int poa_store_write(struct poa_store_batch *b, bool sync);
@@ -174,8 +177,9 @@ POA_MUST_USE int poa_store_forget(struct poa_store *s, uint64_t seq);
  * indexes, at most MAX_BLOCKS per call; *DONE says whether none is left. */
 POA_MUST_USE int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t max_blocks,
                                  bool *done);
-/* Deletes blobs that expired before NOW_MS, at most MAX. */
-POA_MUST_USE int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max);
+/* Deletes blobs that expired before NOW_MS, the oldest first, at most MAX; *DONE says
+ * whether none is left. */
+POA_MUST_USE int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max, bool *done);
 /* Gives the disk back what was pruned since the last time. Takes a while; any
  * thread, one at a time. */
 void poa_store_reclaim(struct poa_store *s);
@@ -206,6 +210,8 @@ POA_MUST_USE int poa_store_find_tx(struct poa_store *s, const uint8_t id32[32], 
                                    uint32_t *index);
 POA_MUST_USE int poa_store_get_blob(struct poa_store *s, uint8_t kind, const uint8_t hash32[32],
                                     struct poa_store_value *v);
+/* What all blobs take with their keys; any thread. */
+uint64_t poa_store_blob_bytes(const struct poa_store *s);
 /* First and last stored height; both 0 when there is no block. */
 POA_MUST_USE int poa_store_heights(struct poa_store *s, uint64_t *first, uint64_t *last);
 

@@ -213,6 +213,33 @@ static int scan(struct poa_store *s, enum space space,
     return rc;
 }
 
+uint64_t poa_store_blob_bytes(const struct poa_store *s)
+{
+    return s->blob_bytes;
+}
+
+static int add_blob(void *ctx, struct poa_slice key, struct poa_slice value)
+{
+    struct poa_store *s = ctx;
+    (void)key;
+    if (value.n < 8)
+        return store_corrupt(s, SPACE_BLOB, "a blob");
+    s->blob_bytes += value.n - 8 + BLOB_BYTES;
+    return POA_OK;
+}
+
+int store_count_blobs(struct poa_store *s)
+{
+    struct poa_store_value v;
+    int rc = poa_store_get_meta(s, META_BLOB_BYTES, &v);
+    if (!rc && v.bytes.n != 8)
+        rc = store_corrupt(s, SPACE_META, META_BLOB_BYTES);
+    if (!rc)
+        s->blob_bytes = poa_le64(v.bytes.p);
+    poa_store_value_free(&v);
+    return rc == POA_E_NOT_FOUND ? scan(s, SPACE_BLOB, add_blob, s) : rc;
+}
+
 struct record_scan {
     struct poa_store *store;
     int (*visit)(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes);

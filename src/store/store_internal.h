@@ -61,6 +61,8 @@ struct poa_store {
     /* Pruned since the last reclaim, and up to where. */
     _Atomic bool reclaiming; /* every write is synced meanwhile */
     _Atomic uint64_t deleted, deleted_height, deleted_batch;
+    _Atomic bool deleted_blobs;
+    _Atomic uint64_t blob_bytes; /* as META_BLOB_BYTES has it */
     uint8_t chain[32];
     char dir[4096];
     uint64_t next_batch;         /* writer's */
@@ -80,6 +82,11 @@ struct fresh {
 };
 #define FRESH_SLOTS (2 * POA_STORE_GROUP_MAX)
 
+#define META_BLOB_BYTES "blob_bytes"
+/* What a blob takes besides its bytes: when it expires, and its two keys. */
+#define BLOB_BYTES  (8 + 34 + 42)
+#define BLOBS_GROUP 64
+
 struct poa_store_batch {
     struct poa_store *store;
     leveldb_writebatch_t *wb;
@@ -88,7 +95,10 @@ struct poa_store_batch {
     uint32_t fresh_n;
     uint16_t slot[FRESH_SLOTS]; /* open addressing: index into fresh + 1 */
     struct fresh fresh[POA_STORE_GROUP_MAX];
-    uint8_t *scratch; /* for encoding */
+    uint64_t blob[BLOBS_GROUP]; /* first bytes of the hashes of blobs in the group */
+    uint32_t blobs;
+    uint64_t blob_delta; /* what they add to the sum, modulo 2^64 */
+    uint8_t *scratch;    /* for encoding */
     size_t scratch_cap;
 };
 
@@ -110,6 +120,8 @@ bool store_trim(struct poa_store *s, const char *db);
 uint64_t store_log_number(const struct poa_store *s);
 /* LevelDB keeps what went wrong in the background for the next write. */
 int store_probe(struct poa_store *s);
+/* The sum of all blobs: as the database says, or counted when it does not. */
+int store_count_blobs(struct poa_store *s);
 int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes);
 
 #endif

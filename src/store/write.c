@@ -310,18 +310,49 @@ int poa_store_put_checkpoint(struct poa_store_batch *b, const struct poa_stored_
     return put_encoded(b, &k, &poa_stored_checkpoint_record, c, 64);
 }
 
-void poa_store_put_blob(struct poa_store_batch *b, uint8_t kind, const uint8_t hash32[32],
-                        uint64_t expires_ms, struct poa_slice bytes)
+/* Whether the group may hold a blob under HASH already. */
+static bool blob_waits(const struct poa_store_batch *b, const uint8_t hash32[32])
 {
+    for (uint32_t i = 0; i < b->blobs; i++)
+        if (b->blob[i] == poa_le64(hash32))
+            return true;
+    return b->blobs == BLOBS_GROUP;
+}
+
+int poa_store_put_blob(struct poa_store_batch *b, uint8_t kind, const uint8_t hash32[32],
+                       uint64_t expires_ms, struct poa_slice bytes)
+{
+    struct key k = key_blob(kind, hash32);
     uint8_t *p = scratch(b, bytes.n + 8);
-    POA_ASSERT(p);
+    struct poa_store_value old = {.own = NULL};
+    int rc = p ? POA_OK : POA_E_NO_MEMORY;
+    if (!rc && blob_waits(b, hash32)) /* what the lookup must see */
+        rc = poa_store_write(b, false);
+    if (!rc)
+        rc = store_get(b->store, SPACE_BLOB, &k, &old);
+    if (!rc)
+        b->blob_delta -= old.bytes.n - 8 + BLOB_BYTES;
+    poa_store_value_free(&old);
+    if (rc && rc != POA_E_NOT_FOUND)
+        return rc;
     poa_put_le64(p, expires_ms);
     memcpy(p + 8, bytes.p, bytes.n);
-    struct key k = key_blob(kind, hash32);
     put(b, &k, p, bytes.n + 8);
     struct key y = key_expiry(expires_ms, kind, hash32);
     put(b, &y, "", 0);
+    b->blob[b->blobs++] = poa_le64(hash32);
+    b->blob_delta += bytes.n + BLOB_BYTES;
     scratch_trim(b);
+    return POA_OK;
+}
+
+/* The sum of all blobs is written with what changes it. */
+static void put_blob_bytes(leveldb_writebatch_t *wb, uint64_t bytes)
+{
+    uint8_t le[8];
+    poa_put_le64(le, bytes);
+    struct key k = key_bytes(SPACE_META, META_BLOB_BYTES, strlen(META_BLOB_BYTES));
+    leveldb_writebatch_put(wb, k.p, k.n, (const char *)le, sizeof le);
 }
 
 int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes)
@@ -363,8 +394,15 @@ int store_probe(struct poa_store *s)
 
 int poa_store_write(struct poa_store_batch *b, bool sync)
 {
+    uint64_t blob_bytes = b->store->blob_bytes + b->blob_delta; /* the delta may be below 0 */
+    if (b->blobs)
+        put_blob_bytes(b->wb, blob_bytes);
     int rc = store_write(b->store, b->wb, sync, b->bytes);
+    if (!rc && b->blobs)
+        b->store->blob_bytes = blob_bytes;
     leveldb_writebatch_clear(b->wb);
+    b->blobs = 0;
+    b->blob_delta = 0;
     b->bytes = 0;
     b->ops = 0;
     b->indexed = false;
@@ -382,7 +420,8 @@ int poa_store_write(struct poa_store_batch *b, bool sync)
 struct sweep {
     struct poa_store *store;
     leveldb_writebatch_t *wb;
-    size_t bytes; /* in it */
+    size_t bytes;   /* in it */
+    uint64_t freed; /* of blobs */
     enum space space;
     struct key first;
     uint64_t below; /* numbers from here on stay */
@@ -416,6 +455,23 @@ static int forget_batch(struct sweep *w, const struct poa_stored_locator *at)
     return rc;
 }
 
+static int sweep_write(struct sweep *w)
+{
+    struct poa_store *s = w->store;
+    if (w->freed)
+        put_blob_bytes(w->wb, s->blob_bytes - w->freed);
+    int rc = store_write(s, w->wb, false, w->bytes);
+    if (!rc) {
+        s->blob_bytes -= w->freed;
+        s->deleted += w->freed;
+        s->deleted_blobs |= w->freed != 0;
+    }
+    leveldb_writebatch_clear(w->wb);
+    w->bytes = 0;
+    w->freed = 0;
+    return rc;
+}
+
 /* Deletes entries in key order while their number is below the limit, in
  * small writes; *DONE: reached the limit. */
 static int sweep(struct sweep *w, bool *done)
@@ -444,9 +500,7 @@ static int sweep(struct sweep *w, bool *done)
         rc = w->entry(w, &k, poa_slice(value, value_n));
         erase(w, &k);
         if (++n == DELETE_GROUP && !rc) {
-            rc = store_write(s, w->wb, false, w->bytes);
-            leveldb_writebatch_clear(w->wb);
-            w->bytes = 0;
+            rc = sweep_write(w);
             n = 0;
         }
     }
@@ -458,7 +512,7 @@ static int sweep(struct sweep *w, bool *done)
     }
     leveldb_iter_destroy(it);
     if (!rc && n)
-        rc = store_write(s, w->wb, false, w->bytes);
+        rc = sweep_write(w);
     leveldb_writebatch_destroy(w->wb);
     return rc;
 }
@@ -561,19 +615,21 @@ static int sweep_blob(struct sweep *w, const struct key *k, struct poa_slice val
     (void)value;
     if (k->n != 42)
         return store_corrupt(w->store, SPACE_EXPIRY, "a key");
-    /* A blob that was put again lives until its later expiry. */
+    /* A blob that was put again goes when that expires. */
     struct key x = key_bytes(SPACE_BLOB, k->p + 9, 33);
     struct poa_store_value v;
     int rc = store_get(w->store, SPACE_BLOB, &x, &v);
     if (rc)
         return rc == POA_E_NOT_FOUND ? POA_OK : rc;
-    if (v.bytes.n < 8 || poa_le64(v.bytes.p) < w->below)
+    if (v.bytes.n < 8 || poa_le64(v.bytes.p) == poa_be64((const uint8_t *)k->p + 1)) {
         erase(w, &x);
+        w->freed += v.bytes.n - 8 + BLOB_BYTES;
+    }
     poa_store_value_free(&v);
     return POA_OK;
 }
 
-int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max)
+int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max, bool *done)
 {
     struct sweep w = {.store = s,
                       .space = SPACE_EXPIRY,
@@ -581,6 +637,5 @@ int poa_store_expire(struct poa_store *s, uint64_t now_ms, uint32_t max)
                       .below = now_ms,
                       .max = max,
                       .entry = sweep_blob};
-    bool done;
-    return sweep(&w, &done);
+    return sweep(&w, done);
 }

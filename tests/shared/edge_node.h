@@ -51,6 +51,7 @@ struct fake {
     struct submitted submit[SUBMITS_MAX];
     atomic_size_t submits, proofs;
     atomic_int refuse;   /* code that submissions get at once */
+    atomic_bool full;    /* packs find no room */
     atomic_int result;   /* code that they get later */
     atomic_bool lose_tx; /* transactions never become final */
     uint64_t time_ms;    /* of the newest block */
@@ -288,6 +289,10 @@ static inline int fake_blob_put(void *ctx, enum poa_blob_kind kind, const uint8_
     struct fake *f = ctx;
     pthread_mutex_lock(&f->mutex);
     struct blob *b = NULL;
+    if (f->full && kind == POA_BLOB_PACK) {
+        pthread_mutex_unlock(&f->mutex);
+        return POA_E_FULL;
+    }
     for (size_t i = 0; i < f->blobs && !b; i++)
         if (f->blob[i].kind == kind && !memcmp(f->blob[i].key, key, 32))
             b = &f->blob[i];

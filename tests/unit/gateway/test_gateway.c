@@ -370,6 +370,31 @@ Test(gateway, the_quota_of_a_day_is_kept)
     fake_stop(&f);
 }
 
+/* The device hears that it must keep its pack; what was taken before gets its receipt. */
+Test(gateway, a_full_store_refuses_new_packs_only)
+{
+    uint8_t one[512], two[512];
+    fake_start(&f);
+    client_make(&a, &f, DEVICE_A);
+    client_ready(&a);
+    cr_assert_eq(poa_device_pack(&a.d, client_sign_pack(&a, 1, one, sizeof one)), POA_OK);
+    EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_PACK_RESULT) == 1);
+    f.full = true;
+    struct poa_slice second = client_sign_pack(&a, 2, two, sizeof two);
+    cr_assert_eq(poa_device_pack(&a.d, second), POA_OK);
+    EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_PACK_RESULT) == 2);
+    cr_expect_eq(client_told(&a, POA_DEVICE_PACK_RESULT)->code, POA_E_FULL);
+    cr_expect_eq(poa_error_class(POA_E_FULL), POA_CLASS_RETRY, "devices send it again");
+    EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_RECEIPT) == 1);
+    EXPECT_STAT(packs_refused, 1);
+    f.full = false;
+    cr_assert_eq(poa_device_pack(&a.d, second), POA_OK);
+    EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_RECEIPT) == 2);
+    EXPECT_STAT(packs, 2);
+    client_close(&a);
+    fake_stop(&f);
+}
+
 Test(gateway, a_pack_that_comes_again_gets_its_receipt_again)
 {
     uint8_t bytes[512];
