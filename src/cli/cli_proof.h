@@ -13,9 +13,11 @@ struct cli_proven {
     struct poa_slice key, value; /* VALUE empty: proven absent */
     const uint8_t *chain;
 };
-/* Checks PROOF against the chain that C's options name and hands what it proves to
- * USE; the exit code, a line is printed. */
-int cli_check_proof(const struct cli *c, json_t *proof,
-                    int (*use)(void *ctx, const struct cli_proven *p), void *ctx);
+/* Checks each member of PROOFS against the chain that C's options name, with the "genesis"
+ * and "handovers" of SHARED, and hands what it proves to USE, with its name; the exit
+ * code, a line is printed. */
+int cli_check_proofs(const struct cli *c, json_t *shared, json_t *proofs,
+                     int (*use)(void *ctx, const char *name, const struct cli_proven *p),
+                     void *ctx);
 
 #endif

@@ -162,14 +162,18 @@ int cli_client(const struct cli *c, uint32_t timeout_ms, struct poa_rpc_client *
     return rc;
 }
 
+uint32_t cli_timeout_ms(const struct cli *c)
+{
+    const char *text = c->option[CLI_TIMEOUT];
+    return 1000 * (uint32_t)(text != NULL ? strtoull(text, NULL, 10) : 10);
+}
+
 int cli_call_about(const struct cli *c, const char *about, const char *method, json_t *params,
                    json_t **result)
 {
     struct poa_why why = {{0}};
     struct poa_rpc_client *client = NULL;
-    uint64_t seconds =
-        c->option[CLI_TIMEOUT] != NULL ? strtoull(c->option[CLI_TIMEOUT], NULL, 10) : 10;
-    int rc = cli_client(c, (uint32_t)seconds * 1000, &client);
+    int rc = cli_client(c, cli_timeout_ms(c), &client);
     if (rc != POA_OK) {
         json_decref(params);
         return rc;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "poa_base.h"
+#include "poa_progress.h"
 #include "poa_rpc_client.h"
 
 /* X(ID, "name", "ARGUMENT" or NULL, "help") */
@@ -484,6 +485,8 @@ const char *cli_rpc_url(const struct cli *c);
 /* A client of the node to ask, with what --cacert, --pin and --token-file say. A line is
  * printed on failure. */
 int cli_client(const struct cli *c, uint32_t timeout_ms, struct poa_rpc_client **out);
+/* --timeout, or 10 s. */
+uint32_t cli_timeout_ms(const struct cli *c);
 /* One call to the node; on failure the line is printed. POA_OK and a new
  * reference. Takes PARAMS. */
 int cli_call(const struct cli *c, const char *method, json_t *params, json_t **result);
@@ -506,6 +509,16 @@ int cli_address(const struct cli *c, const char *text, uint8_t address32[32]);
 /* Strings of JSON objects; "" when absent. */
 const char *cli_text(const json_t *object, const char *key);
 uint64_t cli_number(const json_t *object, const char *key); /* integer or digits */
+
+/* How far long work is, on standard error; see poa_progress.h. CTX: the struct, which
+ * starts as zero bytes. */
+struct cli_progress {
+    struct poa_progress progress;
+    bool said;
+};
+void cli_progress(void *ctx, const char *what, uint64_t done, uint64_t total);
+/* Takes the bar away; before anything else is printed. */
+void cli_progress_end(struct cli_progress *t);
 
 /* Deletes DIR and what is in it. */
 void cli_remove_tree(const char *dir);

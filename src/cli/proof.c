@@ -123,14 +123,15 @@ int cli_proof(const struct cli *c)
 
 struct evidence {
     json_t *json;
-    uint8_t *own[16]; /* what the slices point to */
-    size_t owned;
+    uint8_t *own[16];   /* what the slices point to */
+    size_t owned, kept; /* KEPT: of what is trusted, for every proof */
     uint8_t chain[32], trusted[32];
     bool pinned;
     const char *by; /* what says which chain it must be */
     struct poa_slice genesis, head, links, cert, next;
     struct poa_state_proof proof;
     struct poa_header header;
+    struct poa_chain_check walked; /* to the beginning of an epoch */
     struct poa_chain_check check;
     uint8_t headers[POA_RUN_HEADERS_MAX * (POA_HEADER_BYTES + 2)], run[400 * 1024];
 };
@@ -263,19 +264,24 @@ static int read_trust(const struct cli *c, struct evidence *e)
             return cli_misuse("--chain: a chain id has 64 hex digits");
         rc = pin(e, chain, "--chain");
     }
-    if (!rc && poa_header_decode(e->head, &e->header))
-        rc = cli_fail("the header cannot be decoded");
-    if (!rc && c->option[CLI_HEADER])
+    poa_genesis_chain_id(e->genesis, e->chain);
+    e->kept = e->owned;
+    return rc;
+}
+
+static int read_header(const struct cli *c, struct evidence *e)
+{
+    int rc = 0;
+    if (poa_header_decode(e->head, &e->header))
+        return cli_fail("the header cannot be decoded");
+    if (c->option[CLI_HEADER])
         rc = pin(e, e->header.chain, "--header");
     if (!rc && !e->pinned)
         rc = cli_misuse("say which chain you trust: --genesis FILE, --chain ID, or --header of a "
                         "block that you have from elsewhere");
-    if (rc)
-        return rc;
-    poa_genesis_chain_id(e->genesis, e->chain);
-    if (memcmp(e->chain, e->trusted, 32) != 0)
-        return cli_fail("the proof is of another chain than %s", e->by);
-    return 0;
+    if (!rc && memcmp(e->chain, e->trusted, 32) != 0)
+        rc = cli_fail("the proof is of another chain than %s", e->by);
+    return rc;
 }
 
 static void *heap_take(void *ctx, size_t n)
@@ -302,7 +308,7 @@ static int begin(struct evidence *e)
     if (!rc)
         rc = poa_ledger_epoch(l, POA_STATE_BASE, 0, NULL, &committee, NULL);
     if (!rc)
-        rc = poa_chain_begin(&e->check, &poa_suite_ed25519, e->chain,
+        rc = poa_chain_begin(&e->walked, &poa_suite_ed25519, e->chain,
                              poa_ledger_genesis(l)->epoch_views, poa_ledger_genesis(l)->time_ms,
                              &committee);
     poa_ledger_free(l);
@@ -312,9 +318,10 @@ static int begin(struct evidence *e)
 static int walk(struct evidence *e)
 {
     const json_t *all = json_object_get(e->json, "handovers");
-    int rc = begin(e);
-    while (!rc && e->check.epoch < e->header.epoch) {
-        uint32_t epoch = e->check.epoch;
+    bool begun = e->walked.suite && e->walked.epoch <= e->header.epoch;
+    int rc = begun ? 0 : begin(e);
+    while (!rc && e->walked.epoch < e->header.epoch) {
+        uint32_t epoch = e->walked.epoch;
         const char *hex = json_string_value(json_array_get(all, epoch));
         struct poa_run run;
         if (!hex)
@@ -328,14 +335,17 @@ static int walk(struct evidence *e)
         if (!code)
             code = poa_run_decode(poa_slice(bytes, n), &run);
         if (!code)
-            code = poa_chain_run(&e->check, &run, true);
-        if (code || e->check.epoch != epoch + 1)
+            code = poa_chain_run(&e->walked, &run, true);
+        if (code || e->walked.epoch != epoch + 1)
             rc = cli_fail("the hand-over from epoch %u is not valid: %s", epoch,
-                          !code            ? "it does not end the epoch"
-                          : e->check.wrong ? e->check.wrong
-                                           : poa_error_text(code));
+                          !code             ? "it does not end the epoch"
+                          : e->walked.wrong ? e->walked.wrong
+                                            : poa_error_text(code));
         free(bytes);
     }
+    /* A check moves on with what it checks. */
+    e->check = e->walked;
+    e->check.committee.members.bytes.p = e->check.members;
     return rc;
 }
 
@@ -386,9 +396,11 @@ static int tell(const struct cli *c, const struct evidence *e)
 /* All of it but the reading of what is checked; E->json is there. */
 static int check(const struct cli *c, struct evidence *e)
 {
-    int rc = read_members(c, e);
+    int rc = e->kept ? 0 : read_trust(c, e);
     if (!rc)
-        rc = read_trust(c, e);
+        rc = read_members(c, e);
+    if (!rc)
+        rc = read_header(c, e);
     if (!rc)
         rc = walk(e);
     if (!rc) {
@@ -402,25 +414,33 @@ static int check(const struct cli *c, struct evidence *e)
     return rc;
 }
 
-static void drop(struct evidence *e)
+static void drop(struct evidence *e, size_t down_to)
 {
-    for (size_t i = 0; i < e->owned; i++)
-        free(e->own[i]);
-    json_decref(e->json);
+    while (e->owned > down_to)
+        free(e->own[--e->owned]);
 }
 
-int cli_check_proof(const struct cli *c, json_t *proof,
-                    int (*use)(void *ctx, const struct cli_proven *p), void *ctx)
+int cli_check_proofs(const struct cli *c, json_t *shared, json_t *proofs,
+                     int (*use)(void *ctx, const char *name, const struct cli_proven *p), void *ctx)
 {
     static struct evidence e;
+    const char *name;
+    int rc = 0;
     memset(&e, 0, sizeof e);
-    e.json = json_incref(proof);
-    int rc = check(c, &e);
-    struct cli_proven p = {(enum poa_state_table)e.proof.table, e.proof.key, e.proof.value,
-                           e.chain};
-    if (!rc)
-        rc = use(ctx, &p);
-    drop(&e);
+    json_object_foreach(proofs, name, e.json)
+    {
+        json_object_set(e.json, "genesis", json_object_get(shared, "genesis"));
+        json_object_set(e.json, "handovers", json_object_get(shared, "handovers"));
+        rc = check(c, &e);
+        struct cli_proven p = {(enum poa_state_table)e.proof.table, e.proof.key, e.proof.value,
+                               e.chain};
+        if (!rc)
+            rc = use(ctx, name, &p);
+        if (rc)
+            break;
+        drop(&e, e.kept);
+    }
+    drop(&e, 0);
     return rc;
 }
 
@@ -433,6 +453,7 @@ int cli_verify_proof(const struct cli *c)
         rc = check(c, &e);
     if (!rc)
         rc = tell(c, &e);
-    drop(&e);
+    drop(&e, 0);
+    json_decref(e.json);
     return rc;
 }

@@ -4,54 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "poa_archive.h"
 #include "poa_cli.h"
-#include "poa_progress.h"
 #include "poa_rpc_json.h"
-
-/* --- progress on standard error ------------------------------------------------------- */
-
-struct telling {
-    struct poa_progress progress;
-    bool said;
-};
-
-#define BAR "##############################"
-
-static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
-{
-    struct telling *t = ctx;
-    struct timespec now;
-    char text[POA_PROGRESS_TEXT_MAX];
-    bool terminal = isatty(2);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-    if (!poa_progress_due(&t->progress, what, now_us, terminal))
-        return;
-    poa_progress_text(&t->progress, now_us, done, total, text);
-    t->said = terminal;
-    if (!terminal) {
-        fprintf(stderr, "poa: %s: %s\n", what, text);
-        return;
-    }
-    int width = (int)sizeof BAR - 1, full = 0;
-    if (total)
-        full = (int)((double)(done < total ? done : total) / (double)total * width);
-    fprintf(stderr, "\r\033[Kpoa: %s ", what);
-    if (total)
-        fprintf(stderr, "[%.*s%*s] ", full, BAR, width - full, "");
-    fputs(text, stderr);
-    fflush(stderr);
-}
-
-static void told(const struct telling *t)
-{
-    if (t->said)
-        fprintf(stderr, "\r\033[K");
-}
 
 /* --- opening ---------------------------------------------------------------------------- */
 
@@ -96,9 +53,9 @@ static void note_fault(void *ctx, const char *text)
 
 int cli_store_check(const struct cli *c)
 {
-    struct telling t = {.said = false};
+    struct cli_progress t = {.said = false};
     struct faults f = {.list = json_array(), .json = c->json};
-    struct poa_archive_check k = {.progress = {tell, &t}, .wrong = note_fault, .ctx = &f};
+    struct poa_archive_check k = {.progress = {cli_progress, &t}, .wrong = note_fault, .ctx = &f};
     char *genesis = NULL, chain[65];
     size_t genesis_n = 0;
     struct poa_why why = {""};
@@ -128,7 +85,7 @@ int cli_store_check(const struct cli *c)
     int rc = poa_archive_check(s, &k);
     poa_store_close(s);
     free(genesis);
-    told(&t);
+    cli_progress_end(&t);
     if (c->json) {
         int printed = cli_print_json(
             json_pack("{s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "sound",
@@ -206,8 +163,8 @@ static int print_info(const struct cli *c, const struct poa_archive_info *i, con
 
 static int write_archive(const struct cli *c, bool snapshot)
 {
-    struct telling t = {.said = false};
-    struct poa_archive_progress p = {tell, &t};
+    struct cli_progress t = {.said = false};
+    struct poa_archive_progress p = {cli_progress, &t};
     struct poa_archive_info info;
     struct poa_why why = {""};
     if (!c->option[CLI_OUTPUT])
@@ -219,7 +176,7 @@ static int write_archive(const struct cli *c, bool snapshot)
         return 1;
     int rc = poa_archive_write(s, c->option[CLI_OUTPUT], snapshot, POA_FILE_NEW, &p, &info, &why);
     poa_store_close(s);
-    told(&t);
+    cli_progress_end(&t);
     if (rc)
         return cli_fail("%s: %s", c->argument[0], why.text);
     return print_info(c, &info, c->option[CLI_OUTPUT]);
@@ -227,8 +184,8 @@ static int write_archive(const struct cli *c, bool snapshot)
 
 static int load_archive(const struct cli *c)
 {
-    struct telling t = {.said = false};
-    struct poa_archive_progress p = {tell, &t};
+    struct cli_progress t = {.said = false};
+    struct poa_archive_progress p = {cli_progress, &t};
     struct poa_archive_info info;
     struct poa_why why = {""};
     uint8_t chain[32];
@@ -249,7 +206,7 @@ static int load_archive(const struct cli *c)
     if (!pinned)
         return cli_misuse("say which chain you trust: --genesis FILE or --chain ID");
     int rc = poa_archive_load(c->argument[0], c->argument[1], chain, true, &p, &info, &why);
-    told(&t);
+    cli_progress_end(&t);
     if (rc)
         return cli_fail("%s", why.text);
     return print_info(c, &info, c->argument[1]);

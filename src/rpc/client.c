@@ -243,11 +243,15 @@ static bool listens(const struct target *t)
     return yes;
 }
 
-int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *params,
-                        json_t **result, struct poa_why *why)
+static json_t *request_of(struct poa_rpc_client *c, const char *method, json_t *params)
 {
-    json_t *request = json_pack("{s:s, s:I, s:s, s:o*}", "jsonrpc", "2.0", "id",
-                                (json_int_t)++c->id, "method", method, "params", params);
+    return json_pack("{s:s, s:I, s:s, s:o*}", "jsonrpc", "2.0", "id", (json_int_t)++c->id, "method",
+                     method, "params", params);
+}
+
+/* Sends REQUEST, which is taken; *ANSWER is what came, NULL when it is no JSON. */
+static int exchange(struct poa_rpc_client *c, json_t *request, json_t **answer, struct poa_why *why)
+{
     char *text = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
     json_decref(request);
     if (text == NULL)
@@ -286,7 +290,14 @@ int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *pa
                                                : "nobody answers: is the node running? (--rpc URL "
                                                  "names another)");
     }
-    json_t *answer = c->answer;
+    *answer = c->answer;
+    return POA_OK;
+}
+
+/* What ANSWER to one call says. */
+static int result_of(const struct poa_rpc_client *c, const json_t *answer, json_t **result,
+                     struct poa_why *why)
+{
     int rc = POA_OK;
     const json_t *error = json_object_get(answer, "error");
     json_t *value = json_object_get(answer, "result");
@@ -302,7 +313,54 @@ int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *pa
                          c->target.host, c->target.port, c->status);
     else
         *result = json_incref(value);
+    return rc;
+}
+
+int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *params,
+                        json_t **result, struct poa_why *why)
+{
+    json_t *answer = NULL;
+    int rc = exchange(c, request_of(c, method, params), &answer, why);
+    if (rc == POA_OK)
+        rc = result_of(c, answer, result, why);
     json_decref(answer);
+    return rc;
+}
+
+/* The answers of a batch come in any order; NULL when the one with ID is missing. */
+static json_t *answer_with(const json_t *answers, json_int_t id)
+{
+    json_t *v;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)answers, i,
+                       v) if (json_integer_value(json_object_get(v, "id")) == id) return v;
+    return NULL;
+}
+
+int poa_rpc_client_batch(struct poa_rpc_client *c, const char *method, json_t *params,
+                         json_t **results, struct poa_why *why)
+{
+    json_t *requests = json_array(), *all = json_array(), *answers = NULL, *one;
+    json_int_t first = (json_int_t)c->id + 1;
+    size_t i, n = json_array_size(params);
+    json_array_foreach(params, i, one)
+        json_array_append_new(requests, request_of(c, method, json_incref(one)));
+    json_decref(params);
+    int rc = exchange(c, requests, &answers, why);
+    if (rc == POA_OK && !json_is_array(answers)) /* refused as a whole, or not JSON-RPC */
+        rc = result_of(c, answers, &one, why) == POA_OK
+                 ? poa_because(why, POA_E_TEXT, "%s: no answer to a batch", c->target.authority)
+                 : POA_E_INVALID;
+    for (i = 0; rc == POA_OK && i < n; i++) {
+        rc = result_of(c, answer_with(answers, first + (json_int_t)i), &one, why);
+        if (rc == POA_OK && json_array_append_new(all, one) != 0)
+            rc = poa_because(why, POA_E_NO_MEMORY, "out of memory");
+    }
+    json_decref(answers);
+    if (rc == POA_OK)
+        *results = all;
+    else
+        json_decref(all);
     return rc;
 }
 

@@ -32,6 +32,13 @@ void poa_rpc_client_free(struct poa_rpc_client *c);
 POA_MUST_USE int poa_rpc_client_call(struct poa_rpc_client *c, const char *method, json_t *params,
                                      json_t **result, struct poa_why *why);
 
+/* Calls METHOD once for each of the array PARAMS, which is taken, in one request: the
+ * answers come together, when the last call is done. At most POA_RPC_BATCH_MAX. On POA_OK
+ * *RESULTS is a new array in the same order; else the error of the first call that has
+ * one, as above. */
+POA_MUST_USE int poa_rpc_client_batch(struct poa_rpc_client *c, const char *method, json_t *params,
+                                      json_t **results, struct poa_why *why);
+
 /* --- a paced stream of requests -------------------------------------------------
  *
  * Sends ready-made request bodies to several nodes over keep-alive connections

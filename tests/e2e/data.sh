@@ -8,23 +8,15 @@ dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/*.log")
 device=$POA_BIN/poa-device
 devnet= stopped=
-process() { process_of "$dir" "$@"; }
-
-"$poa" devnet --ledgers 1 --trusted 1 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
-    2>"$POA_TMP/net.err" &
-devnet=$!
-export POA_KEYS=$dir/keys
-wait_for 60 devnet_ready "$dir" 2 ||
-    fail "not ready: $(cat "$POA_TMP/net.err")"
-gateway=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
+devnet_up 2 --ledgers 1 --trusted 1 --devices 3
+gateway=$(gateway trusted-0)
 POA_RPC=$(process trusted-0 rpc)
 export POA_RPC
 trust=(--genesis "$dir/genesis.poa")
 
 # device NUMBER CSV NAME: all of the file through that device, whose own process rests.
 replay() {
-    stopped=$(process "device-0$1" pid)
-    [ "$stopped" -gt 0 ] || fail "device-0$1 does not run"
+    stopped=$(pid_of "device-0$1")
     kill -STOP "$stopped"
     "$device" --key "$POA_KEYS/device-0$1.json" --genesis "$dir/genesis.poa" --gateway "$gateway" \
         --source "csv:$2" --interval 0 --state "$POA_TMP/$3.state" --once --for 300s --json \
@@ -101,16 +93,12 @@ tamper ".anchors |= with_entries(.value.certificate |= ($flip))" "not valid"
 tamper '.anchors |= with_entries(.key = "00" + .key[2:])' "another one"
 refuses "another chain" "$poa" data verify own.packs --chain "$(printf '%064d' 7)"
 
-"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
-wait "$devnet" || fail "the devnet: $(tail -n 1 "$POA_TMP/net.json")"
+devnet_down
 
 echo "# files of others"
 if [ -n "${POA_VECTORS:-}" ] && [ -d "$POA_VECTORS/iot" ]; then
-    "$poa" devnet --data-dir "$dir" --json >"$POA_TMP/net.json" 2>"$POA_TMP/net.err" &
-    devnet=$!
-    wait_for 60 devnet_ready "$dir" 2 ||
-        fail "not ready again: $(cat "$POA_TMP/net.err")"
-    gateway=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
+    devnet_up 2
+    gateway=$(gateway trusted-0)
     POA_RPC=$(process trusted-0 rpc)
     # What was kept before the restart is there.
     proves meter.csv own --device "$one" --from owner "${trust[@]}"
@@ -118,7 +106,53 @@ if [ -n "${POA_VECTORS:-}" ] && [ -d "$POA_VECTORS/iot" ]; then
     proves "$POA_VECTORS/iot/nab_ambient_temperature.csv" nab --device "$(public device-00)" --from owner "${trust[@]}"
     replay 2 "$POA_VECTORS/iot/tracebase/water_kettle.csv" kettle
     proves "$POA_VECTORS/iot/tracebase/water_kettle.csv" kettle --device "$(public device-02)" --from owner "${trust[@]}"
-    "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
-    wait "$devnet" || fail "the devnet: $(tail -n 1 "$POA_TMP/net.json")"
+    devnet_down
 fi
+
+echo "# a full store"
+# Two days of readings; with what is there they do not fit into the gateway's store.
+{
+    echo "timestamp,power,voltage"
+    awk 'BEGIN { for (i = 0; i < 4000; i++)
+        printf "2021-01-%02d %02d:%02d:%02d,%d,230.%d\n", 1 + i / 2000, i % 2000 / 100, i / 2 % 50, i % 2 * 30, i, i % 10 }'
+} >full.csv
+server() { # NAME OPTIONS...
+    local name=$1
+    shift
+    "$poad" --config "$dir/$name/poad.conf" --ready-file "$POA_TMP/$name.ready" "$@" 2>>"$POA_TMP/$name.log" &
+}
+metric() { curl -sf "$POA_RPC/metrics" | awk -v n="$1" '$1 == n { print $2; found = 1 } END { exit !found }'; }
+server ledger-0
+server trusted-0
+trusted=$!
+wait_for 60 metric poa_gateway_pack_store_bytes || fail "the gateway does not answer"
+wait_for 60 "$poa" status || fail "no status"
+taken=$(metric poa_gateway_pack_store_bytes)
+[ "$taken" -gt 20000 ] || fail "the store is said to take $taken bytes"
+kill -TERM $trusted
+wait $trusted || fail "exit code $? of the gateway"
+kib=$((taken / 1024 + 20))
+server trusted-0 --pack-store-kib $kib
+trusted=$!
+wait_for 60 metric poa_gateway_pack_store_bytes || fail "the gateway does not answer"
+run_full() { # ARGUMENTS...
+    "$device" --key "$POA_KEYS/device-02.json" --genesis "$dir/genesis.poa" --gateway "$gateway" \
+        --source csv:full.csv --interval 0 --state "$POA_TMP/full.state" --json "$@" 2>>"$POA_TMP/full.log"
+}
+run_full --for 20s >full.json || fail "exit code $?"
+jq -en 'input | .packs_waiting > 0 and .packs_refused == 0 and .receipts > 0' full.json >/dev/null || fail "$(cat full.json)"
+grep -q "packs wait here, the gateway takes none: full" "$POA_TMP/full.log" || fail "the device does not say why"
+grep -q "no room for packs: they take [0-9]* of $kib KiB" "$POA_TMP/trusted-0.log" || fail "the gateway does not say why"
+[ "$(metric poa_gateway_pack_store_limit_bytes)" -eq $((kib * 1024)) ] || fail "the limit is not in the metrics"
+# What was accepted while it filled is there, with receipts: they go beyond, by 300 bytes a pack.
+[ "$(metric poa_gateway_pack_store_bytes)" -lt $((kib * 1024 + 20000)) ] || fail "it grew beyond its limit"
+kill -TERM $trusted
+wait $trusted || fail "exit code $? of the gateway"
+server trusted-0
+wait_for 60 metric poa_gateway_pack_store_bytes || fail "the gateway does not answer"
+run_full --once --for 300s >full.json || fail "exit code $?"
+jq -en 'input | .packs_waiting == 0 and .packs_refused == 0' full.json >/dev/null || fail "$(cat full.json)"
+"$poa" data verify full.csv --device "$(public device-02)" --from owner "${trust[@]}" --json >proof.json 2>err ||
+    fail "a reading was lost to the full store: $(cat err)"
+jq -en 'input | .proven == 8000' proof.json >/dev/null || fail "$(cat proof.json)"
 echo ok

@@ -51,6 +51,32 @@ public() { # LABEL: a key of $POA_KEYS
     "$poa" keys show "$1" --json | jq -r .public
 }
 
+# devnet_up NODES OPTIONS...: a devnet in $dir, until its NODES are ready; its keys are used.
+# What it prints in the end is in $POA_TMP/net.json.
+devnet_up() {
+    local nodes=$1
+    shift
+    "$poa" devnet --data-dir "$dir" --json "$@" >"$POA_TMP/net.json" 2>"$POA_TMP/net.err" &
+    devnet=$!
+    export POA_KEYS=$dir/keys
+    wait_for 60 devnet_ready "$dir" "$nodes" || fail "not ready: $(cat "$POA_TMP/net.err")"
+}
+devnet_down() { # it must have been healthy
+    "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
+    wait "$devnet" || fail "the devnet: exit code $?: $(tail -n 1 "$POA_TMP/net.json")"
+}
+process() { process_of "$dir" "$1" "$2"; } # NAME FIELD
+# A pid of 0, of a process that is not there, would mean our own process group.
+pid_of() { # NAME: of a devnet's process that runs
+    local pid
+    wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | .processes[] | select(.name == \"$1\") | .pid > 0'" ||
+        fail "$1 does not run"
+    pid=$(process "$1" pid)
+    [ "$pid" -gt 0 ] || fail "$1 has pid $pid"
+    echo "$pid"
+}
+gateway() { echo "$(public "$1")@127.0.0.1:$(process "$1" gateway)"; } # NAME: as devices dial it
+
 # take_ports: $base and the 99 ports after it belong to this script until it ends,
 # and nobody listens there. Below what the kernel gives to outgoing connections,
 # above what devnets take. A block is its lock file's, so two scripts that choose at the

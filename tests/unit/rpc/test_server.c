@@ -325,6 +325,41 @@ Test(server, calls)
     stop(r);
 }
 
+Test(server, a_batch_is_one_request)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    char url[64];
+    struct poa_rpc_client *client;
+    struct poa_why why;
+    json_t *all = NULL;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", poa_rpc_port(r));
+    cr_assert_eq(poa_rpc_client_new(url, NULL, 5000, &client, &why), POA_OK);
+    uint8_t key[32] = {9}, other[32] = {1};
+    json_t *params = json_pack("[{s:o}, {s:o}]", "address", poa_json_address(other), "address",
+                               poa_json_address(key));
+    cr_assert_eq(poa_rpc_client_batch(client, "poa_account_get", params, &all, &why), POA_OK, "%s",
+                 why.text);
+    cr_assert_eq(json_array_size(all), 2);
+    static const char *const balance[] = {"0", "18446744073709551615"};
+    for (size_t i = 0; i < 2; i++)
+        cr_expect_str_eq(json_string_value(json_object_get(json_array_get(all, i), "balance")),
+                         balance[i]);
+    json_decref(all);
+    /* One that is refused: its error, and no results. */
+    all = NULL;
+    params = json_pack("[{s:o}, {s:s}]", "address", poa_json_address(key), "address", "poa1nobody");
+    cr_expect_eq(poa_rpc_client_batch(client, "poa_account_get", params, &all, &why),
+                 POA_E_INVALID);
+    cr_expect_null(all);
+    cr_expect_not_null(strstr(why.text, "address"), "%s", why.text);
+    /* Refused as a whole: an empty batch. */
+    cr_expect_eq(poa_rpc_client_batch(client, "poa_status", json_array(), &all, &why),
+                 POA_E_INVALID);
+    poa_rpc_client_free(client);
+    stop(r);
+}
+
 Test(server, notification_has_no_content)
 {
     struct poa_rpc_config c = {.port = 0};
