@@ -7,28 +7,13 @@ dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/agent*.log")
 device=$POA_BIN/poa-device
 devnet= agent=
-process() { process_of "$dir" "$@"; }
-# A pid of 0, of a process that is not there, would mean our own process group.
-pid_of() {
-    local pid
-    wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | .processes[] | select(.name == \"$1\") | .pid > 0'" ||
-        fail "$1 does not run"
-    pid=$(process "$1" pid)
-    [ "$pid" -gt 0 ] || fail "$1 has pid $pid"
-    echo "$pid"
-}
 
-"$poa" devnet --ledgers 4 --trusted 2 --devices 3 --data-dir "$dir" --json >"$POA_TMP/net.json" \
-    2>"$POA_TMP/net.err" &
-devnet=$!
-export POA_KEYS=$dir/keys
-wait_for 60 devnet_ready "$dir" 6 ||
-    fail "not ready: $(cat "$POA_TMP/net.err")"
+devnet_up 6 --ledgers 4 --trusted 2 --devices 3
 # Its own process rests; ours takes its key, and a state file of its own.
 stopped=$(pid_of device-02)
 kill -STOP "$stopped"
-g0=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway)
-g1=$(public trusted-1)@127.0.0.1:$(process trusted-1 gateway)
+g0=$(gateway trusted-0)
+g1=$(gateway trusted-1)
 start() { # SECONDS GATEWAYS ARGUMENTS...: in place of this shell
     local seconds=$1 gateways=$2
     shift 2
@@ -164,8 +149,7 @@ says 2 "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state
 "$device" --help | grep -q -- "--gateway" || fail "help"
 
 kill -CONT "$stopped"
-"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
-wait $devnet || fail "the devnet: exit code $?: $(tail -n 1 "$POA_TMP/net.json")"
+devnet_down
 tail -n 1 "$POA_TMP/net.json" | jq -en 'input | .agreement and .supply_conserved and .anchors > 0' >/dev/null ||
     fail "$(tail -n 1 "$POA_TMP/net.json")"
 echo ok

@@ -9,18 +9,11 @@ dir=$POA_TMP/net
 logs=("$dir/*/log" "$POA_TMP/agent.log")
 rounds=${POA_PLUG_ROUNDS:-1}
 devnet= agent=
-process() { process_of "$dir" "$@"; }
 
-"$poa" devnet --ledgers 1 --trusted 2 --devices 2 --data-dir "$dir" --json >"$POA_TMP/net.json" \
-    2>"$POA_TMP/net.err" &
-devnet=$!
-export POA_KEYS=$dir/keys
-wait_for 60 devnet_ready "$dir" 3 ||
-    fail "not ready: $(cat "$POA_TMP/net.err")"
-stopped=$(process device-01 pid)
-[ "$stopped" -gt 0 ] || fail "device-01 does not run"
+devnet_up 3 --ledgers 1 --trusted 2 --devices 2
+stopped=$(pid_of device-01)
 kill -STOP "$stopped"
-gateways=$(public trusted-0)@127.0.0.1:$(process trusted-0 gateway),$(public trusted-1)@127.0.0.1:$(process trusted-1 gateway)
+gateways=$(gateway trusted-0),$(gateway trusted-1)
 device=("$POA_BIN/poa-device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa"
     --gateway "$gateways" --state "$POA_TMP/state" --source "csv:$POA_TMP/meter.csv" --log-level debug)
 rows=$((6000 * rounds))
@@ -83,6 +76,5 @@ status=$("$poa" devices "$(public device-01)" --rpc "$(process ledger-0 rpc)" --
 echo "# $kills kills, $seals seals, $rows readings"
 
 kill -CONT "$stopped"
-"$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
-wait $devnet || fail "the devnet: $(tail -n 1 "$POA_TMP/net.json")"
+devnet_down
 echo ok
