@@ -26,7 +26,8 @@ PROFILE=${PROFILE:-release}
 case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
 export BUILD PROFILE POA_ROOT=$root POA_BIN=$BUILD/$PROFILE
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/poa-check.XXXXXX") || exit 2
-trap 'for ((i = 1; i <= number; i++)); do kill -KILL $(leftovers $i) 2>/dev/null; done; rm -rf "$tmp"' EXIT
+number=0 running=0
+trap end_all EXIT
 trap 'exit 130' INT TERM
 log=$tmp/log
 passed=0
@@ -50,8 +51,21 @@ leftovers() { # number of the item
     grep -lzsxF "POA_TMP=$tmp/e2e$1" /proc/[0-9]*/environ | cut -d/ -f3
 }
 
+# Whoever starts processes goes first; they may start others while they are looked for.
+end_all() {
+    local pids i
+    exec 2>/dev/null # who was killed is no news
+    pids=$(jobs -p)
+    while :; do
+        # shellcheck disable=SC2086
+        kill -KILL $pids 2>/dev/null
+        pids=$(for ((i = 1; i <= number; i++)); do leftovers "$i"; done)
+        [ -n "$pids" ] || break
+    done
+    rm -rf "$tmp"
+}
+
 e2e_jobs=${POA_E2E_JOBS:-$((${JOBS:-1} < 3 ? ${JOBS:-1} : 3))}
-number=0 running=0
 
 run_e2e() { # file, number
     local dir=$tmp/e2e$2 log=$tmp/log$2 rc=0 pid left
@@ -92,19 +106,26 @@ verdict() { # kind, name, exit code, microseconds, log, note
 
 # Waits until fewer than N end-to-end tests run, and says what the others found.
 e2e_below() { # N
-    local i rc took
+    local i rc took alive
     while [ "$running" -ge "$1" ]; do
         sleep 0.2
         for ((i = 1; i <= number; i++)); do
-            [ -e "$tmp/log$i.rc" ] || continue
-            read -r rc took <"$tmp/log$i.rc"
+            [ -n "${e2e_pid[i]}" ] || continue
+            kill -0 "${e2e_pid[i]}" 2>/dev/null && alive=1 || alive=0
+            rc=137 took=0 # killed, or out of disk
+            if [ -s "$tmp/log$i.rc" ]; then
+                read -r rc took <"$tmp/log$i.rc"
+            elif [ $alive = 1 ]; then
+                continue
+            fi
             verdict e2e "${e2e_name[i]}" "$rc" "$took" "$tmp/log$i" ""
             rm -f "$tmp/log$i" "$tmp/log$i.rc"
+            e2e_pid[i]=
             running=$((running - 1))
         done
     done
 }
-e2e_name=()
+e2e_name=() e2e_pid=()
 
 for item in "$@"; do
     kind=${item%%:*}
@@ -134,6 +155,7 @@ for item in "$@"; do
         number=$((number + 1)) running=$((running + 1))
         e2e_name[number]=$name
         run_e2e "$what" "$number" "$started" &
+        e2e_pid[number]=$!
         continue
         ;;
     unit)
