@@ -44,6 +44,14 @@ static const struct {
               {TOPIC_SEAL, "seal"},
               {TOPIC_STATUS, "status"}};
 
+/* An account that a reader asked for: in the bucket of its address, so that looking for who
+ * wants a transaction costs the same however many readers there are. */
+struct rpc_watch {
+    struct rpc_watch *next;
+    struct rpc_stream *stream;
+    uint8_t account[32];
+};
+
 struct rpc_stream {
     struct rpc_stream *prev, *next;
     struct poa_rpc *server;
@@ -52,14 +60,45 @@ struct rpc_stream {
     unsigned topics;
     uint32_t ticks;
     uint32_t accounts;
-    uint8_t account[ACCOUNTS_MAX][32];
+    struct rpc_watch watch[ACCOUNTS_MAX];
+    uint64_t tx; /* the last one that it was told, by its number here */
 };
 
 /* --- readers --------------------------------------------------------------------------- */
 
+static struct rpc_watch **watch_at(struct poa_rpc *r, const uint8_t account[32])
+{
+    uint8_t hash[16];
+    poa_siphash(r->watch_key, account, 32, hash); /* so that nobody fills one bucket */
+    return &r->watch[(hash[0] | (size_t)hash[1] << 8) % RPC_WATCH_BUCKETS];
+}
+
+static void watch(struct poa_rpc *r, struct rpc_stream *s)
+{
+    for (uint32_t i = 0; i < s->accounts; i++) {
+        struct rpc_watch *w = &s->watch[i], **at = watch_at(r, w->account);
+        w->stream = s;
+        w->next = *at;
+        *at = w;
+        r->watched[w->account[0]]++;
+    }
+}
+
+static void unwatch(struct poa_rpc *r, struct rpc_stream *s)
+{
+    for (uint32_t i = 0; i < s->accounts; i++) {
+        struct rpc_watch **at = watch_at(r, s->watch[i].account);
+        while (*at != &s->watch[i])
+            at = &(*at)->next;
+        *at = s->watch[i].next;
+        r->watched[s->watch[i].account[0]]--;
+    }
+}
+
 void rpc_stream_closed(struct rpc_stream *s)
 {
     struct poa_rpc *r = s->server;
+    unwatch(r, s);
     *(s->prev != NULL ? &s->prev->next : &r->streams) = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
@@ -166,37 +205,41 @@ struct tx_visit {
     size_t index;
 };
 
-/* Whether the operations name ADDRESS; every address in them is a field of 32 bytes. */
-static bool tx_names(const struct poa_tx_view *view, struct poa_slice raw,
-                     const uint8_t address[32])
+static struct chunk chunk_tx(const struct tx_visit *v, size_t index, struct poa_slice raw)
 {
-    return memcmp(view->tx.sender, address, 32) == 0 || memmem(raw.p, raw.n, address, 32) != NULL;
+    int code = v->block->tx[index].code;
+    return chunk_event(
+        "tx", v->height,
+        json_pack("{s:o, s:o, s:I, s:i, s:s, s:o}", "id", hex32(v->block->tx[index].id), "height",
+                  poa_json_u64(v->height), "index", (json_int_t)index, "code", -code, "result",
+                  code == POA_OK ? "OK" : poa_error_name(code), "tx", poa_json_tx(raw)));
 }
 
+/* Goes to who watches an account that it names: every address in it is a field of 32 bytes. */
 static int visit_tx(void *ctx, struct poa_slice raw)
 {
     struct tx_visit *v = ctx;
+    struct poa_rpc *r = v->server;
     size_t index = v->index++;
     struct poa_tx_view view;
-    if (index >= v->block->txs || poa_tx_parse(v->server->node.chain, raw, &view) != POA_OK)
+    if (index >= v->block->txs || poa_tx_parse(r->node.chain, raw, &view) != POA_OK)
         return POA_OK;
     struct chunk c = {NULL, 0};
-    for (struct rpc_stream *s = v->server->streams; s != NULL; s = s->next) {
-        bool mine = false;
-        for (uint32_t i = 0; i < s->accounts && !mine; i++)
-            mine = tx_names(&view, raw, s->account[i]);
-        if (!mine || (v->only != NULL && v->only != s))
+    r->tx_number++;
+    for (size_t at = 0; at + 32 <= raw.n; at++) {
+        const uint8_t *address = raw.p + at;
+        if (r->watched[address[0]] == 0)
             continue;
-        if (c.text == NULL) {
-            int code = v->block->tx[index].code;
-            c = chunk_event("tx", v->height,
-                            json_pack("{s:o, s:o, s:I, s:i, s:s, s:o}", "id",
-                                      hex32(v->block->tx[index].id), "height",
-                                      poa_json_u64(v->height), "index", (json_int_t)index, "code",
-                                      -code, "result", code == POA_OK ? "OK" : poa_error_name(code),
-                                      "tx", poa_json_tx(raw)));
+        for (struct rpc_watch *w = *watch_at(r, address); w != NULL; w = w->next) {
+            struct rpc_stream *s = w->stream;
+            if (s->tx == r->tx_number || memcmp(w->account, address, 32) != 0 ||
+                (v->only != NULL && v->only != s))
+                continue;
+            s->tx = r->tx_number;
+            if (c.text == NULL)
+                c = chunk_tx(v, index, raw);
+            stream_put(s, &c);
         }
-        stream_put(s, &c);
     }
     chunk_free(&c);
     return POA_OK;
@@ -373,7 +416,7 @@ static const char *parse_query(const struct evkeyvalq *query, struct rpc_stream 
         } else if (strcmp(kv->key, "account") == 0) {
             if (s->accounts == ACCOUNTS_MAX)
                 return "account: at most 16 of them";
-            if (poa_address_from_text(kv->value, s->account[s->accounts], &fault) != POA_OK)
+            if (poa_address_from_text(kv->value, s->watch[s->accounts].account, &fault) != POA_OK)
                 return poa_address_fault_text(fault);
             s->accounts++;
             s->topics |= TOPIC_TX;
@@ -393,6 +436,7 @@ static void link_stream(struct poa_rpc *r, struct rpc_stream *s)
     if (s->next != NULL)
         s->next->prev = s;
     r->streams = s;
+    watch(r, s);
     if (r->streams_n++ == 0) {
         r->pace.n = 0;
         event_add(r->tick, &second);
@@ -469,6 +513,7 @@ void rpc_events_open(struct poa_rpc *r, struct evhttp_request *req, struct rpc_c
 
 int rpc_events_start(struct poa_rpc *r)
 {
+    poa_random(r->watch_key, sizeof r->watch_key);
     r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
     r->round = evtimer_new(r->base, on_round, r);
     return r->tick != NULL && r->round != NULL ? POA_OK : POA_E_NO_MEMORY;

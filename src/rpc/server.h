@@ -55,6 +55,8 @@ struct rpc_pace {
     uint32_t n;
 };
 
+#define RPC_WATCH_BUCKETS 4096
+
 struct fresh;
 struct rpc_guard;
 struct rpc_cache;
@@ -99,7 +101,11 @@ struct poa_rpc {
     uint64_t round_us;
     uint32_t streams_n;
     uint64_t streams_dropped;
-    uint64_t tip, told; /* TIP is atomic: what can be read; what readers know */
+    struct rpc_watch *watch[RPC_WATCH_BUCKETS]; /* accounts that readers asked for */
+    uint8_t watch_key[16];
+    uint32_t watched[256]; /* how many begin with this byte */
+    uint64_t tx_number;    /* transactions that were looked at */
+    uint64_t tip, told;    /* TIP is atomic: what can be read; what readers know */
     struct rpc_pace pace;
 };
 

@@ -23,6 +23,8 @@ static struct {
     uint8_t raw[64];
     size_t raw_n;
     uint32_t submitted;
+    bool pays; /* every block has a payment to the account that its height names */
+    uint8_t chain[32], sender[32];
 } fake;
 
 static void *end_call(void *arg)
@@ -102,12 +104,44 @@ static int fake_block(void *ctx, uint64_t height, const uint8_t *hash32, struct 
     cr_assert_eq(poa_header_encode(&w, &h), POA_OK);
     out->header = poa_written(&w);
     out->hash[0] = (uint8_t)height;
+    static const struct poa_tx_result paid;
+    out->tx = &paid;
+    out->txs = fake.pays;
     return POA_OK;
+}
+
+static void account_of(uint64_t height, uint8_t out32[32])
+{
+    memset(out32, 0xac, 32);
+    out32[31] = (uint8_t)height;
+}
+
+static int fake_block_txs(void *ctx, uint64_t height, int (*visit)(void *v, struct poa_slice raw),
+                          void *v)
+{
+    uint8_t secret[32] = {1}, pk[32], id[32], body[64], op_bytes[128], tx[512];
+    struct poa_op_transfer pay = {.amount = height};
+    struct poa_writer b = poa_writer_over(body, sizeof body);
+    struct poa_writer o = poa_writer_over(op_bytes, sizeof op_bytes);
+    struct poa_writer t = poa_writer_over(tx, sizeof tx);
+    (void)ctx;
+    account_of(height, pay.to);
+    cr_assert_eq(poa_key_public(POA_KEY_ED25519, secret, pk), POA_OK);
+    poa_address_of_key(POA_KEY_ED25519, pk, fake.sender);
+    cr_assert_eq(poa_op_transfer_encode(&b, &pay), POA_OK);
+    struct poa_op op = {POA_OP_TRANSFER, poa_written(&b)};
+    cr_assert_eq(poa_op_encode(&o, &op), POA_OK);
+    struct poa_list ops = {poa_written(&o), 1};
+    cr_assert_eq(
+        poa_tx_sign(fake.chain, POA_KEY_ED25519, secret, height, 10, UINT64_MAX, &ops, &t, id),
+        POA_OK);
+    return visit(v, poa_written(&t));
 }
 
 static const struct poa_rpc_backend backend = {.status = fake_status,
                                                .read = fake_read,
                                                .block = fake_block,
+                                               .block_txs = fake_block_txs,
                                                .submit = fake_submit,
                                                .latency = fake_latency};
 
@@ -121,6 +155,7 @@ static struct poa_rpc *start(const struct poa_rpc_config *base)
     struct poa_rpc_config c = *base;
     cr_assert_eq(poa_genesis_encode(&w, &genesis), POA_OK);
     c.genesis = poa_written(&w);
+    poa_genesis_chain_id(c.genesis, fake.chain);
     struct poa_why why;
     struct poa_rpc *r = NULL;
     c.backend = &backend;
@@ -573,6 +608,78 @@ Test(server, events)
     cr_expect_null(strstr(out, "id: 45\n"));
     close(fd);
     cr_expect_eq(ask(r, GET("/healthz"), "", out, sizeof out), 200);
+    stop(r);
+}
+
+static int nobody(void *v, struct poa_slice raw)
+{
+    (void)v;
+    (void)raw;
+    return POA_OK;
+}
+
+static int watch(const struct poa_rpc *r, const uint8_t (*account)[32], size_t n)
+{
+    char text[1024] = "GET /v1/events?topics=block", address[POA_ADDRESS_TEXT_BYTES];
+    for (size_t i = 0; i < n; i++) {
+        poa_address_to_text(account[i], address);
+        strcat(strcat(text, "&account="), address);
+    }
+    strcat(text, " HTTP/1.1\r\n" HOST "\r\n");
+    int fd = dial(r);
+    put(fd, text, strlen(text));
+    return fd;
+}
+
+static size_t times(const char *text, const char *what)
+{
+    size_t n = 0;
+    while ((text = strstr(text, what)) != NULL) {
+        text++;
+        n++;
+    }
+    return n;
+}
+
+/* A transaction goes once to each reader that watches an account in it, and to no other. */
+Test(server, transactions_go_to_who_watches)
+{
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    static char out[3][65536];
+    uint8_t want[3][3][32];
+    int fd[3];
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < 3; k++)
+            account_of(k == 2 ? 99 : 42 + i, want[i][k]); /* one of them twice */
+    fake.pays = true;
+    (void)fake_block_txs(NULL, 1, nobody, NULL); /* names the sender */
+    memcpy(want[2][1], fake.sender, 32);
+    for (size_t i = 0; i < 3; i++) {
+        fd[i] = watch(r, (const uint8_t(*)[32])want[i], 3);
+        cr_assert(get_until(fd[i], out[i], sizeof out[i], "event: block\nid: 41\n"));
+    }
+    for (uint64_t tip = 42; tip <= 46; tip++)
+        poa_rpc_tip(r, tip);
+    /* Block 46 is told before its transaction. */
+    static const char *const last[] = {"event: block\nid: 46\n", "event: block\nid: 46\n",
+                                       "\"amount\":\"46\""};
+    for (size_t i = 0; i < 3; i++)
+        cr_assert(get_until(fd[i], out[i], sizeof out[i], last[i]));
+    cr_expect_eq(times(out[0], "event: tx"), 1);
+    cr_expect_eq(times(out[0], "\"amount\":\"42\""), 1);
+    cr_expect_eq(times(out[1], "event: tx"), 1);
+    cr_expect_eq(times(out[1], "\"amount\":\"43\""), 1);
+    cr_expect_eq(times(out[2], "\"amount\":\"44\""), 1, "sender and payee, once all the same");
+    cr_expect_eq(times(out[2], "\"amount\":\"45\""), 1);
+    close(fd[0]);
+    close(fd[2]);
+    /* Who is gone is not looked for, who stays is. */
+    cr_expect_eq(ask(r, GET("/healthz"), "", out[0], sizeof out[0]), 200);
+    poa_rpc_tip(r, 47);
+    cr_assert(get_until(fd[1], out[1], sizeof out[1], "event: block\nid: 47\n"));
+    close(fd[1]);
+    fake.pays = false;
     stop(r);
 }
 
