@@ -18,8 +18,7 @@ static uint32_t polymod_step(uint32_t c, uint8_t value)
     uint32_t top = c >> 25;
     c = (c & 0x1ffffff) << 5 ^ value;
     for (int i = 0; i < 5; i++)
-        if (top >> i & 1)
-            c ^= generator[i];
+        c ^= generator[i] & (0u - (top >> i & 1)); /* a branch would be a coin's */
     return c;
 }
 

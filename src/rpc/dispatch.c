@@ -4,6 +4,7 @@
  * order; the exchange is answered when the last one has. */
 #include <pthread.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,14 @@
 
 struct exchange {
     void (*reply)(void *ctx, const char *text, size_t n);
-    void (*reply_value)(void *ctx, const json_t *answer); /* instead */
+    void (*reply_value)(void *ctx, json_t *result, json_t *error); /* instead */
     void *reply_ctx;
-    json_t *answers; /* a batch's, in the order of completion */
-    size_t bytes;    /* that they take, about */
-    json_t *answer;  /* a single call's */
     size_t open;
-    bool batch;
+    bool batch, failed; /* FAILED: memory was short */
+    /* The answer; of a batch in the order of completion, and not closed yet. */
+    char *text;
+    size_t n, cap;
+    char small[2048]; /* where TEXT begins */
 };
 
 struct poa_rpc_call {
@@ -44,36 +46,84 @@ struct poa_rpc_inbox {
 
 /* --- exchanges --------------------------------------------------------------------- */
 
+static struct exchange *exchange_new(void *reply_ctx)
+{
+    struct exchange *x = malloc(sizeof *x);
+    if (x == NULL)
+        return NULL;
+    memset(x, 0, offsetof(struct exchange, small));
+    x->reply_ctx = reply_ctx;
+    x->open = 1;
+    x->text = x->small;
+    x->cap = sizeof x->small;
+    return x;
+}
+
 static void exchange_send(struct exchange *x)
 {
-    json_t *v = x->batch ? x->answers : x->answer;
-    if (x->reply_value != NULL) {
-        x->reply_value(x->reply_ctx, v);
+    static const char short_of_memory[] =
+        "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Internal error\","
+        "\"data\":\"out of memory\"},\"id\":null}";
+    if (x->reply_value != NULL) /* told already */
         return;
-    }
-    /* "If there are no Response objects contained within the Response array as it
-     * is to be sent to the client, the server MUST NOT return an empty Array and
-     * should return nothing at all." */
-    if (v != NULL && !(x->batch && json_array_size(v) == 0)) {
-        char *text = json_dumps(v, POA_RPC_DUMP);
-        static const char short_of_memory[] =
-            "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Internal error\","
-            "\"data\":\"out of memory\"},\"id\":null}";
-        if (text != NULL)
-            x->reply(x->reply_ctx, text, strlen(text));
-        else
-            x->reply(x->reply_ctx, short_of_memory, sizeof short_of_memory - 1);
-        free(text);
-    } else {
+    if (x->failed)
+        x->reply(x->reply_ctx, short_of_memory, sizeof short_of_memory - 1);
+    else if (x->n > 0)
+        x->reply(x->reply_ctx, x->text, x->n);
+    else
+        /* "If there are no Response objects contained within the Response array as it
+         * is to be sent to the client, the server MUST NOT return an empty Array and
+         * should return nothing at all." */
         x->reply(x->reply_ctx, NULL, 0);
-    }
 }
 
 static void exchange_free(struct exchange *x)
 {
-    json_decref(x->answers);
-    json_decref(x->answer);
+    if (x->text != x->small)
+        free(x->text);
     free(x);
+}
+
+/* N more bytes fit. */
+static bool exchange_room(struct exchange *x, size_t n)
+{
+    size_t cap = x->cap;
+    while (cap - x->n < n)
+        cap *= 2;
+    if (cap == x->cap)
+        return true;
+    char *text = realloc(x->text != x->small ? x->text : NULL, cap);
+    if (text == NULL) {
+        x->failed = true;
+        return false;
+    }
+    if (x->text == x->small)
+        memcpy(text, x->small, x->n);
+    x->text = text;
+    x->cap = cap;
+    return true;
+}
+
+static void exchange_put(struct exchange *x, const char *text)
+{
+    size_t n = strlen(text);
+    if (!exchange_room(x, n))
+        return;
+    memcpy(x->text + x->n, text, n);
+    x->n += n;
+}
+
+static void exchange_put_json(struct exchange *x, const json_t *v)
+{
+    const size_t flags = POA_RPC_DUMP | JSON_ENCODE_ANY;
+    size_t n = json_dumpb(v, x->text + x->n, x->cap - x->n, flags);
+    if (n > x->cap - x->n) {
+        if (!exchange_room(x, n))
+            return;
+        n = json_dumpb(v, x->text + x->n, x->cap - x->n, flags);
+    }
+    x->failed |= n == 0; /* what cannot be written: memory was short when it was made */
+    x->n += n;
 }
 
 /* One part of X is done. */
@@ -81,6 +131,8 @@ static void exchange_close(struct exchange *x)
 {
     if (--x->open > 0)
         return;
+    if (x->batch && x->n > 0)
+        exchange_put(x, "]");
     exchange_send(x);
     exchange_free(x);
 }
@@ -104,44 +156,63 @@ static const char *code_text(enum poa_rpc_code code)
     return "Internal error";
 }
 
-/* Takes DATA (may be NULL) and borrows ID. */
-static json_t *error_answer(int code, const char *message, json_t *data, json_t *id)
+/* Takes DATA (may be NULL). */
+static json_t *error_json(int code, const char *message, json_t *data)
 {
-    json_t *error = json_pack("{s:i, s:s, s:o*}", "code", code, "message", message, "data", data);
-    return json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "error", error, "id",
-                     id != NULL ? id : json_null());
+    return json_pack("{s:i, s:s, s:o*}", "code", code, "message", message, "data", data);
 }
 
-/* A batch is answered as a whole, so what its answers take together is bounded:
- * past that, calls of it get an error instead. */
-static void exchange_answer(struct exchange *x, json_t *answer)
+/* RESULT or else ERROR, which are taken, for the request with ID (NULL: none can be told). */
+static void exchange_put_answer(struct exchange *x, json_t *result, json_t *error, const json_t *id)
 {
-    if (!x->batch) {
-        x->answer = answer;
+    if (x->batch)
+        exchange_put(x, x->n > 0 ? "," : "[");
+    exchange_put(x, "{\"jsonrpc\":\"2.0\",");
+    exchange_put(x, result != NULL ? "\"result\":" : "\"error\":");
+    exchange_put_json(x, result != NULL ? result : error);
+    exchange_put(x, ",\"id\":");
+    exchange_put_json(x, id != NULL ? id : json_null());
+    exchange_put(x, "}");
+}
+
+/* A batch is answered as a whole, so what its answers take together is bounded: past that,
+ * calls of it get an error instead. */
+static void exchange_answer(struct exchange *x, json_t *result, json_t *error, const json_t *id)
+{
+    size_t before = x->n;
+    if (x->reply_value != NULL)
+        x->reply_value(x->reply_ctx, result, error);
+    else
+        exchange_put_answer(x, result, error, id);
+    json_decref(result);
+    json_decref(error);
+    if (x->reply_value != NULL || !x->batch || x->n <= POA_RPC_ANSWERS_MAX)
         return;
-    }
-    size_t bytes = json_dumpb(answer, NULL, 0, POA_RPC_DUMP);
-    if (bytes > POA_RPC_ANSWERS_MAX - x->bytes) {
-        json_t *small = error_answer(POA_RPC_APPLICATION, code_text(POA_RPC_APPLICATION),
-                                     json_string("the answers of this batch are too long together"),
-                                     json_object_get(answer, "id"));
-        json_decref(answer);
-        answer = small;
-        bytes = 0;
-    }
-    x->bytes += bytes;
-    (void)json_array_append_new(x->answers, answer);
+    x->n = before;
+    error = error_json(POA_RPC_APPLICATION, code_text(POA_RPC_APPLICATION),
+                       json_string("the answers of this batch are too long together"));
+    exchange_put_answer(x, NULL, error, id);
+    json_decref(error);
+}
+
+static void exchange_refuse(struct exchange *x, enum poa_rpc_code code, json_t *data,
+                            const json_t *id)
+{
+    exchange_answer(x, NULL, error_json(code, code_text(code), data), id);
 }
 
 /* --- calls --------------------------------------------------------------------------- */
 
-static void call_end(struct poa_rpc_call *call, json_t *answer)
+/* Takes RESULT, or else ERROR. */
+static void call_end(struct poa_rpc_call *call, json_t *result, json_t *error)
 {
     struct exchange *x = call->exchange;
-    if (call->id != NULL) /* notifications get no answer, not even an error */
-        exchange_answer(x, answer);
-    else
-        json_decref(answer);
+    if (call->id != NULL) { /* notifications get no answer, not even an error */
+        exchange_answer(x, result, error, call->id);
+    } else {
+        json_decref(result);
+        json_decref(error);
+    }
     json_decref(call->id);
     free(call->bytes);
     free(call);
@@ -154,12 +225,7 @@ void poa_rpc_result(struct poa_rpc_call *call, json_t *result)
         poa_rpc_refuse(call, POA_RPC_INTERNAL, "out of memory");
         return;
     }
-    json_t *answer = NULL;
-    if (call->id != NULL)
-        answer = json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "result", result, "id", call->id);
-    else
-        json_decref(result);
-    call_end(call, answer);
+    call_end(call, result, NULL);
 }
 
 static const char *class_name(enum poa_error_class class)
@@ -185,7 +251,7 @@ void poa_rpc_fail(struct poa_rpc_call *call, int error)
 {
     json_t *data = json_pack("{s:i, s:s, s:s}", "code", -error, "name", poa_error_name(error),
                              "class", class_name(poa_error_class(error)));
-    call_end(call, error_answer(POA_RPC_APPLICATION, poa_error_text(error), data, call->id));
+    call_end(call, NULL, error_json(POA_RPC_APPLICATION, poa_error_text(error), data));
 }
 
 void poa_rpc_refuse(struct poa_rpc_call *call, enum poa_rpc_code code, const char *format, ...)
@@ -195,7 +261,7 @@ void poa_rpc_refuse(struct poa_rpc_call *call, enum poa_rpc_code code, const cha
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    call_end(call, error_answer(code, code_text(code), json_string(text), call->id));
+    call_end(call, NULL, error_json(code, code_text(code), json_string(text)));
 }
 
 void poa_rpc_defer(struct poa_rpc_call *call,
@@ -490,14 +556,14 @@ static void one(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc
     if (!json_is_object(request) || version == NULL || strcmp(version, "2.0") != 0 ||
         !json_is_string(name) || !id_valid(id) ||
         (params != NULL && !json_is_array(params) && !json_is_object(params))) {
-        exchange_answer(x, error_answer(POA_RPC_INVALID_REQUEST, code_text(POA_RPC_INVALID_REQUEST),
-                                        NULL, json_is_object(request) && id_valid(id) ? id : NULL));
+        exchange_refuse(x, POA_RPC_INVALID_REQUEST, NULL,
+                        json_is_object(request) && id_valid(id) ? id : NULL);
         exchange_close(x);
         return;
     }
     struct poa_rpc_call *call = calloc(1, sizeof *call);
     if (call == NULL) {
-        exchange_answer(x, error_answer(POA_RPC_INTERNAL, code_text(POA_RPC_INTERNAL), NULL, id));
+        exchange_refuse(x, POA_RPC_INTERNAL, NULL, id);
         exchange_close(x);
         return;
     }
@@ -506,7 +572,7 @@ static void one(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc
     call->id = json_incref(id);
     const struct poa_rpc_method *m = find(methods, json_string_value(name));
     if (m == NULL) {
-        call_end(call, error_answer(POA_RPC_NO_METHOD, code_text(POA_RPC_NO_METHOD), NULL, id));
+        call_end(call, NULL, error_json(POA_RPC_NO_METHOD, code_text(POA_RPC_NO_METHOD), NULL));
         return;
     }
     if (methods->keep != NULL && m->keep < *methods->keep)
@@ -549,32 +615,28 @@ void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct p
                       const char *text, size_t n,
                       void (*reply)(void *reply_ctx, const char *text, size_t n), void *reply_ctx)
 {
-    struct exchange *x = calloc(1, sizeof *x);
+    struct exchange *x = exchange_new(reply_ctx);
     if (x == NULL) {
         reply(reply_ctx, NULL, 0);
         return;
     }
     x->reply = reply;
-    x->reply_ctx = reply_ctx;
-    x->open = 1;
     json_t *request = shallow(text, n, POA_RPC_DEPTH_MAX)
                           ? json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL)
                           : NULL;
     size_t calls = json_array_size(request);
     if (request == NULL) {
-        exchange_answer(x, error_answer(POA_RPC_PARSE, code_text(POA_RPC_PARSE), NULL, NULL));
+        exchange_refuse(x, POA_RPC_PARSE, NULL, NULL);
         exchange_close(x);
     } else if (!json_is_array(request)) {
         one(methods, ctx, box, x, request);
     } else if (calls == 0 || calls > POA_RPC_BATCH_MAX) {
         json_t *why =
             calls > 0 ? json_sprintf("at most %d calls in a batch", POA_RPC_BATCH_MAX) : NULL;
-        exchange_answer(x, error_answer(POA_RPC_INVALID_REQUEST, code_text(POA_RPC_INVALID_REQUEST),
-                                        why, NULL));
+        exchange_refuse(x, POA_RPC_INVALID_REQUEST, why, NULL);
         exchange_close(x);
     } else {
         x->batch = true;
-        x->answers = json_array();
         x->open = calls;
         for (size_t i = 0; i < calls; i++)
             one(methods, ctx, box, x, json_array_get(request, i));
@@ -584,18 +646,17 @@ void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct p
 
 void poa_rpc_call_method(const struct poa_rpc_methods *methods, void *ctx,
                          struct poa_rpc_inbox *box, const char *method, json_t *params,
-                         void (*reply)(void *reply_ctx, const json_t *answer), void *reply_ctx)
+                         void (*reply)(void *reply_ctx, json_t *result, json_t *error),
+                         void *reply_ctx)
 {
-    struct exchange *x = calloc(1, sizeof *x);
+    struct exchange *x = exchange_new(reply_ctx);
     json_t *request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 0, "method", method,
                                 "params", params);
     if (x == NULL || request == NULL) {
         free(x);
-        reply(reply_ctx, NULL);
+        reply(reply_ctx, NULL, NULL);
     } else {
         x->reply_value = reply;
-        x->reply_ctx = reply_ctx;
-        x->open = 1;
         one(methods, ctx, box, x, request);
     }
     json_decref(request);

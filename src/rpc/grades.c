@@ -3,32 +3,28 @@
 
 #include <string.h>
 
+#include "methods.h"
 #include "poa_grade.h"
 
-#define VALUE_BYTES 8192
-
-/* The parameters that hold now. */
-static int params_of(const struct poa_rpc_node *node, struct poa_genesis *g, uint64_t *slot)
+static int global_of(const struct poa_rpc_node *node, struct poa_st_global *out)
 {
-    const struct poa_rpc_backend *b = node->backend;
-    uint8_t bytes[VALUE_BYTES], global_bytes[512];
-    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
-    struct poa_writer wg = poa_writer_over(global_bytes, sizeof global_bytes);
+    uint8_t bytes[RPC_VALUE_MAX];
+    return RPC_READ(node, GLOBAL, "", 0, bytes, st_global, out);
+}
+
+/* The parameters that hold now: mostly those of genesis. */
+static int params_of(const struct poa_rpc_node *node, struct poa_genesis *g)
+{
+    uint8_t bytes[RPC_VALUE_MAX];
     struct poa_st_global global;
     struct poa_st_params st;
     int rc = poa_rpc_genesis(node, g);
     if (rc == POA_OK)
-        rc = b->read(b->ctx, POA_STATE_GLOBAL, "", 0, &wg);
-    if (rc == POA_OK)
-        rc = poa_st_global_decode(poa_written(&wg), &global);
-    if (rc != POA_OK)
-        return rc;
-    *slot = global.slot;
-    rc = b->read(b->ctx, POA_STATE_PARAMS, "", 0, &w);
+        rc = RPC_READ(node, PARAMS, "", 0, bytes, st_params, &st);
     if (rc == POA_E_NOT_FOUND)
         return POA_OK;
     if (rc == POA_OK)
-        rc = poa_st_params_decode(poa_written(&w), &st);
+        rc = global_of(node, &global);
     if (rc == POA_OK)
         poa_params_apply(g, &st, global.epoch);
     return rc;
@@ -72,7 +68,7 @@ static json_t *hold_json(const struct poa_genesis *g, const struct poa_st_hold *
 static int add_hold(const struct poa_rpc_backend *b, const struct poa_genesis *g,
                     const uint8_t id32[32], json_t *v)
 {
-    uint8_t bytes[VALUE_BYTES], group_bytes[VALUE_BYTES], key[8];
+    uint8_t bytes[RPC_VALUE_MAX], group_bytes[RPC_VALUE_MAX], key[8];
     struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
     struct poa_writer wg = poa_writer_over(group_bytes, sizeof group_bytes);
     struct poa_st_hold hold;
@@ -101,11 +97,10 @@ int poa_rpc_add_grade(const struct poa_rpc_node *node, const uint8_t id32[32], u
     struct poa_grade grade;
     struct poa_rpc_block block;
     struct poa_header h;
-    uint64_t slot;
     if (b->block == NULL || node->genesis.n == 0)
         return POA_OK; /* a node that tells less */
     memset(&block, 0, sizeof block);
-    int rc = params_of(node, &g, &slot);
+    int rc = params_of(node, &g);
     if (rc == POA_OK)
         rc = b->block(b->ctx, height, NULL, &block);
     if (rc != POA_OK)
@@ -121,29 +116,42 @@ int poa_rpc_add_grade(const struct poa_rpc_node *node, const uint8_t id32[32], u
     return add_hold(b, &g, id32, v);
 }
 
+/* What of OUT counts against hold_above. */
+static int sum_of(const struct poa_rpc_node *node, const struct poa_genesis *g,
+                  const struct poa_st_outgoing *out, uint64_t *sum)
+{
+    struct poa_list_iter it = poa_list_begin(&out->sent);
+    struct poa_st_global global;
+    struct poa_sent sent;
+    *sum = 0;
+    if (out->sent.count == 0)
+        return POA_OK;
+    int rc = global_of(node, &global);
+    while (rc == POA_OK && poa_sent_next(&it, &sent))
+        *sum +=
+            global.slot == UINT64_MAX || sent.slot + g->grade2_span > global.slot ? sent.amount : 0;
+    return rc;
+}
+
 int poa_rpc_add_outgoing(const struct poa_rpc_node *node, const uint8_t address32[32], json_t *v)
 {
-    const struct poa_rpc_backend *b = node->backend;
-    uint8_t bytes[VALUE_BYTES];
-    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
-    struct poa_st_outgoing out = {.held = 0};
-    struct poa_list_iter it;
-    struct poa_sent sent;
+    uint8_t bytes[RPC_VALUE_MAX];
+    struct poa_st_outgoing out;
     struct poa_genesis g;
-    uint64_t slot, sum = 0;
+    uint64_t sum = 0;
     if (node->genesis.n == 0)
         return POA_OK;
-    int rc = params_of(node, &g, &slot);
+    int rc = RPC_READ(node, OUTGOING, address32, 32, bytes, st_outgoing, &out);
+    if (rc == POA_E_NOT_FOUND) {
+        memset(&out, 0, sizeof out);
+        rc = POA_OK;
+    }
+    if (rc == POA_OK)
+        rc = params_of(node, &g);
+    if (rc == POA_OK)
+        rc = sum_of(node, &g, &out, &sum);
     if (rc != POA_OK)
         return rc;
-    rc = b->read(b->ctx, POA_STATE_OUTGOING, address32, 32, &w);
-    if (rc == POA_OK)
-        rc = poa_st_outgoing_decode(poa_written(&w), &out);
-    if (rc != POA_OK && rc != POA_E_NOT_FOUND)
-        return rc;
-    it = poa_list_begin(&out.sent);
-    while (poa_sent_next(&it, &sent))
-        sum += slot == UINT64_MAX || sent.slot + g.grade2_span > slot ? sent.amount : 0;
     json_object_set_new(v, "held", poa_json_u64(out.held));
     json_object_set_new(v, "without_hold",
                         !g.hold_above ? json_null()

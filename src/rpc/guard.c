@@ -148,9 +148,9 @@ const char *rpc_guard_refusal(struct poa_rpc *r, struct evhttp_request *req)
         return "this node answers on localhost only: use http://127.0.0.1";
     struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
     const char *origin = evhttp_find_header(headers, "Origin");
-    const char *authority = evhttp_find_header(headers, "Host");
     if (origin == NULL)
         return NULL;
+    const char *authority = evhttp_find_header(headers, "Host");
     if (listed(r->cors, origin)) {
         struct evkeyvalq *out = evhttp_request_get_output_headers(req);
         evhttp_add_header(out, "Access-Control-Allow-Origin", origin);
@@ -192,10 +192,10 @@ bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, enum poa_rp
 {
     static const char scheme[] = "Bearer ";
     struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
-    const char *given = evhttp_find_header(headers, "Authorization");
-    const char *forwarded = evhttp_find_header(headers, "X-Forwarded-Proto");
+    const char *given = r->tokens[0] ? evhttp_find_header(headers, "Authorization") : NULL;
     *has = r->anonymous;
-    if (given != NULL && strncasecmp(given, scheme, strlen(scheme)) == 0 && r->tokens[0]) {
+    if (given != NULL && strncasecmp(given, scheme, strlen(scheme)) == 0) {
+        const char *forwarded = evhttp_find_header(headers, "X-Forwarded-Proto");
         const char *token = given + strlen(scheme);
         if (!r->tls && forwarded != NULL && strcasecmp(forwarded, "https") != 0) {
             rpc_send_line(r, req, 403, "Forbidden",

@@ -1,7 +1,5 @@
 /* JSON of records, both ways, from their tables. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +31,11 @@ static bool is_text(const struct poa_field *f)
 
 json_t *poa_json_u64(uint64_t v)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, v);
-    return json_string(text);
+    char text[20], *p = text + sizeof text;
+    do
+        *--p = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    return json_stringn_nocheck(p, (size_t)(text + sizeof text - p));
 }
 
 json_t *poa_json_hex(const void *bytes, size_t n)
@@ -58,7 +58,7 @@ json_t *poa_json_address(const uint8_t address32[32])
 {
     char text[POA_ADDRESS_TEXT_BYTES];
     poa_address_to_text(address32, text);
-    return json_string(text);
+    return json_stringn_nocheck(text, sizeof text - 1);
 }
 
 json_t *poa_json_text(struct poa_slice bytes)
@@ -128,8 +128,8 @@ json_t *poa_json_record(const struct poa_record *rec, const void *from)
     json_t *object = json_object();
     for (size_t i = 0; object != NULL && i < rec->fields; i++) {
         const struct poa_field *f = &rec->field[i];
-        if (json_object_set_new(object, f->name,
-                                field_json(f, (const uint8_t *)from + f->offset)) != 0) {
+        if (json_object_set_new_nocheck(object, f->name,
+                                        field_json(f, (const uint8_t *)from + f->offset)) != 0) {
             json_decref(object);
             return NULL;
         }

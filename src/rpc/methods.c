@@ -44,7 +44,7 @@ json_t *rpc_with(json_t *object, const char *key, json_t *value)
         json_decref(value);
         return NULL;
     }
-    if (json_object_set_new(object, key, value) != 0) {
+    if (json_object_set_new_nocheck(object, key, value) != 0) {
         json_decref(object);
         return NULL;
     }

@@ -93,19 +93,20 @@ void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct p
                       const char *text, size_t n,
                       void (*reply)(void *reply_ctx, const char *text, size_t n), void *reply_ctx);
 
-/* One call of METHOD, which need not come from text. PARAMS is taken. REPLY gets the answer
- * object of JSON-RPC, borrowed. */
+/* One call of METHOD, which need not come from text. PARAMS is taken. REPLY gets its result or
+ * else its error, borrowed; neither: memory was short. */
 void poa_rpc_call_method(const struct poa_rpc_methods *methods, void *ctx,
                          struct poa_rpc_inbox *box, const char *method, json_t *params,
-                         void (*reply)(void *reply_ctx, const json_t *answer), void *reply_ctx);
+                         void (*reply)(void *reply_ctx, json_t *result, json_t *error),
+                         void *reply_ctx);
 
 /* GET of PATH, which begins with /v1, and QUERY (NULL: none): a read of METHODS as a plain
- * resource. REPLY gets the status of HTTP and the body, borrowed; NULL: no memory. */
+ * resource. REPLY as above. */
 void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
                  const char *path, const char *query,
-                 void (*reply)(void *reply_ctx, int status, const char *reason,
-                               const json_t *value),
-                 void *reply_ctx);
+                 void (*reply)(void *reply_ctx, json_t *result, json_t *error), void *reply_ctx);
+/* What HTTP says for ERROR; NULL: memory was short. */
+int poa_rpc_http_status(const json_t *error, const char **reason);
 
 /* OpenRPC 1.2.6 document of METHODS. */
 json_t *poa_rpc_openrpc(const struct poa_rpc_methods *methods, const char *title,

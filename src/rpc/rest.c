@@ -93,7 +93,7 @@ static json_t *params_of(const struct poa_rpc_method *m, char *parts, const stru
 
 /* --- answers -------------------------------------------------------------------------- */
 
-static int status_of(const json_t *error, const char **reason)
+int poa_rpc_http_status(const json_t *error, const char **reason)
 {
     const json_t *data = json_object_get(error, "data");
     const char *name = json_string_value(json_object_get(data, "name"));
@@ -102,7 +102,9 @@ static int status_of(const json_t *error, const char **reason)
     int status = 422;
     if (code == POA_RPC_BAD_PARAMS)
         status = 400;
-    else if (code == POA_RPC_INTERNAL)
+    else if (code == POA_RPC_NO_METHOD)
+        status = 404;
+    else if (code == POA_RPC_INTERNAL || error == NULL)
         status = 500;
     else if (name != NULL &&
              (strcmp(name, "NOT_FOUND") == 0 || strcmp(name, "DEVICE_UNKNOWN") == 0))
@@ -123,28 +125,6 @@ static int status_of(const json_t *error, const char **reason)
     return status;
 }
 
-struct get {
-    void (*reply)(void *ctx, int status, const char *reason, const json_t *value);
-    void *ctx;
-};
-
-static void answered(void *ctx, const json_t *answer)
-{
-    struct get g = *(struct get *)ctx;
-    json_t *result = json_object_get(answer, "result");
-    json_t *error = json_object_get(answer, "error");
-    free(ctx);
-    if (result != NULL) {
-        g.reply(g.ctx, 200, "OK", result);
-    } else {
-        const char *reason = NULL;
-        int status = status_of(error, &reason);
-        json_t *v = error != NULL ? json_pack("{s:O}", "error", error) : NULL;
-        g.reply(g.ctx, status, reason, v);
-        json_decref(v);
-    }
-}
-
 /* GET /v1 itself. */
 static json_t *directory(const struct poa_rpc_methods *all)
 {
@@ -162,46 +142,32 @@ static json_t *directory(const struct poa_rpc_methods *all)
     return list;
 }
 
-static void refuse(const struct get *g, int code, const char *reason, const char *line)
-{
-    json_t *v = json_pack("{s:{s:s}}", "error", "message", line);
-    g->reply(g->ctx, code, reason, v);
-    json_decref(v);
-}
-
 void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc_inbox *box,
                  const char *path, const char *query,
-                 void (*reply)(void *reply_ctx, int status, const char *reason,
-                               const json_t *value),
-                 void *reply_ctx)
+                 void (*reply)(void *reply_ctx, json_t *result, json_t *error), void *reply_ctx)
 {
-    const struct get now = {reply, reply_ctx};
     size_t prefix = strlen("/v1");
     path += prefix + (path[prefix] == '/');
-    if (path[0] == 0) {
-        json_t *v = directory(methods);
-        reply(reply_ctx, 200, "OK", v);
-        json_decref(v);
-        return;
-    }
     char *rest = evhttp_uridecode(path, 0, NULL);
-    struct get *later = malloc(sizeof *later);
     struct evkeyvalq pairs = {NULL, &pairs.tqh_first};
     size_t n = rest != NULL ? strcspn(rest, "/") : 0;
     const struct poa_rpc_method *m = rest != NULL ? find(methods, rest, n) : NULL;
-    if (rest == NULL || later == NULL) {
-        reply(reply_ctx, 500, "Internal Server Error", NULL);
-    } else if (m == NULL) {
-        refuse(&now, 404, "Not Found", "no such resource; GET /v1 lists them");
-    } else if (query != NULL && evhttp_parse_query_str(query, &pairs) != 0) {
-        refuse(&now, 400, "Bad Request", "the query is not name=value&...");
-    } else {
-        *later = now;
-        poa_rpc_call_method(methods, ctx, box, m->name, params_of(m, rest + n, &pairs), answered,
-                            later);
-        later = NULL;
-    }
+    json_t *result = NULL, *error = NULL;
+    if (path[0] == 0)
+        result = directory(methods);
+    else if (rest != NULL && m == NULL)
+        error = json_pack("{s:i, s:s}", "code", POA_RPC_NO_METHOD, "message",
+                          "no such resource; GET /v1 lists them");
+    else if (query != NULL && evhttp_parse_query_str(query, &pairs) != 0)
+        error = json_pack("{s:i, s:s}", "code", POA_RPC_BAD_PARAMS, "message",
+                          "the query is not name=value&...");
+    if (result == NULL && error == NULL && m != NULL)
+        poa_rpc_call_method(methods, ctx, box, m->name, params_of(m, rest + n, &pairs), reply,
+                            reply_ctx);
+    else
+        reply(reply_ctx, result, error);
+    json_decref(result);
+    json_decref(error);
     evhttp_clear_headers(&pairs);
-    free(later);
     free(rest);
 }

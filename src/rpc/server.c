@@ -34,8 +34,11 @@ void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const cha
     struct evbuffer *out = evhttp_request_get_output_buffer(req);
     if (type != NULL)
         evhttp_add_header(headers, "Content-Type", type);
-    evhttp_add_header(headers, "Cache-Control", "no-store");
-    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    if (evhttp_request_get_command(req) !=
+        EVHTTP_REQ_POST) { /* no browser keeps or guesses those */
+        evhttp_add_header(headers, "Cache-Control", "no-store");
+        evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    }
     if (n > 0)
         evbuffer_add(out, text, n);
     if (conn != NULL)
@@ -98,9 +101,17 @@ static void reply_rpc(void *ctx, const char *text, size_t n)
         rpc_send(r, req, 200, "OK", "application/json", text, n);
 }
 
-static void reply_get(void *ctx, int status, const char *reason, const json_t *value)
+static void reply_get(void *ctx, json_t *result, json_t *error)
 {
-    rpc_send_json(here, ctx, status, reason, value);
+    const char *reason = "OK";
+    if (result != NULL) {
+        rpc_send_json(here, ctx, 200, reason, result);
+        return;
+    }
+    int status = poa_rpc_http_status(error, &reason);
+    json_t *v = error != NULL ? json_pack("{s:O}", "error", error) : NULL;
+    rpc_send_json(here, ctx, status, reason, v);
+    json_decref(v);
 }
 
 /* --- pages ---------------------------------------------------------------------------- */

@@ -160,7 +160,7 @@ static void check_one(const json_t *v)
     if (error != NULL)
         check_error(error);
 }
-/* What came back of the texts: the bodies of GET. */
+/* What a reader of VALUE's text has. */
 static json_t *again(const json_t *value)
 {
     char *text = json_dumps(value, POA_RPC_DUMP);
@@ -169,15 +169,18 @@ static json_t *again(const json_t *value)
     free(text);
     return v;
 }
-static void on_get(void *ctx, int status, const char *reason, const json_t *value)
+static void on_get(void *ctx, json_t *result, json_t *error)
 {
+    const char *reason = NULL;
     ((struct world *)ctx)->replies++;
-    FUZZ_CHECK(status >= 200 && status < 600 && reason != NULL && value != NULL);
-    json_t *v = again(value);
+    FUZZ_CHECK((result == NULL) != (error == NULL));
+    json_t *v = again(result != NULL ? result : error);
     FUZZ_CHECK(json_is_object(v) || json_is_array(v));
-    const json_t *error = json_object_get(v, "error");
-    FUZZ_CHECK((status == 200) == (error == NULL));
-    FUZZ_CHECK(error == NULL || json_is_string(json_object_get(error, "message")));
+    if (error != NULL) {
+        check_error(v);
+        int status = poa_rpc_http_status(v, &reason);
+        FUZZ_CHECK(status >= 400 && status < 600 && reason != NULL);
+    }
     json_decref(v);
 }
 /* Those of REQUEST that want an answer, when it is JSON; a request that is none wants one. */
