@@ -2,35 +2,9 @@
 #include <string.h>
 
 #include "bench_ledger.h"
+#include "bench_replay.h"
 #include "poa_node_memo.h"
 #include "poa_store.h"
-
-struct run {
-    struct poa_core *core;
-    uint64_t txs;
-};
-
-static struct poa_now now(void)
-{
-    return (struct poa_now){.us = (uint64_t)(bench_now() * 1e6), .wall_ms = 2000000000000};
-}
-
-static int step(void *ctx, const struct poa_event *e)
-{
-    struct run *r = ctx;
-    struct poa_effects effects = {.n = 0};
-    int rc = poa_core_reserve(r->core);
-    if (rc)
-        return rc;
-    rc = poa_core_step(r->core, e, now(), &effects);
-    for (size_t i = 0; i < effects.n; i++) {
-        if (effects.effect[i].kind == POA_EFFECT_COMMIT)
-            r->txs += effects.effect[i].commit->txs;
-        if (effects.effect[i].kind == POA_EFFECT_HALT)
-            bench_must(effects.effect[i].code, effects.effect[i].text);
-    }
-    return rc;
-}
 
 static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)
 {
@@ -43,7 +17,7 @@ void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigne
                 struct replayed *out)
 {
     struct node_pages m = {0};
-    struct run r = {.txs = 0};
+    struct bench_replay r = {.txs = 0};
     struct node_workers *pool = NULL;
     struct poa_stored_checkpoint at;
     uint64_t first = 0, last = 0;
@@ -58,13 +32,13 @@ void replay_run(const struct world *w, struct poa_store *s, bool verify, unsigne
     /* A follower's core: it votes on nothing. */
     struct poa_core_config c = {
         .suite = &poa_suite_ed25519, .alloc = node_pages_alloc(&m), .ledger = l};
-    bench_must(poa_core_new(&c, now(), &r.core), "core");
+    bench_must(poa_core_new(&c, bench_replay_now(), &r.core), "core");
     node_memo_open(&poa_suite_ed25519);
     bench_must(node_workers_new(w->chain, workers, 1024, &pool), "workers");
     world_helpers.workers = pool;
     bench_must(poa_store_heights(s, &first, &last), "heights");
     struct node_replay_config config = {
-        .store = s, .workers = pool, .verify = verify, .ctx = &r, .step = step};
+        .store = s, .workers = pool, .verify = verify, .ctx = &r, .step = bench_replay_step};
     out->height = at.height;
     begin = bench_now();
     bench_must(node_replay(&config, &out->height, last), "replay");

@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "bench_mesh.h"
+#include "bench_replay.h"
 #include "poa_file.h"
 #include "poa_keystore.h"
 #include "poa_ledger.h"
 #include "poa_node_memo.h"
+#include "poa_node_pages.h"
 #include "poa_node_parallel.h"
 #include "poa_node_replay.h"
 #include "poa_store.h"
@@ -137,53 +139,13 @@ void catch_up(struct net *net, const char *bin, double seconds_max, struct caugh
 
 /* --- the same blocks from the own disk ---------------------------------------------------- */
 
-struct run {
-    struct poa_core *core;
-    struct node_workers *pool;
-    uint64_t txs;
-};
-
-static void *take(void *ctx, size_t n)
-{
-    (void)ctx;
-    return calloc(1, n);
-}
-
-static void give(void *ctx, void *p)
-{
-    (void)ctx;
-    free(p);
-}
-
 static void parallel(void *ctx, void (*task)(void *arg, uint32_t i), void *arg, uint32_t n)
 {
-    const struct run *r = ctx;
-    if (r->pool)
-        node_workers_parallel(r->pool, task, arg, n);
+    struct node_workers **pool = ctx;
+    if (*pool)
+        node_workers_parallel(*pool, task, arg, n);
     else
         node_parallel(NULL, task, arg, n);
-}
-
-static struct poa_now now(void)
-{
-    return (struct poa_now){.us = (uint64_t)(bench_now() * 1e6), .wall_ms = 2000000000000};
-}
-
-static int step(void *ctx, const struct poa_event *e)
-{
-    struct run *r = ctx;
-    struct poa_effects effects = {.n = 0};
-    int rc = poa_core_reserve(r->core);
-    if (rc)
-        return rc;
-    rc = poa_core_step(r->core, e, now(), &effects);
-    for (size_t i = 0; i < effects.n; i++) {
-        if (effects.effect[i].kind == POA_EFFECT_COMMIT)
-            r->txs += effects.effect[i].commit->txs;
-        if (effects.effect[i].kind == POA_EFFECT_HALT)
-            bench_must(effects.effect[i].code, effects.effect[i].text);
-    }
-    return rc;
 }
 
 double replay_of(const struct net *net, const char *dir, unsigned cores, bool verify)
@@ -191,7 +153,9 @@ double replay_of(const struct net *net, const char *dir, unsigned cores, bool ve
     char path[400], *genesis = NULL;
     size_t n = 0;
     struct poa_why why;
-    struct run r = {.txs = 0};
+    struct bench_replay r = {.txs = 0};
+    struct node_workers *pool = NULL;
+    struct node_pages pages = {0};
     struct poa_store *s = NULL;
     struct poa_ledger *l = NULL;
     uint64_t first = 0, last = 0, height = 0;
@@ -199,27 +163,26 @@ double replay_of(const struct net *net, const char *dir, unsigned cores, bool ve
     bench_must(poa_file_read(path, (size_t)128 << 20, 0, &genesis, &n, &why), path);
     struct poa_store_config sc = {.dir = dir, .chain32 = net->chain, .tx_index = true};
     bench_must(poa_store_open(&sc, &s, &why), dir);
-    struct poa_alloc alloc = {take, give, NULL};
+    struct poa_alloc alloc = node_pages_alloc(&pages);
     struct poa_ledger_config lc = {.suite = &node_suite,
                                    .alloc = alloc,
                                    .genesis = poa_slice(genesis, n),
                                    .parallel = parallel,
-                                   .parallel_ctx = &r};
+                                   .parallel_ctx = &pool};
     poa_random(&lc.salt, sizeof lc.salt);
     bench_must(poa_ledger_new(&lc, &l), "ledger");
     struct poa_core_config c = {.suite = &node_suite, .alloc = alloc, .ledger = l};
     node_memo_open(&poa_suite_ed25519);
-    bench_must(poa_core_new(&c, now(), &r.core), "core");
-    bench_must(node_workers_new(net->chain, cores, 1024, &r.pool), "workers");
+    bench_must(poa_core_new(&c, bench_replay_now(), &r.core), "core");
+    bench_must(node_workers_new(net->chain, cores, 1024, &pool), "workers");
     bench_must(poa_store_heights(s, &first, &last), "heights");
     struct node_replay_config config = {
-        .store = s, .workers = r.pool, .verify = verify, .ctx = &r, .step = step};
+        .store = s, .workers = pool, .verify = verify, .ctx = &r, .step = bench_replay_step};
     double begin = bench_now();
     bench_must(node_replay(&config, &height, last), "replay");
     double took = bench_now() - begin;
-    struct node_workers *pool = r.pool;
-    r.pool = NULL;
     node_workers_free(pool);
+    pool = NULL;
     poa_core_free(r.core);
     poa_store_close(s);
     free(genesis);
