@@ -19,6 +19,19 @@ static void complain(const char *format, va_list args)
     fprintf(stderr, "poa: %s\n", text);
 }
 
+/* Whether cli_misuse spoke. */
+static bool misused;
+
+void cli_begin(void)
+{
+    misused = false;
+}
+
+int cli_exit_code(int rc)
+{
+    return rc != 0 && misused ? 2 : rc;
+}
+
 int cli_fail(const char *format, ...)
 {
     va_list args;
@@ -32,7 +45,7 @@ int cli_new_file(const char *path)
 {
     struct poa_why why = {{0}};
     if (strcmp(path, "-") == 0)
-        return cli_fail("--output -: this command writes to a file only, not to standard output");
+        return cli_misuse("--output -: this command writes to a file only, not to standard output");
     return poa_file_absent(path, &why) == POA_OK ? 0 : cli_fail("%s", why.text);
 }
 
@@ -42,6 +55,7 @@ int cli_misuse(const char *format, ...)
     va_start(args, format);
     complain(format, args);
     va_end(args);
+    misused = true;
     return 2;
 }
 
@@ -57,6 +71,19 @@ int cli_print_json(json_t *value)
     puts(text);
     free(text);
     return 0;
+}
+
+json_t *cli_json_file(const char *path)
+{
+    json_error_t at;
+    bool input = strcmp(path, "-") == 0;
+    json_t *v = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &at)
+                      : json_load_file(path, JSON_REJECT_DUPLICATES, &at);
+    if (v == NULL && at.line < 0)
+        cli_fail("%s: %s", path, at.text);
+    else if (v == NULL)
+        cli_fail("%s:%d: %s", input ? "standard input" : path, at.line, at.text);
+    return v;
 }
 
 bool cli_duration(const char *what, const char *text, uint64_t *ms)
@@ -132,32 +159,35 @@ static int read_token(const char *path, char *out, size_t cap, struct poa_why *w
     return rc;
 }
 
+bool cli_fingerprint(const char *text, uint8_t out32[32])
+{
+    char hex[65];
+    size_t n = 0;
+    for (; *text && n < 64; text++)
+        if (*text != ':')
+            hex[n++] = *text;
+    hex[n] = 0;
+    return !*text && n == 64 && poa_unhex(hex, out32, 32) == POA_OK;
+}
+
 int cli_client(const struct cli *c, uint32_t timeout_ms, struct poa_rpc_client **out)
 {
     struct poa_rpc_trust trust = {.cacert = c->option[CLI_CACERT]};
     struct poa_why why = {{0}};
     const char *pin = c->option[CLI_PIN], *file = c->option[CLI_TOKEN_FILE];
-    char hex[65];
-    size_t n = 0;
     int rc = POA_OK;
     if (file == NULL)
         file = getenv("POA_TOKEN_FILE");
-    /* As openssl prints it: AB:CD:... */
-    for (; pin != NULL && *pin && n < 64; pin++)
-        if (*pin != ':')
-            hex[n++] = *pin;
-    hex[n] = 0;
-    if (pin != NULL && (*pin || n != 64 || poa_unhex(hex, trust.pin32, 32) != POA_OK))
-        rc = poa_because(&why, POA_E_CONFIG,
-                         "--pin: 64 hex digits, as openssl x509 -fingerprint "
-                         "-sha256 prints them");
-    trust.pinned = pin != NULL;
-    if (rc == POA_OK && file != NULL && file[0])
+    trust.pinned = pin != NULL && cli_fingerprint(pin, trust.pin32);
+    if (file != NULL && file[0])
         rc = read_token(file, trust.token, sizeof trust.token, &why);
-    if (rc == POA_OK)
-        rc = poa_rpc_client_new(cli_rpc_url(c), &trust, timeout_ms, out, &why);
-    poa_wipe(trust.token, sizeof trust.token);
     if (rc != POA_OK)
+        return cli_fail("%s", why.text), rc;
+    rc = poa_rpc_client_new(cli_rpc_url(c), &trust, timeout_ms, out, &why);
+    poa_wipe(trust.token, sizeof trust.token);
+    if (rc == POA_E_CONFIG)
+        cli_misuse("%s", why.text);
+    else if (rc != POA_OK)
         cli_fail("%s", why.text);
     return rc;
 }
@@ -239,7 +269,7 @@ int cli_keys_dir(const struct cli *c, bool create, char *dir, size_t n)
     else
         return cli_fail("no home directory: say where keys are with --keys DIR"), POA_E_CONFIG;
     if (k <= 0 || (size_t)k >= n)
-        return cli_fail("the directory of keys has too long a name"), POA_E_LIMIT;
+        return cli_misuse("the directory of keys has too long a name"), POA_E_LIMIT;
     return create ? cli_make_dirs(dir) : POA_OK;
 }
 
@@ -247,7 +277,7 @@ int cli_key_path(const struct cli *c, const char *label, bool create, char *path
 {
     if (strchr(label, '/') != NULL && !create) {
         if ((size_t)snprintf(path, n, "%s", label) >= n)
-            return cli_fail("%.100s...: path too long", label), POA_E_LIMIT;
+            return cli_misuse("%.100s...: path too long", label), POA_E_LIMIT;
         return POA_OK;
     }
     char dir[512];
@@ -257,7 +287,7 @@ int cli_key_path(const struct cli *c, const char *label, bool create, char *path
         return rc;
     rc = poa_keystore_path(dir, label, path, n, &why);
     if (rc != POA_OK)
-        cli_fail("%s", why.text);
+        cli_misuse("%.80s: %s", label, why.text);
     return rc;
 }
 
@@ -353,7 +383,7 @@ int cli_address(const struct cli *c, const char *text, uint8_t address32[32])
     if (poa_address_from_text(text, address32, &fault) == POA_OK)
         return POA_OK;
     if (strncasecmp(text, POA_ADDRESS_HRP "1", 4) == 0)
-        return cli_fail("%s: %s", text, poa_address_fault_text(fault)), POA_E_TEXT;
+        return cli_misuse("%s: %s", text, poa_address_fault_text(fault)), POA_E_TEXT;
     struct cli_sender account;
     bool found;
     if (cli_multisig(c, text, &account, &found) != 0)

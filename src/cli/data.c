@@ -153,6 +153,8 @@ int cli_data_deliver(const struct cli *c)
     json_t *v;
     if (c->option[CLI_FROM] == NULL)
         return cli_no_payer();
+    if (!cli_id("a sale", c->argument[0], op.sale))
+        return 2;
     int rc = read_key("--data-key", c->option[CLI_DATA_KEY], key);
     if (rc == 0)
         rc = read_sale(c, &v);

@@ -77,10 +77,9 @@ int cli_genesis_create(const struct cli *c)
         return cli_misuse("say where to: --output FILE.poa");
     if (cli_new_file(out) != 0)
         return 1;
-    json_error_t error;
-    json_t *v = json_load_file(in, JSON_REJECT_DUPLICATES, &error);
+    json_t *v = cli_json_file(in);
     if (v == NULL)
-        return cli_fail("%s:%d: %s", in, error.line, error.text);
+        return 1;
     size_t cap = FILE_MAX;
     struct poa_genesis g;
     struct poa_risk risk;

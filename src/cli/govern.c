@@ -12,8 +12,13 @@ static int node_key(const struct cli *c, const char *text, uint8_t key32[32])
     char path[600];
     struct poa_keystore_info info;
     struct poa_why why = {{0}};
-    if (strlen(text) == 64 && poa_unhex(text, key32, 32) == POA_OK)
-        return 0;
+    size_t n = strlen(text);
+    if (n == 64 && poa_unhex(text, key32, 32) == POA_OK)
+        return poa_point_is_prime_order(key32)
+                   ? 0
+                   : cli_misuse("%s is no public key: nobody can have the secret of it", text);
+    if (n > 32 && strspn(text, "0123456789abcdefABCDEF") == n)
+        return cli_misuse("%s has %zu hex digits, a node key has 64", text, n);
     if (cli_key_path(c, text, false, path, sizeof path) != POA_OK)
         return 1;
     int rc = poa_keystore_info(path, &info, &why);

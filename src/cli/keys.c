@@ -38,6 +38,8 @@ static int kind_and_type(const struct cli *c, enum poa_key_kind *kind, enum poa_
     *type = *kind == POA_KEY_ACCOUNT ? POA_KEY_BIP340 : POA_KEY_ED25519;
     if (c->option[CLI_TYPE] != NULL && poa_key_type_parse(c->option[CLI_TYPE], type) != POA_OK)
         return cli_misuse("--type is bip340 or ed25519");
+    if (*kind != POA_KEY_ACCOUNT && *type != POA_KEY_ED25519)
+        return cli_misuse("--type: the key of a %s is an ed25519 key", c->option[CLI_KIND]);
     return 0;
 }
 
@@ -86,6 +88,9 @@ int cli_keys_import(const struct cli *c)
     if (file == NULL)
         return cli_misuse("say where the secret is: --secret-file FILE, or - for standard input "
                           "(never on the command line, where others can see it)");
+    char path[600];
+    if (cli_key_path(c, c->argument[0], true, path, sizeof path) != POA_OK)
+        return 1;
     struct poa_passphrase text; /* a line that is wiped: what a secret needs */
     memset(&text, 0, sizeof text);
     struct poa_why why = {{0}};

@@ -59,16 +59,14 @@ static int read_key(const struct cli *c, const char *text, struct cli_sender *ou
     return 0;
 }
 
-/* The address of what was put together. */
-static int finish(struct cli_sender *s, uint32_t keys)
+/* The address of what was put together; NULL, or what is wrong with it. */
+static const char *finish(struct cli_sender *s, uint32_t keys)
 {
     s->policy.keys = (struct poa_list){poa_slice(s->keys, (size_t)33 * keys), keys};
     int rc = poa_address_of(&s->policy, s->address);
-    if (rc == POA_OK)
-        return 0;
-    return cli_fail("%s", rc == POA_E_RANGE
-                              ? "m must be 1 to the number of keys, and no limit goes with m = 1"
-                              : "a key is there twice");
+    return rc == POA_OK        ? NULL
+           : rc == POA_E_RANGE ? "m must be 1 to the number of keys, and no limit goes with m = 1"
+                               : "a key is there twice";
 }
 
 static json_t *account_json(const struct cli_sender *s)
@@ -122,8 +120,9 @@ int cli_multisig_new(const struct cli *c)
         rc = read_key(c, c->argument[1 + i], &s, i);
     s.policy.m = (uint8_t)m;
     s.policy.limit = limit;
-    if (rc == 0)
-        rc = finish(&s, keys);
+    const char *wrong = rc == 0 ? finish(&s, keys) : NULL;
+    if (wrong != NULL)
+        return cli_misuse("%s", wrong);
     if (rc != 0)
         return rc;
     json_t *v = account_json(&s);
@@ -162,8 +161,9 @@ static int parse(const char *path, const json_t *v, struct cli_sender *out)
         }
     if (!ok)
         return cli_fail("%s is damaged", path);
-    if (finish(out, (uint32_t)json_array_size(keys)) != 0)
-        return 1;
+    const char *wrong = finish(out, (uint32_t)json_array_size(keys));
+    if (wrong != NULL)
+        return cli_fail("%s is damaged: %s", path, wrong);
     poa_address_to_text(out->address, address);
     return strcmp(address, cli_text(v, "address")) == 0
                ? 0

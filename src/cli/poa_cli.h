@@ -4,7 +4,8 @@
  * `poa help`, and --help with examples on each command. A command prints its
  * result to standard output, as text or with --json as one JSON value, and one
  * line to standard error when it fails. Exit codes: 0 done, 1 failed, 2 used
- * wrongly.
+ * wrongly: the words of the command line are at fault, whatever files and nodes
+ * there are.
  */
 #ifndef POA_CLI_H
 #define POA_CLI_H
@@ -16,7 +17,8 @@
 #include "poa_progress.h"
 #include "poa_rpc_client.h"
 
-/* X(ID, "name", "ARGUMENT" or NULL, "help") */
+/* X(ID, "name", "ARGUMENT" or NULL, "help"). What an ARGUMENT looks like is checked by its
+ * word before the command runs (shapes in table.c); its range is the command's. */
 #define CLI_OPTIONS(X)                                                                             \
     X(HELP, "help", NULL, "this text")                                                             \
     X(JSON, "json", NULL, "one JSON value on standard output")                                     \
@@ -71,7 +73,7 @@
     X(CHAOS, "chaos", "KIND", "devices: they or their gateways fail or lie in turns; liars: all")  \
     X(SLOT, "slot", "S", "the slot; default: the last one with a block")                           \
     X(SLOTS, "slots", "S", "how many slots: a time-out, or to draw; default there 100000")         \
-    X(MALICIOUS, "malicious", "F", "fraction of the devices that bad leaders own; default 0")      \
+    X(MALICIOUS, "malicious", "P", "fraction of the devices that bad leaders own; default 0")      \
     X(REAL_VRF, "real-vrf", NULL, "evaluate real VRFs: 50 times slower")                           \
     X(RUN, "run", "N", "another random run; default 1")                                            \
     X(LIMIT, "limit", "N", "how many at most; default 100")                                        \
@@ -96,7 +98,7 @@
     X(N, "n", "N", "members of the committee")                                                     \
     X(Q, "q", "Q", "quorum; default N - (N-1)/3")                                                  \
     X(P, "p", "P", "probability that a member, or a device, is bad")                               \
-    X(OFFLINE, "offline", "O", "probability that an honest one is offline; default 0")             \
+    X(OFFLINE, "offline", "P", "probability that an honest one is offline; default 0")             \
     X(POOL, "pool", "M", "nodes that the committee is drawn from")                                 \
     X(BAD, "bad", "B", "how many of them are bad")                                                 \
     X(GROUP, "group", "C", "seats of one maker, region or provider that falls as a whole")         \
@@ -104,8 +106,8 @@
     X(SEATS, "seats", "S", "expected seats of devices in the span that may give them")             \
     X(FLEET, "fleet", "E", "devices: eligible, for the exact law; or registered for `poa fleet`")  \
     X(DRAWS, "draws", "K", "draws of a device in the span; default: many")                         \
-    X(TARGET, "target", "T", "probability that must not be exceeded, such as 1e-12")               \
-    X(STALL_TARGET, "stall-target", "T", "the same for stalls; default: that of --target")         \
+    X(TARGET, "target", "P", "probability that must not be exceeded, such as 1e-12")               \
+    X(STALL_TARGET, "stall-target", "P", "the same for stalls; default: that of --target")         \
     X(EPOCH, "epoch", "E", "epoch that the committee serves")                                      \
     X(GENESIS, "genesis", "FILE", "genesis record of the network (.poa); to sign, without a node") \
     X(FROM_EPOCH, "from-epoch", "E", "all headers from this epoch on; before it hand-overs only")  \
@@ -119,7 +121,7 @@
     X(STEERING, "steering", "WHO", "account that governs and holds the first coins")               \
     X(TOKENS, "tokens", "FILE", "the node's rpc_tokens")                                           \
     X(RIGHT, "right", "RIGHT", "read (default), submit or operate")                                \
-    X(CHAIN, "chain", "ID", "id of the chain that is trusted")                                     \
+    X(CHAIN, "chain", "HEX", "id of the chain that is trusted")                                    \
     X(HEADER, "header", "HEX|FILE", "header of a block, instead of the proof's own")               \
     X(CERT, "cert", "HEX|FILE", "certificate, instead of the proof's own")
 
@@ -463,14 +465,21 @@ int cli_main(int argc, char **argv);
 
 /* --- help for commands ------------------------------------------------------------ */
 
-/* Prints "poa: ..." to standard error and gives 1; usage mistakes give 2. */
+/* Prints "poa: ..." to standard error and gives 1: it failed. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for a mistake in the command line. Gives 2, and so does cli_main then, whatever
+ * its caller makes of it. */
+int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* For cli_main: the exit code that RC means. */
+void cli_begin(void);
+int cli_exit_code(int rc);
 /* 0 when PATH may become a new file; else says why not: something is there, or it
  * is "-", for commands that do not write to standard output. */
 int cli_new_file(const char *path);
-int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints VALUE and frees it; the exit code. */
 int cli_print_json(json_t *value);
+/* The JSON value in the file PATH, or of standard input ("-"); NULL with a line. */
+json_t *cli_json_file(const char *path);
 /* Decimal digits of TEXT; prints what is wrong with the option or argument WHAT. */
 bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
@@ -480,6 +489,9 @@ bool cli_duration(const char *what, const char *text, uint64_t *ms);
 /* Full key (64 hex digits) of the device that START means: its key, the start of it, or
  * its number in the registry. Returns an exit code. */
 int cli_device_key(const struct cli *c, const char *start, char key[65]);
+
+/* A certificate's SHA-256 as openssl prints it, with colons or without. */
+bool cli_fingerprint(const char *text, uint8_t out32[32]);
 
 const char *cli_rpc_url(const struct cli *c);
 /* A client of the node to ask, with what --cacert, --pin and --token-file say. A line is

@@ -482,13 +482,13 @@ int cli_transact(const struct cli *c, const struct cli_ops *ops, const char *mad
 
 int cli_tx_make(const struct cli *c)
 {
-    json_error_t at;
     static struct cli_ops ops;
     const char *path = c->argument[0];
-    json_t *list = strcmp(path, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &at)
-                                          : json_load_file(path, JSON_REJECT_DUPLICATES, &at);
+    if (c->option[CLI_FROM] == NULL)
+        return cli_no_payer();
+    json_t *list = cli_json_file(path);
     if (list == NULL)
-        return cli_fail("%s: line %d: %s", path, at.line, at.text);
+        return 1;
     int rc = 0;
     json_t *one = json_is_object(list) ? json_pack("[O]", list) : json_incref(list);
     json_decref(list);
@@ -528,8 +528,6 @@ static int sign(const struct cli *c, const uint8_t chain32[32], struct draft *d)
     uint32_t have, need;
     bool enough;
     const char *to = c->option[CLI_OUTPUT] != NULL ? c->option[CLI_OUTPUT] : c->argument[0];
-    if (c->option[CLI_SIGN] == NULL)
-        return cli_misuse("say who signs: --sign KEY[,KEY...]");
     int rc = add_signatures(c, chain32, d, c->option[CLI_SIGN]);
     if (rc == 0)
         rc = state_of(chain32, d, &have, &need, &enough);
@@ -551,6 +549,8 @@ static int send(const struct cli *c, const uint8_t chain32[32], struct draft *d)
 
 int cli_tx_sign(const struct cli *c)
 {
+    if (c->option[CLI_SIGN] == NULL)
+        return cli_misuse("say who signs: --sign KEY[,KEY...]");
     return with_draft(c, sign);
 }
 

@@ -1,4 +1,5 @@
 /* Commands and options: parsing and help, from the tables in poa_cli.h. */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -131,6 +132,78 @@ int cli_version(const struct cli *c)
     return 0;
 }
 
+/* --- what an argument of an option looks like ----------------------------------------- */
+
+static bool whole(const char *text)
+{
+    errno = 0;
+    (void)strtoull(text, NULL, 10);
+    return text[0] != 0 && strspn(text, "0123456789") == strlen(text) && errno == 0;
+}
+
+static bool fraction(const char *text)
+{
+    char *end = NULL;
+    double v = strtod(text, &end);
+    return end != text && *end == 0 && v >= 0 && v <= 1;
+}
+
+static bool hex(const char *text)
+{
+    size_t n = strlen(text);
+    return n % 2 == 0 && strspn(text, "0123456789abcdefABCDEF") == n;
+}
+
+static bool fingerprint(const char *text)
+{
+    uint8_t digest[32];
+    return cli_fingerprint(text, digest);
+}
+
+static bool url(const char *text)
+{
+    return poa_rpc_client_url(text, NULL) == POA_OK;
+}
+
+static const struct shape {
+    const char *argument; /* as in the table of options */
+    bool (*fits)(const char *text);
+    const char *what;
+} shapes[] = {
+    {"URL", url, "an address like http://127.0.0.1:7645"},
+    {"SHA256", fingerprint, "64 hex digits, as openssl x509 -fingerprint -sha256 prints them"},
+    {"HEX", hex, "an even number of hex digits"},
+    {"P", fraction, "a probability from 0 to 1"},
+#define WHOLE(word)                                                                                \
+    {                                                                                              \
+        word, whole, "a whole number"                                                              \
+    }
+    WHOLE("UNITS"),
+    WHOLE("SECONDS"),
+    WHOLE("DAYS"),
+    WHOLE("N"),
+    WHOLE("M"),
+    WHOLE("Q"),
+    WHOLE("B"),
+    WHOLE("C"),
+    WHOLE("E"),
+    WHOLE("K"),
+    WHOLE("S"),
+    WHOLE("T"),
+    WHOLE("TPS"),
+    WHOLE("ID"),
+#undef WHOLE
+};
+
+/* 0, or 2 with a line. */
+static int check_shape(int option, const char *text)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        if (strcmp(shapes[i].argument, options[option].argument) == 0 && !shapes[i].fits(text))
+            return cli_misuse("--%s: %s is not %s", options[option].name, text, shapes[i].what);
+    return 0;
+}
+
 /* --- parsing ------------------------------------------------------------------------ */
 
 static int parse(const struct command *m, int argc, char **argv, struct cli *c)
@@ -159,6 +232,8 @@ static int parse(const struct command *m, int argc, char **argv, struct cli *c)
         if (c->option[i] != NULL && options[i].argument != NULL)
             return cli_misuse("--%s is given twice", options[i].name);
         c->option[i] = optarg != NULL ? optarg : "";
+        if (optarg != NULL && check_shape(i, optarg) != 0)
+            return 2;
     }
     c->argument = argv + optind;
     c->arguments = argc - optind;
@@ -222,7 +297,8 @@ static int run(int argc, char **argv)
 int cli_main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed reader shows as a write error */
+    cli_begin();
     int rc = run(argc, argv);
     bool written = fflush(stdout) == 0 && !ferror(stdout);
-    return written || rc != 0 ? rc : cli_fail("cannot write to standard output");
+    return written || rc != 0 ? cli_exit_code(rc) : cli_fail("cannot write to standard output");
 }

@@ -24,7 +24,7 @@ static bool hex_option(const struct cli *c, enum cli_option option, const char *
 {
     const char *text = c->option[option];
     if (text == NULL) {
-        cli_fail("--%s HEX is missing", name);
+        cli_misuse("--%s HEX is missing", name);
         return false;
     }
     size_t digits = strlen(text);
@@ -33,7 +33,7 @@ static bool hex_option(const struct cli *c, enum cli_option option, const char *
     if (*bytes == NULL || digits % 2 != 0 || poa_unhex(text, *bytes, *n) != POA_OK) {
         free(*bytes);
         *bytes = NULL;
-        cli_fail("--%s: an even number of hex digits is needed", name);
+        cli_misuse("--%s: %s is not an even number of hex digits", name, text);
         return false;
     }
     return true;
@@ -61,12 +61,12 @@ int cli_vrf_prove(const struct cli *c)
     size_t sk_n = 0, alpha_n = 0;
     int rc = 1;
     if (!suite_of(c, &suite))
-        return cli_fail("--suite is tai or ell2");
+        return cli_misuse("--suite is tai or ell2");
     if (!hex_option(c, CLI_SK, "sk", &sk, &sk_n) ||
         !hex_option(c, CLI_ALPHA, "alpha", &alpha, &alpha_n))
         goto out;
     if (sk_n != 32) {
-        cli_fail("--sk: the seed has 32 bytes, 64 hex digits");
+        cli_misuse("--sk: the seed has 32 bytes, 64 hex digits");
         goto out;
     }
     poa_ed25519_public(sk, pk);
@@ -89,7 +89,7 @@ int cli_vrf_verify(const struct cli *c)
     size_t pk_n = 0, alpha_n = 0, pi_n = 0;
     int rc = 1;
     if (!suite_of(c, &suite))
-        return cli_fail("--suite is tai or ell2");
+        return cli_misuse("--suite is tai or ell2");
     if (hex_option(c, CLI_PK, "pk", &pk, &pk_n) &&
         hex_option(c, CLI_ALPHA, "alpha", &alpha, &alpha_n) &&
         hex_option(c, CLI_PI, "pi", &pi, &pi_n)) {

@@ -33,10 +33,13 @@ static int parse_url(const char *url, struct target *out, struct poa_why *why)
     struct evhttp_uri *uri = evhttp_uri_parse(url);
     const char *scheme = uri != NULL ? evhttp_uri_get_scheme(uri) : NULL;
     const char *host = uri != NULL ? evhttp_uri_get_host(uri) : NULL;
+    const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
     int rc = POA_OK;
     bool tls = scheme != NULL && strcmp(scheme, "https") == 0;
+    bool more = path == NULL || (path[0] != 0 && strcmp(path, "/") != 0) ||
+                evhttp_uri_get_query(uri) != NULL || evhttp_uri_get_userinfo(uri) != NULL;
     if (scheme == NULL || (!tls && strcmp(scheme, "http") != 0) || host == NULL || host[0] == 0 ||
-        strlen(host) >= sizeof out->host) {
+        strlen(host) >= sizeof out->host || more || evhttp_uri_get_port(uri) > 65535) {
         rc = poa_because(why, POA_E_CONFIG, "%.200s: give an address like http://127.0.0.1:%d", url,
                          POA_RPC_PORT_DEFAULT);
     } else {
@@ -52,6 +55,12 @@ static int parse_url(const char *url, struct target *out, struct poa_why *why)
     if (uri != NULL)
         evhttp_uri_free(uri);
     return rc;
+}
+
+int poa_rpc_client_url(const char *url, struct poa_why *why)
+{
+    struct target target;
+    return parse_url(url, &target, why);
 }
 
 /* BEV: what it goes over, taken; NULL: plain TCP. */

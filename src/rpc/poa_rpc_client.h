@@ -18,6 +18,8 @@ struct poa_rpc_trust {
     char token[160]; /* bearer token; "": none. Never sent in plain text beyond the loopback */
 };
 
+/* Whether poa_rpc_client_new takes URL. POA_E_CONFIG with WHY, which may be NULL. */
+POA_MUST_USE int poa_rpc_client_url(const char *url, struct poa_why *why);
 /* URL: http://HOST[:PORT][/], or https. TRUST may be NULL; it is copied, its CACERT borrowed.
  * POA_E_CONFIG with WHY. */
 POA_MUST_USE int poa_rpc_client_new(const char *url, const struct poa_rpc_trust *trust,

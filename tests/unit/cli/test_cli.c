@@ -72,16 +72,13 @@ Test(cli, vrf, .init = fresh, .fini = clean)
     cr_expect_eq(run("vrf verify --suite tai --pk " PK " --alpha '' --pi " PI, out, sizeof out), 0);
     cr_expect_str_eq(out, "beta=" BETA "\n");
     cr_redirect_stderr();
+    /* What proves nothing; what is no command line is for test_misuse.c. */
     static const char *const bad[] = {
         "vrf verify --suite tai --pk " PK " --alpha 00 --pi " PI,
         "vrf verify --suite ell2 --pk " PK " --alpha '' --pi " PI,
         "vrf verify --suite tai --pk " PK " --alpha '' --pi 00",
         "vrf verify --suite tai --pk 00 --alpha '' --pi " PI,
         "vrf verify --suite tai --pk " PK " --alpha '' --pi " PI "00",
-        "vrf verify --suite none --pk " PK " --alpha '' --pi " PI,
-        "vrf verify --suite tai --pk " PK " --alpha ''",
-        "vrf prove --suite tai --sk 00 --alpha ''",
-        "vrf prove --suite tai --sk " SK " --alpha 0",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_expect_eq(run(bad[i], out, sizeof out), 1, "%s", bad[i]);
@@ -260,7 +257,7 @@ Test(cli, keys, .init = fresh, .fini = clean)
     cr_expect_eq(run(line, out, sizeof out), 1);
     cr_expect_eq(run("keys new alice --no-passphrase", out, sizeof out), 1); /* it is there */
     cr_expect_eq(run("keys show nobody", out, sizeof out), 1);
-    cr_expect_eq(run("keys new ../x --no-passphrase", out, sizeof out), 1);
+    cr_expect_eq(run("keys new ../x --no-passphrase", out, sizeof out), 2);
     cr_expect_eq(run("keys import x", out, sizeof out), 2);
     snprintf(line, sizeof line, "%s/wrong", dir);
     unlink(line);
@@ -279,7 +276,7 @@ Test(cli, addresses_say_what_is_wrong, .init = fresh, .fini = clean)
     /* One wrong letter: the checksum tells before anybody is asked. */
     cr_expect_eq(run("balance poa12p2ps6k0x0mu49ygkxsju8ftw9c2mqze2vjd205nuppekn246d5sxwwxpd", out,
                      sizeof out),
-                 1);
+                 2);
     cr_expect_eq(run("balance nobody", out, sizeof out), 1);
     fflush(stderr);
     char want[512];
