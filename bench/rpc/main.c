@@ -27,20 +27,26 @@
 #define ROUNDS_MAX  16
 #define NICENESS    5
 
-/* X(name, method, parameters as JSON; %s: the address of alice). Those that begin with new_
- * are each asked with another id, so that no kept answer serves them. */
+/* X(name, kind, method, parameters as JSON; %s: the address of alice). SAME: byte for byte;
+ * NEXT: each time with the next id, as clients do; NEW: each time of another account, or from
+ * another number on, so that no kept answer serves it. */
 #define READS(X)                                                                                   \
-    X("status", "poa_status", "[]")                                                                \
-    X("account", "poa_account_get", "[\"%s\"]")                                                    \
-    X("block", "poa_block_get", "[1]")                                                             \
-    X("devices", "poa_devices_list", "[]")                                                         \
-    X("params", "poa_params_get", "[]")                                                            \
-    X("new_account", "poa_account_get", "[\"%s\"]")                                                \
-    X("new_devices", "poa_devices_list", "[]")
+    X("status", SAME, "poa_status", "[]")                                                          \
+    X("account", SAME, "poa_account_get", "[\"%s\"]")                                              \
+    X("block", SAME, "poa_block_get", "[1]")                                                       \
+    X("devices", SAME, "poa_devices_list", "[]")                                                   \
+    X("params", SAME, "poa_params_get", "[]")                                                      \
+    X("next_account", NEXT, "poa_account_get", "[\"%s\"]")                                         \
+    X("next_devices", NEXT, "poa_devices_list", "[0]")                                             \
+    X("new_account", NEW, "poa_account_get", "[\"%s\"]")                                           \
+    X("new_devices", NEW, "poa_devices_list", "[0]")
+enum kind { SAME, NEXT, NEW, KINDS };
 static const struct {
-    const char *name, *method, *params;
+    const char *name;
+    enum kind kind;
+    const char *method, *params;
 } reads[] = {
-#define ROW(name, method, params) {name, method, params},
+#define ROW(name, kind, method, params) {name, kind, method, params},
     READS(ROW)
 #undef ROW
 };
@@ -306,12 +312,10 @@ static void listeners(unsigned n, unsigned seconds)
 /* --- wrk ---------------------------------------------------------------------------------------
  */
 
-static bool is_new(size_t i)
-{
-    return strncmp(reads[i].name, "new_", 4) == 0;
-}
+/* More accounts than answers are kept. */
+#define ADDRESSES 8192
 
-static void write_script(const char *path, const char *body, bool fresh)
+static void write_script(const char *path, const char *body, enum kind kind, const char *alice)
 {
     FILE *f = fopen(path, "w");
     if (!f)
@@ -320,10 +324,25 @@ static void write_script(const char *path, const char *body, bool fresh)
             "wrk.method = 'POST'\nwrk.body = [==[%s]==]\n"
             "wrk.headers['Content-Type'] = 'application/json'\n",
             body);
-    if (fresh)
+    if (kind == NEXT)
         fprintf(f, "local n = 0\nlocal body = wrk.body\nfunction request()\n  n = n + 1\n"
                    "  return wrk.format(nil, nil, nil, (body:gsub('\"id\":1', '\"id\":' .. n)))\n"
                    "end\n");
+    if (kind == NEW) {
+        fprintf(f, "local who = {");
+        for (uint32_t i = 0; i < ADDRESSES; i++) {
+            uint8_t address[32] = {0};
+            char text[POA_ADDRESS_TEXT_BYTES];
+            poa_hash(POA_DOMAIN_ADDRESS, &i, sizeof i, address);
+            poa_address_to_text(address, text);
+            fprintf(f, "'%s',", text);
+        }
+        fprintf(f,
+                "}\nlocal n = 0\nlocal body = wrk.body\nfunction request()\n  n = n + 1\n"
+                "  local b = body:gsub('%s', who[n %% %d + 1]):gsub('%%[0%%]', '[' .. n .. ']')\n"
+                "  return wrk.format(nil, nil, nil, b)\nend\n",
+                alice, ADDRESSES);
+    }
     fclose(f);
 }
 
@@ -388,7 +407,7 @@ static void measure(size_t i, unsigned rounds, double seconds, const char *alice
     snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}",
              reads[i].method, params);
     snprintf(script, sizeof script, "%s/script.lua", tmp);
-    write_script(script, body, is_new(i));
+    write_script(script, body, reads[i].kind, alice);
     result[i].bytes = answer_bytes(reads[i].method, params);
     pid_t server = start_bare(result[i].bytes, &port);
     snprintf(bare_url, sizeof bare_url, "http://127.0.0.1:%u", port);
@@ -411,7 +430,7 @@ static void measure(size_t i, unsigned rounds, double seconds, const char *alice
     result[i].node_cpu_us = node_cpu / node_n * 1e6;
     result[i].bare_cpu_us = bare_cpu / bare_n * 1e6;
     if (!json)
-        printf("%-11s %6zu bytes  %7.0f /s of %7.0f /s: %.2f   CPU %.1f us of %.1f us: %.2f\n",
+        printf("%-12s %6zu bytes  %7.0f /s of %7.0f /s: %.2f   CPU %.1f us of %.1f us: %.2f\n",
                reads[i].name, result[i].bytes, result[i].node, result[i].bare,
                result[i].node / result[i].bare, result[i].bare_cpu_us, result[i].node_cpu_us,
                result[i].bare_cpu_us / result[i].node_cpu_us);
@@ -421,14 +440,14 @@ static void measure(size_t i, unsigned rounds, double seconds, const char *alice
 /* The same number of each: times add up. */
 static void report(void)
 {
-    double node_s[2] = {0}, bare_s[2] = {0}, node_cpu[2] = {0}, bare_cpu[2] = {0};
+    double node_s[KINDS] = {0}, bare_s[KINDS] = {0}, node_cpu[KINDS] = {0}, bare_cpu[KINDS] = {0};
     json_t *all = json_object();
     for (size_t i = 0; i < READS_N; i++) {
-        bool fresh = is_new(i);
-        node_s[fresh] += 1 / result[i].node;
-        bare_s[fresh] += 1 / result[i].bare;
-        node_cpu[fresh] += result[i].node_cpu_us;
-        bare_cpu[fresh] += result[i].bare_cpu_us;
+        enum kind k = reads[i].kind;
+        node_s[k] += 1 / result[i].node;
+        bare_s[k] += 1 / result[i].bare;
+        node_cpu[k] += result[i].node_cpu_us;
+        bare_cpu[k] += result[i].bare_cpu_us;
         json_object_set_new(all, reads[i].name,
                             json_pack("{s:I, s:f, s:f, s:f, s:f}", "bytes",
                                       (json_int_t)result[i].bytes, "per_s", result[i].node,
@@ -436,10 +455,18 @@ static void report(void)
                                       result[i].node / result[i].bare, "cpu_ratio",
                                       result[i].bare_cpu_us / result[i].node_cpu_us));
     }
-    json_t *v = json_pack(
-        "{s:f, s:f, s:f, s:f, s:i, s:o}", "ratio_to_bare_evhttp", bare_s[0] / node_s[0],
-        "cpu_ratio_to_bare_evhttp", bare_cpu[0] / node_cpu[0], "ratio_new", bare_s[1] / node_s[1],
-        "cpu_ratio_new", bare_cpu[1] / node_cpu[1], "connections", CONNECTIONS, "reads", all);
+    static const char *const names[KINDS][2] = {
+        {"ratio_to_bare_evhttp", "cpu_ratio_to_bare_evhttp"},
+        {"ratio_next_id", "cpu_ratio_next_id"},
+        {"ratio_new", "cpu_ratio_new"},
+    };
+    json_t *v = json_object();
+    for (size_t k = 0; k < KINDS; k++) {
+        json_object_set_new(v, names[k][0], json_real(bare_s[k] / node_s[k]));
+        json_object_set_new(v, names[k][1], json_real(bare_cpu[k] / node_cpu[k]));
+    }
+    json_object_set_new(v, "connections", json_integer(CONNECTIONS));
+    json_object_set_new(v, "reads", all);
     char *text = json_dumps(v, JSON_COMPACT | JSON_REAL_PRECISION(4));
     puts(text);
     free(text);

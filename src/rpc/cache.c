@@ -1,5 +1,6 @@
-/* Answers that stay right until the state changes: the same request, byte for byte, of many
- * readers is worked out once. */
+/* Answers that stay right until the state changes: the same request of many readers is worked
+ * out once. The same are those that differ in the number of their id alone, as clients count
+ * their calls; all other bytes are equal. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,9 @@
 struct entry {
     uint8_t key[16];
     uint64_t version, until_us;
-    char *text;
+    char *text; /* N bytes, and POA_RPC_ID_MAX more */
     size_t n;
+    size_t id; /* where that of the request stands in TEXT, up to its last brace; 0: as it is */
 };
 struct rpc_cache {
     uint8_t secret[16]; /* so that nobody can aim at the entry of another request */
@@ -49,6 +51,22 @@ void rpc_cache_stop(struct poa_rpc *r)
     r->cache = NULL;
 }
 
+/* Of REQUEST with a byte that is in no JSON for its id. */
+static void key_of(const struct rpc_cache *c, const char *request, size_t n, struct poa_slice id,
+                   uint8_t key[16])
+{
+    char text[REQUEST_MAX];
+    size_t before = id.n > 0 ? (size_t)((const char *)id.p - request) : n;
+    memcpy(text, request, before);
+    if (id.n == 0) {
+        poa_siphash(c->secret, text, n, key);
+        return;
+    }
+    text[before] = 1;
+    memcpy(text + before + 1, request + before + id.n, n - before - id.n);
+    poa_siphash(c->secret, text, n - id.n + 1, key);
+}
+
 bool rpc_cache_find(struct poa_rpc *r, const char *request, size_t n, struct rpc_asked *asked,
                     struct poa_slice *answer)
 {
@@ -56,14 +74,20 @@ bool rpc_cache_find(struct poa_rpc *r, const char *request, size_t n, struct rpc
     if (r->cache == NULL || n > REQUEST_MAX)
         return false;
     asked->version = version_of(r);
-    poa_siphash(r->cache->secret, request, n, asked->key);
+    asked->id = poa_rpc_request_id(request, n);
+    key_of(r->cache, request, n, asked->id, asked->key);
     asked->key[15] ^= (uint8_t)r->methods.has; /* who may less is told something else */
     asked->keep_us = UINT64_MAX;
-    const struct entry *e = at(r->cache, asked->key);
+    struct entry *e = at(r->cache, asked->key);
     if (e->text == NULL || e->version != asked->version ||
         memcmp(e->key, asked->key, sizeof e->key) != 0 ||
         (e->until_us != UINT64_MAX && e->until_us < poa_clock_monotonic_us(poa_clock_system())))
         return false;
+    if (e->id > 0) {
+        memcpy(e->text + e->id, asked->id.p, asked->id.n);
+        e->n = e->id + asked->id.n;
+        e->text[e->n++] = '}';
+    }
     *answer = poa_slice(e->text, e->n);
     return true;
 }
@@ -73,10 +97,15 @@ void rpc_cache_keep(struct poa_rpc *r, const struct rpc_asked *asked, const char
     if (asked->keep_us == 0 || n > TEXT_MAX)
         return;
     struct entry *e = at(r->cache, asked->key);
-    char *copy = realloc(e->text, n);
+    /* The id is what an answer ends with. */
+    size_t id = asked->id.n > 0 && n > asked->id.n ? n - 1 - asked->id.n : 0;
+    if (id > 0 && memcmp(text + id, asked->id.p, asked->id.n) != 0)
+        return;
+    char *copy = realloc(e->text, n + POA_RPC_ID_MAX);
     if (copy == NULL)
         return;
     memcpy(copy, text, n);
+    e->id = id;
     memcpy(e->key, asked->key, sizeof e->key);
     e->text = copy;
     e->n = n;

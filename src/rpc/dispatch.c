@@ -20,7 +20,7 @@ struct exchange {
     /* The answer; of a batch in the order of completion, and not closed yet. */
     char *text;
     size_t n, cap;
-    char small[2048]; /* where TEXT begins */
+    char small[800]; /* where TEXT begins: together a block that malloc has at hand */
 };
 
 struct poa_rpc_call {
@@ -585,6 +585,63 @@ static void one(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc
     if (bind_params(m, params, param, call))
         m->handler(ctx, param, call);
 }
+
+/* --- the id of a request that is not parsed yet ---------------------------------------------- */
+
+/* The end of the string that begins at I with a quote. */
+static size_t string_end(const char *text, size_t n, size_t i)
+{
+    for (i++; i < n && text[i] != '"'; i++)
+        i += text[i] == '\\';
+    return i < n ? i + 1 : n;
+}
+
+static size_t blank(const char *text, size_t n, size_t i)
+{
+    while (i < n && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n'))
+        i++;
+    return i;
+}
+
+/* The length of the whole number at I, as it is written in one way only, and the member of an
+ * object ends with it; 0: it is something else. */
+static size_t number_at(const char *text, size_t n, size_t i)
+{
+    size_t k = i + (i < n && text[i] == '-'), first = k;
+    while (k < n && text[k] >= '0' && text[k] <= '9')
+        k++;
+    size_t end = blank(text, n, k);
+    bool plain = k > first && (text[first] != '0' || (k == first + 1 && first == i));
+    bool ends = end < n && (text[end] == ',' || text[end] == '}');
+    return plain && ends && k - i <= POA_RPC_ID_MAX ? k - i : 0;
+}
+
+struct poa_slice poa_rpc_request_id(const char *text, size_t n)
+{
+    struct poa_slice id = {NULL, 0};
+    size_t depth = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '{' || text[i] == '[')
+            depth++;
+        else if (text[i] == '}' || text[i] == ']')
+            depth--;
+        if (text[i] != '"')
+            continue;
+        size_t end = string_end(text, n, i), colon = blank(text, n, end);
+        if (depth == 1 && text[0] == '{' && colon < n && text[colon] == ':' && end - i == 4 &&
+            memcmp(text + i, "\"id\"", 4) == 0) {
+            size_t at = blank(text, n, colon + 1), digits = number_at(text, n, at);
+            if (id.n > 0 || digits == 0)
+                return poa_slice(NULL, 0);
+            id = poa_slice((const uint8_t *)text + at, digits);
+        }
+        i = end - 1;
+    }
+    return id;
+}
+
+/* --- texts --------------------------------------------------------------------------------------
+ */
 
 /* Whether TEXT nests at most DEPTH deep, outside of strings: jansson recurses up
  * to 2,048 levels, and freeing does too. */

@@ -93,6 +93,13 @@ void poa_rpc_dispatch(const struct poa_rpc_methods *methods, void *ctx, struct p
                       const char *text, size_t n,
                       void (*reply)(void *reply_ctx, const char *text, size_t n), void *reply_ctx);
 
+/* Where the id of a single call stands in its TEXT, when it is a whole number of at most
+ * POA_RPC_ID_MAX digits and sign, written as everybody writes it; else empty. If TEXT is a
+ * request, its answer is that of the same text with another such number, but for the number,
+ * with which, and a brace, it ends. What is no request may be taken for anything. */
+#define POA_RPC_ID_MAX 18
+struct poa_slice poa_rpc_request_id(const char *text, size_t n);
+
 /* One call of METHOD, which need not come from text. PARAMS is taken. REPLY gets its result or
  * else its error, borrowed; neither: memory was short. */
 void poa_rpc_call_method(const struct poa_rpc_methods *methods, void *ctx,

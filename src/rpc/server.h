@@ -149,6 +149,7 @@ bool rpc_guard_within_rate(struct poa_rpc *r, const uint8_t address[8]);
 struct rpc_asked {
     uint8_t key[16];
     uint64_t version, keep_us;
+    struct poa_slice id; /* its number, in the request; empty: none */
 };
 POA_MUST_USE int rpc_cache_start(struct poa_rpc *r);
 void rpc_cache_stop(struct poa_rpc *r);

@@ -222,6 +222,58 @@ static void no_wake(void *ctx)
     (void)ctx;
 }
 
+/* A single call that is answered with a result. */
+struct kept {
+    char *text;
+    size_t n;
+};
+static void on_kept(void *ctx, const char *text, size_t n)
+{
+    static const char fine[] = "{\"jsonrpc\":\"2.0\",\"result\"";
+    struct kept *k = ctx;
+    if (text != NULL && n > sizeof fine && memcmp(text, fine, sizeof fine - 1) == 0) {
+        k->text = (char *)fuzz_copy(text, n);
+        k->n = n;
+    }
+}
+/* What the server keeps of an answer: that of a request with another id is the same but for the
+ * id at its end. */
+static void ask_again(const struct poa_rpc_methods *methods, struct poa_rpc_node *node,
+                      const char *text, size_t n)
+{
+    static const char other[] = "-424242";
+    struct poa_slice id = poa_rpc_request_id(text, n);
+    struct kept a = {NULL, 0}, b = {NULL, 0};
+    struct poa_rpc_backend reads = *node->backend;
+    struct poa_rpc_node same = *node;
+    if (id.n == 0)
+        return;
+    FUZZ_CHECK(id.n <= POA_RPC_ID_MAX);
+    reads.submit = NULL; /* nothing that is answered later is kept */
+    reads.prove = NULL;
+    reads.faucet = NULL;
+    same.backend = &reads;
+    size_t before = (size_t)((const char *)id.p - text), after = n - before - id.n;
+    char *again = malloc(n + sizeof other);
+    FUZZ_CHECK(again != NULL);
+    memcpy(again, text, n);
+    memcpy(again + before, other, sizeof other - 1);
+    memcpy(again + before + sizeof other - 1, text + before + id.n, after);
+    poa_rpc_dispatch(methods, &same, NULL, text, n, on_kept, &a);
+    poa_rpc_dispatch(methods, &same, NULL, again, before + sizeof other - 1 + after, on_kept, &b);
+    FUZZ_CHECK((a.text == NULL) == (b.text == NULL));
+    if (a.text != NULL) {
+        size_t same_n = a.n - id.n - 1;
+        FUZZ_CHECK(a.n > id.n + 1 && b.n == same_n + sizeof other);
+        FUZZ_CHECK(memcmp(a.text, b.text, same_n) == 0);
+        FUZZ_CHECK(memcmp(a.text + same_n, id.p, id.n) == 0 && a.text[a.n - 1] == '}');
+        FUZZ_CHECK(memcmp(b.text + same_n, "-424242}", sizeof other) == 0);
+    }
+    free(again);
+    free(a.text);
+    free(b.text);
+}
+
 /* REQUEST is "/v1/path?query" when FLAGS say GET, else the body of a POST. */
 static void ask(struct world *w, uint8_t flags, struct poa_slice request, struct poa_rpc_node *node,
                 struct poa_rpc_inbox *box)
@@ -235,6 +287,7 @@ static void ask(struct world *w, uint8_t flags, struct poa_slice request, struct
         char *text = (char *)fuzz_copy(request.p, request.n);
         w->wanted = wanted(text, request.n);
         poa_rpc_dispatch(&methods, node, box, text, request.n, on_reply, w);
+        ask_again(&methods, node, text, request.n);
         free(text);
         return;
     }
@@ -377,6 +430,12 @@ void fuzz_seeds(void)
                 *c = '-';
         seed(name, 4, request, poa_slice(world, 100 + i));
     }
+    seed("id-last", 0,
+         " {\"jsonrpc\":\"2.0\",\"params\":{\"id\":[]},\"method\":\"poa_status\",\"id\" : 77 }",
+         poa_slice(world, 5));
+    seed("id-in-text", 0,
+         "{\"jsonrpc\":\"2.0\",\"x\":\"\\\"id\\\":1\",\"method\":\"poa_status\",\"id\":-1}",
+         poa_slice(world, 5));
     for (size_t i = 0; i < sizeof gets / sizeof gets[0]; i++) {
         char name[16];
         snprintf(name, sizeof name, "get-%zu", i);

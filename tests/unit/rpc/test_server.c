@@ -763,6 +763,73 @@ Test(server, rest)
     stop(r);
 }
 
+static uint64_t fake_version(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+static uint32_t lists;
+static int counted_read(void *ctx, enum poa_state_table table, const void *key, size_t n,
+                        struct poa_writer *out)
+{
+    lists += table == POA_STATE_GLOBAL;
+    return fake_read(ctx, table, key, n, out);
+}
+
+/* What is kept is told again with the id of who asks, and to nobody who asks for something else. */
+Test(server, kept_answers_carry_the_id_of_the_request)
+{
+    static const struct {
+        const char *body, *id;
+        bool worked; /* out anew */
+    } calls[] = {
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"poa_devices_list\"}", "1", true},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"poa_devices_list\"}", "1", false},
+        {"{\"jsonrpc\":\"2.0\",\"id\":123456789012345678,\"method\":\"poa_devices_list\"}",
+         "123456789012345678", false},
+        {"{\"jsonrpc\":\"2.0\",\"id\":-7,\"method\":\"poa_devices_list\"}", "-7", false},
+        {"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"poa_devices_list\"}", "0", false},
+        /* Not whole numbers as everybody writes them: by themselves. */
+        {"{\"jsonrpc\":\"2.0\",\"id\":-0,\"method\":\"poa_devices_list\"}", "0", true},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"poa_devices_list\"}", "1.5", true},
+        {"{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"poa_devices_list\"}", "\"1\"", true},
+        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"poa_devices_list\"}", "null", true},
+        {"{\"jsonrpc\":\"2.0\",\"id\":01,\"method\":\"poa_devices_list\"}", NULL, false},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"poa_devices_list\",\"id\":2}", NULL, false},
+        {"{\"jsonrpc\":\"2.0\",\"\\u0069d\":1,\"method\":\"poa_devices_list\",\"id\":2}", NULL,
+         false},
+        /* Another request. */
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"poa_devices_list\",\"params\":[7]}", "1",
+         true},
+        {"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"poa_devices_list\",\"params\":[8]}", "9",
+         true},
+        {"{\"jsonrpc\":\"2.0\",\"params\":[8],\"method\":\"poa_devices_list\" , \"id\" : 31 }",
+         "31", true},
+        {"{\"jsonrpc\":\"2.0\",\"params\":[8],\"method\":\"poa_devices_list\" , \"id\" : 4 }", "4",
+         false},
+    };
+    struct poa_rpc_backend kept = backend;
+    struct poa_rpc_config c = {.port = 0, .backend = &kept};
+    struct poa_rpc *r = NULL;
+    struct poa_why why;
+    static char out[4096];
+    char tail[64];
+    kept.version = fake_version;
+    kept.read = counted_read;
+    cr_assert_eq(poa_rpc_start(&c, &r, &why), POA_OK, "%s", why.text);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        uint32_t before = lists;
+        cr_expect_eq(ask(r, POST, calls[i].body, out, sizeof out), 200, "%s", calls[i].body);
+        snprintf(tail, sizeof tail, "\"id\":%s}", calls[i].id != NULL ? calls[i].id : "null");
+        const char *at = strstr(out, tail);
+        cr_expect(at != NULL && at[strlen(tail)] == 0, "%s: %s", calls[i].body, out);
+        cr_expect_eq(strstr(out, "\"error\"") == NULL, calls[i].id != NULL, "%s: %s", calls[i].body,
+                     out);
+        cr_expect_eq(lists - before, calls[i].worked ? 1 : 0, "%s", calls[i].body);
+    }
+    stop(r);
+}
+
 /* A client that goes away, or a server that stops, while a call is open. */
 Test(server, open_calls_survive_their_client_and_the_server)
 {
