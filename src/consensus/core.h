@@ -354,6 +354,7 @@ struct poa_core {
     struct routed_senders routed_of[ROUTED_BUCKETS];
     struct routed *routed_free, *routed_head, *routed_tail;
     struct routed *go_head;
+    struct routed *route_next;    /* where core_route_tick goes on; NULL: at the oldest */
     struct poa_tx_gone_list gone; /* in this step */
     uint32_t routed_n, routed_cap, routed_fresh, parked_n;
     uint64_t home_us[POA_COMMITTEE_MAX]; /* last batch of the member */

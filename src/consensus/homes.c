@@ -24,6 +24,8 @@ void core_routed_drop(struct poa_core *c, struct routed *r)
     while (*at != r)
         at = &(*at)->next;
     *at = r->next;
+    if (c->route_next == r)
+        c->route_next = r->newer;
     if (r->older)
         r->older->newer = r->newer;
     else
@@ -384,13 +386,16 @@ static int over(const struct poa_core *c, const struct routed *r)
 /* Transactions that wait for their home longer than two heartbeats, in which it
  * made no batch at all, go to the next rank, together: nonces of one sender
  * need one home. A home that makes batches is busy: it is told again later, and
- * left behind by age when it leaves out single senders. */
+ * left behind by age when it leaves out single senders. Some at a time, all in turn:
+ * those in front may only wait for a nonce. */
 void core_route_tick(struct poa_core *c)
 {
     uint32_t looked = 0;
     uint64_t beat = core_two_heartbeats(c);
-    for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next, looked++) {
-        next = r->newer;
+    if (!c->route_next)
+        c->route_next = c->routed_head;
+    for (struct routed *r; (r = c->route_next) && looked < 1024; looked++) {
+        c->route_next = r->newer;
         bool ours = c->self >= 0 && (int32_t)r->home == c->self;
         bool busy = c->self >= 0 && !ours && c->now.us < c->home_us[r->home] + beat;
         uint64_t wait = r->batched ? (uint64_t)BATCH_TTL_MS * 1000 : busy ? 8 * beat : beat;

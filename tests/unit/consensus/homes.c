@@ -128,7 +128,7 @@ Test(homes, nobody_waits_for_money)
 }
 
 /* A transfer of ACCOUNT as another member passes it on to node 0, whatever NONCE. What
- * comes of it is read from EFFECTS: the simulation is over. */
+ * comes of it is in EFFECTS and nobody does it: for what only waits. */
 static int pass_on(struct poa_sim *s, uint32_t account, uint64_t nonce, struct poa_effects *effects)
 {
     struct poa_core *c = poa_sim_core(s, 0);
@@ -175,5 +175,27 @@ Test(homes, those_that_wait_are_not_in_the_way)
         if (effects.effect[i].kind == POA_EFFECT_CHECK)
             cr_assert(eq(int, poa_batch_decode(effects.effect[i].bytes, &batch), POA_OK));
     cr_expect(eq(u32, batch.txs.count, 5));
+    finish(s);
+}
+
+/* Nor of whose home dies. */
+Test(homes, those_that_wait_do_not_hide_a_dead_home)
+{
+    struct poa_sim *s = network(4096, 4u << 20);
+    struct poa_effects effects;
+    struct poa_core_status st;
+    uint8_t id[32];
+    uint32_t victim = stranger(s, 0, 2), dead = 1;
+    for (uint64_t i = 0; i < 1400; i++)
+        cr_assert(eq(int, pass_on(s, 1, i + 2, &effects), POA_OK));
+    for (; dead < 4; dead++) {
+        poa_core_status(poa_sim_core(s, dead), &st);
+        if (st.member == poa_core_home(poa_sim_core(s, 0), poa_sim_account(s, victim)))
+            break;
+    }
+    poa_sim_kill(s, dead);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, victim, 15, 1, id), POA_OK));
+    run_ms(s, 10000);
+    cr_expect(lt(u64, 0, poa_sim_final(s, id)));
     finish(s);
 }
