@@ -166,21 +166,55 @@ int cli_sender(const struct cli *c, const char *label, struct cli_sender *out)
 
 /* --- signatures ------------------------------------------------------------------------- */
 
+/* A key stays open until the draft is dropped: one whose nonce was taken is signed again,
+ * and nobody is asked twice. */
+struct opened {
+    char label[POA_KEY_LABEL_MAX + 1];
+    enum poa_key_type type;
+    uint8_t secret[32];
+};
+
 struct draft {
     uint8_t bytes[POA_TX_BYTES_MAX], other[POA_TX_BYTES_MAX];
     size_t n;
+    struct opened key[POA_POLICY_KEYS_MAX];
+    size_t keys;
 };
+
+static void drop(struct draft *d)
+{
+    if (d != NULL)
+        poa_wipe(d->key, sizeof d->key);
+    free(d);
+}
+
+/* NULL with a line. */
+static const struct opened *open_key(const struct cli *c, struct draft *d, const char *label)
+{
+    for (size_t i = 0; i < d->keys; i++)
+        if (strcmp(d->key[i].label, label) == 0)
+            return &d->key[i];
+    /* More than an account has: the last one makes room. */
+    struct opened *k = &d->key[d->keys < POA_POLICY_KEYS_MAX ? d->keys : POA_POLICY_KEYS_MAX - 1];
+    struct poa_keystore_info info;
+    k->label[0] = 0;
+    if (cli_open_key(c, label, &info, k->secret) != POA_OK)
+        return NULL;
+    k->type = info.type;
+    snprintf(k->label, sizeof k->label, "%s", label);
+    if (d->keys < POA_POLICY_KEYS_MAX)
+        d->keys++;
+    return k;
+}
 
 static int add_signature(const struct cli *c, const uint8_t chain32[32], struct draft *d,
                          const char *label)
 {
-    struct poa_keystore_info info;
-    uint8_t secret[32];
-    if (cli_open_key(c, label, &info, secret) != POA_OK)
+    const struct opened *k = open_key(c, d, label);
+    if (k == NULL)
         return 1;
     struct poa_writer w = poa_writer_over(d->other, sizeof d->other);
-    int rc = poa_tx_cosign(chain32, poa_slice(d->bytes, d->n), (uint8_t)info.type, secret, &w);
-    poa_wipe(secret, sizeof secret);
+    int rc = poa_tx_cosign(chain32, poa_slice(d->bytes, d->n), (uint8_t)k->type, k->secret, &w);
     if (rc == POA_E_TX_SENDER)
         return cli_fail("%s is not a key of this account", label);
     if (rc == POA_E_EXISTS)
@@ -299,6 +333,9 @@ static int read_draft(const char *path, struct draft *d)
                                    path);
 }
 
+/* Each of them was lost to another transaction of the same account. */
+#define NONCE_TRIES 100
+
 /* --- sending ------------------------------------------------------------------------------ */
 
 /* Waits until ID is final or was dropped; what became of it in *OUT. */
@@ -331,7 +368,56 @@ static int wait_final(const struct cli *c, const char *id, json_t **out)
                     id, seconds, id);
 }
 
-int cli_submitted(const struct cli *c, json_t *v, const char *made)
+/* The account's next nonce, by the finalized state. */
+static int next_nonce(const struct cli *c, const uint8_t address32[32], uint64_t *out)
+{
+    char text[POA_ADDRESS_TEXT_BYTES];
+    json_t *v;
+    poa_address_to_text(address32, text);
+    int rc = cli_call(c, "poa_account_get", json_pack("{s:s}", "address", text), &v);
+    if (rc != POA_OK)
+        return 1;
+    *out = cli_number(v, "nonce");
+    json_decref(v);
+    return 0;
+}
+
+/* A transaction whose nonce nobody chose: when another one took it, a new one may be made. */
+struct race {
+    const uint8_t *address;
+    uint64_t nonce;
+    bool lost;
+};
+
+#define SETTLE_MS 500
+
+/* V says that ID was let go because its nonce is used: whether the state of this node has
+ * used it, and a block that had ID itself would be known by now. */
+static bool overtaken(const struct cli *c, const char *id, const struct race *race)
+{
+    uint64_t nonce = 0;
+    json_t *v = NULL;
+    if (next_nonce(c, race->address, &nonce) != 0 || nonce <= race->nonce)
+        return false;
+    nanosleep(&(struct timespec){0, SETTLE_MS * 1000000L}, NULL);
+    if (cli_call(c, "poa_tx_get", json_pack("{s:s}", "id", id), &v) != POA_OK)
+        return false;
+    bool gone = strcmp(cli_text(v, "state"), "dropped") == 0;
+    json_decref(v);
+    return gone;
+}
+
+/* Whether V, what became of ID, is that another transaction took its nonce. Skipped in a
+ * block, it can never run any more. */
+static bool lost(const struct cli *c, const char *id, const json_t *v, const struct race *race)
+{
+    if (race == NULL || strcmp(cli_text(v, "result"), "TX_NONCE_USED") != 0)
+        return false;
+    return strcmp(cli_text(v, "state"), "final") == 0 || overtaken(c, id, race);
+}
+
+/* RACE may be NULL; when it is lost, nothing is printed. */
+static int finish(const struct cli *c, json_t *v, const char *made, struct race *race)
 {
     char id[65], object[65] = "";
     snprintf(id, sizeof id, "%s", cli_text(v, "id"));
@@ -350,6 +436,11 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
         rc = wait_final(c, id, &v);
         if (rc != 0)
             return rc;
+        if (lost(c, id, v, race)) {
+            race->lost = true;
+            json_decref(v);
+            return 1;
+        }
         if (strcmp(cli_text(v, "state"), "dropped") == 0)
             rc = cli_fail("%s was accepted, then dropped: %s (%s)", id, cli_text(v, "why"),
                           cli_text(v, "result"));
@@ -375,30 +466,38 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
     return rc;
 }
 
-static int submit(const struct cli *c, const struct draft *d, const char *made)
+int cli_submitted(const struct cli *c, json_t *v, const char *made)
+{
+    return finish(c, v, made, NULL);
+}
+
+/* Sends it. RACE as above. */
+static int submit(const struct cli *c, const struct draft *d, const char *made, struct race *race)
 {
     json_t *v;
+    struct poa_why why = {{0}};
+    struct poa_rpc_client *client = NULL;
     char *hex = malloc(2 * d->n + 1);
     if (hex == NULL)
         return cli_fail("out of memory");
     poa_hex(d->bytes, d->n, hex);
-    int rc = cli_call(c, "poa_tx_send", json_pack("{s:s}", "tx", hex), &v);
-    free(hex);
-    return rc == POA_OK ? cli_submitted(c, v, made) : 1;
-}
-
-/* The account's next nonce, by the finalized state. */
-static int next_nonce(const struct cli *c, const uint8_t address32[32], uint64_t *out)
-{
-    char text[POA_ADDRESS_TEXT_BYTES];
-    json_t *v;
-    poa_address_to_text(address32, text);
-    int rc = cli_call(c, "poa_account_get", json_pack("{s:s}", "address", text), &v);
-    if (rc != POA_OK)
+    int rc = cli_client(c, cli_timeout_ms(c), &client);
+    if (rc != POA_OK) {
+        free(hex);
         return 1;
-    *out = cli_number(v, "nonce");
-    json_decref(v);
-    return 0;
+    }
+    rc = poa_rpc_client_call(client, "poa_tx_send", json_pack("{s:s}", "tx", hex), &v, &why);
+    poa_rpc_client_free(client);
+    free(hex);
+    if (rc == POA_OK)
+        return finish(c, v, made, race);
+    bool used = rc == POA_E_TX_NONCE_USED || rc == POA_E_TX_REPLACE || rc == POA_E_TX_DUPLICATE;
+    if (used && race != NULL) {
+        race->lost = true;
+        return 1;
+    }
+    return cli_fail("%s%s", why.text,
+                    rc == POA_E_TX_NONCE_USED ? ": make it anew, without --nonce" : "");
 }
 
 static int make(const struct cli_sender *s, const struct cli_rules *r, uint64_t nonce,
@@ -416,6 +515,15 @@ static int make(const struct cli_sender *s, const struct cli_rules *r, uint64_t 
     }
     d->n = w.n;
     return rc == POA_OK ? 0 : cli_fail("cannot make the transaction: %s", poa_error_text(rc));
+}
+
+/* What two terminals pay at the same moment, to the same account, would be one transaction:
+ * each gets a time-out of its own, in ten years. */
+static uint64_t own_until(void)
+{
+    uint32_t mark;
+    poa_random(&mark, sizeof mark);
+    return poa_clock_wall_ms(poa_clock_system()) + UINT64_C(315360000000) + mark;
 }
 
 static int transact(const struct cli *c, const struct cli_rules *r, const struct cli_ops *ops,
@@ -436,27 +544,45 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
         (c->option[CLI_NONCE] == NULL || c->option[CLI_OUTPUT] == NULL))
         return cli_misuse("with --genesis no node is asked: give --nonce (`poa balance` shows it) "
                           "and --output");
+    bool chosen = c->option[CLI_NONCE] != NULL;
     if (until != 0)
         until = until * 1000 + poa_clock_wall_ms(poa_clock_system());
+    else if (!chosen && c->option[CLI_OUTPUT] == NULL)
+        until = own_until();
     int rc = cli_sender(c, c->option[CLI_FROM], &s);
     if (rc == 0 && c->option[CLI_NONCE] == NULL)
         rc = next_nonce(c, s.address, &nonce);
-    if (rc == 0)
-        rc = make(&s, r, nonce, c->option[CLI_FEE] != NULL ? &fee : NULL, until, ops, d);
-    if (rc == 0)
-        rc = c->option[CLI_SIGN] != NULL ? add_signatures(c, r->chain, d, c->option[CLI_SIGN])
-                                         : sign_with_ours(c, r->chain, &s, s.policy.m, d);
-    if (rc == 0)
-        rc = state_of(r->chain, d, &have, &need, &enough);
     if (rc != 0)
         return rc;
-    if (c->option[CLI_OUTPUT] != NULL)
-        return write_draft(c, c->option[CLI_OUTPUT], POA_FILE_NEW, d, have, need, enough);
-    if (!enough)
-        return cli_fail("%u of %u signatures: --output FILE keeps it for the others to sign, or "
-                        "say who signs with --sign",
-                        have, need);
-    return submit(c, d, made);
+    /* Another terminal may take the nonce first: who did not choose it gets another one. */
+    for (unsigned tries = 1;; tries++) {
+        struct race race = {.address = s.address, .nonce = nonce};
+        rc = make(&s, r, nonce, c->option[CLI_FEE] != NULL ? &fee : NULL, until, ops, d);
+        if (rc == 0)
+            rc = c->option[CLI_SIGN] != NULL ? add_signatures(c, r->chain, d, c->option[CLI_SIGN])
+                                             : sign_with_ours(c, r->chain, &s, s.policy.m, d);
+        if (rc == 0)
+            rc = state_of(r->chain, d, &have, &need, &enough);
+        if (rc != 0)
+            return rc;
+        if (c->option[CLI_OUTPUT] != NULL)
+            return write_draft(c, c->option[CLI_OUTPUT], POA_FILE_NEW, d, have, need, enough);
+        if (!enough)
+            return cli_fail("%u of %u signatures: --output FILE keeps it for the others to sign, "
+                            "or say who signs with --sign",
+                            have, need);
+        rc = submit(c, d, made, chosen ? NULL : &race);
+        if (!race.lost)
+            return rc;
+        if (tries == NONCE_TRIES)
+            return cli_fail("other transactions of this account took %u nonces first: try again "
+                            "when they are final",
+                            tries);
+        if (next_nonce(c, s.address, &nonce) != 0)
+            return 1;
+        nonce =
+            nonce > race.nonce ? nonce : race.nonce + 1; /* what waits is not in the state yet */
+    }
 }
 
 int cli_no_payer(void)
@@ -471,9 +597,9 @@ int cli_transact(const struct cli *c, const struct cli_ops *ops, const char *mad
         return cli_no_payer();
     if (cli_rules(c, &r) != POA_OK)
         return 1;
-    struct draft *d = malloc(sizeof *d);
+    struct draft *d = calloc(1, sizeof *d);
     int rc = d == NULL ? cli_fail("out of memory") : transact(c, &r, ops, made, d);
-    free(d);
+    drop(d);
     cli_rules_free(&r);
     return rc;
 }
@@ -512,14 +638,14 @@ static int with_draft(const struct cli *c,
                       int (*run)(const struct cli *c, const uint8_t chain32[32], struct draft *d))
 {
     struct cli_rules r = {.raw = NULL};
-    struct draft *d = malloc(sizeof *d);
+    struct draft *d = calloc(1, sizeof *d);
     int rc = d == NULL ? cli_fail("out of memory") : read_draft(c->argument[0], d);
     if (rc == 0 && cli_rules(c, &r) != POA_OK)
         rc = 1;
     if (rc == 0)
         rc = run(c, r.chain, d);
     cli_rules_free(&r);
-    free(d);
+    drop(d);
     return rc;
 }
 
@@ -544,7 +670,7 @@ static int send(const struct cli *c, const uint8_t chain32[32], struct draft *d)
     if (rc == 0 && !enough)
         rc = cli_fail("%u of %u signatures, or not the right ones: `poa tx sign` adds one", have,
                       need);
-    return rc != 0 ? rc : submit(c, d, NULL);
+    return rc != 0 ? rc : submit(c, d, NULL, NULL);
 }
 
 int cli_tx_sign(const struct cli *c)
@@ -561,12 +687,12 @@ int cli_tx_submit(const struct cli *c)
 
 int cli_tx_show(const struct cli *c)
 {
-    struct draft *d = malloc(sizeof *d);
+    struct draft *d = calloc(1, sizeof *d);
     int rc = d == NULL ? cli_fail("out of memory") : read_draft(c->argument[0], d);
     if (rc == 0) {
         json_t *v = poa_json_tx(poa_slice(d->bytes, d->n));
         rc = v == NULL ? cli_fail("%s: not a transaction", c->argument[0]) : cli_print_json(v);
     }
-    free(d);
+    drop(d);
     return rc;
 }

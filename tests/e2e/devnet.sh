@@ -56,6 +56,17 @@ before=$("$poa" balance bob --json | jq -r .balance)
 after=$("$poa" balance bob --json | jq -r .balance)
 [ $((after - before)) -eq 1234 ] || fail "balance of bob: $before, then $after"
 "$poa" faucet bob 99 >/dev/null || fail "faucet"
+# Eight terminals send the same at once, over two nodes: each pays, once.
+before=$("$poa" balance bob --json | jq -r .balance)
+sends=()
+for i in 1 2 3 4 5 6 7 8; do
+    "$poa" send bob 7 --from alice --timeout 60 --rpc "$(rpc ledger-$((i % 2)) rpc)" >"race-$i" 2>&1 &
+    sends+=($!)
+done
+for pid in "${sends[@]}"; do wait "$pid" || fail "of sends at once: $(cat race-*)"; done
+after=$("$poa" balance bob --json | jq -r .balance)
+[ $((after - before)) -eq 56 ] || fail "eight times 7: $before, then $after"
+! "$poa" send bob 7 --from alice --nonce 0 2>err || fail "a nonce that was chosen is changed"
 # A copy of a used transaction, and more than there is.
 ! "$poa" send bob 1 --from alice --nonce 0 2>err || fail "used nonce accepted"
 grep -q TX_NONCE_USED err || fail "nonce: $(cat err)"
