@@ -16,8 +16,9 @@
  * answers within NODE_FOLLOW_WAIT_MS. */
 #define TELL_US UINT64_C(30000000)
 #define NAP_MS  500
-/* Progress is told while so many blocks are missing. */
+/* Progress is told from when so many blocks are missing until only so many are. */
 #define FAR_BLOCKS  200
+#define NEAR_BLOCKS 20
 #define PROGRESS_US 5000000
 
 /* A question that is under way, or its answer. Also of ranges that were given up. */
@@ -85,8 +86,11 @@ static void blame(struct node_follow *f, int from, int rc)
     memcpy(key, f->node->peer[from].key, 32);
     pthread_mutex_unlock(&f->node->peers_mutex);
     poa_hex(key, 8, hex);
-    POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE, "following: peer %s... %s", hex,
-                    forged ? "sent blocks that are wrong" : "does not answer");
+    if (forged)
+        POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE,
+                        "following: peer %s... sent blocks that are wrong", hex);
+    else
+        POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE, "following: peer %s... does not answer", hex);
     poa_p2p_blame(f->node->p2p, key, forged ? POA_P2P_FAULT_FORGED : POA_P2P_FAULT_STALLED);
 }
 
@@ -265,7 +269,7 @@ static void progress(struct node_follow *f, uint64_t height, uint64_t target)
 {
     struct poa_node *n = f->node;
     uint64_t now_us = poa_clock_monotonic_us(n->clock);
-    bool far = target >= height + FAR_BLOCKS;
+    bool far = target >= height + (f->told_us ? NEAR_BLOCKS : FAR_BLOCKS);
     if (!far && f->told_us)
         tell_end(f, height, now_us);
     if (far && !f->told_us) {

@@ -34,13 +34,14 @@ uint32_t node_ranges_asked(const struct node_ranges *r, int server)
 static bool better(const struct node_ranges *r, const struct node_ranges_now *now, uint64_t after,
                    const struct node_source *a, const struct node_source *b)
 {
-    if (after < now->target && (a->height > after) != (b->height > after))
-        return a->height > after;
     uint64_t rest_a = r->server[a->server].rest_us, rest_b = r->server[b->server].rest_us;
     rest_a = rest_a > now->us ? rest_a : 0;
     rest_b = rest_b > now->us ? rest_b : 0;
+    /* Before what they say of themselves: that costs nothing. */
     if (rest_a != rest_b)
         return rest_a < rest_b;
+    if (after < now->target && (a->height > after) != (b->height > after))
+        return a->height > after;
     uint32_t asked_a = node_ranges_asked(r, a->server), asked_b = node_ranges_asked(r, b->server);
     if (asked_a != asked_b)
         return asked_a < asked_b;
@@ -57,8 +58,9 @@ choose(const struct node_ranges *r, const struct node_ranges_now *now, uint64_t 
         const struct node_source *s = &now->source[i];
         bool fresh = r->server[s->server].failed_us &&
                      now->us < r->server[s->server].failed_us + NODE_RETRY_US;
-        /* Nobody shall hold questions about what he does not have. */
-        if (fresh || node_ranges_asked(r, s->server) >= EACH || (!first && s->height <= after))
+        /* Only what is waited for is worth a try. */
+        bool doubtful = s->height <= after || r->server[s->server].rest_us > now->us;
+        if (fresh || node_ranges_asked(r, s->server) >= EACH || (!first && doubtful))
             continue;
         if (!best || better(r, now, after, s, best))
             best = s;

@@ -79,7 +79,8 @@ largest() { # KiB of the largest ledger server so far
     echo $max
 }
 loaded() { [ "$(finals "$POA_RPC")" -gt 20 ]; }
-wait_for 60 loaded || fail "no load"
+# What is offered is signed before: some thousands per second.
+wait_for $((60 + load * lasts / 1000)) loaded || fail "no load"
 
 printf '%-24s %9s %9s %5s %7s %9s\n' attack "before/s" "during/s" keep MiB "log lines"
 source=10
@@ -165,13 +166,17 @@ forged() { # MODE...
         "${peers[@]}" >"$f/out" 2>"$f/log" &
     pid=$!
     follower() { "$poa" status --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json; }
-    caught_up() { [ "$(follower | jq -r .height)" -ge "$(($(height) - 50))" ]; }
-    wait_for 60 caught_up || fail "forged $*: the follower does not catch up: $(tail -n 5 "$f/log")"
+    caught_up() {
+        follower >"$f/status" && jq -r 'select(.sync) | .sync | tojson' "$f/status" >>"$f/sync"
+        [ "$(jq -r .height "$f/status")" -ge "$(($(height) - 50))" ]
+    }
+    wait_for $((60 + $(height) / 100)) caught_up || fail "forged $*: the follower does not catch up: $(tail -n 5 "$f/log")"
     # Nothing of the lies got into what it serves.
     local h hash
     h=$(follower | jq -r .height)
     hash=$("$poa" block "$h" --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json | jq -r .hash)
     [ "$hash" = "$("$poa" block "$h" --json | jq -r .hash)" ] || fail "forged $*: block $h differs"
+    [ $# = 1 ] || wait_for 60 grep -q "following: caught up" "$f/log" || fail "forged $*: it does not say that it caught up"
     kill $pid "${pids[@]}"
     wait $pid "${pids[@]}" || true
     printf '%-24s caught up after %s s; %s\n' "forged: $*" $((SECONDS - begin)) \
@@ -187,5 +192,11 @@ if [ -e "${f:-}/log" ]; then
     grep -q "peer ${liars[0]:0:16}... sent blocks that are wrong" "$f/log" || fail "the liar is not named: $(cat "$f/log")"
     grep -q "peer ${liars[1]:0:16}... does not answer" "$f/log" || fail "the staller is not named: $(cat "$f/log")"
     grep -o "caught up at .* from [2-9] servers" "$f/log" || fail "not from both honest servers: $(grep following "$f/log")"
+    # Whoever has to wait is told for how long.
+    if [ "$(sed -n 's/.*caught up at .* blocks in \([0-9]*\) ms.*/\1/p' "$f/log" | head -n 1)" -gt 12000 ]; then
+        grep -o "following: \[#*\.*\] .* s left" "$f/log" || fail "no progress in the log: $(cat "$f/log")"
+        jq -en '[inputs] | any(.[]; (.target | tonumber) > 0 and .left_s != null)' "$f/sync" >/dev/null || fail "no progress in the status: $(cat "$f/sync")"
+        tail -n 1 "$f/sync"
+    fi
     ! grep "following: peer" "$f/log" | grep -v "${liars[0]:0:16}\|${liars[1]:0:16}" || fail "an honest one is blamed: $(grep following "$f/log")"
 fi

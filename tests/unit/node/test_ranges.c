@@ -290,6 +290,29 @@ Test(ranges, a_staller_is_asked_first)
                  POA_E_TIMEOUT, "to be blamed");
 }
 
+/* Near the tip everybody's height is a little old, but for the one who says he has
+ * everything and does not answer. */
+Test(ranges, who_boasts_is_not_asked_again_and_again)
+{
+    (void)fetch();
+    source[1].height = UINT64_MAX;
+    server[1].kind = STALLER;
+    uint32_t before = server[1].asked;
+    for (uint64_t begun_us = now_us; now_us < begun_us + 60000000;) {
+        struct node_ranges_now now = {
+            .us = now_us, .tip = tip, .target = chain, .source = source, .sources = SERVERS};
+        struct node_question q;
+        while (node_ranges_next(&ranges, &now, &q))
+            send_question(&q);
+        now_us += 1000;
+        chain += now_us % 100000 == 0;
+        arrive();
+        execute();
+    }
+    cr_assert(server[1].asked - before <= 8, "%u questions", server[1].asked - before);
+    cr_assert(tip + 100 > chain, "%lu of %lu", (unsigned long)tip, (unsigned long)chain);
+}
+
 /* At the tip one question waits for news, however many servers there are. */
 Test(ranges, one_question_waits_for_news)
 {
