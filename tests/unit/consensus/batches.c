@@ -117,3 +117,56 @@ Test(batches, of_the_committee_before_are_taken_after_a_restart)
         cr_expect(lt(u64, 0, poa_sim_final(s, id[i])), "transfer %u waits", i);
     finish(s);
 }
+
+struct waiting {
+    int home;
+    bool stopped; /* no block lists anything */
+    uint32_t batches;
+};
+
+static bool no_blocks(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
+{
+    struct waiting *w = ctx;
+    (void)bytes;
+    w->batches += type == POA_MSG_BATCH && (int)from == w->home && to == (from + 1) % 4;
+    return type != POA_MSG_PROPOSAL || !w->stopped;
+}
+
+/* One transfer a millisecond to one home: without a wait a batch each 2 ms. */
+Test(batches, grow_while_others_wait_for_a_block)
+{
+    struct poa_sim_config c;
+    poa_sim_config_default(&c);
+    c.accounts = 100;
+    struct poa_sim *s = poa_sim_new(&c);
+    cr_assert(s != NULL);
+    run_ms(s, 300);
+    const struct poa_core *core = poa_sim_core(s, 0);
+    struct waiting w = {.stopped = true};
+    for (uint32_t i = 0; i < 4; i++)
+        if (poa_committee_find(poa_core_committee(core), poa_sim_key(s, i)) ==
+            poa_core_home(core, poa_sim_account(s, 0)))
+            w.home = (int)i;
+    uint16_t home = poa_core_home(core, poa_sim_account(s, 0));
+    poa_sim_filter(s, no_blocks, &w);
+    uint8_t id[80][32];
+    uint32_t n = 0, first = 0;
+    for (uint32_t from = 0; n < 80; from = (from + 1) % c.accounts) {
+        if (poa_core_home(core, poa_sim_account(s, from)) != home)
+            continue;
+        cr_assert(eq(int,
+                     poa_sim_transfer(s, (uint32_t)w.home, from, (from + 1) % c.accounts, 5, id[n]),
+                     POA_OK));
+        run_ms(s, 1);
+        if (!n++)
+            first = w.batches;
+    }
+    cr_expect(eq(u32, n, 80));
+    cr_expect(eq(u32, first, 1), "the first waited for company");
+    cr_expect(w.batches >= 5 && w.batches <= 12, "%u batches of 80 transfers", w.batches);
+    w.stopped = false;
+    run_ms(s, 3000);
+    for (uint32_t i = 0; i < n; i++)
+        cr_expect(lt(u64, 0, poa_sim_final(s, id[i])), "transfer %u waits", i);
+    finish(s);
+}
