@@ -310,6 +310,15 @@ static int load_into(struct load *l, FILE *from, const char *path, const char *d
     return rc;
 }
 
+/* DIR, which this made for nothing, with the lock that is still held in it. */
+static void remove_fresh(const char *dir)
+{
+    char lock[4200];
+    snprintf(lock, sizeof lock, "%s/LOCK", dir);
+    unlink(lock);
+    (void)rmdir(dir); /* what others put there stays */
+}
+
 int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, bool tx_index,
                      const struct poa_archive_progress *progress, struct poa_archive_info *info,
                      struct poa_why *why)
@@ -325,6 +334,7 @@ int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, 
     if (!from)
         return poa_because(why, errno == ENOENT ? POA_E_NOT_FOUND : POA_E_IO, "cannot open %s: %s",
                            path, strerror(errno));
+    bool fresh = access(dir, F_OK) != 0 && errno == ENOENT;
     int rc = poa_store_lock(dir, &lock, why);
     if (!rc && access(db, F_OK) == 0)
         rc = poa_because(why, POA_E_EXISTS, "%s holds a database already: choose another directory",
@@ -342,6 +352,8 @@ int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, 
     free(l.result);
     free(l.fate);
     fclose(from);
+    if (rc && fresh && lock >= 0)
+        remove_fresh(dir);
     if (lock >= 0)
         close(lock);
     return rc;

@@ -117,7 +117,7 @@ POA_MUST_USE int poa_archive_verify(FILE *from, const char *name, const uint8_t 
                                     struct poa_archive_info *info, struct poa_why *why);
 /* Verifies the archive at PATH, then makes a database from it in DIR, which must
  * hold none: state restored and compared with its certified root, every block
- * executed. DIR is created; after a failure it holds no database.
+ * executed. DIR is created; after a failure it holds no database, and is gone when it was new.
  * Errors: EXISTS, LOCKED, as above, STATE_ROOT. */
 POA_MUST_USE int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32,
                                   bool tx_index, const struct poa_archive_progress *progress,

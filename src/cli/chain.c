@@ -231,8 +231,13 @@ static int read_head(struct input *in, const struct poa_chain_check *check, uint
     if (ferror(in->from))
         return cli_fail("%s: %s", in->name, strerror(errno));
     if (n != sizeof bytes || memcmp(bytes, POA_CHAIN_FILE_MAGIC, 8) != 0 ||
-        poa_chain_file_decode(poa_slice(bytes, n), &in->head) != POA_OK || in->head.version != 1)
-        return cli_fail("%s is no exported chain; `poa chain export` writes one", in->name);
+        poa_chain_file_decode(poa_slice(bytes, n), &in->head) != POA_OK || in->head.version != 1) {
+        const char *is = cli_looks_like(bytes, n);
+        if (is[0] == 0 && in->from != stdin)
+            is = cli_file_looks_like(in->name);
+        return cli_fail("%s is no exported chain%s", in->name,
+                        is[0] != 0 ? is : "; `poa chain export` writes one");
+    }
     if (memcmp(in->head.chain, check->chain, 32) != 0)
         return cli_fail("%s is of another chain than the genesis", in->name);
     if (in->head.from_epoch > from)

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "cli_tx.h"
+#include "poa_archive.h"
+#include "poa_witness.h"
 
 static void complain(const char *format, va_list args)
 {
@@ -73,13 +75,44 @@ int cli_print_json(json_t *value)
     return 0;
 }
 
+const char *cli_looks_like(const void *bytes, size_t n)
+{
+    const char *text = bytes;
+    struct poa_genesis g;
+    if (n >= 8 && memcmp(text, POA_ARCHIVE_MAGIC, 8) == 0)
+        return "; it is an archive: `poa store import FILE DIR` verifies and loads one of a whole "
+               "chain, `poa snapshot restore` one of its state";
+    if (n >= 8 && memcmp(text, POA_CHAIN_FILE_MAGIC, 8) == 0)
+        return "; it is an exported chain of headers: `poa verify chain` checks it";
+    if (n > 0 && poa_genesis_decode(poa_slice(text, n), &g) == POA_OK)
+        return "; it is a genesis record: `poa genesis show` prints it";
+    size_t blank = 0;
+    while (blank < n && strchr(" \t\r\n", text[blank]) != NULL)
+        blank++;
+    return blank < n && (text[blank] == '{' || text[blank] == '[') ? "; it is JSON" : "";
+}
+
+const char *cli_file_looks_like(const char *path)
+{
+    static uint8_t bytes[1 << 20];
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return "";
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    return cli_looks_like(bytes, n);
+}
+
 json_t *cli_json_file(const char *path)
 {
     json_error_t at;
     bool input = strcmp(path, "-") == 0;
     json_t *v = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &at)
                       : json_load_file(path, JSON_REJECT_DUPLICATES, &at);
-    if (v == NULL && at.line < 0)
+    const char *is = v == NULL && !input ? cli_file_looks_like(path) : "";
+    if (v == NULL && is[0] != 0 && strstr(is, "JSON") == NULL)
+        cli_fail("%s is not JSON%s", path, is);
+    else if (v == NULL && at.line < 0)
         cli_fail("%s: %s", path, at.text);
     else if (v == NULL)
         cli_fail("%s:%d: %s", input ? "standard input" : path, at.line, at.text);

@@ -341,8 +341,15 @@ static int find_programs(struct devnet *d)
     for (size_t i = 0; i < (d->chaos != DEVNET_CHAOS_NONE ? 4 : d->devices > 0 ? 2 : 1); i++) {
         char path[DEVNET_PATH_MAX + 32];
         snprintf(path, sizeof path, "%s/%s", d->bin, programs[i]);
-        if (access(path, X_OK) != 0)
-            return cli_fail("%s is not there: build it with `make`", path);
+        if (access(path, X_OK) == 0)
+            continue;
+        return i < 2 ? cli_fail("%s is not there: `make` builds it, `make install` puts it beside "
+                                "poa",
+                                path)
+                     : cli_fail("--chaos needs programs that misbehave on purpose, which are built "
+                                "but not installed, and %s is not there: in the source tree, run "
+                                "`make`, then build/release/poa devnet --chaos",
+                                path);
     }
     return 0;
 }

@@ -21,7 +21,8 @@ static int load(const char *path, char **bytes, struct poa_genesis *g, uint8_t c
     if (rc != POA_OK) {
         free(*bytes);
         *bytes = NULL;
-        return cli_fail("%s is no genesis record: %s", path, poa_error_text(rc));
+        return cli_fail("%s is no genesis record: %s%s", path, poa_error_text(rc),
+                        cli_file_looks_like(path));
     }
     poa_genesis_chain_id(raw, chain32);
     return 0;

@@ -104,7 +104,16 @@ int cli_witness_recovery(const struct cli *c)
     const json_t *silent = json_object_get(k, "silent");
     uint64_t epoch = cli_number(k, "epoch"), members = cli_number(k, "members");
     uint64_t quorum = cli_number(k, "quorum"), voting = members - json_array_size(silent);
-    if (json_array_size(silent) == 0 || voting >= quorum) {
+    bool stalled = json_array_size(silent) > 0 && voting < quorum;
+    if (json_is_true(json_object_get(k, "abstaining"))) {
+        json_decref(v);
+        return stalled ? cli_fail("this node abstains, because it lost its log: make the order at "
+                                  "a witness that votes (--rpc URL), and restart this one with it")
+                       : cli_fail("nothing to recover: this node lost its log, abstains, and "
+                                  "votes again from the next epoch on; the chain goes on "
+                                  "meanwhile");
+    }
+    if (!stalled) {
         json_decref(v);
         return cli_fail("the chain is not stalled for want of votes, as this node sees it (ask a "
                         "witness): nothing to recover");

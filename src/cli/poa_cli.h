@@ -478,6 +478,10 @@ int cli_exit_code(int rc);
 int cli_new_file(const char *path);
 /* Prints VALUE and frees it; the exit code. */
 int cli_print_json(json_t *value);
+/* What a file that begins with these N bytes is, and the command for it: "; it is ...", or "".
+ * For lines about a file of the wrong kind. */
+const char *cli_looks_like(const void *bytes, size_t n);
+const char *cli_file_looks_like(const char *path);
 /* The JSON value in the file PATH, or of standard input ("-"); NULL with a line. */
 json_t *cli_json_file(const char *path);
 /* Decimal digits of TEXT; prints what is wrong with the option or argument WHAT. */

@@ -151,15 +151,56 @@ static int from_hex(struct evidence *e, const char *what, const char *hex, struc
     return 0;
 }
 
+/* Whether member NAME is what follows from the rest, or is not there. Takes WANT. */
+static int agrees(const struct evidence *e, const char *name, json_t *want)
+{
+    const json_t *has = json_object_get(e->json, name);
+    bool same = has == NULL || json_equal(has, want);
+    json_decref(want);
+    return same ? 0 : cli_fail("the proof's \"%s\" is not what it proves: it was changed", name);
+}
+
+/* What is only for people in it: nobody who reads it may be told something else. */
+static int check_rest(const struct evidence *e)
+{
+    static const char *const known[] = {"table", "key",         "present", "entry",   "value",
+                                        "chain", "height",      "epoch",   "proof",   "header",
+                                        "links", "certificate", "next",    "genesis", "handovers"};
+    const char *name;
+    json_t *v;
+    json_object_foreach(e->json, name, v)
+    {
+        bool found = false;
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            found = found || strcmp(name, known[i]) == 0;
+        if (!found)
+            return cli_fail("the proof has a member \"%.60s\", which none has: it was changed",
+                            name);
+    }
+    enum poa_state_table table = (enum poa_state_table)e->proof.table;
+    int rc = agrees(e, "present", json_boolean(e->proof.value.n > 0));
+    if (!rc)
+        rc = agrees(e, "entry", poa_json_state_entry(table, e->proof.value));
+    if (!rc)
+        rc = agrees(e, "chain", poa_json_hex(e->chain, 32));
+    if (!rc) /* of the state, which the header after it carries; --header may be another one */
+        rc = agrees(e, "height", poa_json_u64(e->header.height - 1));
+    if (!rc)
+        rc = agrees(e, "epoch", json_integer((json_int_t)e->header.epoch));
+    if (!rc)
+        rc = agrees(e, "genesis", poa_json_hex(e->genesis.p, e->genesis.n));
+    return rc;
+}
+
 /* A member of the proof; "" when it may be absent. */
 static int member(struct evidence *e, const char *name, bool needed, struct poa_slice *out)
 {
     const json_t *v = json_object_get(e->json, name);
     if (!json_is_string(v)) {
         *out = poa_slice(NULL, 0);
-        return needed || v
-                   ? cli_fail("the proof has no \"%s\": make it with poa proof --json", name)
-                   : 0;
+        return v        ? cli_fail("the proof's \"%s\" is not text: it was changed", name)
+               : needed ? cli_fail("the proof has no \"%s\": make it with poa proof --json", name)
+                        : 0;
     }
     return from_hex(e, name, json_string_value(v), out);
 }
@@ -190,14 +231,13 @@ static int given(struct evidence *e, const char *what, const char *text, struct 
 
 static int read_input(const struct cli *c, struct evidence *e)
 {
-    json_error_t error;
     const char *path = c->arguments ? c->argument[0] : "-";
-    e->json = strcmp(path, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
-                                     : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(e->json))
-        return cli_fail("%s is no proof: %s", strcmp(path, "-") ? path : "standard input",
-                        e->json ? "not an object" : error.text);
-    return 0;
+    e->json = cli_json_file(path);
+    if (e->json == NULL)
+        return 1;
+    return json_is_object(e->json) ? 0
+                                   : cli_fail("%s is no proof: not an object",
+                                              strcmp(path, "-") ? path : "standard input");
 }
 
 static int read_members(const struct cli *c, struct evidence *e)
@@ -411,7 +451,7 @@ static int check(const struct cli *c, struct evidence *e)
             rc = cli_fail("the proof is not valid: %s",
                           e->check.wrong ? e->check.wrong : poa_error_text(code));
     }
-    return rc;
+    return rc ? rc : check_rest(e);
 }
 
 static void drop(struct evidence *e, size_t down_to)
@@ -451,6 +491,9 @@ int cli_verify_proof(const struct cli *c)
     int rc = read_input(c, &e);
     if (!rc)
         rc = check(c, &e);
+    if (!rc && json_array_size(json_object_get(e.json, "handovers")) != e.header.epoch)
+        rc =
+            cli_fail("the proof's \"handovers\" do not end where its epoch begins: it was changed");
     if (!rc)
         rc = tell(c, &e);
     drop(&e, 0);

@@ -329,8 +329,8 @@ static int read_draft(const char *path, struct draft *d)
     free(text);
     return rc == POA_OK ? 0
                         : cli_fail("%s does not hold a transaction in hex: `poa tx make --output` "
-                                   "writes one",
-                                   path);
+                                   "writes one%s",
+                                   path, cli_file_looks_like(path));
 }
 
 /* Each of them was lost to another transaction of the same account. */

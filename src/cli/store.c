@@ -207,8 +207,10 @@ static int load_archive(const struct cli *c)
         return cli_misuse("say which chain you trust: --genesis FILE or --chain ID");
     int rc = poa_archive_load(c->argument[0], c->argument[1], chain, true, &p, &info, &why);
     cli_progress_end(&t);
-    if (rc)
-        return cli_fail("%s", why.text);
+    if (rc) {
+        const char *is = cli_file_looks_like(c->argument[0]);
+        return cli_fail("%s%s", why.text, strstr(is, "an archive") == NULL ? is : "");
+    }
     return print_info(c, &info, c->argument[1]);
 }
 

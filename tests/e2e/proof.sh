@@ -69,6 +69,38 @@ jq '.certificate |= sub("..$";"00")' alice.json >bad.json
 refused "not valid: its certificate holds a signature that no member" "$poa" verify proof bad.json "${trust[@]}"
 jq 'del(.header)' alice.json >bad.json
 refused 'no "header"' "$poa" verify proof bad.json "${trust[@]}"
+echo "# every member, changed one by one: also those that are for people only"
+jq '.more = 1' alice.json >bad.json
+refused '"more", which none has' "$poa" verify proof bad.json "${trust[@]}"
+jq '.entry.balance = "1"' alice.json >bad.json
+refused '"entry" is not what it proves' "$poa" verify proof bad.json "${trust[@]}"
+jq '.handovers += [.handovers[0]]' alice.json >bad.json
+refused '"handovers"' "$poa" verify proof bad.json "${trust[@]}"
+tried=0
+for name in $(jq -r 'keys[]' alice.json); do
+    for value in 5 null true '"zz"' '"00"' '[]' '{}' '"DEL"'; do
+        jq --arg n "$name" ".[\$n] = $value" alice.json >bad.json
+        [ "$(jq -S . bad.json)" != "$(jq -S . alice.json)" ] || continue
+        refused . "$poa" verify proof bad.json "${trust[@]}"
+        tried=$((tried + 1))
+    done
+done
+[ $tried -gt 100 ] || fail "only $tried changes"
+for name in table key value proof header certificate handovers; do
+    jq "del(.$name)" alice.json >bad.json
+    refused . "$poa" verify proof bad.json "${trust[@]}"
+done
+jq 'del(.entry, .height, .epoch, .present, .chain, .genesis)' alice.json >bare.json
+"$poa" verify proof bare.json "${trust[@]}" >text || fail "what is for people only is needed"
+head -c 3000000 /dev/zero | tr '\0' '[' >bad.json
+refused . "$poa" verify proof bad.json "${trust[@]}"
+"$poa" chain export --output chain.poa >/dev/null || fail "export"
+refused "poa verify chain" "$poa" verify proof chain.poa "${trust[@]}"
+refused "poa verify chain" "$poa" store import chain.poa fresh "${trust[@]}"
+[ ! -e fresh ] || fail "a failed import leaves $(ls -A fresh)"
+refused "poa verify chain" "$poa" genesis check chain.poa
+refused "poa genesis show" "$poa" verify chain "$dir/genesis.poa" "${trust[@]}"
+refused "no exported chain; it is JSON" "$poa" verify chain alice.json "${trust[@]}"
 echo '[]' >bad.json
 refused "is no proof" "$poa" verify proof bad.json "${trust[@]}"
 refused "no table" "$poa" proof nothing

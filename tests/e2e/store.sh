@@ -98,6 +98,12 @@ refused "holds a database already" "$poa" store import one imported "${trust[@]}
 refused "say which chain" "$poa" store import one other
 refused "of another chain" "$poa" store import one other --genesis "$dir/genesis.poa"
 refused "no archive of poa" "$poa" store import genesis.poa other "${trust[@]}"
+[ ! -e other ] || fail "failed imports leave $(ls -A other)"
+mkdir other && : >other/mine
+refused "no archive of poa" "$poa" store import genesis.poa other "${trust[@]}"
+[ -e other/mine ] || fail "what was there is gone"
+rm -r other
+refused "it is an archive: .poa store import" "$poa" verify chain one "${trust[@]}"
 [ ! -e other/db ] || fail "a refused import left something"
 
 echo "# a snapshot"

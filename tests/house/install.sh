@@ -13,6 +13,9 @@ for program in "$tmp"/opt/poa/bin/*; do
     "$program" --help >"$tmp/help" 2>&1 || { echo "FAIL: $program --help: exit code $?"; cat "$tmp/help"; exit 1; }
     count=$((count + 1))
 done
+# What is not installed is named, with where it is.
+"$tmp/opt/poa/bin/poa" devnet --chaos devices --data-dir "$tmp/net" >"$tmp/out" 2>&1 && { echo "FAIL: chaos from an installed package"; exit 1; }
+[ ! -e "$tmp/net" ] && [ "$(grep -c '' "$tmp/out")" = 1 ] && grep -q 'in the source tree, run .make' "$tmp/out" || { echo "FAIL: --chaos says: $(cat "$tmp/out")"; exit 1; }
 # Completion, as the shells load it.
 complete_bash() {
     (
