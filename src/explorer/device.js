@@ -84,7 +84,8 @@ function onChain(key, index, tip) {
   };
 }
 
-export async function devicePage(key, grant) {
+export async function devicePage(name, grant) {
+  const key = name.toLowerCase();
   const d = await call('poa_device_get', { device: key });
   const [maker, status] = (await batch([['poa_maker_get', { maker: d.maker }], ['poa_status']])).map((a) => a.result);
   const points = [[new Date(), 0]];

@@ -4,6 +4,7 @@ import { batch, blockLink, call, chart, count, genesis, h, number, Refused, shor
 
 const GRANT_BYTES = 186, SIGNATURE = 64, CHARTS = 24, PAGE = 20, ASK = 500;
 const ED25519 = 2; // key type
+const ABSOLUTE_MS = 2 ** 28 * 1000; // times below are relative (RFC 8428, section 4.5.3): to when, nobody knows
 
 // --- encodings: docs/wire.md -----------------------------------------------------------------
 
@@ -54,12 +55,12 @@ function senml(p) {
   const base = { bn: '', bt: 0, bu: '', bv: 0 };
   let records;
   try { records = JSON.parse(new TextDecoder().decode(p.content)); } catch { records = null; }
-  if (!Array.isArray(records) || records.length !== p.readings) throw new Refused('its content is not the readings that it says');
+  if (!Array.isArray(records) || records.length !== p.readings || !records.every((r) => r && typeof r === 'object')) throw new Refused('its content is not the readings that it says');
   return records.map((r) => {
     for (const k of Object.keys(base)) base[k] = r[k] ?? base[k];
     const name = `${base.bn}${r.n ?? ''}`.replace(/^urn:dev:poa:.{16}:/, '');
     return { name, unit: r.u ?? base.bu, ms: Math.round((base.bt + (r.t ?? 0)) * 1000), value: base.bv + r.v };
-  }).filter((r) => Number.isFinite(r.value) && Number.isFinite(r.ms));
+  }).filter((r) => Number.isFinite(r.value) && r.ms >= ABSOLUTE_MS);
 }
 
 // --- checks ------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ async function examine(items, device, say) {
   for (const [i, item] of items.entries()) {
     let p;
     try {
-      p = decodePack(item.pack);
+      p = decodePack(item?.pack);
       if (p.device !== device) throw new Refused(`it is of device ${short(p.device)}`);
       if (verify && !await verify(p.sig, blake2b(concat(chain, p.bytes.subarray(0, -SIGNATURE)), 32, 'poa/pack')))
         throw new Refused('its signature is not the device’s, or it is of another chain');
@@ -160,7 +161,7 @@ function drawn(e) {
     rows.push([key, number(list.length), from, to.slice(0, 10) === from.slice(0, 10) ? to.slice(11) : to, plain(low), plain(sum / list.length), plain(high), plain(last.value)]);
     if (charts.length < CHARTS && list.length > 1)
       charts.push(h('div', {}, h('h3', {}, key), chart(`${key}: ${count(list.length, 'reading')} from ${time(first.ms)} to ${time(last.ms)} UTC, between ${plain(low)} and ${plain(high)}; the table has more`,
-        ['time', key], list.map((r) => [new Date(r.ms), r.value]), { legend: 'follow', includeZero: false, labelWidth: Math.max(50, 9 * Math.max(plain(low).length, plain(high).length)) })));
+        ['at time', key], list.map((r) => [new Date(r.ms), r.value]), { legend: 'follow', includeZero: false, labelWidth: Math.max(50, 9 * Math.max(plain(low).length, plain(high).length)) })));
   }
   if (!rows.length) return [];
   return [table('What was read', ['Quantity', 'Readings', 'From (UTC)', 'To', 'Lowest', 'Mean', 'Highest', 'Latest'], rows), h('div', { class: 'charts' }, charts),

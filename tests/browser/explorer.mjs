@@ -125,6 +125,16 @@ await page.locator('section:has(#packs)').screenshot({ path: `${shots}/explorer-
 await accessible(page, 'readings');
 const [, lies] = await read(page, 'lie');
 check(/Refused, and not drawn: 1 pack\. *pack [0-9]+: its signature/.test(lies), `a changed pack is refused: ${lies.slice(-120)}`);
+for (const [text, says] of [
+  ['kettle', /no file of poa data get/],
+  ['{"packs":[null,{"pack":"zz"},{"pack":"00"},{}]}', /^0 readings in 0 of 4 packs/],
+  [readFileSync(`${files}/packs`, 'utf8').replaceAll(device, '00'.repeat(32)).replaceAll(/"pack":"[0-9a-f]{64}/g, `"pack":"${'11'.repeat(32)}`), /^0 readings/],
+]) {
+  await page.setInputFiles('#packs', { name: 'junk', mimeType: 'text/plain', buffer: Buffer.from(text) });
+  await page.waitForFunction(() => { const e = document.getElementById('read'); return / in .*packs?\.$/.test(e.textContent) || e.className === 'bad'; });
+  check(says.test(await page.textContent('#read')), `what is no file of packs: ${await page.textContent('#read')}`);
+  check(!/undefined|TypeError|Cannot read/.test(await page.textContent('section:has(#packs)')), 'and why, in words');
+}
 const open_to_all = readFileSync(`${files}/grant`, 'utf8').trim();
 await page.goto(`${gateway}/#/device/${device}/${open_to_all}`);
 await page.waitForSelector('#checks');
