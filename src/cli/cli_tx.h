@@ -61,6 +61,22 @@ struct cli_sender {
     char label[POA_POLICY_KEYS_MAX][POA_KEY_LABEL_MAX + 1]; /* "" for keys of others */
 };
 int cli_sender(const struct cli *c, const char *label, struct cli_sender *out);
+/* Files beside the keys, by what their label names. */
+#define CLI_MULTISIG ".multisig"
+#define CLI_WATCH    ".watch"
+/* DIR/LABEL and SUFFIX; POA_OK, or an error with a line. */
+int cli_label_path(const struct cli *c, const char *label, const char *suffix, bool create,
+                   char *path, size_t n);
+/* 0 when nothing has this label yet; else 1 with a line. */
+int cli_label_free(const struct cli *c, const char *label);
+/* The address that is watched as LABEL; FOUND says whether one is. */
+int cli_watched(const struct cli *c, const char *label, uint8_t address32[32], bool *found);
+/* LABEL has no key here: says so, or that it is only watched; 1. */
+int cli_no_key(const struct cli *c, const char *label);
+int cli_print_watched(const struct cli *c, const char *label, const uint8_t address32[32]);
+/* Multisig accounts and watched addresses in DIR: appended to LIST, or printed when it is
+ * NULL; COUNT is added to. 1 when one is damaged. */
+int cli_list_labels(const struct cli *c, const char *dir, json_t *list, size_t *count);
 /* The multisig account LABEL; FOUND says whether there is one. */
 int cli_multisig(const struct cli *c, const char *label, struct cli_sender *out, bool *found);
 

@@ -384,6 +384,19 @@ int cli_passphrase(const struct cli *c, const char *label, bool confirm, struct 
     return rc;
 }
 
+int cli_no_key(const struct cli *c, const char *label)
+{
+    uint8_t address[32];
+    bool watched = false;
+    if (cli_watched(c, label, address, &watched) != 0)
+        return 1;
+    return watched
+               ? cli_fail("%s is only watched: its key is not here", label)
+               : cli_fail("no key %s; `poa keys list` shows what there is, `poa keys new` makes "
+                          "one",
+                          label);
+}
+
 int cli_open_key(const struct cli *c, const char *label, struct poa_keystore_info *info,
                  uint8_t secret32[32])
 {
@@ -404,7 +417,7 @@ int cli_open_key(const struct cli *c, const char *label, struct poa_keystore_inf
         rc = poa_keystore_open(path, &pass, info, secret32, &why);
     poa_wipe(&pass, sizeof pass);
     if (rc == POA_E_NOT_FOUND)
-        cli_fail("no key %s; `poa keys list` shows what there is, `poa keys new` makes one", label);
+        cli_no_key(c, label);
     else if (rc != POA_OK)
         cli_fail("%s", why.text);
     return rc;
@@ -425,6 +438,10 @@ int cli_address(const struct cli *c, const char *text, uint8_t address32[32])
         memcpy(address32, account.address, 32);
         return POA_OK;
     }
+    if (cli_watched(c, text, address32, &found) != 0)
+        return POA_E_CONFIG;
+    if (found)
+        return POA_OK;
     char path[600];
     struct poa_keystore_info info;
     struct poa_why why = {{0}};

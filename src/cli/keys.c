@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "poa_cli.h"
+#include "cli_tx.h"
 
 static json_t *info_json(const struct poa_keystore_info *info, const char *path)
 {
@@ -52,7 +52,7 @@ static int store(const struct cli *c, enum poa_key_kind kind, enum poa_key_type 
     struct poa_passphrase pass;
     struct poa_keystore_info info;
     memset(&pass, 0, sizeof pass);
-    if (cli_key_path(c, label, true, path, sizeof path) != POA_OK)
+    if (cli_key_path(c, label, true, path, sizeof path) != POA_OK || cli_label_free(c, label) != 0)
         return 1;
     if (c->option[CLI_NO_PASSPHRASE] == NULL && cli_passphrase(c, label, true, &pass) != POA_OK)
         return 1;
@@ -88,8 +88,7 @@ int cli_keys_import(const struct cli *c)
     if (file == NULL)
         return cli_misuse("say where the secret is: --secret-file FILE, or - for standard input "
                           "(never on the command line, where others can see it)");
-    char path[600];
-    if (cli_key_path(c, c->argument[0], true, path, sizeof path) != POA_OK)
+    if (cli_label_free(c, c->argument[0]) != 0)
         return 1;
     struct poa_passphrase text; /* a line that is wiped: what a secret needs */
     memset(&text, 0, sizeof text);
@@ -118,7 +117,13 @@ int cli_keys_show(const struct cli *c)
     struct poa_keystore_info info;
     if (cli_key_path(c, c->argument[0], false, path, sizeof path) != POA_OK)
         return 1;
+    uint8_t address[32];
+    bool watched = false;
     int rc = poa_keystore_info(path, &info, &why);
+    if (rc == POA_E_NOT_FOUND && cli_watched(c, c->argument[0], address, &watched) != 0)
+        return 1;
+    if (watched)
+        return cli_print_watched(c, c->argument[0], address);
     if (rc == POA_E_NOT_FOUND)
         return cli_fail("no key %s; `poa keys list` shows what there is", c->argument[0]);
     return rc == POA_OK ? show(c, &info, path) : cli_fail("%s", why.text);
@@ -189,6 +194,8 @@ int cli_keys_list(const struct cli *c)
         json_decref(l.items);
         return cli_fail("%s", why.text);
     }
+    if (cli_list_labels(c, dir, l.json ? l.items : NULL, &l.n) != 0)
+        l.failed = true;
     if (l.json)
         return cli_print_json(l.items) != 0 || l.failed;
     json_decref(l.items);

@@ -17,13 +17,7 @@ static int path_of(const struct cli *c, const char *label, bool create, char *pa
             return cli_misuse("%s: a label, without slashes", label);
         return (size_t)snprintf(path, n, "%s", label) < n ? 0 : cli_fail("path too long");
     }
-    if (cli_key_path(c, label, create, path, n) != POA_OK)
-        return 1;
-    size_t end = strlen(path) - strlen(".json");
-    if (end + sizeof ".multisig" > n)
-        return cli_fail("%s: path too long", path);
-    strcpy(path + end, ".multisig");
-    return 0;
+    return cli_label_path(c, label, CLI_MULTISIG, create, path, n) == POA_OK ? 0 : 1;
 }
 
 /* TYPE:HEX, or the label of a key here. */
@@ -125,6 +119,8 @@ int cli_multisig_new(const struct cli *c)
         return cli_misuse("%s", wrong);
     if (rc != 0)
         return rc;
+    if (cli_label_free(c, c->argument[0]) != 0)
+        return 1;
     json_t *v = account_json(&s);
     char *text = v != NULL ? json_dumps(v, JSON_INDENT(2)) : NULL;
     json_decref(v);
@@ -132,8 +128,6 @@ int cli_multisig_new(const struct cli *c)
         return cli_fail("out of memory");
     rc = poa_file_write(path, text, strlen(text), 0644, POA_FILE_NEW, &why);
     free(text);
-    if (rc == POA_E_EXISTS)
-        return cli_fail("%s is there already", path);
     return rc == POA_OK ? print(c, &s) : cli_fail("%s", why.text);
 }
 
@@ -176,7 +170,7 @@ int cli_multisig(const struct cli *c, const char *label, struct cli_sender *out,
     size_t n;
     struct poa_why why = {{0}};
     *found = false;
-    if (strchr(label, '/') != NULL && strstr(label, ".multisig") == NULL)
+    if (strchr(label, '/') != NULL && strstr(label, CLI_MULTISIG) == NULL)
         return 0;
     if (path_of(c, label, false, path, sizeof path) != 0)
         return 1;

@@ -161,7 +161,8 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Make a key and store it encrypted",                                                         \
       "poa keys new alice\n"                                                                       \
       "poa keys new server1 --kind node --passphrase-file pass.txt")                               \
-    X("keys list", cli_keys_list, "", 0, 0, CLI_KEYDIR, "List the stored keys",                    \
+    X("keys list", cli_keys_list, "", 0, 0, CLI_KEYDIR,                                            \
+      "List keys, multisig accounts and watched addresses",                                        \
       "poa keys list\n"                                                                            \
       "poa keys list --keys devnet-data/keys --json")                                              \
     X("keys show", cli_keys_show, "LABEL", 1, 1, CLI_KEYDIR, "Show a key's public part",           \
@@ -172,6 +173,12 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
     X("keys export", cli_keys_export, "LABEL", 1, 1, CLI_SECRET | CLI_BIT(OUTPUT),                 \
       "Write a secret key, unprotected, to a file of mode 0600",                                   \
       "poa keys export alice --output secret.hex")                                                 \
+    X("keys watch", cli_keys_watch, "LABEL ADDRESS", 2, 2, CLI_KEYDIR,                             \
+      "Give an address a label, to pay and watch it without its key",                              \
+      "poa keys watch shop poa1...\n"                                                              \
+      "poa balance shop")                                                                          \
+    X("keys forget", cli_keys_forget, "LABEL", 1, 1, CLI_KEYDIR,                                   \
+      "Drop the label of a watched address; keys are never deleted", "poa keys forget shop")       \
     X("multisig new", cli_multisig_new, "LABEL KEY...", 2, 17,                                     \
       CLI_KEYDIR | CLI_BIT(M) | CLI_BIT(ALONE),                                                    \
       "Make an account of several keys: labels of keys here, or bip340:HEX, ed25519:HEX",          \

@@ -144,8 +144,7 @@ static int one_key(const struct cli *c, const char *label, struct cli_sender *ou
         return 1;
     int rc = poa_keystore_info(path, &info, &why);
     if (rc == POA_E_NOT_FOUND)
-        return cli_fail("no key %s; `poa keys list` shows what there is, `poa keys new` makes one",
-                        label);
+        return cli_no_key(c, label);
     if (rc != POA_OK)
         return cli_fail("%s", why.text);
     *out = (struct cli_sender){.policy = {.m = 1, .keys = {.count = 1}}};

@@ -67,6 +67,12 @@ for pid in "${sends[@]}"; do wait "$pid" || fail "of sends at once: $(cat race-*
 after=$("$poa" balance bob --json | jq -r .balance)
 [ $((after - before)) -eq 56 ] || fail "eight times 7: $before, then $after"
 ! "$poa" send bob 7 --from alice --nonce 0 2>err || fail "a nonce that was chosen is changed"
+# An address whose key is elsewhere has a label.
+"$poa" keys watch shop "$("$poa" keys show bob --json | jq -r .address)" >/dev/null || fail "watch"
+[ "$("$poa" balance shop --json | jq -r .balance)" = "$after" ] || fail "balance of a watched address"
+"$poa" send shop 1 --from alice >/dev/null || fail "send to a watched address"
+! "$poa" send bob 1 --from shop 2>err || fail "a watched address pays"
+grep -q "only watched: its key is not here" err || fail "watched: $(cat err)"
 # A copy of a used transaction, and more than there is.
 ! "$poa" send bob 1 --from alice --nonce 0 2>err || fail "used nonce accepted"
 grep -q TX_NONCE_USED err || fail "nonce: $(cat err)"

@@ -270,6 +270,38 @@ Test(cli, keys, .init = fresh, .fini = clean)
     json_decref(v);
 }
 
+/* An address without its key has a label like a key, and a label names one thing. */
+Test(cli, watched_addresses, .init = fresh, .fini = clean)
+{
+    char line[256], address[128];
+    cr_redirect_stderr();
+    cr_expect_eq(run("keys new owner --no-passphrase --json", out, sizeof out), 0);
+    json_t *v = json_loads(out, 0, NULL);
+    snprintf(address, sizeof address, "%s", json_string_value(json_object_get(v, "address")));
+    json_decref(v);
+    snprintf(line, sizeof line, "keys watch shop %s", address);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    cr_expect(strstr(out, address) && strstr(out, "watched"));
+    cr_expect_eq(run(line, out, sizeof out), 1, "the label is taken");
+    cr_expect_eq(run("keys new shop --no-passphrase", out, sizeof out), 1, "for a key too");
+    cr_expect_eq(run("multisig new shop owner --m 1", out, sizeof out), 1, "and for an account");
+    snprintf(line, sizeof line, "keys watch owner %s", address);
+    cr_expect_eq(run(line, out, sizeof out), 1, "a key has this label");
+    cr_expect_eq(run("keys list --json", out, sizeof out), 0);
+    v = json_loads(out, 0, NULL);
+    cr_assert_eq(json_array_size(v), 2);
+    cr_expect_str_eq(json_string_value(json_object_get(json_array_get(v, 1), "kind")), "watched");
+    cr_expect_str_eq(json_string_value(json_object_get(json_array_get(v, 1), "address")), address);
+    json_decref(v);
+    cr_expect_eq(run("keys show shop", out, sizeof out), 0);
+    cr_expect_not_null(strstr(out, address));
+    cr_expect_eq(run("keys export shop --output -", out, sizeof out), 1, "its key is not here");
+    cr_expect_eq(run("keys forget owner", out, sizeof out), 1, "keys are not forgotten");
+    cr_expect_eq(run("keys forget shop", out, sizeof out), 0);
+    cr_expect_eq(run("keys show shop", out, sizeof out), 1);
+    cr_expect_eq(run("keys show owner", out, sizeof out), 0);
+}
+
 Test(cli, addresses_say_what_is_wrong, .init = fresh, .fini = clean)
 {
     cr_redirect_stderr();
