@@ -97,6 +97,8 @@
     X(TX_REPLACED, 236, CALLER, "one with the same nonce and a higher fee took its place")         \
     X(TX_EVICTED, 237, RETRY, "pushed out of a full pool by one that pays more")                   \
     X(TX_LOST, 238, RETRY, "left for a block, but came into none within a minute")                 \
+    X(TX_FEE_FLOOR, 239, RETRY,                                                                    \
+      "less than strangers pay here while the server is busy: pay more, or try again later")       \
     X(TX_HOLD_OFF, 240, CALLER, "this network has no grade 2 to wait for")                         \
     X(TX_HOLD_OPS, 241, CALLER, "only transfers can wait for grade 2: send the others apart")      \
     X(TX_HOLD_FULL, 242, RETRY, "too many transfers wait for grade 2: try again later")            \

@@ -490,6 +490,10 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
             b = core_batch_add(c, d.digest);
         if (!b)
             continue;
+        if (b->linked && b->own && !b->restored) {
+            c->lag_us = c->now.us - b->since_us;
+            c->lag_at_us = c->now.us;
+        }
         if (b->linked && b->number > c->author_listed[b->epoch & 1][b->author])
             c->author_listed[b->epoch & 1][b->author] = b->number;
         author_unlink(c, b);
@@ -528,6 +532,17 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
     if (c->parked_n && c->batch_tick_us > c->now.us)
         c->batch_tick_us = c->now.us; /* nonces moved on */
     poa_mempool_settle(c->mempool, c->ledger, tx, txs, c->tip_time);
+}
+
+uint64_t core_batches_lag(const struct poa_core *c)
+{
+    uint64_t lag = c->now.us < c->lag_at_us + 1000000 ? c->lag_us : 0;
+    for (uint32_t e = 0; e < 2 && c->self >= 0 && c->own_pending; e++) {
+        const struct batch *b = c->author_head[e][c->self];
+        if (b && b->own && !b->restored && c->now.us - b->since_us > lag)
+            lag = c->now.us - b->since_us;
+    }
+    return lag;
 }
 
 uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below)

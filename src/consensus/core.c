@@ -545,6 +545,7 @@ void poa_core_status(const struct poa_core *c, struct poa_core_status *out)
         out->evidence_pending += c->accusation[i].used;
     out->abstaining = c->abstain || (c->self >= 0 && c->view < c->vote_from);
     out->recovering = c->recovery.on;
+    out->lag_us = core_batches_lag(c);
     out->final_us = c->now.us - c->finality_us;
     core_heard_in(c, c->view, out->heard);
     out->synced = c->final_view <= c->tip_view;

@@ -345,6 +345,7 @@ struct poa_core {
     size_t author_bytes[2][POA_COMMITTEE_MAX];
     uint64_t batch_number;
     uint32_t own_pending;
+    uint64_t lag_us, lag_at_us; /* of the own batch that was final last, and when */
     uint64_t flush_us, flushed_us, batch_tick_us;
     uint64_t ack_us; /* when what still waits is acknowledged to everybody */
     uint64_t mark;
@@ -605,6 +606,7 @@ void core_homeless(struct poa_core *c);     /* no member (any more) */
 void core_batches_count(struct poa_core *c);
 void core_batches_tick(struct poa_core *c);
 uint64_t core_batches_deadline(const struct poa_core *c);
+uint64_t core_batches_lag(const struct poa_core *c);
 uint64_t core_batches_oldest_seq(const struct poa_core *c, uint64_t below);
 uint64_t core_batches_checking_seq(const struct poa_core *c, uint64_t below);
 

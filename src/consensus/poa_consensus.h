@@ -372,6 +372,8 @@ struct poa_core_status {
     uint32_t mempool, batches_pending, mining_pending, evidence_pending;
     bool abstaining;
     bool recovering;   /* the operators' order is being carried out */
+    uint64_t lag_us;   /* from making a batch of ours to its block being final: the last one, or
+                          the oldest that waits; 0: none for a second */
     uint64_t final_us; /* since the last block became final, or the epoch or the node began */
     uint8_t heard[16]; /* members whose vote in the view in work is here: bit i of byte i/8 */
     bool synced;       /* no certificate is known beyond the tip */

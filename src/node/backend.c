@@ -42,6 +42,7 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     pthread_mutex_lock(&n->status_mutex);
     out->txs_accepted = n->txs_accepted;
     out->txs_rejected = n->txs_rejected;
+    out->fee_floor_percent = n->fee_floor * 100 / NODE_PACE_LEAST;
     out->sync_target = n->sync_target;
     out->sync_left_s = n->sync_left_s;
     pthread_mutex_unlock(&n->status_mutex);
@@ -314,6 +315,7 @@ static void submit(struct poa_node *n, struct poa_slice raw, struct poa_rpc_call
     memcpy(bytes, raw.p, raw.n);
     s->check->raw[0] = poa_slice(bytes, raw.n);
     s->local = true;
+    n->others++;
     s->check->submitter = node_submitter(NODE_HERE, NULL);
     s->accepted_us = poa_clock_monotonic_us(n->clock);
     s->done = submitted;

@@ -261,10 +261,37 @@ int node_step(struct poa_node *n, const struct poa_event *event)
     return fate;
 }
 
+/* What strangers pay from now on. */
+static void set_floor(struct poa_node *n, const struct poa_core_status *core)
+{
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    if (!n->workers)
+        return;
+    uint32_t floor =
+        node_pace_floor(&n->pace, now_us, core->lag_us, node_workers_strangers(n->workers),
+                        atomic_load_explicit(&n->others, memory_order_relaxed));
+    if (n->pace.at_us != now_us)
+        return;
+    node_workers_floor(n->workers, floor);
+    struct poa_genesis g;
+    bool epoch = n->fee_epoch != core->epoch + 1;
+    if (epoch)
+        poa_ledger_params(n->ledger, POA_STATE_BASE, core->epoch, &g);
+    n->fee_epoch = core->epoch + 1;
+    pthread_mutex_lock(&n->status_mutex);
+    n->fee_floor = floor;
+    if (epoch) {
+        n->fee_min = g.fee_min;
+        n->fee_kib = g.fee_per_kib;
+    }
+    pthread_mutex_unlock(&n->status_mutex);
+}
+
 void node_publish(struct poa_node *n)
 {
     struct poa_core_status core;
     poa_core_status(n->core, &core);
+    set_floor(n, &core);
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
     pthread_mutex_lock(&n->status_mutex);
@@ -283,6 +310,7 @@ static void house(struct poa_node *n, uint64_t now_us)
     n->house_us = now_us + HOUSE_US;
     struct poa_core_status s;
     poa_core_status(n->core, &s);
+    set_floor(n, &s); /* also when nothing happens */
     if (s.height >= n->checkpoint_height + n->config.checkpoint_blocks ||
         now_us - n->checkpoint_us >= n->config.checkpoint_s * UINT64_C(1000000))
         node_checkpoint(n);

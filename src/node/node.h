@@ -25,6 +25,7 @@
 #include "poa_node_bundle.h"
 #include "poa_node_io.h"
 #include "poa_node_memo.h"
+#include "poa_node_pace.h"
 #include "poa_node_pages.h"
 #include "poa_node_queue.h"
 #include "poa_node_ranges.h"
@@ -102,6 +103,7 @@ struct poa_node {
     struct poa_rpc *rpc;
     struct poa_gateway *gateway;
     struct node_tracker *tracker;
+    _Atomic uint64_t others; /* transactions submitted here, but for strangers' */
     struct node_follow *follow;
     struct node_forward *forward;
     struct node_again *again;
@@ -140,6 +142,8 @@ struct poa_node {
     uint64_t steps;
     uint32_t beacon_epoch; /* last proof of ours that a worker was asked for */
     uint64_t beacon_view;
+    struct node_pace pace;
+    uint32_t fee_epoch; /* that FEE_MIN and FEE_KIB were read for, + 1 */
 
     /* peers_mutex */
     pthread_mutex_t peers_mutex;
@@ -157,6 +161,8 @@ struct poa_node {
     uint32_t proofs_n;
     bool proofs_open; /* while the thread that answers them runs */
     struct node_status status;
+    uint32_t fee_floor;                /* sixteenths of the smallest fee, for strangers */
+    uint64_t fee_min, fee_kib;         /* of the epoch in work */
     uint64_t sync_target, sync_left_s; /* 0: not far behind; not known */
     uint64_t txs_accepted, txs_rejected;
 

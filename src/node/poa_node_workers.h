@@ -10,7 +10,8 @@
  * Those with transactions wait in a line per submitter, and submitters take
  * turns by what their checks cost, not by how many they hand in: who floods waits
  * behind himself. What the network needs (batches, blocks) counts a quarter;
- * strangers, whose keys cost nothing, share the turns of one submitter.
+ * strangers, whose keys cost nothing, share the turns of one submitter, and wait
+ * while they pay less than a floor.
  * Source: Goyal, Vin and Cheng, "Start-time Fair Queueing", 1996. */
 #ifndef POA_NODE_WORKERS_H
 #define POA_NODE_WORKERS_H
@@ -49,13 +50,16 @@ struct node_check {
     int *code;                /* N */
     uint32_t n;
     uint64_t submitter; /* node_submitter(); 0 is fine */
+    uint32_t price;     /* of a stranger's: its fees in sixteenths of the smallest ones */
     bool parse_only;    /* the signatures are covered by a certificate */
     /* On a worker thread. Owns the check. */
     void (*done)(struct node_check *c);
     void *ctx;
     /* The pool's. */
     struct node_check *after;
+    uint64_t since_us;
     uint32_t helpers; /* who may still take it */
+    bool taken;
     _Atomic uint32_t next, left;
     _Atomic bool wrong;
 };
@@ -76,6 +80,12 @@ void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), v
 /* Where the core is: notarize votes before VIEW and votes up to TIP_VIEW are not
  * looked at any more. Any thread. */
 void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint64_t tip_view);
+/* Strangers' checks at less than FLOOR wait from now on; those that wait for
+ * NODE_HELD_US are refused with TX_FEE_FLOOR. Any thread, now and then. */
+#define NODE_HELD_US 2000000u
+void node_workers_floor(struct node_workers *w, uint32_t floor);
+/* Transactions of strangers' checks that were begun. */
+uint64_t node_workers_strangers(const struct node_workers *w);
 unsigned node_workers_threads(const struct node_workers *w);
 
 /* C with room for N items, in one allocation that free() releases; NULL when out

@@ -232,6 +232,24 @@ static void submitted(struct node_submission *s)
     answer_codes(s->node, s->token, POA_MSG_ANS_SUBMIT, s->check->code, s->check->n);
 }
 
+/* What the transactions of C offer, together, in sixteenths of the smallest fees: before
+ * anything is verified. Who claims what is not there is blamed for it, or refused. */
+static uint32_t price_of(struct poa_node *n, const struct node_check *c)
+{
+    uint64_t fees = 0, least = 0;
+    pthread_mutex_lock(&n->status_mutex);
+    const struct poa_genesis g = {.fee_min = n->fee_min, .fee_per_kib = n->fee_kib};
+    pthread_mutex_unlock(&n->status_mutex);
+    for (uint32_t i = 0; i < c->n; i++) {
+        struct poa_tx tx;
+        uint64_t min = poa_fee_min(&g, c->raw[i].n), most = min * (NODE_PACE_MOST / 16);
+        if (!poa_tx_decode(c->raw[i], &tx))
+            fees += tx.fee < most ? tx.fee : most;
+        least += min;
+    }
+    return least ? (uint32_t)((double)fees * NODE_PACE_LEAST / (double)least) : NODE_PACE_MOST;
+}
+
 static void on_submit(struct poa_node *n, const struct poa_p2p_message *m)
 {
     struct node_submission *s = NULL;
@@ -243,6 +261,10 @@ static void on_submit(struct poa_node *n, const struct poa_p2p_message *m)
     }
     memcpy(s->from, m->key32, 32);
     s->check->submitter = node_submitter(m->peer >= 0 ? NODE_LISTED : NODE_STRANGER, m->key32);
+    if (m->peer >= 0)
+        n->others += s->check->n;
+    else
+        s->check->price = price_of(n, s->check);
     s->token = m->token;
     s->done = submitted;
     node_submit(s);

@@ -1,5 +1,6 @@
 #include "poa_node_workers.h"
 
+#include "poa_clock.h"
 #include "poa_node_memo.h"
 
 #include <stdlib.h>
@@ -44,7 +45,9 @@ struct node_workers {
     uint64_t now; /* virtual: the start of the check that was taken last */
     _Atomic size_t urgent_n;
     size_t other_n, cap; /* of each kind */
-    struct job *job;     /* whoever has nothing else to do helps */
+    uint32_t floor;
+    _Atomic uint64_t strangers;
+    struct job *job; /* whoever has nothing else to do helps */
     pthread_cond_t job_done;
     _Atomic bool stop;
     _Atomic uint32_t epoch;
@@ -133,6 +136,7 @@ static void append(struct line *l, struct node_check *c)
 static struct node_check *help_first(struct line *l)
 {
     struct node_check *c = l->first;
+    c->taken = true;
     if (--c->helpers == 0)
         l->first = c->after;
     return c;
@@ -153,17 +157,20 @@ static uint64_t cost_of(const struct node_workers *w, const struct node_check *c
 
 static struct line *line_of(struct node_workers *w, uint64_t submitter)
 {
-    struct line *spare = NULL;
+    struct line *spare = NULL, *same = &w->line[submitter % LINES];
     for (int i = 0; i < LINES; i++) {
         struct line *l = &w->line[i];
         if (l->submitter == submitter)
             return l;
+        /* Nobody else waits behind a stranger who is to wait. */
+        if (l->submitter >> 56 == submitter >> 56)
+            same = l;
         /* Whoever is ahead of his time is remembered until it comes. */
         if (!l->first && l->start <= w->now)
             spare = l;
     }
     if (!spare)
-        return &w->line[submitter % LINES];
+        return same;
     spare->submitter = submitter;
     spare->start = 0;
     return spare;
@@ -177,14 +184,31 @@ static void wait_in_line(struct node_workers *w, struct node_check *c)
     append(l, c);
 }
 
-static struct node_check *take_other(struct node_workers *w)
+/* What was begun is brought to an end. */
+static bool held(const struct node_workers *w, const struct node_check *c)
+{
+    return !w->stop && c->submitter >> 56 == NODE_STRANGER && c->price < w->floor && !c->taken;
+}
+
+/* The line whose turn it is, or NULL. */
+static struct line *next_line(struct node_workers *w)
 {
     struct line *best = NULL;
-    for (int i = 0; i < LINES; i++)
-        if (w->line[i].first && (!best || w->line[i].start < best->start))
-            best = &w->line[i];
+    for (int i = 0; i < LINES && w->other_n; i++) {
+        struct line *l = &w->line[i];
+        if (l->first && !held(w, l->first) && (!best || l->start < best->start))
+            best = l;
+    }
+    return best;
+}
+
+static struct node_check *take_other(struct node_workers *w, struct line *best)
+{
+    bool begun = best->first->taken;
     struct node_check *c = help_first(best);
     w->now = best->start;
+    if (!begun && c->submitter >> 56 == NODE_STRANGER)
+        w->strangers += c->n;
     if (best->first != c)
         best->start += cost_of(w, c);
     w->other_n--;
@@ -280,15 +304,18 @@ static void *worker(void *arg)
     node_memo_worker();
     pthread_mutex_lock(&w->mutex);
     for (;;) {
-        while (!w->urgent_n && !w->other_n && !job_waits(w) && !w->stop)
-            pthread_cond_wait(&w->cond, &w->mutex);
-        if (!w->urgent_n && !w->other_n) {
-            if (!job_waits(w))
-                break;
+        struct line *line = w->urgent_n ? NULL : next_line(w);
+        if (!w->urgent_n && !line && job_waits(w)) {
             help_job(w);
             continue;
         }
-        struct node_check *c = w->urgent_n ? take_urgent(w) : take_other(w);
+        if (!w->urgent_n && !line && w->stop)
+            break;
+        if (!w->urgent_n && !line) {
+            pthread_cond_wait(&w->cond, &w->mutex);
+            continue;
+        }
+        struct node_check *c = w->urgent_n ? take_urgent(w) : take_other(w, line);
         pthread_mutex_unlock(&w->mutex);
         help(w, c);
         pthread_mutex_lock(&w->mutex);
@@ -369,6 +396,8 @@ int node_workers_check(struct node_workers *w, struct node_check *c)
     atomic_store(&c->wrong, false);
     atomic_store(&c->left, all + helpers);
     c->helpers = helpers;
+    c->taken = false;
+    c->since_us = poa_clock_monotonic_us(poa_clock_system());
     bool fits = !w->stop && (c->n ? w->other_n : w->urgent_n) + helpers <= w->cap;
     if (fits && c->n) {
         w->other_n += helpers;
@@ -392,6 +421,51 @@ void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint
     w->epoch = epoch;
     w->at = view;
     w->tip = tip_view;
+}
+
+/* Takes the strangers' checks that waited too long out of their lines. */
+static struct node_check *late(struct node_workers *w, uint64_t now_us)
+{
+    struct node_check *out = NULL;
+    for (int i = 0; i < LINES && w->other_n; i++) {
+        struct node_check **at = &w->line[i].first, *c;
+        while ((c = *at) != NULL) {
+            if (!held(w, c) || now_us < c->since_us + NODE_HELD_US) {
+                at = &c->after;
+                continue;
+            }
+            *at = c->after;
+            w->other_n -= c->helpers;
+            c->after = out;
+            out = c;
+        }
+        w->line[i].last = at;
+    }
+    return out;
+}
+
+void node_workers_floor(struct node_workers *w, uint32_t floor)
+{
+    uint64_t now_us = poa_clock_monotonic_us(poa_clock_system());
+    pthread_mutex_lock(&w->mutex);
+    bool lower = floor < w->floor;
+    w->floor = floor;
+    struct node_check *c = late(w, now_us);
+    pthread_mutex_unlock(&w->mutex);
+    if (lower)
+        pthread_cond_broadcast(&w->cond);
+    while (c) {
+        struct node_check *next = c->after;
+        for (uint32_t i = 0; i < c->n; i++)
+            c->code[i] = POA_E_TX_FEE_FLOOR;
+        c->done(c);
+        c = next;
+    }
+}
+
+uint64_t node_workers_strangers(const struct node_workers *w)
+{
+    return w->strangers;
 }
 
 unsigned node_workers_threads(const struct node_workers *w)

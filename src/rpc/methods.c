@@ -139,6 +139,7 @@ void rpc_status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         "txs_rejected", poa_json_u64(s.txs_rejected), "state",
         poa_json_record(&poa_st_global_record, &s.global), "faucet", (int)s.faucet, "ready",
         (int)s.ready, "why", s.ready ? "" : s.why, "consensus", consensus);
+    v = rpc_with(v, "fee_floor_percent", json_integer(s.fee_floor_percent));
     v = rpc_with(v, "witness", rpc_witness_bound(node, s.core.epoch));
     v = rpc_with(v, "sync",
                  s.sync_target == 0

@@ -66,6 +66,7 @@ struct poa_rpc_status {
     uint32_t devices;        /* connected to the gateway of this node */
     uint64_t packs;          /* usage packs that the gateway accepted */
     uint64_t txs_accepted, txs_rejected; /* submitted here */
+    uint32_t fee_floor_percent;          /* of the smallest fee: what strangers pay here now */
     uint64_t sync_target;                /* far behind: what most peers have reached; else 0 */
     uint64_t sync_left_s;                /* until then, 0: not known yet */
     bool faucet;

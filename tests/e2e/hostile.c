@@ -464,7 +464,7 @@ static void attack_old_epoch(void)
 /* --- attacks: with the mesh's own code ------------------------------------------------------ */
 
 #define PAYERS 64
-#define EACH   120
+#define EACH   60 /* per second: more than are taken, so that none comes twice */
 
 static struct {
     struct poa_p2p *p2p;
@@ -563,16 +563,17 @@ static void run_lowfee(void)
     struct poa_keystore_info info;
     struct poa_why why = {""};
     uint8_t payer_sk[32];
-    size_t n = 0, cap = (size_t)PAYERS * EACH * 260;
+    const uint32_t each = (uint32_t)(EACH * (o.seconds + 1));
+    size_t n = 0, cap = (size_t)PAYERS * each * 260;
     uint8_t *all = malloc(cap);
-    size_t *end = calloc((size_t)PAYERS * EACH + 1, sizeof *end);
+    size_t *end = calloc((size_t)PAYERS * each + 1, sizeof *end);
     if (!all || !end || poa_keystore_open(o.payer, NULL, &info, payer_sk, &why))
         die("no key of a payer");
     for (uint32_t i = 0; i < PAYERS; i++) {
         payer(i, sk[i], to[i].to);
         to[i].amount = 10000000;
     }
-    for (uint32_t k = 0; k < EACH; k++)
+    for (uint32_t k = 0; k < each; k++)
         for (uint32_t i = 0; i < PAYERS; i++) {
             struct poa_op_transfer t = {.amount = 1};
             memcpy(t.to, to[(i + 1) % PAYERS].to, 32);
@@ -593,7 +594,7 @@ static void run_lowfee(void)
     double until = now_s() + o.seconds;
     for (uint32_t at = 0; now_s() < until;) {
         uint32_t count = 256;
-        if (at + count > PAYERS * EACH)
+        if (at + count > PAYERS * each)
             at = 0; /* again: known ones are refused after they were looked at */
         if (flood.waiting >= 4 || submit(all + end[at], end[at + count] - end[at], count)) {
             nap_ms(1);

@@ -151,6 +151,8 @@ static void noted(struct node_check *c)
     sem_post(&finished);
 }
 
+static uint32_t price = 16;
+
 /* COUNT checks of 8 transactions whose letter is NAME, while the worker is held. */
 static void hand_in(struct node_workers *w, const char *name, enum node_submitter kind, int count)
 {
@@ -161,6 +163,7 @@ static void hand_in(struct node_workers *w, const char *name, enum node_submitte
         c->ctx = (void *)(uintptr_t)name;
         c->parse_only = true;
         c->submitter = node_submitter(kind, key);
+        c->price = price;
         cr_assert_eq(node_workers_check(w, c), POA_OK);
     }
 }
@@ -227,6 +230,46 @@ Test(workers, the_network_goes_before_submitters)
     release_worker(60);
     cr_assert_geq(among_first('B', 50), 38, "%s", order);
     node_workers_free(w);
+}
+
+static void refused(struct node_check *c)
+{
+    for (uint32_t i = 0; i < c->n; i++)
+        cr_assert_eq(c->code[i], POA_E_TX_FEE_FLOOR);
+    free(c);
+    sem_post(&finished);
+}
+
+Test(workers, strangers_who_pay_less_than_the_floor_wait)
+{
+    struct node_workers *w = held_worker();
+    node_workers_floor(w, 32);
+    hand_in(w, "s", NODE_STRANGER, 5);
+    price = 32;
+    hand_in(w, "p", NODE_STRANGER, 5);
+    hand_in(w, "r", NODE_HERE, 5);
+    release_worker(10);
+    cr_assert_eq(order_n, 10);
+    cr_assert_eq(among_first('s', order_n), 0, "%s", order);
+    cr_assert_eq(node_workers_strangers(w), 40);
+    node_workers_floor(w, 16);
+    for (int i = 0; i < 5; i++)
+        sem_wait(&finished);
+    cr_assert_eq(among_first('s', order_n), 5, "%s", order);
+    /* Whoever waits too long is told why. */
+    node_workers_floor(w, 64);
+    struct node_check *c = make(8);
+    c->submitter = node_submitter(NODE_STRANGER, NULL);
+    c->price = 63;
+    c->done = refused;
+    cr_assert_eq(node_workers_check(w, c), POA_OK);
+    while (sem_trywait(&finished))
+        node_workers_floor(w, 64);
+    /* Stopping waits for nobody's price. */
+    price = 1;
+    hand_in(w, "e", NODE_STRANGER, 3);
+    node_workers_free(w);
+    cr_assert_eq(among_first('e', order_n), 3, "%s", order);
 }
 
 struct sums {

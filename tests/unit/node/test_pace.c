@@ -1,0 +1,82 @@
+/* The floor for strangers while a server is busy. */
+#include <criterion/criterion.h>
+
+#include "poa_node_pace.h"
+
+static struct node_pace p;
+static uint64_t now, admitted, others;
+
+static void begin(void)
+{
+    p = (struct node_pace){.floor = 0};
+    now = 1000000;
+    admitted = others = 0;
+}
+
+/* LAG for MS; PER_S transactions of others, and strangers' at that rate when LET_IN. */
+static uint32_t run(unsigned ms, uint64_t lag_us, unsigned per_s, bool let_in)
+{
+    uint32_t floor = 0;
+    for (unsigned t = 0; t < ms; t += 10) {
+        now += 10000;
+        others += t % 1000 == 0 ? per_s : 0;
+        admitted += let_in;
+        floor = node_pace_floor(&p, now, lag_us, admitted, others);
+    }
+    return floor;
+}
+
+Test(pace, no_floor_while_there_is_little_to_do)
+{
+    begin();
+    cr_assert_eq(run(5000, 0, 100, true), NODE_PACE_LEAST);
+    cr_assert_eq(run(5000, 20000, 100, true), NODE_PACE_LEAST);
+    cr_assert_eq(run(5000, 70000, 100, true), NODE_PACE_LEAST);
+}
+
+/* A link of 300 ms is no sign of work. */
+Test(pace, what_is_always_slow_is_not_busy)
+{
+    begin();
+    cr_assert_eq(run(5000, 900000, 100, true), NODE_PACE_LEAST);
+    cr_assert_eq(run(5000, 1700000, 100, true), NODE_PACE_LEAST);
+    cr_assert_eq(run(100, 2000000, 100, false), 2 * NODE_PACE_LEAST);
+}
+
+Test(pace, the_floor_rises_while_what_pays_it_keeps_the_server_busy)
+{
+    begin();
+    (void)run(1000, 20000, 100, false);
+    cr_assert_eq(run(30, 200000, 100, false), 2 * NODE_PACE_LEAST);
+    cr_assert_eq(run(5000, 200000, 100, false), 2 * NODE_PACE_LEAST, "others keep it busy");
+    cr_assert_eq(run(30, 200000, 100, true), 4 * NODE_PACE_LEAST);
+    cr_assert_eq(run(20000, 200000, 100, true), NODE_PACE_MOST);
+}
+
+Test(pace, the_floor_falls_when_it_was_calm_for_a_while)
+{
+    begin();
+    (void)run(1000, 20000, 100, false);
+    cr_assert_eq(run(100, 200000, 100, false), 2 * NODE_PACE_LEAST);
+    cr_assert_eq(run(400, 20000, 100, false), 2 * NODE_PACE_LEAST);
+    cr_assert_eq(run(40, 200000, 100, false), 2 * NODE_PACE_LEAST);
+    cr_assert_eq(run(400, 20000, 100, false), 2 * NODE_PACE_LEAST, "it was busy in between");
+    cr_assert_eq(run(200, 20000, 100, false), NODE_PACE_LEAST);
+}
+
+Test(pace, strangers_alone_wait_only_for_one_another)
+{
+    begin();
+    (void)run(1000, 20000, 0, true);
+    cr_assert_eq(run(100, 200000, 0, true), 2 * NODE_PACE_LEAST);
+    cr_assert_eq(run(30, 20000, 0, true), NODE_PACE_LEAST);
+}
+
+/* When what was fast is slow for good, that is how it is now. */
+Test(pace, forgets_how_fast_it_was)
+{
+    begin();
+    (void)run(1000, 20000, 100, false);
+    cr_assert_eq(run(1000, 200000, 100, false), 2 * NODE_PACE_LEAST);
+    cr_assert_eq(run(200000, 200000, 100, false), NODE_PACE_LEAST);
+}
