@@ -49,9 +49,9 @@ uint32_t node_pace_floor(struct node_pace *p, uint64_t now_us, uint64_t lag_us, 
     p->at_us = now_us;
     if (!p->floor)
         p->floor = NODE_PACE_LEAST;
-    uint64_t calm_us = company(p, now_us, others) ? CALM_US : 0;
-    if (!busy(p, now_us, lag_us)) {
-        if (p->floor > NODE_PACE_LEAST && now_us >= p->calm_us + calm_us) {
+    bool alone = !company(p, now_us, others);
+    if (!busy(p, now_us, lag_us) || alone) {
+        if (p->floor > NODE_PACE_LEAST && (alone || now_us >= p->calm_us + CALM_US)) {
             p->floor /= 2;
             p->calm_us = now_us;
         }

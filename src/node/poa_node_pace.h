@@ -6,8 +6,8 @@
  * Then there is a floor for those who are not on the list: a multiple of the smallest fee,
  * which doubles while what pays it keeps the server busy, and halves when it has not been
  * for a while. What pays less waits, and is refused when it waited too long; nothing of it
- * was verified. Where nobody else submits there is nobody to make room for, and strangers
- * only wait for one another: the floor falls at once. */
+ * was verified. Where nobody else submits there is nobody to make room for, and no floor:
+ * whoever has much to submit at once is slowed down by the servers' own pace alone. */
 #ifndef POA_NODE_PACE_H
 #define POA_NODE_PACE_H
 
