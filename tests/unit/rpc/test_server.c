@@ -13,6 +13,9 @@
 #include "poa_rpc_client.h"
 #include "poa_rpc_json.h"
 
+/* For what comes at once, unless the machine is busy: only a failure takes so long. */
+#define PATIENCE_MS 60000
+
 /* --- a backend ----------------------------------------------------------------------- */
 
 static struct {
@@ -222,7 +225,7 @@ static bool get_until(int fd, char *out, size_t cap, const char *what)
     out[0] = 0;
     while (n + 1 < cap && strstr(out, what) == NULL) {
         struct pollfd p = {fd, POLLIN, 0};
-        ssize_t k = poll(&p, 1, 5000) == 1 ? recv(fd, out + n, cap - 1 - n, 0) : 0;
+        ssize_t k = poll(&p, 1, PATIENCE_MS) == 1 ? recv(fd, out + n, cap - 1 - n, 0) : 0;
         if (k <= 0)
             return false;
         n += (size_t)k;
@@ -240,7 +243,7 @@ static int ask(const struct poa_rpc *r, const char *head, const char *body, char
                      strlen(body));
     put(fd, text, (size_t)n);
     put(fd, body, strlen(body));
-    get(fd, out, cap, 5000);
+    get(fd, out, cap, PATIENCE_MS);
     close(fd);
     return strncmp(out, "HTTP/1.1 ", 9) == 0 ? atoi(out + 9) : 0;
 }
@@ -283,7 +286,7 @@ Test(server, calls)
     struct poa_rpc_client *client;
     struct poa_why why;
     json_t *v = NULL;
-    cr_assert_eq(poa_rpc_client_new(url, NULL, 5000, &client, &why), POA_OK);
+    cr_assert_eq(poa_rpc_client_new(url, NULL, PATIENCE_MS, &client, &why), POA_OK);
     cr_assert_eq(poa_rpc_client_call(client, "poa_status", NULL, &v, &why), POA_OK, "%s", why.text);
     cr_expect_str_eq(json_string_value(json_object_get(v, "height")), "41");
     json_decref(v);
@@ -369,7 +372,7 @@ Test(server, a_batch_is_one_request)
     struct poa_why why;
     json_t *all = NULL;
     snprintf(url, sizeof url, "http://127.0.0.1:%u", poa_rpc_port(r));
-    cr_assert_eq(poa_rpc_client_new(url, NULL, 5000, &client, &why), POA_OK);
+    cr_assert_eq(poa_rpc_client_new(url, NULL, PATIENCE_MS, &client, &why), POA_OK);
     uint8_t key[32] = {9}, other[32] = {1};
     json_t *params = json_pack("[{s:o}, {s:o}]", "address", poa_json_address(other), "address",
                                poa_json_address(key));
@@ -469,7 +472,7 @@ static bool served(int fd)
     static char out[4096];
     put(fd, keep_alive, sizeof keep_alive - 1);
     struct pollfd p = {fd, POLLIN, 0};
-    return poll(&p, 1, 5000) == 1 && recv(fd, out, sizeof out, 0) > 0;
+    return poll(&p, 1, PATIENCE_MS) == 1 && recv(fd, out, sizeof out, 0) > 0;
 }
 
 /* Whether the server closes FD. */
@@ -477,7 +480,7 @@ static bool closed(int fd)
 {
     char out[64];
     struct pollfd p = {fd, POLLIN, 0};
-    return poll(&p, 1, 5000) == 1 && recv(fd, out, sizeof out, 0) <= 0;
+    return poll(&p, 1, PATIENCE_MS) == 1 && recv(fd, out, sizeof out, 0) <= 0;
 }
 
 /* A crowd that says nothing costs itself its oldest connections, and nobody else any. */
@@ -546,7 +549,7 @@ Test(server, open_calls_keep_their_connection)
     fake.hold = true;
     int fd = dial(r);
     put(fd, text, (size_t)n);
-    for (int i = 0; i < 5000 && __atomic_load_n(&fake.held, __ATOMIC_SEQ_CST) == NULL; i++)
+    for (int i = 0; i < PATIENCE_MS && __atomic_load_n(&fake.held, __ATOMIC_SEQ_CST) == NULL; i++)
         usleep(1000);
     struct poa_rpc_call *held = __atomic_exchange_n(&fake.held, NULL, __ATOMIC_SEQ_CST);
     cr_assert_not_null(held);
@@ -556,7 +559,7 @@ Test(server, open_calls_keep_their_connection)
     end_call(held);
     static char out[4096];
     struct pollfd p = {fd, POLLIN, 0};
-    cr_expect_eq(poll(&p, 1, 5000), 1);
+    cr_expect_eq(poll(&p, 1, PATIENCE_MS), 1);
     cr_expect(recv(fd, out, sizeof out, 0) > 0 && strstr(out, "070707") != NULL);
     close(fd);
     close(late);
@@ -706,7 +709,7 @@ Test(server, a_reader_that_does_not_read_is_dropped)
         cr_assert(get_until(fd, out, sizeof out, want), "block %" PRIu64, tip);
     }
     static char rest[8 << 20];
-    size_t n = get(slow, rest, sizeof rest, 5000);
+    size_t n = get(slow, rest, sizeof rest, PATIENCE_MS);
     char last[64];
     snprintf(last, sizeof last, "id: %" PRIu64 "\n", tip);
     cr_expect(n < sizeof rest - 1);
@@ -845,7 +848,8 @@ Test(server, open_calls_survive_their_client_and_the_server)
         struct poa_rpc *r = start(&c);
         int fd = dial(r);
         put(fd, text, (size_t)n);
-        for (int i = 0; i < 5000 && __atomic_load_n(&fake.held, __ATOMIC_SEQ_CST) == NULL; i++)
+        for (int i = 0; i < PATIENCE_MS && __atomic_load_n(&fake.held, __ATOMIC_SEQ_CST) == NULL;
+             i++)
             usleep(1000);
         struct poa_rpc_call *held = __atomic_exchange_n(&fake.held, NULL, __ATOMIC_SEQ_CST);
         cr_assert_not_null(held);
@@ -922,7 +926,7 @@ Test(client, survives_a_restart_of_the_node)
     struct poa_rpc *r = start(&c);
     c.port = poa_rpc_port(r);
     snprintf(url, sizeof url, "http://127.0.0.1:%u", c.port);
-    cr_assert_eq(poa_rpc_client_new(url, NULL, 5000, &client, &why), POA_OK);
+    cr_assert_eq(poa_rpc_client_new(url, NULL, PATIENCE_MS, &client, &why), POA_OK);
     for (int i = 0; i < 5; i++) {
         cr_expect_eq(poa_rpc_client_call(client, "poa_status", NULL, &v, &why), POA_OK, "%d: %s", i,
                      why.text);
