@@ -29,7 +29,7 @@ function onChain(key, index, tip) {
   const graph = chart('Seals by this device and anchors that name it, summed up over the blocks below', ['time', 'seals', 'anchors'], points, { stepPlot: true });
   const events = table('Seals and anchors, latest first', ['Block', 'What', 'Of'], []);
   const body = events.querySelector('tbody');
-  const note = h('p', { class: 'dim', id: 'looked', role: 'status' });
+  const note = h('p', { class: 'dim', id: 'looked' });
   const more = h('button', { type: 'button', id: 'back' }, `Look ${LOOK_BACK} blocks back`);
   const row = (cells) => h('tr', {}, cells.map((c) => h('td', {}, c)));
   const seal = (height, s) => [blockLink(height), `seal of slot ${number(s.slot)}`, blockLink(s.sealed)];

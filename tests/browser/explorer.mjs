@@ -201,6 +201,10 @@ await go(dark, `device/${device}`);
 await read(dark, 'packs');
 await dark.waitForSelector('section:has(#packs) canvas');
 await accessible(dark, 'readings, dark');
+await dark.locator('.charts figure').first().hover();
+await dark.waitForFunction(() => [...document.querySelectorAll('.charts .dygraph-legend')].some((e) => e.textContent.includes(':')));
+check(true, 'the pointer reads a value');
+await dark.screenshot({ path: `${shots}/explorer-readings-dark.png` });
 const phone = await open({ viewport: { width: 375, height: 800 }, isMobile: true, hasTouch: true });
 for (const to of ['', 'block/1', 'fleet', 'network']) {
   await go(phone, to);
