@@ -418,7 +418,7 @@ static void attack_unread(void)
     enum { N = 24 };
     static struct session s[N];
     static bool open_[N];
-    uint8_t seed[32], ask[16];
+    uint8_t seed[32], ask[24];
     struct poa_follow r = {.after = 0, .max_bytes = 16u << 20};
     struct poa_writer w = poa_writer_over(ask, sizeof ask);
     must(poa_follow_encode(&w, &r), "follow");
