@@ -310,13 +310,26 @@ static int load_into(struct load *l, FILE *from, const char *path, const char *d
     return rc;
 }
 
-/* DIR, which this made for nothing, with the lock that is still held in it. */
-static void remove_fresh(const char *dir)
+static void lock_path(const char *dir, char path[4200])
 {
-    char lock[4200];
-    snprintf(lock, sizeof lock, "%s/LOCK", dir);
-    unlink(lock);
-    (void)rmdir(dir); /* what others put there stays */
+    snprintf(path, 4200, "%.4000s/LOCK", dir);
+}
+
+static bool lock_there(const char *dir)
+{
+    char path[4200];
+    lock_path(dir, path);
+    return access(path, F_OK) == 0;
+}
+
+/* Made for nothing: the lock, which is still held, and DIR when it is new. */
+static void remove_lock(const char *dir, bool fresh)
+{
+    char path[4200];
+    lock_path(dir, path);
+    unlink(path);
+    if (fresh)
+        (void)rmdir(dir); /* what others put there stays */
 }
 
 int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, bool tx_index,
@@ -335,6 +348,7 @@ int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, 
         return poa_because(why, errno == ENOENT ? POA_E_NOT_FOUND : POA_E_IO, "cannot open %s: %s",
                            path, strerror(errno));
     bool fresh = access(dir, F_OK) != 0 && errno == ENOENT;
+    bool unlocked = !lock_there(dir);
     int rc = poa_store_lock(dir, &lock, why);
     if (!rc && access(db, F_OK) == 0)
         rc = poa_because(why, POA_E_EXISTS, "%s holds a database already: choose another directory",
@@ -352,8 +366,8 @@ int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, 
     free(l.result);
     free(l.fate);
     fclose(from);
-    if (rc && fresh && lock >= 0)
-        remove_fresh(dir);
+    if (rc && unlocked && lock >= 0)
+        remove_lock(dir, fresh);
     if (lock >= 0)
         close(lock);
     return rc;

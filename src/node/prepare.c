@@ -159,6 +159,11 @@ int node_prepare(struct poa_node *n, struct poa_why *why)
         poa_genesis_chain_id(poa_slice(n->genesis_bytes, n->genesis_n), n->chain);
         rc = node_risk_check(n, &inner);
     }
+    if (rc == POA_E_NOT_FOUND)
+        return poa_config_wrong(&n->config, "genesis", why,
+                                "there is no %.120s: copy the network's genesis record there, or "
+                                "make one with `poa genesis create`",
+                                n->config.genesis);
     rc = blame(n, "genesis", rc, &inner, why);
     if (!rc)
         rc = open_key(n, why);

@@ -54,7 +54,7 @@ wrong() {
 }
 
 echo "# files that poad needs"
-wrong genesis none.poa "No such file"
+wrong genesis none.poa "poa genesis create"
 wrong genesis empty "not a genesis"
 wrong genesis cut.poa "not a genesis"
 wrong genesis directory "not a regular file"

@@ -45,6 +45,22 @@ fi
 ! command -v zsh >/dev/null || for f in "$tmp"/opt/poa/share/zsh/site-functions/_*; do
     zsh -n "$f" || { echo "FAIL: zsh does not read $f"; exit 1; }
 done
+# Every verb and each of its options is in the manual page and in each completion.
+poa=$tmp/opt/poa/bin/poa
+sed 's/\\-/-/g' "$tmp/opt/poa/share/man/man1/poa.1" >"$tmp/page"
+verbs=0
+while read -r words; do
+    grep -qF "poa $words" "$tmp/page" || { echo "FAIL: poa $words is not in the manual page"; exit 1; }
+    # shellcheck disable=SC2086
+    for option in $("$poa" $words --help | sed -n 's/^  --\([a-z0-9-]*\) .*/\1/p'); do
+        for file in page "opt/poa/share/bash-completion/completions/poa" "opt/poa/share/zsh/site-functions/_poa" \
+            "opt/poa/share/fish/vendor_completions.d/poa.fish"; do
+            grep -qw -- "$option" "$tmp/$file" || { echo "FAIL: poa $words --$option is not in $file"; exit 1; }
+        done
+    done
+    verbs=$((verbs + 1))
+done < <("$poa" help | sed -n '/^commands:/,$s/^  \([a-z]* \{0,1\}[a-z]*\)  .*/\1/p')
+[ $verbs -gt 70 ] || { echo "FAIL: only $verbs verbs"; exit 1; }
 # Every program explains itself with examples, in its help and its page of the manual.
 for program in "$tmp"/opt/poa/bin/*; do
     name=${program##*/}
