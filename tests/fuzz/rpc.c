@@ -433,6 +433,9 @@ void fuzz_seeds(void)
     seed("id-last", 0,
          " {\"jsonrpc\":\"2.0\",\"params\":{\"id\":[]},\"method\":\"poa_status\",\"id\" : 77 }",
          poa_slice(world, 5));
+    seed("id-within", 0,
+         "{\"jsonrpc\":\"2.0\",\"x\":{\"id\":5},\"method\":\"poa_status\",\"\\u0069d\":\"7\"}",
+         poa_slice(world, 5));
     seed("id-in-text", 0,
          "{\"jsonrpc\":\"2.0\",\"x\":\"\\\"id\\\":1\",\"method\":\"poa_status\",\"id\":-1}",
          poa_slice(world, 5));
