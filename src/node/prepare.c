@@ -12,13 +12,16 @@
 #include "node.h"
 #include "poa_genesis_json.h"
 
-/* RC and its reason INNER, as what is wrong with KEY; no memory is nobody's mistake. */
+/* RC and its reason INNER, as what is wrong with KEY. No memory, or a clock that is not set
+ * yet, is nobody's mistake: another start may help. */
 static int blame(const struct poa_node *n, const char *key, int rc, const struct poa_why *inner,
                  struct poa_why *why)
 {
     if (rc == POA_E_NO_MEMORY)
         return poa_because(why, rc, "%s", inner->text);
-    return rc ? poa_config_wrong(&n->config, key, why, "%s", inner->text) : POA_OK;
+    if (rc)
+        poa_config_wrong(&n->config, key, why, "%s", inner->text);
+    return rc && rc != POA_E_AGAIN ? POA_E_CONFIG : rc;
 }
 
 /* --- keys -------------------------------------------------------------------------------- */

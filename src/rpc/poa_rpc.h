@@ -232,7 +232,8 @@ struct poa_rpc_config {
 };
 
 /* Whether poa_rpc_start would take these files; "": none. *AT: the setting (rpc_tls_cert,
- * rpc_tls_key, rpc_tokens) whose file is wrong. Errors: CONFIG, NOT_FOUND, IO, NO_MEMORY. */
+ * rpc_tls_key, rpc_tokens) whose file is wrong. Errors: CONFIG, NOT_FOUND, IO, NO_MEMORY, AGAIN (a
+ * certificate that is not valid yet: the clock may come right). */
 POA_MUST_USE int poa_rpc_files_check(const char *cert, const char *key, const char *tokens,
                                      const char **at, struct poa_why *why);
 

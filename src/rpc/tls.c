@@ -55,7 +55,7 @@ static int use_cert(SSL_CTX *ctx, const char *path, struct poa_why *why)
     }
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
         date(X509_get0_notBefore(cert), when);
-        return poa_because(why, POA_E_CONFIG, "%s: not valid before %s: is the clock right?", path,
+        return poa_because(why, POA_E_AGAIN, "%s: not valid before %s: is the clock right?", path,
                            when);
     }
     return POA_OK;

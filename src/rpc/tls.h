@@ -12,7 +12,8 @@ struct ssl_st;
 
 /* Certificate chain and key, PEM. Errors: CONFIG; WHY names the file, what is wrong with it
  * and what to do: missing, not readable, no PEM, readable by others, encrypted, of another
- * certificate, expired or not valid yet; *AT which of the two settings names that file. */
+ * certificate, expired; AGAIN: not valid yet, by a clock that may come right. *AT: which of the two
+ * settings names that file. */
 POA_MUST_USE int rpc_tls_server(const char *cert, const char *key, struct ssl_ctx_st **out,
                                 const char **at, struct poa_why *why);
 void rpc_tls_free(struct ssl_ctx_st *ctx);

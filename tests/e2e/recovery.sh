@@ -90,6 +90,9 @@ echo "# restarts alone change nothing, nor does an order to too few"
 stop 3
 start 3
 order=$("$poa" witness recovery --rpc "$(url 0)" --json | jq -r .recover)
+wait_for 60 says 3 '.consensus.abstaining' || fail "node 3 does not abstain"
+! "$poa" witness recovery --rpc "$(url 3)" >out 2>err || fail "an order of a node that abstains"
+grep -q "this node .*lost its log" err && [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ] || fail "$(cat out err)"
 "$poa" witness recovery --rpc "$(url 0)" | grep -q "at least 2 witnesses that have their logs" || fail "no advice"
 for i in 2 3; do
     stop $i

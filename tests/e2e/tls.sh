@@ -28,7 +28,9 @@ refused() {
     local want=$1
     shift
     [[ " $* " = *" --rpc "* ]] || set -- --rpc 127.0.0.1:0 "$@"
-    if timeout 20 "$poad" "${options[@]}" "$@" >out 2>err; then fail "$* was accepted"; fi
+    local code=0
+    timeout 20 "$poad" "${options[@]}" "$@" >out 2>err || code=$?
+    case $want in *early* | 'not valid before'*) [ $code -eq 1 ] ;; *) [ $code -eq 2 ] ;; esac || fail "$*: exit code $code: $(cat err)"
     [ "$(grep -c '^poad: ' err)" = 1 ] && grep -q "^poad: .*$want" err || fail "$*: no line with '$want': $(cat err)"
 }
 : >empty
