@@ -316,7 +316,9 @@ static void submit(struct poa_node *n, struct poa_slice raw, struct poa_rpc_call
     s->check->raw[0] = poa_slice(bytes, raw.n);
     s->local = true;
     n->others++;
-    s->check->submitter = node_submitter(NODE_HERE, NULL);
+    uint8_t who[32] = {0};
+    poa_put_le64(who, poa_rpc_who(call));
+    s->check->submitter = node_submitter(NODE_HERE, who);
     s->accepted_us = poa_clock_monotonic_us(n->clock);
     s->done = submitted;
     s->ctx = call;

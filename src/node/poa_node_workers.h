@@ -35,7 +35,7 @@ struct node_claim {
 
 enum node_submitter {
     NODE_OWN,  /* batches of a member, blocks that are followed: KEY tells them apart */
-    NODE_HERE, /* over RPC */
+    NODE_HERE, /* over RPC: KEY tells tokens and addresses apart, which share one turn */
     NODE_LISTED,
     NODE_STRANGER,
 };

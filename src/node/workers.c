@@ -148,9 +148,10 @@ static uint64_t cost_of(const struct node_workers *w, const struct node_check *c
     enum node_submitter kind = (enum node_submitter)(c->submitter >> 56);
     if (kind == NODE_OWN)
         each = COST_OWN;
-    for (int i = 0; kind == NODE_STRANGER && i < LINES; i++)
+    bool shares = kind == NODE_STRANGER || kind == NODE_HERE;
+    for (int i = 0; shares && i < LINES; i++)
         if (w->line[i].first && w->line[i].submitter != c->submitter &&
-            w->line[i].submitter >> 56 == NODE_STRANGER)
+            w->line[i].submitter >> 56 == kind)
             each += COST;
     return each * (c->n + COST_CHECK);
 }

@@ -27,6 +27,7 @@ struct poa_rpc_call {
     struct exchange *exchange;
     struct poa_rpc_inbox *box;
     json_t *id; /* NULL: notification */
+    uint64_t who;
     void (*finish)(struct poa_rpc_call *call, int code, const uint8_t *id32);
     struct poa_rpc_call *next; /* in the inbox */
     int code;
@@ -293,6 +294,11 @@ static void call_drop(struct poa_rpc_call *call)
     free(call);
     if (--x->open == 0)
         exchange_free(x);
+}
+
+uint64_t poa_rpc_who(const struct poa_rpc_call *call)
+{
+    return call->who;
 }
 
 struct poa_slice poa_rpc_bytes(const struct poa_rpc_call *call)
@@ -569,6 +575,7 @@ static void one(const struct poa_rpc_methods *methods, void *ctx, struct poa_rpc
     }
     call->exchange = x;
     call->box = box;
+    call->who = methods->who;
     call->id = json_incref(id);
     const struct poa_rpc_method *m = find(methods, json_string_value(name));
     if (m == NULL) {

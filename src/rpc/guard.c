@@ -76,9 +76,9 @@ int rpc_guard_start(struct poa_rpc *r, const struct poa_rpc_config *c, struct po
         return poa_because(why, POA_E_CONFIG, "rpc: the name of a file is too long");
     r->tls = cert;
     r->rate = c->rate;
+    poa_random(r->bucket_key, sizeof r->bucket_key);
     if (c->rate != 0) {
         r->bucket = calloc(RPC_BUCKETS, sizeof *r->bucket);
-        poa_random(r->bucket_key, sizeof r->bucket_key);
         if (r->bucket == NULL)
             return poa_because(why, POA_E_NO_MEMORY, "rpc: out of memory");
     }
@@ -186,14 +186,22 @@ static bool refuse_token(struct poa_rpc *r, struct evhttp_request *req, const ch
     return false;
 }
 
+static uint64_t who_is(const struct poa_rpc *r, const void *p, size_t n)
+{
+    uint8_t hash[16];
+    poa_siphash(r->bucket_key, p, n, hash);
+    return poa_le64(hash);
+}
+
 /* Answers REQ and says false when it may not have what needs NEEDED. */
-bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, enum poa_rpc_right needed,
-                      enum poa_rpc_right *has)
+bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, const struct rpc_conn *conn,
+                      enum poa_rpc_right needed, enum poa_rpc_right *has, uint64_t *who)
 {
     static const char scheme[] = "Bearer ";
     struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
     const char *given = r->tokens[0] ? evhttp_find_header(headers, "Authorization") : NULL;
     *has = r->anonymous;
+    *who = conn != NULL ? who_is(r, rpc_conn_address(conn), 8) : 0;
     if (given != NULL && strncasecmp(given, scheme, strlen(scheme)) == 0) {
         const char *forwarded = evhttp_find_header(headers, "X-Forwarded-Proto");
         const char *token = given + strlen(scheme);
@@ -206,6 +214,7 @@ bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, enum poa_rp
         if (right == POA_RPC_NOTHING)
             return refuse_token(r, req, "this token is not known here");
         *has = right > *has ? right : *has;
+        *who = who_is(r, token, strlen(token));
     }
     if (*has >= needed)
         return true;

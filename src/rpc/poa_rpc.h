@@ -132,6 +132,9 @@ struct poa_rpc_pack {
  * any thread, with poa_rpc_done: CODE is POA_OK or why it was refused, ID32 the
  * transaction's id (may be NULL when refused). */
 struct poa_rpc_call;
+/* Who asks, until the call ends: equal for the same token, or, without one, for the same
+ * address (IPv6: its /64); says nothing else. */
+uint64_t poa_rpc_who(const struct poa_rpc_call *call);
 void poa_rpc_done(struct poa_rpc_call *call, int code, const uint8_t *id32);
 /* The same for calls whose result is a record: N encoded BYTES, malloc'ed, taken
  * over; NULL when refused. */

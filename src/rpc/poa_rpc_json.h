@@ -61,6 +61,7 @@ struct poa_rpc_methods {
     enum poa_rpc_keep *keep; /* lowered to the least of the methods called; NULL: not wanted */
     bool limited;            /* to what HAS allows; else everything may be called */
     enum poa_rpc_right has;
+    uint64_t who; /* asks: equal for the same token, or the same address without one */
 };
 
 void poa_rpc_result(struct poa_rpc_call *call, json_t *result); /* takes RESULT; NULL: no memory */

@@ -212,7 +212,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     bool post = evhttp_request_get_command(req) == EVHTTP_REQ_POST;
     r->methods = poa_rpc_node_methods;
     r->methods.limited = true;
-    if (!rpc_guard_allows(r, req, right_for(path, post), &r->methods.has))
+    if (!rpc_guard_allows(r, req, conn, right_for(path, post), &r->methods.has, &r->methods.who))
         return;
     if (post) {
         if (strcmp(path, "/") != 0) {

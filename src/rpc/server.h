@@ -137,9 +137,9 @@ const char *rpc_guard_refusal(struct poa_rpc *r, struct evhttp_request *req);
 /* Whether it was a browser's question, which is answered. */
 bool rpc_guard_preflight(struct poa_rpc *r, struct evhttp_request *req);
 /* What the caller of REQ may do; false when that is less than NEEDED, or its token is not
- * known: answered. */
-bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, enum poa_rpc_right needed,
-                      enum poa_rpc_right *has);
+ * known: answered. WHO: see struct poa_rpc_methods. CONN may be NULL. */
+bool rpc_guard_allows(struct poa_rpc *r, struct evhttp_request *req, const struct rpc_conn *conn,
+                      enum poa_rpc_right needed, enum poa_rpc_right *has, uint64_t *who);
 bool rpc_guard_within_rate(struct poa_rpc *r, const uint8_t address[8]);
 
 /* --- answers that are kept (cache.c) ------------------------------------------------------- */

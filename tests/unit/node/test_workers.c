@@ -222,6 +222,19 @@ Test(workers, strangers_share_one_turn)
     node_workers_free(w);
 }
 
+/* Users of the RPC take turns with one another, and are one for the others. */
+Test(workers, users_of_the_rpc_share_one_turn)
+{
+    struct node_workers *w = held_worker();
+    hand_in(w, "F", NODE_HERE, 60);
+    hand_in(w, "u", NODE_HERE, 10);
+    hand_in(w, "n", NODE_LISTED, 20);
+    release_worker(90);
+    cr_assert(among_first('u', 45) >= 10, "%s", order);
+    cr_assert(among_first('n', 45) >= 18, "%s", order);
+    node_workers_free(w);
+}
+
 Test(workers, the_network_goes_before_submitters)
 {
     struct node_workers *w = held_worker();

@@ -12,6 +12,7 @@
 
 #include "poa_rpc_client.h"
 #include "poa_rpc_json.h"
+#include "poa_rpc_tokens.h"
 
 /* For what comes at once, unless the machine is busy: only a failure takes so long. */
 #define PATIENCE_MS 60000
@@ -26,7 +27,8 @@ static struct {
     uint8_t raw[64];
     size_t raw_n;
     uint32_t submitted;
-    bool pays; /* every block has a payment to the account that its height names */
+    uint64_t who; /* of the last one */
+    bool pays;    /* every block has a payment to the account that its height names */
     uint8_t chain[32], sender[32];
 } fake;
 
@@ -70,6 +72,7 @@ static void fake_submit(void *ctx, struct poa_slice raw, struct poa_rpc_call *ca
 {
     (void)ctx;
     fake.submitted++;
+    fake.who = poa_rpc_who(call);
     fake.raw_n = raw.n < sizeof fake.raw ? raw.n : sizeof fake.raw;
     memcpy(fake.raw, raw.p, fake.raw_n);
     if (fake.hold) {
@@ -275,6 +278,47 @@ Test(server, pages)
     cr_expect_not_null(strstr(out, "\npoa_finality_seconds_bucket{le=\"+Inf\"} 1000\n"));
     cr_expect_not_null(strstr(out, "\npoa_finality_seconds_count 1000\n"));
     stop(r);
+}
+
+static uint64_t who_submits(const struct poa_rpc *r, const char *from, const char *token)
+{
+    static const char body[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"poa_tx_send\",\"params\":[\"00\"]}";
+    char text[1024], out[1024];
+    int fd = dial_from(r, from);
+    uint32_t before = fake.submitted;
+    int n =
+        snprintf(text, sizeof text, POST "%s%s%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                 token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "",
+                 strlen(body), body);
+    put(fd, text, (size_t)n);
+    get(fd, out, sizeof out, PATIENCE_MS);
+    close(fd);
+    cr_assert_eq(fake.submitted, before + 1, "%s", out);
+    return fake.who;
+}
+
+Test(server, tells_who_submits)
+{
+    static struct poa_rpc_tokens tokens;
+    char path[] = "/tmp/poa-who-XXXXXX", token[2][POA_RPC_TOKEN_TEXT];
+    struct poa_why why = {""};
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0);
+    close(fd);
+    unlink(path);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(poa_rpc_tokens_add(&tokens, i ? "b" : "a", POA_RPC_SUBMIT, token[i]), POA_OK);
+    cr_assert_eq(poa_rpc_tokens_write(path, &tokens, &why), POA_OK, "%s", why.text);
+    struct poa_rpc_config c = {.port = 0, .tokens = path, .anonymous = POA_RPC_SUBMIT};
+    struct poa_rpc *r = start(&c);
+    uint64_t here = who_submits(r, "127.0.0.1", NULL), there = who_submits(r, "127.0.0.2", NULL);
+    uint64_t a = who_submits(r, "127.0.0.1", token[0]), b = who_submits(r, "127.0.0.1", token[1]);
+    cr_expect(here != there && a != b && a != here && b != here);
+    cr_expect_eq(who_submits(r, "127.0.0.1", NULL), here);
+    cr_expect_eq(who_submits(r, "127.0.0.2", token[0]), a, "wherever it comes from");
+    stop(r);
+    unlink(path);
 }
 
 Test(server, calls)
