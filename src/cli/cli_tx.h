@@ -77,6 +77,40 @@ int cli_print_watched(const struct cli *c, const char *label, const uint8_t addr
 /* Multisig accounts and watched addresses in DIR: appended to LIST, or printed when it is
  * NULL; COUNT is added to. 1 when one is damaged. */
 int cli_list_labels(const struct cli *c, const char *dir, json_t *list, size_t *count);
+
+/* Whether key I of S is here. */
+bool cli_sender_key_here(const struct cli *c, const struct cli_sender *s, uint32_t i);
+
+/* A key stays open until the draft is dropped: one whose nonce was taken is signed again,
+ * and nobody is asked twice. */
+struct cli_opened {
+    char label[POA_KEY_LABEL_MAX + 1];
+    enum poa_key_type type;
+    uint8_t secret[32];
+};
+/* What an account signs, one key after another: a transaction, or a grant. In files: hex. */
+typedef int cli_cosign(const uint8_t chain32[32], struct poa_slice raw, uint8_t key_type,
+                       const uint8_t sk32[32], struct poa_writer *out);
+struct cli_draft {
+    cli_cosign *cosign;
+    uint8_t bytes[POA_TX_BYTES_MAX], other[POA_TX_BYTES_MAX];
+    size_t n;
+    struct cli_opened key[POA_POLICY_KEYS_MAX];
+    size_t keys;
+};
+/* NULL with a line. */
+struct cli_draft *cli_draft_new(cli_cosign *cosign);
+void cli_draft_free(struct cli_draft *d); /* wipes the keys; NULL is fine */
+/* Signs with each label of a list separated by commas. */
+int cli_sign_draft(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d,
+                   const char *labels);
+/* Signs with the keys of S that are here, as many as it takes. */
+int cli_sign_with_ours(const struct cli *c, const uint8_t chain32[32], const struct cli_sender *s,
+                       struct cli_draft *d);
+int cli_write_draft(const char *path, unsigned flags, const struct cli_draft *d);
+/* False: WHY it cannot be read, or no text when it is no hex. */
+bool cli_read_draft(const char *path, struct cli_draft *d, struct poa_why *why);
+
 /* The multisig account LABEL; FOUND says whether there is one. */
 int cli_multisig(const struct cli *c, const char *label, struct cli_sender *out, bool *found);
 

@@ -27,29 +27,97 @@ static int read_chain(const struct cli *c, uint8_t chain32[32], uint8_t node32[3
     return rc;
 }
 
-static int read_grant(const struct cli *c, uint8_t out[POA_DATA_GRANT_BYTES])
+/* The grant in PATH, and how many of how many signatures it has. */
+static int read_grant(const char *path, struct cli_draft *d, uint32_t *have, uint32_t *need)
 {
-    char *text = NULL;
-    size_t n = 0;
     struct poa_why why = {{0}};
-    if (poa_file_read(c->option[CLI_GRANT], 4096, 0, &text, &n, &why) != POA_OK)
+    struct poa_data_grant g;
+    struct poa_policy policy;
+    struct poa_list sigs;
+    bool read = cli_read_draft(path, d, &why);
+    if (!read && why.text[0])
         return cli_fail("%s", why.text);
-    text[strcspn(text, "\r\n")] = 0;
-    int rc = strlen(text) == 2 * POA_DATA_GRANT_BYTES &&
-                     poa_unhex(text, out, POA_DATA_GRANT_BYTES) == POA_OK
-                 ? 0
-                 : cli_fail("%s is not a grant of `poa data grant`", c->option[CLI_GRANT]);
-    free(text);
-    return rc;
+    if (!read || poa_data_grant_decode(poa_slice(d->bytes, d->n), &g) != POA_OK ||
+        poa_auth_signers(g.auth, &policy, &sigs) != POA_OK)
+        return cli_fail("%s is not a grant of `poa data grant`", path);
+    *have = sigs.count;
+    *need = policy.m;
+    return 0;
 }
 
 struct asking {
-    uint8_t chain[32], node[32], device[32], secret[32], grant[POA_DATA_GRANT_BYTES];
+    uint8_t chain[32], node[32], device[32], secret[32], grant[POA_DATA_GRANT_BYTES_MAX];
     size_t grant_n; /* 0: none */
     struct poa_keystore_info info;
     struct poa_rpc_client *client;
     struct cli_progress progress;
 };
+
+static int take_grant(const struct cli *c, struct asking *a, struct cli_draft *d)
+{
+    uint32_t have, need;
+    const char *path = c->option[CLI_GRANT];
+    int rc = read_grant(path, d, &have, &need);
+    if (rc == 0 && have < need)
+        rc = cli_fail("%s has %u of %u signatures: `poa data sign` adds one", path, have, need);
+    if (rc == 0) {
+        memcpy(a->grant, d->bytes, d->n);
+        a->grant_n = d->n;
+    }
+    return rc;
+}
+
+/* An account of several keys asks by a grant to one of them, made for this. */
+static int grant_to_ours(const struct cli *c, const struct cli_sender *s, struct asking *a,
+                         struct cli_draft *d)
+{
+    uint32_t here = 0, first = 0;
+    for (uint32_t i = s->policy.keys.count; i-- > 0;)
+        if (cli_sender_key_here(c, s, i)) {
+            here++;
+            first = i;
+        }
+    if (here < s->policy.m)
+        return cli_fail(
+            "%s reads with %u signatures and %u of its keys are here: make a grant with "
+            "`poa data grant ... --output FILE`, let the others sign it with `poa data "
+            "sign`, and ask with --grant",
+            c->option[CLI_FROM], s->policy.m, here);
+    struct poa_data_grant g = {.to_ms = UINT64_MAX};
+    struct poa_writer w = poa_writer_over(d->bytes, sizeof d->bytes);
+    g.until_ms = poa_clock_wall_ms(poa_clock_system()) + DAY_MS;
+    g.reader_type = s->keys[(size_t)33 * first];
+    memcpy(g.reader, s->keys + (size_t)33 * first + 1, 32);
+    memcpy(g.device, a->device, 32);
+    if (poa_data_grant_unsigned(&s->policy, &g, &w) != POA_OK)
+        return cli_fail("the request cannot be signed");
+    d->n = w.n;
+    int rc = cli_sign_with_ours(c, a->chain, s, d);
+    if (rc == 0) {
+        memcpy(a->grant, d->bytes, d->n);
+        a->grant_n = d->n;
+        rc = cli_open_key(c, s->label[first], &a->info, a->secret) == POA_OK ? 0 : 1;
+    }
+    return rc;
+}
+
+static int open_reader(const struct cli *c, struct asking *a)
+{
+    struct cli_sender s;
+    bool several = false;
+    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign);
+    int rc = d != NULL ? cli_multisig(c, c->option[CLI_FROM], &s, &several) : 1;
+    if (rc == 0 && several && c->option[CLI_GRANT] != NULL)
+        rc = cli_misuse("with --grant, --from is the one key that the grant names");
+    else if (rc == 0 && several)
+        rc = grant_to_ours(c, &s, a, d);
+    else if (rc == 0 && c->option[CLI_GRANT] != NULL)
+        rc = take_grant(c, a, d);
+    if (rc == 0 && !several)
+        rc = cli_open_key(c, c->option[CLI_FROM], &a->info, a->secret) == POA_OK ? 0 : 1;
+    cli_draft_free(d);
+    return rc;
+}
 
 static int begin_asking(const struct cli *c, const char *device, struct asking *a)
 {
@@ -63,12 +131,9 @@ static int begin_asking(const struct cli *c, const char *device, struct asking *
         rc = 1;
     if (rc == 0)
         rc = read_chain(c, a->chain, a->node);
-    if (rc == 0 && c->option[CLI_GRANT] != NULL)
-        rc = read_grant(c, a->grant);
-    if (rc == 0 && c->option[CLI_GRANT] != NULL)
-        a->grant_n = sizeof a->grant;
-    if (rc == 0 && (cli_open_key(c, c->option[CLI_FROM], &a->info, a->secret) != POA_OK ||
-                    cli_client(c, cli_timeout_ms(c), &a->client) != POA_OK))
+    if (rc == 0)
+        rc = open_reader(c, a);
+    if (rc == 0 && cli_client(c, cli_timeout_ms(c), &a->client) != POA_OK)
         rc = 1;
     return rc;
 }
@@ -204,7 +269,7 @@ int cli_packs_fetch(const struct cli *c, const char *device, json_t **out, uint6
     json_t *file =
         json_pack("{s:s, s:o, s:o}", "device", key, "packs", f.packs, "anchors", f.anchors);
     if (rc == 0)
-        rc = file != NULL ? cli_add_chain(c, f.epoch, file) : cli_fail("out of memory");
+        rc = file != NULL ? cli_add_chain(c, f.epoch, file) : 1;
     if (rc == 0)
         *out = file;
     else
@@ -272,18 +337,62 @@ static int read_reader(const struct cli *c, const char *text, struct poa_data_gr
     return 0;
 }
 
+/* What became of the grant in D, which is in PATH. */
+static int tell_grant(const struct cli *c, const char *path, const struct cli_draft *d)
+{
+    struct poa_data_grant g;
+    struct poa_policy policy;
+    struct poa_list sigs;
+    char key[65], more[64] = "";
+    if (poa_data_grant_decode(poa_slice(d->bytes, d->n), &g) != POA_OK ||
+        poa_auth_signers(g.auth, &policy, &sigs) != POA_OK)
+        return cli_fail("the grant cannot be signed");
+    bool enough = sigs.count == policy.m;
+    poa_hex(g.device, 32, key);
+    if (c->json)
+        return cli_print_json(json_pack("{s:s, s:s, s:o, s:I, s:I, s:b}", "file", path, "device",
+                                        key, "until_ms", poa_json_u64(g.until_ms), "signatures",
+                                        (json_int_t)sigs.count, "needed", (json_int_t)policy.m,
+                                        "complete", (int)enough));
+    static const uint8_t anybody[32];
+    uint64_t now = poa_clock_wall_ms(poa_clock_system());
+    if (!enough)
+        snprintf(more, sizeof more, "; %u of %u signatures: `poa data sign` adds one", sigs.count,
+                 policy.m);
+    char reader[65];
+    poa_hex(g.reader, 32, reader);
+    printf("%s: for %s%.16s%s, %" PRIu64 " days%s\n", path,
+           memcmp(g.reader, anybody, 32) == 0 ? "whoever has it" : "the key ",
+           memcmp(g.reader, anybody, 32) == 0 ? "" : reader,
+           memcmp(g.reader, anybody, 32) == 0 ? "" : "...",
+           g.until_ms > now ? (g.until_ms - now + DAY_MS / 2) / DAY_MS : 0, more);
+    return 0;
+}
+
+static int make_grant(const struct cli *c, const struct cli_sender *owner,
+                      const struct poa_data_grant *g, const uint8_t chain32[32],
+                      struct cli_draft *d)
+{
+    struct poa_writer w = poa_writer_over(d->bytes, sizeof d->bytes);
+    int code = poa_data_grant_unsigned(&owner->policy, g, &w);
+    if (code != POA_OK)
+        return cli_fail("the grant cannot be signed: %s", poa_error_text(code));
+    d->n = w.n;
+    int rc = c->option[CLI_SIGN] != NULL ? cli_sign_draft(c, chain32, d, c->option[CLI_SIGN])
+                                         : cli_sign_with_ours(c, chain32, owner, d);
+    return rc != 0 ? rc : cli_write_draft(c->option[CLI_OUTPUT], POA_FILE_NEW, d);
+}
+
 int cli_data_grant(const struct cli *c)
 {
     struct poa_data_grant g;
-    struct poa_keystore_info info;
-    uint8_t chain[32], node[32], secret[32], bytes[POA_DATA_GRANT_BYTES];
-    char key[65], text[2 * sizeof bytes + 2];
+    struct cli_sender owner;
+    uint8_t chain[32], node[32];
+    char key[65];
     uint64_t days = 30;
-    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
-    struct poa_why why = {{0}};
     memset(&g, 0, sizeof g);
     if (c->option[CLI_FROM] == NULL || c->option[CLI_OUTPUT] == NULL)
-        return cli_misuse("a grant needs --from, the owner's key, and --output FILE");
+        return cli_misuse("a grant needs --from, the owner's key or account, and --output FILE");
     if (cli_new_file(c->option[CLI_OUTPUT]) != 0)
         return 1;
     if (c->option[CLI_DAYS] != NULL && !cli_u64("--days", c->option[CLI_DAYS], 1, 36500, &days))
@@ -296,26 +405,43 @@ int cli_data_grant(const struct cli *c)
     if (rc == 0 && c->option[CLI_READER] != NULL)
         rc = read_reader(c, c->option[CLI_READER], &g);
     if (rc == 0)
-        rc = cli_open_key(c, c->option[CLI_FROM], &info, secret);
+        rc = cli_sender(c, c->option[CLI_FROM], &owner);
     if (rc != 0)
         return rc;
     if (c->option[CLI_READER] == NULL)
         g.reader_type = POA_KEY_BIP340;
     g.to_ms = UINT64_MAX;
     g.until_ms = poa_clock_wall_ms(poa_clock_system()) + days * DAY_MS;
-    int code = poa_data_grant_sign(chain, info.type, secret, &g, &w);
-    poa_wipe(secret, sizeof secret);
-    if (code != POA_OK)
-        return cli_fail("the grant cannot be signed: %s", poa_error_text(code));
-    poa_hex(w.p, w.n, text);
-    strcat(text, "\n");
-    if (poa_file_write(c->option[CLI_OUTPUT], text, strlen(text), 0600, POA_FILE_NEW, &why) !=
-        POA_OK)
-        return cli_fail("%s", why.text);
-    if (c->json)
-        return cli_print_json(json_pack("{s:s, s:s, s:o}", "file", c->option[CLI_OUTPUT], "device",
-                                        key, "until_ms", poa_json_u64(g.until_ms)));
-    printf("%s: for %s, %" PRIu64 " days\n", c->option[CLI_OUTPUT],
-           c->option[CLI_READER] ? c->option[CLI_READER] : "whoever has it", days);
-    return 0;
+    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign);
+    rc = d != NULL ? make_grant(c, &owner, &g, chain, d) : 1;
+    if (rc == 0)
+        rc = tell_grant(c, c->option[CLI_OUTPUT], d);
+    cli_draft_free(d);
+    return rc;
+}
+
+int cli_data_sign(const struct cli *c)
+{
+    uint8_t chain[32], node[32];
+    uint32_t have, need;
+    const char *path = c->argument[0];
+    const char *to = c->option[CLI_OUTPUT] != NULL ? c->option[CLI_OUTPUT] : path;
+    if (c->option[CLI_SIGN] == NULL)
+        return cli_misuse("say who signs: --sign KEY[,KEY...]");
+    if (strcmp(to, path) != 0 && cli_new_file(to) != 0)
+        return 1;
+    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign);
+    int rc = d != NULL ? read_grant(path, d, &have, &need) : 1;
+    if (rc == 0)
+        rc = read_chain(c, chain, node);
+    if (rc == 0 && have >= need)
+        rc = cli_fail("%s has all of its %u signatures", path, need);
+    if (rc == 0)
+        rc = cli_sign_draft(c, chain, d, c->option[CLI_SIGN]);
+    if (rc == 0)
+        rc = cli_write_draft(to, strcmp(to, path) != 0 ? POA_FILE_NEW : 0, d);
+    if (rc == 0)
+        rc = tell_grant(c, to, d);
+    cli_draft_free(d);
+    return rc;
 }

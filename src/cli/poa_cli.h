@@ -222,14 +222,21 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa data offer may.sealed --data-key may.key --price 500 --title May --slots 100 "          \
       "--dispute-slots 50 --from bob")                                                             \
     X("data grant", cli_data_grant, "DEVICE", 1, 1,                                                \
-      CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(READER) | CLI_BIT(DAYS) | CLI_BIT(OUTPUT),   \
+      CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(SIGN) | CLI_BIT(READER) | CLI_BIT(DAYS) |    \
+          CLI_BIT(OUTPUT),                                                                         \
       "As its owner, let somebody read a device's packs: --reader is their key",                   \
-      "poa data grant 4f9c --from owner --reader bip340:HEX --days 30 --output bob.grant")         \
+      "poa data grant 4f9c --from owner --reader bip340:HEX --days 30 --output bob.grant\n"        \
+      "poa data grant 4f9c --from family --sign mum --reader mum --output mum.grant")              \
+    X("data sign", cli_data_sign, "FILE", 1, 1,                                                    \
+      CLI_NODE | CLI_SECRET | CLI_BIT(SIGN) | CLI_BIT(OUTPUT),                                     \
+      "Add a signature to a grant of an account with several keys",                                \
+      "poa data sign mum.grant --sign dad")                                                        \
     X("data get", cli_data_get, "DEVICE", 1, 1,                                                    \
       CLI_NODE | CLI_SECRET | CLI_BIT(FROM) | CLI_BIT(GRANT) | CLI_BIT(OUTPUT),                    \
       "Fetch a device's packs of readings from the gateway that keeps them, with all proof",       \
       "poa data get 4f9c --from owner --output may.packs\n"                                        \
-      "poa data get 4f9c --from bob --grant bob.grant --output may.packs")                         \
+      "poa data get 4f9c --from bob --grant bob.grant --output may.packs\n"                        \
+      "poa data get 4f9c --from family --output may.packs")                                        \
     X("data verify", cli_data_verify, "FILE [PACKS...]", 1, 64,                                    \
       CLI_NODE | CLI_SECRET | CLI_BIT(GENESIS) | CLI_BIT(CHAIN) | CLI_BIT(DEVICE) |                \
           CLI_BIT(FROM) | CLI_BIT(GRANT),                                                          \

@@ -165,22 +165,17 @@ int cli_sender(const struct cli *c, const char *label, struct cli_sender *out)
 
 /* --- signatures ------------------------------------------------------------------------- */
 
-/* A key stays open until the draft is dropped: one whose nonce was taken is signed again,
- * and nobody is asked twice. */
-struct opened {
-    char label[POA_KEY_LABEL_MAX + 1];
-    enum poa_key_type type;
-    uint8_t secret[32];
-};
+struct cli_draft *cli_draft_new(cli_cosign *cosign)
+{
+    struct cli_draft *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        cli_fail("out of memory");
+    else
+        d->cosign = cosign;
+    return d;
+}
 
-struct draft {
-    uint8_t bytes[POA_TX_BYTES_MAX], other[POA_TX_BYTES_MAX];
-    size_t n;
-    struct opened key[POA_POLICY_KEYS_MAX];
-    size_t keys;
-};
-
-static void drop(struct draft *d)
+void cli_draft_free(struct cli_draft *d)
 {
     if (d != NULL)
         poa_wipe(d->key, sizeof d->key);
@@ -188,13 +183,15 @@ static void drop(struct draft *d)
 }
 
 /* NULL with a line. */
-static const struct opened *open_key(const struct cli *c, struct draft *d, const char *label)
+static const struct cli_opened *open_key(const struct cli *c, struct cli_draft *d,
+                                         const char *label)
 {
     for (size_t i = 0; i < d->keys; i++)
         if (strcmp(d->key[i].label, label) == 0)
             return &d->key[i];
     /* More than an account has: the last one makes room. */
-    struct opened *k = &d->key[d->keys < POA_POLICY_KEYS_MAX ? d->keys : POA_POLICY_KEYS_MAX - 1];
+    struct cli_opened *k =
+        &d->key[d->keys < POA_POLICY_KEYS_MAX ? d->keys : POA_POLICY_KEYS_MAX - 1];
     struct poa_keystore_info info;
     k->label[0] = 0;
     if (cli_open_key(c, label, &info, k->secret) != POA_OK)
@@ -206,14 +203,14 @@ static const struct opened *open_key(const struct cli *c, struct draft *d, const
     return k;
 }
 
-static int add_signature(const struct cli *c, const uint8_t chain32[32], struct draft *d,
+static int add_signature(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d,
                          const char *label)
 {
-    const struct opened *k = open_key(c, d, label);
+    const struct cli_opened *k = open_key(c, d, label);
     if (k == NULL)
         return 1;
     struct poa_writer w = poa_writer_over(d->other, sizeof d->other);
-    int rc = poa_tx_cosign(chain32, poa_slice(d->bytes, d->n), (uint8_t)k->type, k->secret, &w);
+    int rc = d->cosign(chain32, poa_slice(d->bytes, d->n), (uint8_t)k->type, k->secret, &w);
     if (rc == POA_E_TX_SENDER)
         return cli_fail("%s is not a key of this account", label);
     if (rc == POA_E_EXISTS)
@@ -225,9 +222,8 @@ static int add_signature(const struct cli *c, const uint8_t chain32[32], struct 
     return 0;
 }
 
-/* Signs with each label of a list separated by commas. */
-static int add_signatures(const struct cli *c, const uint8_t chain32[32], struct draft *d,
-                          const char *labels)
+int cli_sign_draft(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d,
+                   const char *labels)
 {
     int rc = 0;
     while (rc == 0 && *labels != 0) {
@@ -243,16 +239,22 @@ static int add_signatures(const struct cli *c, const uint8_t chain32[32], struct
     return rc;
 }
 
-/* The keys of S that are here, as many as it takes. */
-static int sign_with_ours(const struct cli *c, const uint8_t chain32[32],
-                          const struct cli_sender *s, uint32_t needed, struct draft *d)
+bool cli_sender_key_here(const struct cli *c, const struct cli_sender *s, uint32_t i)
+{
+    char path[600];
+    struct poa_keystore_info info;
+    return s->label[i][0] != 0 &&
+           cli_key_path(c, s->label[i], false, path, sizeof path) == POA_OK &&
+           poa_keystore_info(path, &info, NULL) == POA_OK;
+}
+
+int cli_sign_with_ours(const struct cli *c, const uint8_t chain32[32], const struct cli_sender *s,
+                       struct cli_draft *d)
 {
     int rc = 0;
+    uint32_t needed = s->policy.m;
     for (uint32_t i = 0; rc == 0 && needed > 0 && i < s->policy.keys.count; i++) {
-        char path[600];
-        struct poa_keystore_info info;
-        if (s->label[i][0] == 0 || cli_key_path(c, s->label[i], false, path, sizeof path) ||
-            poa_keystore_info(path, &info, NULL) != POA_OK)
+        if (!cli_sender_key_here(c, s, i))
             continue;
         rc = add_signature(c, chain32, d, s->label[i]);
         needed--;
@@ -260,7 +262,7 @@ static int sign_with_ours(const struct cli *c, const uint8_t chain32[32],
     return rc;
 }
 
-static int state_of(const uint8_t chain32[32], const struct draft *d, uint32_t *have,
+static int state_of(const uint8_t chain32[32], const struct cli_draft *d, uint32_t *have,
                     uint32_t *need, bool *enough)
 {
     struct poa_tx tx;
@@ -269,7 +271,7 @@ static int state_of(const uint8_t chain32[32], const struct draft *d, uint32_t *
     struct poa_tx_view v;
     int rc = poa_tx_decode(poa_slice(d->bytes, d->n), &tx);
     if (rc == POA_OK)
-        rc = poa_tx_signers(&tx, &policy, &sigs);
+        rc = poa_auth_signers(tx.auth, &policy, &sigs);
     if (rc != POA_OK)
         return cli_fail("not a transaction: %s", poa_error_text(rc));
     *have = sigs.count;
@@ -284,8 +286,7 @@ static int state_of(const uint8_t chain32[32], const struct draft *d, uint32_t *
 
 /* --- files ---------------------------------------------------------------------------- */
 
-static int write_draft(const struct cli *c, const char *path, unsigned flags, const struct draft *d,
-                       uint32_t have, uint32_t need, bool enough)
+int cli_write_draft(const char *path, unsigned flags, const struct cli_draft *d)
 {
     struct poa_why why = {{0}};
     char *text = malloc(2 * d->n + 2);
@@ -299,10 +300,15 @@ static int write_draft(const struct cli *c, const char *path, unsigned flags, co
     else
         rc = poa_file_write(path, text, 2 * d->n + 1, 0644, flags, &why);
     free(text);
-    if (rc != POA_OK)
-        return cli_fail("%s", why.text);
-    if (strcmp(path, "-") == 0)
-        return 0;
+    return rc == POA_OK ? 0 : cli_fail("%s", why.text);
+}
+
+static int write_tx(const struct cli *c, const char *path, unsigned flags,
+                    const struct cli_draft *d, uint32_t have, uint32_t need, bool enough)
+{
+    int rc = cli_write_draft(path, flags, d);
+    if (rc != 0 || strcmp(path, "-") == 0)
+        return rc;
     if (c->json)
         return cli_print_json(json_pack("{s:s, s:I, s:I, s:b}", "file", path, "signatures",
                                         (json_int_t)have, "needed", (json_int_t)need, "complete",
@@ -312,13 +318,12 @@ static int write_draft(const struct cli *c, const char *path, unsigned flags, co
     return 0;
 }
 
-static int read_draft(const char *path, struct draft *d)
+bool cli_read_draft(const char *path, struct cli_draft *d, struct poa_why *why)
 {
-    struct poa_why why = {{0}};
     char *text;
     size_t n;
-    if (poa_file_read(path, 2 * POA_TX_BYTES_MAX + 2, 0, &text, &n, &why) != POA_OK)
-        return cli_fail("%s", why.text);
+    if (poa_file_read(path, 2 * POA_TX_BYTES_MAX + 2, 0, &text, &n, why) != POA_OK)
+        return false;
     while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
         text[--n] = 0;
     d->n = n / 2;
@@ -326,10 +331,18 @@ static int read_draft(const char *path, struct draft *d)
                  ? poa_unhex(text, d->bytes, d->n)
                  : POA_E_TEXT;
     free(text);
-    return rc == POA_OK ? 0
-                        : cli_fail("%s does not hold a transaction in hex: `poa tx make --output` "
-                                   "writes one%s",
-                                   path, cli_file_looks_like(path));
+    return rc == POA_OK;
+}
+
+static int read_tx(const char *path, struct cli_draft *d)
+{
+    struct poa_why why = {{0}};
+    if (cli_read_draft(path, d, &why))
+        return 0;
+    return why.text[0] ? cli_fail("%s", why.text)
+                       : cli_fail("%s does not hold a transaction in hex: `poa tx make --output` "
+                                  "writes one%s",
+                                  path, cli_file_looks_like(path));
 }
 
 /* Each of them was lost to another transaction of the same account. */
@@ -471,7 +484,8 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
 }
 
 /* Sends it. RACE as above. */
-static int submit(const struct cli *c, const struct draft *d, const char *made, struct race *race)
+static int submit(const struct cli *c, const struct cli_draft *d, const char *made,
+                  struct race *race)
 {
     json_t *v;
     struct poa_why why = {{0}};
@@ -500,7 +514,7 @@ static int submit(const struct cli *c, const struct draft *d, const char *made, 
 }
 
 static int make(const struct cli_sender *s, const struct cli_rules *r, uint64_t nonce,
-                const uint64_t *fee, uint64_t until, const struct cli_ops *ops, struct draft *d)
+                const uint64_t *fee, uint64_t until, const struct cli_ops *ops, struct cli_draft *d)
 {
     const struct poa_list list = {poa_slice(ops->bytes, ops->n), ops->count};
     struct poa_writer w = poa_writer_over(d->bytes, sizeof d->bytes);
@@ -526,7 +540,7 @@ static uint64_t own_until(void)
 }
 
 static int transact(const struct cli *c, const struct cli_rules *r, const struct cli_ops *ops,
-                    const char *made, struct draft *d)
+                    const char *made, struct cli_draft *d)
 {
     struct cli_sender s;
     uint64_t fee = 0, nonce = 0, until = 0;
@@ -558,14 +572,14 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
         struct race race = {.address = s.address, .nonce = nonce};
         rc = make(&s, r, nonce, c->option[CLI_FEE] != NULL ? &fee : NULL, until, ops, d);
         if (rc == 0)
-            rc = c->option[CLI_SIGN] != NULL ? add_signatures(c, r->chain, d, c->option[CLI_SIGN])
-                                             : sign_with_ours(c, r->chain, &s, s.policy.m, d);
+            rc = c->option[CLI_SIGN] != NULL ? cli_sign_draft(c, r->chain, d, c->option[CLI_SIGN])
+                                             : cli_sign_with_ours(c, r->chain, &s, d);
         if (rc == 0)
             rc = state_of(r->chain, d, &have, &need, &enough);
         if (rc != 0)
             return rc;
         if (c->option[CLI_OUTPUT] != NULL)
-            return write_draft(c, c->option[CLI_OUTPUT], POA_FILE_NEW, d, have, need, enough);
+            return write_tx(c, c->option[CLI_OUTPUT], POA_FILE_NEW, d, have, need, enough);
         if (!enough)
             return cli_fail("%u of %u signatures: --output FILE keeps it for the others to sign, "
                             "or say who signs with --sign",
@@ -596,9 +610,9 @@ int cli_transact(const struct cli *c, const struct cli_ops *ops, const char *mad
         return cli_no_payer();
     if (cli_rules(c, &r) != POA_OK)
         return 1;
-    struct draft *d = calloc(1, sizeof *d);
-    int rc = d == NULL ? cli_fail("out of memory") : transact(c, &r, ops, made, d);
-    drop(d);
+    struct cli_draft *d = cli_draft_new(poa_tx_cosign);
+    int rc = d == NULL ? 1 : transact(c, &r, ops, made, d);
+    cli_draft_free(d);
     cli_rules_free(&r);
     return rc;
 }
@@ -634,34 +648,35 @@ int cli_tx_make(const struct cli *c)
 
 /* A command on the transaction in the file that the first argument names. */
 static int with_draft(const struct cli *c,
-                      int (*run)(const struct cli *c, const uint8_t chain32[32], struct draft *d))
+                      int (*run)(const struct cli *c, const uint8_t chain32[32],
+                                 struct cli_draft *d))
 {
     struct cli_rules r = {.raw = NULL};
-    struct draft *d = calloc(1, sizeof *d);
-    int rc = d == NULL ? cli_fail("out of memory") : read_draft(c->argument[0], d);
+    struct cli_draft *d = cli_draft_new(poa_tx_cosign);
+    int rc = d == NULL ? 1 : read_tx(c->argument[0], d);
     if (rc == 0 && cli_rules(c, &r) != POA_OK)
         rc = 1;
     if (rc == 0)
         rc = run(c, r.chain, d);
     cli_rules_free(&r);
-    drop(d);
+    cli_draft_free(d);
     return rc;
 }
 
-static int sign(const struct cli *c, const uint8_t chain32[32], struct draft *d)
+static int sign(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d)
 {
     uint32_t have, need;
     bool enough;
     const char *to = c->option[CLI_OUTPUT] != NULL ? c->option[CLI_OUTPUT] : c->argument[0];
-    int rc = add_signatures(c, chain32, d, c->option[CLI_SIGN]);
+    int rc = cli_sign_draft(c, chain32, d, c->option[CLI_SIGN]);
     if (rc == 0)
         rc = state_of(chain32, d, &have, &need, &enough);
     return rc != 0 ? rc
-                   : write_draft(c, to, strcmp(to, c->argument[0]) != 0 ? POA_FILE_NEW : 0, d, have,
-                                 need, enough);
+                   : write_tx(c, to, strcmp(to, c->argument[0]) != 0 ? POA_FILE_NEW : 0, d, have,
+                              need, enough);
 }
 
-static int send(const struct cli *c, const uint8_t chain32[32], struct draft *d)
+static int send(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d)
 {
     uint32_t have, need;
     bool enough;
@@ -686,12 +701,12 @@ int cli_tx_submit(const struct cli *c)
 
 int cli_tx_show(const struct cli *c)
 {
-    struct draft *d = calloc(1, sizeof *d);
-    int rc = d == NULL ? cli_fail("out of memory") : read_draft(c->argument[0], d);
+    struct cli_draft *d = cli_draft_new(poa_tx_cosign);
+    int rc = d == NULL ? 1 : read_tx(c->argument[0], d);
     if (rc == 0) {
         json_t *v = poa_json_tx(poa_slice(d->bytes, d->n));
         rc = v == NULL ? cli_fail("%s: not a transaction", c->argument[0]) : cli_print_json(v);
     }
-    drop(d);
+    cli_draft_free(d);
     return rc;
 }

@@ -10,37 +10,36 @@ POA_RECORD_DEFINE(data_grant, POA_DATA_GRANT_TABLE)
 POA_RECORD_DEFINE(data_request, POA_DATA_REQUEST_TABLE)
 #undef F
 
-/* The signature is the last field of both. */
+/* TAIL: length of the last field, which is the signature or the signatures. */
 static void digest(enum poa_domain domain, const uint8_t chain32[32], struct poa_slice encoded,
-                   uint8_t out32[32])
+                   size_t tail, uint8_t out32[32])
 {
-    poa_hash2(domain, chain32, 32, encoded.p, encoded.n - 64, out32);
+    poa_hash2(domain, chain32, 32, encoded.p, encoded.n - tail, out32);
 }
 
-static int sign_last(enum poa_domain domain, const uint8_t chain32[32], enum poa_key_type type,
-                     const uint8_t secret32[32], struct poa_writer *out, size_t start,
-                     uint8_t sig[64])
+int poa_data_grant_unsigned(const struct poa_policy *owner, const struct poa_data_grant *g,
+                            struct poa_writer *out)
 {
-    uint8_t d[32];
-    if (out->overflow)
-        return POA_E_BUFFER;
-    digest(domain, chain32, poa_slice(out->p + start, out->n - start), d);
-    int e = poa_key_sign(type, secret32, d, sizeof d, sig);
-    if (!e)
-        memcpy(out->p + out->n - 64, sig, 64);
-    return e;
+    struct poa_data_grant made = *g;
+    uint8_t auth[2048];
+    struct poa_writer w = poa_writer_over(auth, sizeof auth);
+    int e = poa_auth_unsigned(owner, &w);
+    made.auth = poa_written(&w);
+    return e ? e : poa_data_grant_encode(out, &made);
 }
 
-int poa_data_grant_sign(const uint8_t chain32[32], enum poa_key_type type,
-                        const uint8_t secret32[32], struct poa_data_grant *g,
-                        struct poa_writer *out)
+int poa_data_grant_cosign(const uint8_t chain32[32], struct poa_slice raw, uint8_t key_type,
+                          const uint8_t secret32[32], struct poa_writer *out)
 {
-    size_t start = out->n;
-    g->owner_type = (uint8_t)type;
-    int e = poa_key_public(type, secret32, g->owner);
-    if (!e)
-        e = poa_data_grant_encode(out, g);
-    return e ? e : sign_last(POA_DOMAIN_DATA_GRANT, chain32, type, secret32, out, start, g->sig);
+    struct poa_data_grant g;
+    uint8_t auth[2048], d[32];
+    struct poa_writer w = poa_writer_over(auth, sizeof auth);
+    if (poa_data_grant_decode(raw, &g))
+        return POA_E_TX_MALFORMED;
+    digest(POA_DOMAIN_DATA_GRANT, chain32, raw, g.auth.n + 2, d);
+    int e = poa_auth_cosign(g.auth, d, key_type, secret32, &w);
+    g.auth = poa_written(&w);
+    return e ? e : poa_data_grant_encode(out, &g);
 }
 
 int poa_data_request_sign(const uint8_t chain32[32], enum poa_key_type type,
@@ -48,11 +47,18 @@ int poa_data_request_sign(const uint8_t chain32[32], enum poa_key_type type,
                           struct poa_writer *out)
 {
     size_t start = out->n;
+    uint8_t d[32];
     r->reader_type = (uint8_t)type;
     int e = poa_key_public(type, secret32, r->reader);
     if (!e)
         e = poa_data_request_encode(out, r);
-    return e ? e : sign_last(POA_DOMAIN_DATA_REQUEST, chain32, type, secret32, out, start, r->sig);
+    if (e)
+        return e;
+    digest(POA_DOMAIN_DATA_REQUEST, chain32, poa_slice(out->p + start, out->n - start), 64, d);
+    e = poa_key_sign(type, secret32, d, sizeof d, r->sig);
+    if (!e)
+        memcpy(out->p + out->n - 64, r->sig, 64);
+    return e;
 }
 
 int poa_data_request_device(struct poa_slice encoded, uint8_t device32[32])
@@ -79,18 +85,22 @@ static int check_grant(const uint8_t chain32[32], uint64_t now_ms,
 {
     static const uint8_t anybody[32];
     struct poa_data_grant g;
+    struct poa_policy policy;
+    struct poa_list sigs;
     uint8_t d[32];
     int e = poa_data_grant_decode(r->grant, &g);
     if (e)
         return e;
-    digest(POA_DOMAIN_DATA_GRANT, chain32, r->grant, d);
-    e = poa_key_verify(g.owner_type, g.owner, d, sizeof d, g.sig);
-    if (e)
-        return e;
+    e = poa_auth_open(g.auth, device->owner, &policy, &sigs);
     bool named = g.reader_type == r->reader_type && memcmp(g.reader, r->reader, 32) == 0;
-    if (!owns(device, g.owner_type, g.owner) || memcmp(g.device, r->device, 32) != 0 ||
+    if (e == POA_E_TX_SENDER || memcmp(g.device, r->device, 32) != 0 ||
         !(named || memcmp(g.reader, anybody, 32) == 0))
         return POA_E_DATA_NOT_ALLOWED;
+    digest(POA_DOMAIN_DATA_GRANT, chain32, r->grant, g.auth.n + 2, d);
+    if (!e)
+        e = poa_auth_verify(&policy, &sigs, false, d);
+    if (e)
+        return e;
     *from_ms = g.from_ms;
     *to_ms = g.to_ms;
     return now_ms > g.until_ms ? POA_E_TIMEOUT : POA_OK;
@@ -105,7 +115,7 @@ int poa_data_request_check(const uint8_t chain32[32], const uint8_t node32[32], 
     int e = poa_data_request_decode(encoded, &r);
     if (e)
         return e;
-    digest(POA_DOMAIN_DATA_REQUEST, chain32, encoded, d);
+    digest(POA_DOMAIN_DATA_REQUEST, chain32, encoded, sizeof r.sig, d);
     e = poa_key_verify(r.reader_type, r.reader, d, sizeof d, r.sig);
     if (e)
         return e;

@@ -197,9 +197,21 @@ POA_MUST_USE int poa_tx_unsigned(const uint8_t chain32[32], const struct poa_pol
  * TX_MALFORMED, KEY, RANGE. */
 POA_MUST_USE int poa_tx_cosign(const uint8_t chain32[32], struct poa_slice raw, uint8_t key_type,
                                const uint8_t sk32[32], struct poa_writer *out);
-/* Policy and signatures so far; borrow from TX's bytes. TX_MALFORMED. */
-POA_MUST_USE int poa_tx_signers(const struct poa_tx *tx, struct poa_policy *policy,
-                                struct poa_list *sigs);
+/* The auth record of whatever an account signs (transactions, grants), in the same steps;
+ * DIGEST32 is what is signed. Errors as above. */
+POA_MUST_USE int poa_auth_unsigned(const struct poa_policy *policy, struct poa_writer *out);
+POA_MUST_USE int poa_auth_cosign(struct poa_slice encoded, const uint8_t digest32[32],
+                                 uint8_t key_type, const uint8_t sk32[32], struct poa_writer *out);
+/* Policy and signatures so far; borrow from ENCODED. TX_MALFORMED. */
+POA_MUST_USE int poa_auth_signers(struct poa_slice encoded, struct poa_policy *policy,
+                                  struct poa_list *sigs);
+/* The same for an account that is known. TX_MALFORMED; TX_SENDER: it is another one's. */
+POA_MUST_USE int poa_auth_open(struct poa_slice encoded, const uint8_t address32[32],
+                               struct poa_policy *policy, struct poa_list *sigs);
+/* All M signatures of POLICY over DIGEST32, or (ALONE) that of its first key.
+ * TX_SIGNATURE. */
+POA_MUST_USE int poa_auth_verify(const struct poa_policy *policy, const struct poa_list *sigs,
+                                 bool alone, const uint8_t digest32[32]);
 /* Id of what operation INDEX of a transaction makes: an escrow, sale or offer. */
 void poa_object_id(const uint8_t tx_id32[32], uint8_t index, uint8_t out32[32]);
 /* What manufacturer and device sign in a registration. */

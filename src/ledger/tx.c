@@ -199,32 +199,18 @@ static bool alone_may(const struct poa_op *op)
 
 static int check_auth(const struct poa_tx_view *v)
 {
-    struct poa_auth auth;
     struct poa_policy policy;
-    struct poa_auth_sig sig;
-    uint8_t address[32];
-    if (poa_auth_decode(v->tx.auth, &auth) || poa_policy_decode(auth.policy, &policy))
-        return POA_E_TX_MALFORMED;
-    if (poa_address_of(&policy, address) || memcmp(address, v->tx.sender, 32))
-        return POA_E_TX_SENDER;
-    bool alone = auth.sigs.count == 1 && policy.m > 1 && v->cost <= policy.limit;
-    if (auth.sigs.count != policy.m && !alone)
-        return POA_E_TX_SIGNATURE;
-    struct poa_list_iter ops = poa_list_begin(&v->tx.ops), it = poa_list_begin(&auth.sigs);
+    struct poa_list sigs;
+    struct poa_list_iter ops = poa_list_begin(&v->tx.ops);
     struct poa_op op;
+    int e = poa_auth_open(v->tx.auth, v->tx.sender, &policy, &sigs);
+    if (e)
+        return e;
+    bool alone = sigs.count == 1 && policy.m > 1 && v->cost <= policy.limit;
     while (alone && poa_op_next(&ops, &op))
         if (!alone_may(&op))
             return POA_E_TX_SIGNATURE;
-    int last = -1;
-    while (poa_auth_sig_next(&it, &sig)) {
-        struct poa_policy_key key;
-        if (sig.key <= last || poa_list_at(&poa_policy_key_record, &policy.keys, sig.key, &key))
-            return POA_E_TX_SIGNATURE;
-        last = sig.key;
-        if ((alone && sig.key) || poa_key_verify(key.type, key.key, v->id, 32, sig.sig))
-            return POA_E_TX_SIGNATURE;
-    }
-    return POA_OK;
+    return poa_auth_verify(&policy, &sigs, alone, v->id);
 }
 
 /* Signatures and keys inside of an operation. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "methods.h"
+#include "poa_access.h"
 #include "proofs.h"
 
 static json_t *device_json(const uint8_t key[32], const struct poa_st_device *d)
@@ -130,7 +131,7 @@ static int add_pack(void *v, const struct poa_rpc_pack *p)
 void rpc_packs_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_backend *b = ((const struct poa_rpc_node *)ctx)->backend;
-    uint8_t request[512];
+    uint8_t request[POA_DATA_REQUEST_BYTES_MAX];
     size_t n = json_string_length(param[0]) / 2;
     uint64_t count = 0, next = 0, limit = page_limit(param[2], PACKS_MAX, PACKS_MAX, call);
     if (limit == 0)

@@ -71,6 +71,38 @@ refuses "does not let this key" "$poa" data get "$(public device-02)" --from ali
 POA_RPC=$(process ledger-0 rpc) refuses "ask the gateway of the device" "$poa" data get "$one" --from owner --output no.packs
 POA_RPC=$(process ledger-0 rpc) refuses "ask the gateway of the device" "$poa" device presence "$one"
 
+echo "# an owner with several keys"
+for key in mum dad; do "$poa" keys new $key --no-passphrase >/dev/null || fail "a key"; done
+"$poa" multisig new family mum dad --m 2 >/dev/null || fail "an account of two keys"
+family=$("$poa" multisig show family --json | jq -r .address)
+"$poa" send "$family" 100000 --from alice >/dev/null || fail "funds"
+"$poa" keys new kettle --kind device --type ed25519 --no-passphrase >/dev/null || fail "a key"
+kettle=("$device" --key "$POA_KEYS/kettle.json" "${trust[@]}")
+code=$("${kettle[@]}" --pair "$family" --maker "1@$(public maker-1)" --json | jq -r .pair)
+sig=$("$poa" device attest "$code" --maker-key maker-1) || fail "attest"
+"$poa" device pair "$code" --attestation "$sig" --from family >/dev/null || fail "pair"
+replay_as() { # KEY CSV NAME: of a device that no process of the devnet runs
+    "$device" --key "$POA_KEYS/$1.json" "${trust[@]}" --gateway "$gateway" --source "csv:$2" --interval 0 \
+        --state "$POA_TMP/$3.state" --once --for 300s --json >"$POA_TMP/$3.json" 2>"$POA_TMP/$3.log" ||
+        fail "$3: $(tail -n 1 "$POA_TMP/$3.log")"
+}
+head -n 101 meter.csv >kettle.csv
+replay_as kettle "$PWD/kettle.csv" shared
+two=$(public kettle)
+proves kettle.csv shared --device "$two" --from family "${trust[@]}"
+refuses "does not let this key" "$poa" data get "$two" --from mum --output mum.packs
+"$poa" data grant "$two" --from family --sign mum --reader mum --output mum.grant >out || fail "grant"
+grep -q "1 of 2 signatures" out || fail "$(cat out)"
+refuses "1 of 2 signatures" "$poa" data get "$two" --from mum --grant mum.grant --output mum.packs
+refuses "has signed already" "$poa" data sign mum.grant --sign mum
+refuses "not a key of this account" "$poa" data sign mum.grant --sign alice
+"$poa" data sign mum.grant --sign dad --json | jq -en 'input | .complete' >/dev/null || fail "sign"
+refuses "has all of its 2 signatures" "$poa" data sign mum.grant --sign dad
+"$poa" data get "$two" --from mum --grant mum.grant --output mum.packs >/dev/null || fail "mum has a grant of both"
+proves kettle.csv shared mum.packs "${trust[@]}"
+mv "$POA_KEYS/dad.json" "$POA_TMP/dad.json"
+refuses "reads with 2 signatures and 1 of its keys" "$poa" data get "$two" --from family --output family.packs
+
 echo "# nothing is believed"
 sed '2s/,0,/,7,/; 3s/,1,/,8,/' meter.csv >changed.csv
 cmp -s meter.csv changed.csv && fail "the file was not changed"
