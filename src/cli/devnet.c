@@ -496,11 +496,11 @@ static int report(struct run *r)
         printf("first block        %" PRIu64 " ms after the process started\n"
                "idle memory        %.1f MiB, the largest ledger server\n"
                "anchors            %" PRIu64 "\n"
-               "devices rewarded   %u of %u\n"
+               "devices rewarded   %u of %u that are registered\n"
                "agreement          %s, at height %" PRIu64 "\n"
                "supply conserved   %s\n",
                first_block, (double)r->rss_idle / 1048576, view.anchors, r->devices.rewarded,
-               d->devices, agreement_text[agreement], height, agreement_text[supply]);
+               r->devices.registered, agreement_text[agreement], height, agreement_text[supply]);
     }
     if (r->chaos.phases > 0 && !r->c->json)
         printf("chaos              %.2f blocks per second in calm, %.2f in chaos, %u devices "

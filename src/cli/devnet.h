@@ -6,8 +6,8 @@
  *   DIR/keys/            every key, without passphrases (a test network)
  *   DIR/NAME/            one per process: poad.conf or device state, data, log
  *
- * devnet_setup.c and devnet_genesis.c make or read these; devnet_run.c starts, watches and stops
- * the processes; devnet_load.c offers transfers; devnet.c is the commands.
+ * devnet_setup.c, devnet_ports.c and devnet_genesis.c make or read these; devnet_run.c starts,
+ * watches and stops the processes; devnet_load.c offers transfers; devnet.c is the commands.
  */
 #ifndef POA_CLI_DEVNET_H
 #define POA_CLI_DEVNET_H
@@ -71,10 +71,18 @@ struct devnet {
 /* Takes the lock of DIR, makes or reads the network, chooses free ports, writes
  * the configurations. A line is printed on failure. */
 int devnet_open(struct devnet *d, const struct cli *c);
+/* 0 when no devnet runs in DIR, which may be absent; else 1 after a line. */
+int devnet_check_idle(const char *dir);
 void devnet_close(struct devnet *d);
 size_t devnet_nodes(const struct devnet *d);
 int devnet_path(const struct devnet *d, char *out, size_t n, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* --- devnet_ports.c ------------------------------------------------------------------ */
+
+/* Ports for all processes, those of last time (BEFORE) when they are free; 0, or 1 after a
+ * line. */
+int devnet_ports(struct devnet *d, const json_t *before);
 
 /* --- devnet_genesis.c -------------------------------------------------------------- */
 

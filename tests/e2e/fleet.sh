@@ -33,14 +33,20 @@ run shared --devices 150 --per-trunk 60 --ledgers 1 --for 8s --pack-every 3s
 holds shared ".connected == 150 and .sockets == 3 and $sound"
 
 echo "# what is wrong is said in one line"
-says() { # WORDS ARGUMENTS...
-    local words=$1 code=0
+says() { # [CODE] WORDS ARGUMENTS...
+    local want=2 code=0 words
+    case $1 in [0-9]) want=$1; shift ;; esac
+    words=$1
     shift
     "$poa" fleet simulate "$@" >out 2>err || code=$?
-    [ $code -eq 2 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q "$words" err || fail "exit code $code and $(cat err) for $*"
+    [ $code -eq $want ] && [ "$(wc -l <err)" -eq 1 ] && grep -q "$words" err || fail "exit code $code and $(cat err) for $*"
 }
 says "devices" --devices 0
 says "duration" --for never
 says "from 1s to 24h" --pack-every 1ms
+dir=$POA_TMP/busy
+devnet_up 1 --ledgers 1 --trusted 0 --devices 0
+says 1 "a devnet is running" --data-dir "$dir" --devices 4
+devnet_down
 (ulimit -n 64 && says "file descriptors" --devices 500)
 echo ok
