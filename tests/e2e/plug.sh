@@ -15,7 +15,8 @@ stopped=$(pid_of device-01)
 kill -STOP "$stopped"
 gateways=$(gateway trusted-0),$(gateway trusted-1)
 device=("$POA_BIN/poa-device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa"
-    --gateway "$gateways" --state "$POA_TMP/state" --source "csv:$POA_TMP/meter.csv" --log-level debug)
+    --gateway "$gateways" --log-level debug)
+own=(--state "$POA_TMP/state" --source "csv:$POA_TMP/meter.csv")
 rows=$((6000 * rounds))
 {
     echo "timestamp,power"
@@ -38,7 +39,7 @@ for round in $(seq "$rounds"); do
         *)
             POA_KILL="$step:$((RANDOM % (2 * round) + 1))" POA_KILL_SEEN="$POA_TMP/seen" \
                 LD_PRELOAD="$POA_BIN/tests/e2e/preload/kill_at.so" \
-                "${device[@]}" --interval 0.01 --pack-every 0.1 --for 60s 2>>"$POA_TMP/agent.log" &
+                "${device[@]}" "${own[@]}" --interval 0.01 --pack-every 0.1 --for 60s 2>>"$POA_TMP/agent.log" &
             ;;
         esac
         agent=$!
@@ -55,7 +56,7 @@ for step in $steps; do
     grep -qx "$step" "$POA_TMP/seen" || fail "step $step was never reached"
 done
 
-"${device[@]}" --interval 0 --once --for 300s --json >last.json 2>>"$POA_TMP/agent.log" ||
+"${device[@]}" "${own[@]}" --interval 0 --once --for 300s --json >last.json 2>>"$POA_TMP/agent.log" ||
     fail "the last run: $(tail -n 1 "$POA_TMP/agent.log")"
 jq -en 'input | .packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
     fail "packs are left: $(cat last.json)"
