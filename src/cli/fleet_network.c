@@ -11,8 +11,8 @@
 
 #include "fleet_sim.h"
 
-#define READY_MS   900000
-#define BATCH      64u /* registrations in a transaction */
+#define READY_MS 900000
+#define BATCH    64u /* registrations in a transaction */
 
 void fleet_pause_ms(uint64_t ms)
 {
@@ -213,9 +213,9 @@ static int send_batch(struct sim *s, uint32_t from, uint32_t n, const uint8_t ma
     uint64_t fee = DEVNET_FEE_MIN + DEVNET_FEE_PER_KIB * (POA_TX_BYTES_MAX / 1024);
     if (!rc)
         rc = poa_tx_sign(s->chain, (uint8_t)payer->type, secret32, nonce, fee, 0, &list, &out, id);
-    json_t *v =
-        rc ? NULL
-           : fleet_ask(s->ledger, "poa_tx_send", json_pack("{s:o}", "tx", poa_json_hex(out.p, out.n)));
+    json_t *v = rc ? NULL
+                   : fleet_ask(s->ledger, "poa_tx_send",
+                               json_pack("{s:o}", "tx", poa_json_hex(out.p, out.n)));
     json_decref(v);
     return v != NULL ? 0 : cli_fail("devices from number %u on cannot be registered", from);
 }
@@ -247,7 +247,7 @@ static int register_rest(struct sim *s)
     uint64_t until = devnet_now_ms() + READY_MS;
     while (rc == 0) {
         v = fleet_ask(s->ledger, "poa_devices_list",
-                json_pack("{s:I, s:i}", "from", (json_int_t)s->devices - 1, "limit", 1));
+                      json_pack("{s:I, s:i}", "from", (json_int_t)s->devices - 1, "limit", 1));
         bool there = json_array_size(json_object_get(v, "items")) == 1;
         json_decref(v);
         if (there)
