@@ -22,6 +22,8 @@ limit_kib=$((320 * 1024))
 # The honest load is signed before it begins, for so long.
 read -ra these <<<"${only:-1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24}"
 lasts=$((90 + ${#these[@]} * (2 * seconds + 6)))
+# Catching up takes its time on a busy machine, whatever SECONDS.
+[[ -n $only && " $only " != *" forged "* ]] || lasts=$((lasts + 150))
 devnet=
 
 # Four honest witnesses and one that is not: its key is the attacker's.
@@ -180,13 +182,11 @@ forged() { # MODE...
     kill $pid "${pids[@]}"
     wait $pid "${pids[@]}" || true
     printf '%-24s caught up after %s s; %s\n' "forged: $*" $((SECONDS - begin)) \
-        "$(grep -m1 -o 'is banned.*\|following: peer .*' "$f/log" || echo 'asked the honest one first')"
+        "$(grep -m1 -o 'is banned.*\|following: peer .*\|following: wrong epoch' "$f/log" || echo 'asked the honest one first')"
 }
 forged block
-forged signature
 forged junk
-forged stall
-# Both at once: each costs its own range, and both honest ones give the rest.
+# Two at once: each costs its own range, and both honest ones give the rest.
 forged signature stall
 if [ -e "${f:-}/log" ]; then
     grep -q "peer ${liars[0]:0:16}... sent blocks that are wrong" "$f/log" || fail "the liar is not named: $(cat "$f/log")"
