@@ -64,9 +64,16 @@ struct poa_field {
     const char *doc;
 #endif
     const struct poa_record *sub; /* LIST only */
-    uint32_t max;                 /* integers: largest value allowed, 0 = all */
-    uint16_t offset;              /* in the struct */
+#if POA_LEAN
+    /* As small as the records of devices allow; the compiler says when one is not. */
+    unsigned max : 20;
+    unsigned offset : 9;
+    unsigned kind : 3;
+#else
+    uint32_t max;    /* integers: largest value allowed, 0 = all */
+    uint16_t offset; /* in the struct */
     uint8_t kind;
+#endif
 };
 
 struct poa_record {
