@@ -93,8 +93,9 @@ static int steady(struct sim *s, uint64_t ms)
     uint64_t window_ms = s->slot_ms * s->window_slots;
     if (window_ms && ms > window_ms)
         ms -= ms % window_ms;
-    uint64_t start = devnet_now_ms(), told = start;
+    uint64_t start = devnet_now_ms(), told = start, cpu_from, cpu_to, ignored;
     poa_fleet_stats(s->fleet, &s->from);
+    sum_gateways(s, &ignored, &cpu_from);
     while (!fleet_stopping && devnet_now_ms() - start < ms) {
         fleet_pause_ms(20);
         if (devnet_now_ms() - told >= 5000) {
@@ -104,18 +105,27 @@ static int steady(struct sim *s, uint64_t ms)
     }
     poa_fleet_stats(s->fleet, &s->to);
     s->steady_ms = devnet_now_ms() - start;
+    sum_gateways(s, &ignored, &cpu_to);
+    s->steady_cpu_us = cpu_to - cpu_from;
     return fleet_stopping ? cli_fail("stopped") : 0;
 }
 
-/* A gateway is killed, or told to stop: who was there comes back, here or elsewhere. */
+/* A gateway is killed, or told to stop, or (signal 0) all connections are cut: who was there
+ * comes back, here or elsewhere. */
 static int storm(struct sim *s, int signal)
 {
     struct poa_fleet_stats before, now;
-    uint64_t gone = 0, expected = (uint64_t)s->devices * 9 / 10 / s->gateways;
+    uint64_t gone = 0, expected = (uint64_t)s->devices * 9 / 10 / s->gateways, from_us, to_us, rss;
     poa_fleet_stats(s->fleet, &before);
-    fprintf(stderr, "%s is %s\n", s->gateway[0].name, signal == SIGKILL ? "killed" : "stopped");
+    if (signal != 0)
+        fprintf(stderr, "%s is %s\n", s->gateway[0].name, signal == SIGKILL ? "killed" : "stopped");
+    else
+        fprintf(stderr, "all connections are cut\n");
+    sum_gateways(s, &rss, &from_us);
     uint64_t start = devnet_now_ms();
-    if (kill(s->gateway[0].pid, signal) != 0)
+    if (signal == 0)
+        poa_fleet_cut(s->fleet);
+    else if (kill(s->gateway[0].pid, signal) != 0)
         return cli_fail("cannot stop %s: %s", s->gateway[0].name, strerror(errno));
     while (s->storm_ms == 0) {
         fleet_pause_ms(10);
@@ -125,7 +135,7 @@ static int storm(struct sim *s, int signal)
         if (fleet_stopping || ms > patience_ms(s))
             return cli_fail("only %" PRIu64 " of %u devices are back after %" PRIu64 " s",
                             now.connected, s->devices, ms / 1000);
-        if (gone < expected)
+        if (gone < expected || gone == 0)
             continue;
         if (s->storm95_ms == 0 && now.connected + gone / 20 >= s->devices)
             s->storm95_ms = ms;
@@ -133,6 +143,11 @@ static int storm(struct sim *s, int signal)
             s->storm_ms = ms;
     }
     s->storm_lost = gone;
+    if (signal == 0) { /* the processes are the same: what they spent beyond their usual */
+        sum_gateways(s, &rss, &to_us);
+        uint64_t usual = s->steady_cpu_us * s->storm_ms / (s->steady_ms ? s->steady_ms : 1);
+        s->storm_cpu_us = to_us - from_us > usual ? to_us - from_us - usual : 0;
+    }
     return 0;
 }
 
@@ -201,10 +216,13 @@ static int measure(struct sim *s)
     sum_gateways(s, &ignored, &s->cpu_after_us);
     fleet_pause_ms(SETTLE_MS);
     sum_gateways(s, &s->rss_after, &ignored);
-    bool killing = s->c->option[CLI_KILL] != NULL || s->c->option[CLI_DRAIN] != NULL;
+    bool killing = s->c->option[CLI_KILL] != NULL || s->c->option[CLI_DRAIN] != NULL ||
+                   s->c->option[CLI_CUT] != NULL;
     rc = steady(s, killing ? s->for_ms / 2 : s->for_ms);
     if (rc == 0 && killing)
-        rc = storm(s, s->c->option[CLI_KILL] != NULL ? SIGKILL : SIGTERM);
+        rc = storm(s, s->c->option[CLI_KILL] != NULL    ? SIGKILL
+                      : s->c->option[CLI_DRAIN] != NULL ? SIGTERM
+                                                        : 0);
     /* Seals go on. */
     for (uint64_t end = devnet_now_ms() + s->for_ms / 2;
          killing && rc == 0 && !fleet_stopping && devnet_now_ms() < end;)
@@ -279,9 +297,11 @@ static int report(struct sim *s)
                rate(s, s->connect95_ms), (double)s->connect_ms / 1000, rss, cpu, bytes, pack_bytes,
                vrf, st.seals, s->ledger_sealed, st.double_seals, st.packs, st.receipts, s->roots);
         if (s->storm_ms)
-            printf("gateway killed     %" PRIu64
-                   " sessions lost, 95 %% back after %.1f s, all after %.1f s\n",
+            printf("sessions lost      %" PRIu64 ", 95 %% back after %.1f s, all after %.1f s\n",
                    s->storm_lost, (double)s->storm95_ms / 1000, (double)s->storm_ms / 1000);
+        if (s->storm_cpu_us)
+            printf("                   %" PRIu64 " us of processor per return\n",
+                   s->storm_cpu_us / s->storm_lost);
     } else {
         json_t *v = json_pack(
             "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
@@ -298,9 +318,10 @@ static int report(struct sim *s)
             (json_int_t)(s->slot_ms * s->window_slots));
         if (v != NULL && s->storm_ms)
             json_object_set_new(v, "storm",
-                                json_pack("{s:I, s:I, s:I}", "lost", (json_int_t)s->storm_lost,
+                                json_pack("{s:I, s:I, s:I, s:I}", "lost", (json_int_t)s->storm_lost,
                                           "back95_ms", (json_int_t)s->storm95_ms, "back_ms",
-                                          (json_int_t)s->storm_ms));
+                                          (json_int_t)s->storm_ms, "gateway_us_per_return",
+                                          (json_int_t)(s->storm_cpu_us / s->storm_lost)));
         json_t *last = json_pack(
             "{s:b, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "healthy", (int)(wrong == NULL),
             "wrong", wrong != NULL ? wrong : "", "connected", (json_int_t)st.connected,

@@ -33,7 +33,7 @@ struct sim {
     /* What was measured. */
     uint64_t rss_before, rss_after, cpu_before_us, cpu_after_us;
     uint64_t connect_ms, connect95_ms, storm_ms, storm95_ms, storm_lost;
-    uint64_t steady_ms;
+    uint64_t steady_ms, steady_cpu_us, storm_cpu_us;
     struct poa_fleet_stats from, to, end;
     uint8_t (*root)[32];
     uint64_t roots, roots_missing, ledger_sealed;

@@ -91,6 +91,7 @@
     X(PACK_EVERY, "pack-every", "DURATION", "each device publishes so often; default 30s")         \
     X(KILL, "kill", NULL, "kill a gateway half-way and see who comes back")                        \
     X(DRAIN, "drain", NULL, "stop a gateway in order half-way: it sends its devices elsewhere")    \
+    X(CUT, "cut", NULL, "cut every connection half-way: what it costs a gateway when all return")  \
     X(POLICY, "policy", "POLICY", "assignment: vrf (default), random or weighted")                 \
     X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
     X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
@@ -399,7 +400,8 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Processes of a devnet, with their addresses and heights", "poa devnet status --json")       \
     X("fleet simulate", cli_fleet_simulate, "", 0, 0,                                              \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(GATEWAYS) | CLI_BIT(DEVICES) | CLI_BIT(FOR) |        \
-          CLI_BIT(PER_TRUNK) | CLI_BIT(PACK_EVERY) | CLI_BIT(KILL) | CLI_BIT(DRAIN),               \
+          CLI_BIT(PER_TRUNK) | CLI_BIT(PACK_EVERY) | CLI_BIT(KILL) | CLI_BIT(DRAIN) |              \
+          CLI_BIT(CUT),                                                                            \
       "Run very many devices in one process, with a network of their own, and measure gateways",   \
       "poa fleet simulate --devices 10000 --gateways 1 --for 30s --json\n"                         \
       "poa fleet simulate --devices 10000 --gateways 2 --for 60s --kill\n"                         \

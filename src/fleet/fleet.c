@@ -16,6 +16,14 @@ void poa_fleet_seed(const uint8_t seed32[32], uint32_t i, uint8_t out32[32])
     poa_hash2(POA_DOMAIN_SIM, seed32, 32, le, sizeof le, out32);
 }
 
+/* Who asks does not wait for a busy loop. */
+static void show(struct poa_fleet *f)
+{
+    pthread_mutex_lock(&f->shown_mutex);
+    f->shown = f->stat;
+    pthread_mutex_unlock(&f->shown_mutex);
+}
+
 static void *loop(void *arg)
 {
     struct poa_fleet *f = arg;
@@ -42,6 +50,7 @@ static void *loop(void *arg)
                 if (f->due_ms[i] <= now)
                     unit_turn(f, &f->unit[i]);
         }
+        show(f);
         pthread_mutex_unlock(&f->mutex);
     }
     return NULL;
@@ -106,6 +115,7 @@ int poa_fleet_start(const struct poa_fleet_config *config, struct poa_fleet **ou
     f->clock = poa_clock_system();
     f->epoll_fd = -1;
     pthread_mutex_init(&f->mutex, NULL);
+    pthread_mutex_init(&f->shown_mutex, NULL);
     int e = start(f, why);
     if (e) {
         poa_fleet_free(f);
@@ -117,14 +127,25 @@ int poa_fleet_start(const struct poa_fleet_config *config, struct poa_fleet **ou
 
 void poa_fleet_stats(struct poa_fleet *f, struct poa_fleet_stats *out)
 {
-    pthread_mutex_lock(&f->mutex);
-    *out = f->stat;
-    pthread_mutex_unlock(&f->mutex);
+    pthread_mutex_lock(&f->shown_mutex);
+    *out = f->shown;
+    pthread_mutex_unlock(&f->shown_mutex);
 }
 
 void poa_fleet_quiet(struct poa_fleet *f)
 {
     f->quiet = true;
+}
+
+void poa_fleet_cut(struct poa_fleet *f)
+{
+    pthread_mutex_lock(&f->mutex);
+    for (uint32_t i = 0; i < f->trunks; i++)
+        trunk_cut(f, &f->trunk[i]);
+    for (uint32_t i = 0; i < f->config.devices && !f->trunks; i++)
+        unit_cut(f, &f->unit[i]);
+    show(f);
+    pthread_mutex_unlock(&f->mutex);
 }
 
 uint64_t poa_fleet_connected_ms(struct poa_fleet *f, double share)
@@ -179,6 +200,7 @@ void poa_fleet_free(struct poa_fleet *f)
     free(f->root);
     free(f->trunk);
     pthread_mutex_destroy(&f->mutex);
+    pthread_mutex_destroy(&f->shown_mutex);
     poa_wipe(&f->config, sizeof f->config);
     free(f);
 }

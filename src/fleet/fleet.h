@@ -33,6 +33,7 @@ struct unit {
     uint64_t dial_ms;
     bool bye; /* it was told to leave */
     uint32_t bye_ms;
+    int error; /* of the last input */
     uint8_t mark[POA_EDGE_MARK_BYTES];
     size_t mark_n;
     uint64_t slot, height; /* last sealed */
@@ -70,6 +71,9 @@ struct poa_fleet {
     atomic_bool stop, quiet;
 
     uint8_t rx[POA_EDGE_DOWN_MAX], tx[FLEET_TX_BYTES], recv[FLEET_RECV];
+
+    pthread_mutex_t shown_mutex; /* what the loop did by the end of its last turn */
+    struct poa_fleet_stats shown;
 
     pthread_mutex_t mutex; /* what follows */
     struct poa_fleet_stats stat;
@@ -109,8 +113,10 @@ bool wire_read(struct poa_fleet *f, struct wire *w, wire_frame frame, void *ctx)
 /* unit.c */
 int unit_init(struct poa_fleet *f, struct unit *u, struct poa_why *why);
 /* Its time has come, or its socket is ready. */
+void unit_cut(struct poa_fleet *f, struct unit *u);
 void unit_turn(struct poa_fleet *f, struct unit *u);
 void unit_ready(struct poa_fleet *f, struct unit *u, bool in, bool out);
+void trunk_cut(struct poa_fleet *f, struct trunk *t);
 void trunk_turn(struct poa_fleet *f, struct trunk *t);
 void trunk_ready(struct poa_fleet *f, struct trunk *t, bool in, bool out);
 

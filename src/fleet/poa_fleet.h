@@ -39,6 +39,7 @@ struct poa_fleet_config {
     X(connected, "devices whose session stands and who were greeted")                              \
     X(sockets, "open sockets")                                                                     \
     X(connects, "greetings so far")                                                                \
+    X(resumed, "of these: without a handshake")                                                    \
     X(lost, "sessions that ended")                                                                 \
     X(vrf, "VRF evaluations")                                                                      \
     X(tickets, "tickets with seats")                                                               \
@@ -69,6 +70,8 @@ POA_MUST_USE int poa_fleet_start(const struct poa_fleet_config *config, struct p
 void poa_fleet_stats(struct poa_fleet *f, struct poa_fleet_stats *out);
 /* No more packs are made; those under way go on. */
 void poa_fleet_quiet(struct poa_fleet *f);
+/* Every connection breaks, as when a network goes away. */
+void poa_fleet_cut(struct poa_fleet *f);
 /* Milliseconds from the start until SHARE (0..1) of the devices were connected for the
  * first time; 0: not yet. */
 uint64_t poa_fleet_connected_ms(struct poa_fleet *f, double share);

@@ -233,6 +233,12 @@ static void unit_down(struct poa_fleet *f, struct unit *u, enum agent_down why, 
     f->due_ms[unit_index(f, u)] = u->dial_ms;
 }
 
+void unit_cut(struct poa_fleet *f, struct unit *u)
+{
+    if (u->up || u->wire.fd >= 0)
+        unit_down(f, u, AGENT_DOWN_LOST, false);
+}
+
 /* What the library has to say goes out; false: the stream is dead. */
 static bool say(struct poa_fleet *f, struct unit *u)
 {
@@ -346,6 +352,7 @@ static void reached(struct poa_fleet *f, struct unit *u)
     agent_link_up(&u->link);
     f->stat.connected++;
     f->stat.connects++;
+    f->stat.resumed += u->d.resumed;
     if (!u->came)
         f->reach_ms[f->reached++] = fleet_now_ms(f) - f->start_ms;
     u->came = true;
@@ -381,7 +388,13 @@ void unit_turn(struct poa_fleet *f, struct unit *u)
 static bool unit_frame(struct poa_fleet *f, void *ctx, uint8_t *frame, size_t n)
 {
     struct unit *u = ctx;
-    return poa_device_input(&u->d, now_of(f), frame, n) == POA_OK;
+    u->error = poa_device_input(&u->d, now_of(f), frame, n);
+    return u->error == POA_OK;
+}
+
+static enum agent_down down_by(int e)
+{
+    return e == POA_E_REKEY ? AGENT_DOWN_RENEW : AGENT_DOWN_FAILED;
 }
 
 void unit_ready(struct poa_fleet *f, struct unit *u, bool in, bool out)
@@ -396,13 +409,14 @@ void unit_ready(struct poa_fleet *f, struct unit *u, bool in, bool out)
             unit_down(f, u, AGENT_DOWN_FAILED, false);
         return;
     }
+    u->error = POA_OK;
     bool fine = !out || wire_flush(f, &u->wire, unit_index(f, u));
     if (fine && in)
         fine = wire_read(f, &u->wire, unit_frame, u);
     if (fine)
         unit_turn(f, u);
     else
-        unit_down(f, u, AGENT_DOWN_FAILED, false);
+        unit_down(f, u, down_by(u->error), false);
 }
 
 /* --- trunks ------------------------------------------------------------------------------------
@@ -423,6 +437,12 @@ static void trunk_down(struct poa_fleet *f, struct trunk *t)
         if (f->unit[i].up)
             unit_down(f, &f->unit[i], AGENT_DOWN_FAILED, false);
     t->opening = 0;
+}
+
+void trunk_cut(struct poa_fleet *f, struct trunk *t)
+{
+    if (t->wire.fd >= 0)
+        trunk_down(f, t);
 }
 
 void trunk_turn(struct poa_fleet *f, struct trunk *t)
@@ -454,8 +474,9 @@ static bool trunk_frame(struct poa_fleet *f, void *ctx, uint8_t *frame, size_t n
     frame += POA_EDGE_CHANNEL_BYTES;
     n -= POA_EDGE_CHANNEL_BYTES;
     put_head(frame, n - POA_EDGE_HEAD_BYTES);
-    if (poa_device_input(&u->d, now_of(f), frame, n))
-        unit_down(f, u, AGENT_DOWN_FAILED, true);
+    u->error = poa_device_input(&u->d, now_of(f), frame, n);
+    if (u->error)
+        unit_down(f, u, down_by(u->error), true);
     else
         unit_turn(f, u);
     return true;
