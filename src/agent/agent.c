@@ -340,9 +340,10 @@ static void lost(struct agent *a, int e)
 {
     if (!a->bye && e != POA_E_REKEY)
         POA_LOG_LIMITED(10000, POA_LOG_INFO, "device", "connection ended: %s", poa_error_text(e));
-    hang_up(a, e == POA_E_REKEY ? AGENT_DOWN_RENEW
-               : a->was_ready   ? AGENT_DOWN_LOST
-                                : AGENT_DOWN_FAILED);
+    hang_up(a, e == POA_E_REKEY                          ? AGENT_DOWN_RENEW
+               : !a->was_ready                           ? AGENT_DOWN_FAILED
+               : e == POA_E_CLOSED || e == POA_E_TIMEOUT ? AGENT_DOWN_LOST
+                                                         : AGENT_DOWN_BROKEN);
 }
 
 static void flush_out(struct agent *a)
@@ -495,6 +496,7 @@ static int turn(struct agent *a, uint64_t end_ms)
             wait = due;
         if (!a->was_ready && a->device.state == POA_DEVICE_READY) {
             a->was_ready = true;
+            a->sum.resumed += a->device.resumed;
             agent_link_up(&a->link);
         }
         ask(a, now);

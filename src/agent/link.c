@@ -88,13 +88,22 @@ uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t ret
     uint64_t wait = FIRST_MS;
     switch (why) {
     case AGENT_DOWN_LOST:
-        /* It worked until now: come back soon, but not with everybody else. */
+        /* Maybe it was the link. A gateway that is gone says so at once. */
         l->failures = 0;
+        l->stayed = !l->stayed;
+        if (!l->stayed)
+            l->next = (l->next + 1) % l->gateways;
+        /* It worked until now: come back soon, but not with everybody else. */
+        return below(4 * FIRST_MS);
+    case AGENT_DOWN_BROKEN:
+        l->failures = 0;
+        l->stayed = false;
         l->next = (l->next + 1) % l->gateways;
         return below(4 * FIRST_MS);
     case AGENT_DOWN_RENEW:
         return below(FIRST_MS);
     case AGENT_DOWN_TOLD:
+        l->stayed = false;
         l->next = (l->next + 1) % l->gateways;
         if (l->gateways > 1)
             retry_ms = FIRST_MS;
@@ -104,6 +113,7 @@ uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t ret
     case AGENT_DOWN_FAILED:
         break;
     }
+    l->stayed = false;
     /* Every gateway once, quickly; then ever more slowly. */
     l->next = (l->next + 1) % l->gateways;
     l->failures++;

@@ -466,14 +466,14 @@ static int show_pairing(struct options *o)
 
 static void print_summary(const struct agent_summary *s)
 {
-    json_t *v =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connects",
-                  (json_int_t)s->connects, "vrf", (json_int_t)s->vrf, "tickets",
-                  (json_int_t)s->tickets, "sealed", (json_int_t)s->sealed, "seals_accepted",
-                  (json_int_t)s->seals_accepted, "seals_refused", (json_int_t)s->seals_refused,
-                  "readings", (json_int_t)s->readings, "packs", (json_int_t)s->packs, "receipts",
-                  (json_int_t)s->receipts, "packs_refused", (json_int_t)s->packs_refused,
-                  "packs_waiting", (json_int_t)s->waiting, "alarms", (json_int_t)s->alarms);
+    json_t *v = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                          "connects", (json_int_t)s->connects, "resumed", (json_int_t)s->resumed,
+                          "vrf", (json_int_t)s->vrf, "tickets", (json_int_t)s->tickets, "sealed",
+                          (json_int_t)s->sealed, "seals_accepted", (json_int_t)s->seals_accepted,
+                          "seals_refused", (json_int_t)s->seals_refused, "readings",
+                          (json_int_t)s->readings, "packs", (json_int_t)s->packs, "receipts",
+                          (json_int_t)s->receipts, "packs_refused", (json_int_t)s->packs_refused,
+                          "packs_waiting", (json_int_t)s->waiting, "alarms", (json_int_t)s->alarms);
     char earned[24];
     /* Amounts are strings: JSON numbers lose the last digits of 64 bits. */
     snprintf(earned, sizeof earned, "%" PRIu64, s->earned);

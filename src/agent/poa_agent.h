@@ -191,7 +191,8 @@ POA_MUST_USE int agent_qr_print(FILE *to, const char *text);
 
 enum agent_down {
     AGENT_DOWN_FAILED, /* never worked */
-    AGENT_DOWN_LOST,   /* worked, then broke */
+    AGENT_DOWN_LOST,   /* worked, then the stream broke: the same gateway once more */
+    AGENT_DOWN_BROKEN, /* worked, then said what it should not: another one */
     AGENT_DOWN_TOLD,   /* the gateway said when to return */
     AGENT_DOWN_RENEW,  /* the session got old: same gateway, at once */
 };
@@ -201,6 +202,7 @@ struct agent_link {
     size_t gateways;
     size_t next;     /* gateway to dial */
     size_t failures; /* in a row */
+    bool stayed;     /* with the gateway that was lost, which is cheap (poa_edge.h) */
 };
 
 void agent_link_init(struct agent_link *l, size_t gateways);
@@ -252,7 +254,7 @@ struct agent_config {
 };
 
 struct agent_summary {
-    uint64_t connects, sealed, seals_accepted, seals_refused, tickets, alarms;
+    uint64_t connects, resumed, sealed, seals_accepted, seals_refused, tickets, alarms;
     uint64_t readings, packs, receipts, packs_refused, waiting;
     uint64_t earned, balance;
     uint32_t vrf;

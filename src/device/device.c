@@ -70,7 +70,7 @@ static int spoke(struct poa_device *d, const struct poa_writer *w, int e)
 int poa_device_put(struct poa_device *d, uint8_t type, const struct poa_record *rec, const void *r)
 {
     struct poa_writer w = {d->config.tx, d->config.tx_bytes, d->tx_n, false};
-    return spoke(d, &w, poa_edge_put(&d->link.session, type, rec, r, &w));
+    return spoke(d, &w, poa_edge_put(&d->link.on.session, type, rec, r, &w));
 }
 
 struct poa_slice poa_device_output(const struct poa_device *d)
@@ -91,7 +91,7 @@ int poa_device_pack(struct poa_device *d, struct poa_slice pack)
     struct poa_writer w = {d->config.tx, d->config.tx_bytes, d->tx_n, false};
     if (d->state != POA_DEVICE_READY)
         return POA_E_AGAIN;
-    return spoke(d, &w, poa_edge_put_raw(&d->link.session, POA_EDGE_PACK, pack, &w));
+    return spoke(d, &w, poa_edge_put_raw(&d->link.on.session, POA_EDGE_PACK, pack, &w));
 }
 
 int poa_device_submit(struct poa_device *d, uint32_t ref, struct poa_slice tx)
@@ -131,12 +131,20 @@ static uint8_t committee_max(const struct poa_device *d)
 /* The gateway's half of the handshake came: the session starts with HELLO. */
 static POA_NOINLINE int greet(struct poa_device *d)
 {
-    struct poa_session s;
-    int e = poa_edge_start(&d->link.noise, poa_slice(d->config.rx, d->rx_need), &s);
-    if (e)
-        return e;
-    d->link.session = s;
-    poa_session_wipe(&s);
+    uint8_t *nonces = d->link.on.pass.pass;
+    int e;
+    if (d->resumed && d->rx_need != POA_EDGE_RESUMED_BYTES)
+        return POA_E_REKEY; /* refused */
+    if (d->resumed) {
+        memcpy(nonces + 32, d->config.rx, 32);
+        poa_session_resume(&d->link.on.session, true, d->link.on.pass.secret, nonces);
+        poa_wipe(&d->link.on.pass, sizeof d->link.on.pass);
+    } else {
+        e = poa_edge_start(&d->link.noise, poa_slice(d->config.rx, d->rx_need),
+                           &d->link.on.session);
+        if (e)
+            return e;
+    }
     struct poa_edge_hello m;
     memset(&m, 0, sizeof m);
     m.version = POA_EDGE_VERSION;
@@ -162,7 +170,7 @@ static int on_frame(struct poa_device *d)
     struct poa_slice payload;
     if (d->state == POA_DEVICE_DIALING)
         return greet(d);
-    int e = poa_edge_take(&d->link.session, d->config.rx, d->rx_need, &type, &payload);
+    int e = poa_edge_take(&d->link.on.session, d->config.rx, d->rx_need, &type, &payload);
     if (e)
         return e;
     if (type == POA_EDGE_TASK && payload.n >= 8)
@@ -236,7 +244,7 @@ int poa_device_poll(struct poa_device *d, struct poa_device_time now, uint64_t *
     case POA_DEVICE_READY:
         if (now.mono_ms - d->heard_ms >= (uint64_t)POA_DEVICE_SILENCE_PINGS * d->ping_ms)
             e = POA_E_TIMEOUT;
-        else if (poa_session_needs_rekey(&d->link.session, now.mono_ms - d->started_ms))
+        else if (poa_session_needs_rekey(&d->link.on.session, now.mono_ms - d->keyed_ms))
             e = POA_E_REKEY;
         break;
     }
@@ -277,9 +285,23 @@ int poa_device_connect(struct poa_device *d, struct poa_device_time now,
         return POA_E_INVALID;
     d->now = now;
     struct poa_writer w = poa_writer_over(d->config.tx, d->config.tx_bytes);
-    int e = poa_edge_dial(&d->link.noise, d->config.seed32, d->x25519, gateway32, entropy32, &w);
+    int e = POA_OK;
+    d->resumed = d->have_pass && now.mono_ms - d->keyed_ms < POA_SESSION_AGE_RENEW_MS &&
+                 !memcmp(d->gateway, gateway32, 32);
+    d->have_pass = false; /* used once, whatever comes of it */
+    if (d->resumed) {
+        uint8_t *pass = d->link.on.pass.pass;
+        poa_write_u16(&w, POA_EDGE_RESUME_BYTES);
+        poa_write(&w, pass, POA_EDGE_PASS_BYTES);
+        poa_write(&w, entropy32, 32);
+        memcpy(pass, entropy32, 32); /* one of the nonces */
+    } else {
+        e = poa_edge_dial(&d->link.noise, d->config.seed32, d->x25519, gateway32, entropy32, &w);
+        d->keyed_ms = now.mono_ms;
+    }
     if (e)
         return e;
+    memcpy(d->gateway, gateway32, 32);
     d->tx_n = w.n;
     d->started_ms = d->heard_ms = d->spoke_ms = now.mono_ms;
     d->state = POA_DEVICE_DIALING;
@@ -288,7 +310,10 @@ int poa_device_connect(struct poa_device *d, struct poa_device_time now,
 
 void poa_device_close(struct poa_device *d)
 {
-    poa_wipe(&d->link, sizeof d->link);
+    if (d->have_pass)
+        poa_session_wipe(&d->link.on.session);
+    else
+        poa_wipe(&d->link, sizeof d->link);
     d->state = POA_DEVICE_IDLE;
     d->head_n = 0;
     d->rx_n = d->rx_need = d->tx_n = 0;

@@ -75,6 +75,9 @@ POA_RECORD_DEFINE(edge_pong, POA_EDGE_PONG_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(edge_bye, k, n, m, s, d)
 POA_RECORD_DEFINE(edge_bye, POA_EDGE_BYE_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_pass, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_pass, POA_EDGE_PASS_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(edge_mark, k, n, m, s, d)
 POA_RECORD_DEFINE(edge_mark, POA_EDGE_MARK_TABLE)
 #undef F

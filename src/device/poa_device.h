@@ -161,8 +161,14 @@ struct poa_device {
     size_t rx_n, rx_need, tx_n;
     union {
         struct poa_noise noise;
-        struct poa_session session;
+        struct {
+            struct poa_session session;
+            struct poa_edge_pass pass; /* outlives the session; shown: both nonces */
+        } on;
     } link;
+    uint8_t gateway[32]; /* whose pass it is */
+    bool have_pass;
+    bool resumed; /* this session came without a handshake; may be read */
 
     uint8_t chain[32];
     struct poa_edge_params params;
@@ -222,6 +228,7 @@ struct poa_device {
     uint64_t offset_ms; /* wall clock minus monotonic, as the gateway says */
     uint32_t index, ping_ms, welcome_epoch;
     uint64_t started_ms, heard_ms, spoke_ms; /* monotonic */
+    uint64_t keyed_ms;                       /* of the handshake that the session goes back to */
     uint64_t nonce;
     uint32_t counts[2]; /* VRF evaluations, signatures; may be read */
 };
@@ -238,17 +245,20 @@ POA_MUST_USE int poa_device_init(struct poa_device *d, const struct poa_device_c
 void poa_device_wipe(struct poa_device *d);
 
 /* A stream to the gateway with Ed25519 key GATEWAY32 is open: starts the
- * handshake. ENTROPY32: fresh random bytes, the caller wipes its copy.
- * Errors: POA_E_KEY, POA_E_INVALID (still connected). */
+ * handshake, or comes back without one, when the last session was with the same gateway
+ * and its handshake not an hour ago. ENTROPY32: fresh random bytes, the caller wipes its
+ * copy. Errors: POA_E_KEY, POA_E_INVALID (still connected). */
 POA_MUST_USE int poa_device_connect(struct poa_device *d, struct poa_device_time now,
                                     const uint8_t gateway32[32], const uint8_t entropy32[32]);
-/* Forgets the connection; tickets and seals without a result wait for the next. */
+/* Forgets the connection, but not how to come back to that gateway; tickets and seals without a
+ * result wait for the next. */
 void poa_device_close(struct poa_device *d);
 
 /* Received bytes, in any pieces. On any error the connection is dead and
  * poa_device_close was called: try another gateway.
  * Errors: POA_E_HANDSHAKE, session and codec errors, POA_E_TOO_LONG,
  *         POA_E_CHAIN, POA_E_UNSUPPORTED (protocol version), POA_E_CLOSED (BYE);
+ *         POA_E_REKEY (the gateway wants a handshake: connect to it again at once),
  *         after an ALARM its code; whatever the port said. */
 POA_MUST_USE int poa_device_input(struct poa_device *d, struct poa_device_time now,
                                   const uint8_t *bytes, size_t n);

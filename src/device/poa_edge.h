@@ -8,6 +8,13 @@
  *     session frame (HELLO)   ------------->
  *     <------------  session frame (WELCOME)      then any of the table
  *
+ * or, when the device has a pass of this gateway (PASS) that is younger than an hour,
+ * without a scalar multiplication on either side:
+ *
+ *     pass | nonce            ------------->      112 bytes
+ *     <-----------  nonce                         32 bytes; 1 byte: refused, dial anew
+ *     session frame (HELLO)   ------------->      and so on, as above
+ *
  * The plain text of a session frame is the message number (u8) and one record.
  * The Noise keys are the X25519 keys of the two Ed25519 identities, so that
  * the handshake proves who speaks: the gateway compares the device key in
@@ -22,11 +29,16 @@
 #include "poa_session.h"
 #include "poa_witness.h"
 
-#define POA_EDGE_VERSION      1
-#define POA_EDGE_PROLOGUE     "poa/edge/1"
-#define POA_EDGE_FIRST_BYTES  96 /* e, s + tag, tag */
-#define POA_EDGE_SECOND_BYTES 48 /* e, tag */
-#define POA_EDGE_HEAD_BYTES   2  /* length before each frame */
+#define POA_EDGE_VERSION       2
+#define POA_EDGE_VERSION_MIN   1 /* of devices that a gateway serves: without PASS */
+#define POA_EDGE_PROLOGUE      "poa/edge/1"
+#define POA_EDGE_FIRST_BYTES   96 /* e, s + tag, tag */
+#define POA_EDGE_SECOND_BYTES  48 /* e, tag */
+#define POA_EDGE_HEAD_BYTES    2  /* length before each frame */
+#define POA_EDGE_PASS_BYTES    80
+#define POA_EDGE_RESUME_BYTES  (POA_EDGE_PASS_BYTES + 32) /* pass, nonce */
+#define POA_EDGE_RESUMED_BYTES 32                         /* nonce */
+#define POA_EDGE_REFUSED_BYTES 1
 /* A stream may carry many devices: its first frame is POA_EDGE_TRUNK, and each
  * later one n u16 | channel u32 | frame of that channel without its length,
  * both ways. A channel is a device, with a handshake and a session of its own
@@ -72,7 +84,8 @@
     X(TX_RESULT, 74, edge_tx_result, "fate of a transaction")                                      \
     X(ANSWER, 75, edge_answer, "state entry and proof; FINAL with its header came before")         \
     X(PONG, 76, edge_pong, "answer to PING")                                                       \
-    X(BYE, 77, edge_bye, "the gateway closes: why, and when to come back")
+    X(BYE, 77, edge_bye, "the gateway closes: why, and when to come back")                         \
+    X(PASS, 82, edge_pass, "to come back within the hour without a handshake, once")
 
 enum poa_edge_message {
 #define POA_EDGE_MESSAGE_ROW(name, number, record, text) POA_EDGE_##name = (number),
@@ -254,6 +267,13 @@ POA_RECORD_DECLARE(edge_pong, POA_EDGE_PONG_TABLE)
     F(U16, code, 0, _, "error number; 0 = the gateway drains")                                     \
     F(U32, retry_ms, 0, _, "come back (or go elsewhere) after this")
 POA_RECORD_DECLARE(edge_bye, POA_EDGE_BYE_TABLE)
+
+/* The device does not read the pass: the gateway sealed its key and the time of the last
+ * handshake in it, so that it need not remember who is away. */
+#define POA_EDGE_PASS_TABLE(F)                                                                     \
+    F(FIX, pass, POA_EDGE_PASS_BYTES, _, "to be shown")                                            \
+    F(FIX, secret, 32, _, "what the next session's keys come from")
+POA_RECORD_DECLARE(edge_pass, POA_EDGE_PASS_TABLE)
 
 /* --- what a device keeps across restarts ---------------------------------------
  *

@@ -140,7 +140,7 @@ static int on_bye(struct poa_device *d, const void *edge_bye)
 }
 
 /* X(NAME, record, handler): what a gateway may say, but for COMMITTEE, which
- * is handled as bytes. */
+ * is handled as bytes, and PASS, which has its place. */
 #define RECEIVED(X)                                                                                \
     X(WELCOME, edge_welcome, on_welcome)                                                           \
     X(EPOCH, edge_epoch, poa_device_on_epoch)                                                      \
@@ -178,6 +178,11 @@ int poa_device_receive(struct poa_device *d, uint8_t type, struct poa_slice in)
     } message;
     if (d->state == POA_DEVICE_GREETED && type != POA_EDGE_WELCOME && type != POA_EDGE_BYE)
         return POA_E_RANGE;
+    if (type == POA_EDGE_PASS) {
+        int e = poa_edge_pass_decode(in, &d->link.on.pass);
+        d->have_pass = !e;
+        return e;
+    }
     if (type == POA_EDGE_COMMITTEE)
         return poa_device_on_committee(d, in);
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {

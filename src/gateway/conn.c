@@ -311,6 +311,19 @@ bool conn_send_raw(struct conn *c, uint8_t type, struct poa_slice encoded)
     return sent_frame(c, &w, e);
 }
 
+/* The last words were said: closed when they have left. */
+static void leave(struct conn *c)
+{
+    conn_known(c);
+    leave_devices(c);
+    c->state = CONN_LEAVING;
+    c->heard_ms = gateway_now_ms(c->g);
+    if (!c->trunk)
+        event_del(&c->rd);
+    if (!c->out)
+        conn_close(c);
+}
+
 void conn_bye(struct conn *c, int code, uint32_t retry_ms)
 {
     struct poa_edge_bye m = {gateway_code(code), retry_ms};
@@ -329,21 +342,40 @@ void conn_bye(struct conn *c, int code, uint32_t retry_ms)
         return;
     if (c->state == CONN_KEYED)
         STAT_ADD(c->g, handshakes_failed, 1);
-    conn_known(c);
-    leave_devices(c);
-    c->state = CONN_LEAVING;
-    c->heard_ms = gateway_now_ms(c->g);
-    if (!c->trunk)
-        event_del(&c->rd);
-    if (!c->out)
-        conn_close(c);
+    leave(c);
 }
 
 /* --- in --------------------------------------------------------------------------- */
 
+bool conn_first_fits(size_t n)
+{
+    return n == POA_EDGE_FIRST_BYTES || n == POA_EDGE_RESUME_BYTES;
+}
+
+static int resume(struct conn *c, const uint8_t *shown)
+{
+    struct poa_gateway *g = c->g;
+    uint8_t frame[POA_EDGE_HEAD_BYTES + POA_EDGE_RESUMED_BYTES] = {POA_EDGE_RESUMED_BYTES};
+    if (!pass_take(c, shown, frame + POA_EDGE_HEAD_BYTES)) {
+        frame[0] = POA_EDGE_REFUSED_BYTES;
+        STAT_ADD(g, passes_refused, 1);
+        if (enqueue(c, frame, POA_EDGE_HEAD_BYTES + POA_EDGE_REFUSED_BYTES))
+            leave(c);
+        return POA_OK;
+    }
+    g->handshakes_left += GATEWAY_RESUME_SAVES;
+    c->resumed = true;
+    c->state = CONN_KEYED;
+    STAT_ADD(g, resumed, 1);
+    (void)enqueue(c, frame, sizeof frame);
+    return POA_OK;
+}
+
 static int handshake(struct conn *c, struct poa_slice first)
 {
     struct poa_gateway *g = c->g;
+    if (first.n == POA_EDGE_RESUME_BYTES)
+        return resume(c, first.p);
     uint8_t entropy[32];
     struct poa_writer w = poa_writer_over(g->tx, sizeof g->tx);
     poa_random(entropy, sizeof entropy);
@@ -351,6 +383,7 @@ static int handshake(struct conn *c, struct poa_slice first)
     poa_wipe(entropy, sizeof entropy);
     if (e)
         return e;
+    c->keyed_ms = poa_clock_wall_ms(g->clock);
     c->state = CONN_KEYED;
     STAT_ADD(g, handshakes, 1);
     (void)enqueue(c, w.p, w.n);
@@ -408,7 +441,7 @@ bool conn_frame(struct conn *c, uint8_t *body, size_t n)
 static bool fits(const struct conn *c, size_t n)
 {
     if (c->state == CONN_SILENT)
-        return n == POA_EDGE_FIRST_BYTES || n == sizeof POA_EDGE_TRUNK - 1;
+        return conn_first_fits(n) || n == sizeof POA_EDGE_TRUNK - 1;
     return n && n <= POA_EDGE_UP_MAX + (c->state == CONN_TRUNK ? POA_EDGE_CHANNEL_BYTES : 0);
 }
 
@@ -433,7 +466,7 @@ static void process(struct conn *c, uint8_t *p, size_t n)
             wait = conn_over_rate(c);
         if (wait)
             break;
-        if (c->state == CONN_SILENT && body != POA_EDGE_FIRST_BYTES) {
+        if (c->state == CONN_SILENT && !conn_first_fits(body)) {
             if (memcmp(frame, POA_EDGE_TRUNK, body)) {
                 conn_fail(c, POA_E_HANDSHAKE);
                 return;

@@ -299,6 +299,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     if (now - g->swept_ms >= GATEWAY_SWEEP_MS) {
         g->swept_ms = now;
         sweep(g, now);
+        passes_tick(g);
     }
     anchor_tick(g);
     conn_bury(g);
@@ -441,6 +442,7 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
         poa_gateway_free(g);
         return e;
     }
+    passes_init(g);
     g->handshakes_ms = gateway_now_ms(g);
     g->handshakes_left = l->handshakes_per_s;
     *out = g;

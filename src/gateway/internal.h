@@ -34,6 +34,8 @@
 #define GATEWAY_TOKENS_MAX 65536
 #define GATEWAY_RETRY_MS   1000
 #define GATEWAY_ANCHOR_MAX 65536 /* packs under one root */
+/* Of the handshake that a connection is counted as, what one without it does not cost. */
+#define GATEWAY_RESUME_SAVES 0.75
 
 enum conn_state {
     CONN_SILENT,  /* accepted: the handshake's first message is due */
@@ -63,7 +65,10 @@ struct conn {
     struct poa_gateway_presence presence; /* does not change while it is in the tree */
     uint8_t committee_max;                /* largest committee that the device holds */
     uint16_t frame_max;
-    uint8_t key[32]; /* X25519 until HELLO, then the Ed25519 device key */
+    bool resumed;      /* without a handshake */
+    uint8_t version;   /* of the edge, that the device speaks */
+    uint8_t key[32];   /* X25519 until HELLO, then, or when resumed, the Ed25519 device key */
+    uint64_t keyed_ms; /* Unix time of the handshake that the session goes back to */
     struct poa_session session;
     uint64_t opened_ms, heard_ms, refill_ms;
     int32_t frames_left, bytes_left; /* of its rate */
@@ -135,6 +140,13 @@ struct anchor {
     uint8_t address[32];
 };
 
+/* What passes are sealed with, and what their secrets come from; made_ms 0: none. */
+struct pass_key {
+    uint64_t made_ms; /* Unix time */
+    uint8_t seal[32], secret[32];
+};
+#define PASS_KEY_BYTES 72
+
 enum post_kind {
     POST_EPOCH,
     POST_SLOT,
@@ -187,6 +199,8 @@ struct poa_gateway {
     double handshakes_left;
     uint64_t handshakes_ms;
     uint64_t swept_ms, drain_ms;
+
+    struct pass_key pass[2]; /* of this hour, and the one before */
 
     struct token *token;
     uint32_t tokens, token_free; /* token_free: index, or UINT32_MAX */
@@ -246,6 +260,8 @@ void conn_expire(struct conn *c, uint64_t now_ms);
 bool conn_send(struct conn *c, uint8_t type, const struct poa_record *rec, const void *r);
 bool conn_send_raw(struct conn *c, uint8_t type, struct poa_slice encoded);
 #define CONN_SEND(c, NAME, rec, r) conn_send(c, POA_EDGE_##NAME, &poa_##rec##_record, r)
+/* Whether a stranger's first frame may have N bytes. */
+bool conn_first_fits(size_t n);
 /* Handles a whole frame; false: C is closed or leaving. */
 bool conn_frame(struct conn *c, uint8_t *body, size_t n);
 bool conn_over_rate(struct conn *c);
@@ -279,6 +295,13 @@ bool trunk_send(struct conn *c, const uint8_t *frame, size_t n);
 void trunk_greeted(struct conn *c);
 void trunk_close(struct conn *c);  /* with all its channels */
 void trunk_forget(struct conn *c); /* channel C is closed */
+
+/* passes.c */
+void passes_init(struct poa_gateway *g);
+void passes_tick(struct poa_gateway *g); /* a new key when it is time */
+bool pass_send(struct conn *c);
+/* What C showed: its session and key, and what it is answered; false: refused. */
+bool pass_take(struct conn *c, const uint8_t shown[POA_EDGE_RESUME_BYTES], uint8_t nonce32[32]);
 
 /* tasks.c */
 void tasks_tell(struct poa_gateway *g);                  /* the epoch, to the next ones */

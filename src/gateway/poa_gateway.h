@@ -117,6 +117,9 @@ struct poa_gateway_config {
     struct poa_gateway_limits limits;
     struct poa_gateway_backend backend;
     const struct poa_clock *clock; /* NULL: the system's */
+    /* File for the keys of passes, so that devices come back cheaply after a restart too; it
+     * is replaced every hour. NULL: they are in memory only. Borrowed for the gateway's life. */
+    const char *pass_path;
     /* Account that pays for anchors; enum poa_key_type, 0: packs are kept, not
      * anchored. */
     uint8_t anchor_key_type;
@@ -185,6 +188,8 @@ bool poa_gateway_presence(struct poa_gateway *g, const uint8_t device32[32],
     X(accepted, counter, "connections accepted")                                                   \
     X(refused, counter, "connections closed at accept, over a limit")                              \
     X(handshakes, counter, "handshakes done")                                                      \
+    X(resumed, counter, "sessions resumed by a pass, without a handshake")                         \
+    X(passes_refused, counter, "passes that were too old or not ours")                             \
     X(handshakes_failed, counter, "handshakes or greetings that failed or timed out")              \
     X(dropped, counter, "greeted connections closed for an error or silence")                      \
     X(throttled, counter, "times that a device had to wait for its rate")                          \

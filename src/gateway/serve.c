@@ -165,7 +165,7 @@ bool serve_welcome(struct conn *c)
 {
     struct poa_gateway *g = c->g;
     struct poa_edge_welcome m = {
-        .version = POA_EDGE_VERSION,
+        .version = c->version,
         .params = poa_slice(g->params, sizeof g->params),
         .time_ms = poa_clock_wall_ms(g->clock),
         .epoch = g->epoch.epoch,
@@ -192,10 +192,15 @@ static int on_hello(struct conn *c, struct poa_slice in)
     int e = poa_edge_hello_decode(in, &m);
     if (e)
         return e;
-    /* The handshake proved an X25519 key; it must be the named device's. */
-    if (poa_ed25519_pk_to_x25519(m.device, x) || !poa_equal_ct(x, c->key, 32))
+    /* The handshake proved an X25519 key; it must be the named device's. A pass names the
+     * device itself. */
+    if (c->resumed)
+        memcpy(x, m.device, 32);
+    else if (poa_ed25519_pk_to_x25519(m.device, x))
         return POA_E_KEY;
-    if (m.version != POA_EDGE_VERSION) {
+    if (!poa_equal_ct(x, c->key, 32))
+        return POA_E_KEY;
+    if (m.version < POA_EDGE_VERSION_MIN || m.version > POA_EDGE_VERSION) {
         conn_bye(c, POA_E_UNSUPPORTED, 0);
         return POA_OK;
     }
@@ -207,6 +212,7 @@ static int on_hello(struct conn *c, struct poa_slice in)
         conn_bye(c, POA_E_AGAIN, GATEWAY_RETRY_MS);
         return POA_OK;
     }
+    c->version = (uint8_t)m.version;
     memcpy(c->key, m.device, 32);
     serve_status(c);
     if (c->status == POA_EDGE_UNREGISTERED && g->unregistered >= g->config.limits.unregistered) {
@@ -236,7 +242,8 @@ static int on_hello(struct conn *c, struct poa_slice in)
     c->epoch = m.epoch;
     STAT_ADD(g, devices, 1);
     c->told = g->epoch.epoch;
-    if (!serve_welcome(c) || !CONN_SEND(c, EPOCH, edge_epoch, &g->epoch))
+    if (!serve_welcome(c) || !CONN_SEND(c, EPOCH, edge_epoch, &g->epoch) ||
+        (c->version > 1 && !pass_send(c)))
         return POA_OK;
     if (c->epoch == g->epoch.epoch)
         tasks_catch_up(c);

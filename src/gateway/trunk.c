@@ -114,7 +114,7 @@ bool trunk_frame(struct conn *t, uint8_t *body, size_t n)
         return true;
     }
     if (!c) {
-        if (n != POA_EDGE_FIRST_BYTES)
+        if (!conn_first_fits(n))
             return true; /* of a session that ended here already */
         if (g->handshakes_left < 1)
             return false;
@@ -128,7 +128,7 @@ bool trunk_frame(struct conn *t, uint8_t *body, size_t n)
     if (conn_over_rate(c)) {
         STAT_ADD(g, throttled, 1);
         conn_bye(c, POA_E_FULL, GATEWAY_RETRY_MS);
-    } else if (c->state == CONN_SILENT && n != POA_EDGE_FIRST_BYTES) {
+    } else if (c->state == CONN_SILENT && !conn_first_fits(n)) {
         conn_fail(c, POA_E_HANDSHAKE);
     } else {
         (void)conn_frame(c, body, n);

@@ -1,5 +1,6 @@
 /* What the gateway asks of the node, and what the node tells it: epochs, and
  * the sealing block of each slot with the proof that it is final. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 /* Proofs that wait for the block whose header certifies them. */
 #define PROOFS 256u
 #define DAY_MS UINT64_C(86400000)
+/* In the data directory: what devices come back with after a restart (poa_gateway.h). */
+#define PASS_FILE "passes"
 
 struct sealed {
     uint64_t slot, height;
@@ -28,6 +31,7 @@ struct proof {
 
 /* Core thread only, but for what the mutex guards. */
 struct node_edge {
+    char pass_path[512];
     pthread_mutex_t mutex;
     struct proof *proofs;
     uint32_t proofs_n;
@@ -439,6 +443,9 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
     c.anchor_key_type = (uint8_t)n->anchor_type;
     memcpy(c.anchor_secret32, n->anchor_secret, 32);
     if (!rc) {
+        snprintf(n->edge->pass_path, sizeof n->edge->pass_path, "%.400s/" PASS_FILE,
+                 n->config.data_dir);
+        c.pass_path = n->edge->pass_path;
         memcpy(c.chain, n->chain, 32);
         memcpy(c.seed32, n->seed, 32);
         c.limits.connections = n->config.gateway_devices;

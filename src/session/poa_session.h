@@ -199,6 +199,14 @@ struct poa_session {
 POA_MUST_USE int poa_session_start(struct poa_session *s, const struct poa_noise *n,
                                    enum poa_session_order order);
 
+/* Starts a strict session without a handshake, from a SECRET that both sides have and
+ * the nonces of the initiator and of the responder, 32 fresh random bytes each: the keys
+ * are BLAKE2b-512 of the nonces under SECRET, the id BLAKE2b-64. Whoever knows SECRET
+ * reads the session, so it is used once and lives shortly (poa_edge.h). The peer is
+ * authentic with its first frame. */
+void poa_session_resume(struct poa_session *s, bool initiator, const uint8_t secret32[32],
+                        const uint8_t nonces64[64]);
+
 /* poa_session_lane makes an independent session from one that has not been
  * used: same id, keys of its own, counters from zero. Two connections that
  * carry one session's frames take a lane each, because frames on different

@@ -32,6 +32,8 @@ struct bench {
 
     /* The gateway's end. */
     struct poa_session session;
+    struct poa_edge_pass pass; /* that the device was given */
+    bool refuses;              /* to take it back */
     bool up;
     struct mail mail[MAIL_MAX];
     size_t mails;
@@ -142,6 +144,24 @@ static inline int bench_input(struct bench *b, const uint8_t *p, size_t n)
     return b->result;
 }
 
+/* The device shows what can only be the pass that it was given. */
+static inline void bench_resume(struct bench *b, const uint8_t *shown)
+{
+    uint8_t answer[2 + POA_EDGE_RESUMED_BYTES] = {POA_EDGE_RESUMED_BYTES}, nonces[64];
+    cr_assert_eq(memcmp(shown, b->pass.pass, POA_EDGE_PASS_BYTES), 0);
+    if (b->refuses) {
+        answer[0] = POA_EDGE_REFUSED_BYTES;
+        (void)bench_input(b, answer, 2 + POA_EDGE_REFUSED_BYTES);
+        return;
+    }
+    poa_random(answer + 2, 32);
+    memcpy(nonces, shown + POA_EDGE_PASS_BYTES, 32);
+    memcpy(nonces + 32, answer + 2, 32);
+    poa_session_resume(&b->session, false, b->pass.secret, nonces);
+    b->up = true;
+    cr_assert_eq(bench_input(b, answer, sizeof answer), POA_OK);
+}
+
 /* Takes what the device wrote; answers a handshake, collects messages. */
 static inline void bench_collect(struct bench *b)
 {
@@ -154,6 +174,12 @@ static inline void bench_collect(struct bench *b)
         size_t body = poa_le16(bytes + at);
         at += 2;
         cr_assert_leq(at + body, n);
+        if (!b->up && body == POA_EDGE_RESUME_BYTES) {
+            bench_resume(b, bytes + at);
+            if (b->up)
+                bench_collect(b);
+            return;
+        }
         if (!b->up) {
             struct poa_writer w = poa_writer_over(answer, sizeof answer);
             poa_ed25519_seed_to_x25519(b->w.gateway_seed, sk);
@@ -182,7 +208,7 @@ static inline void bench_collect(struct bench *b)
     }
 }
 
-static inline void bench_dial(struct bench *b)
+static inline void bench_dial_only(struct bench *b)
 {
     uint8_t entropy[32];
     memset(entropy, 0x33, 32);
@@ -190,6 +216,11 @@ static inline void bench_dial(struct bench *b)
     b->up = false;
     b->mails = 0;
     cr_assert_eq(poa_device_connect(&b->d, b->now, b->w.gateway_key, entropy), POA_OK);
+}
+
+static inline void bench_dial(struct bench *b)
+{
+    bench_dial_only(b);
     bench_collect(b);
 }
 
@@ -305,6 +336,21 @@ static inline const struct poa_device_event *bench_told(const struct bench *b,
         if (b->event[i].kind == kind)
             return &b->event[i];
     return NULL;
+}
+
+/* A task that it does not seal, and says why: the connection goes on. */
+static inline void bench_refuses(struct bench *b, uint64_t slot, const struct block *block,
+                                 int code)
+{
+    uint32_t sealed = b->d.counts[POA_DEVICE_COUNT_SEAL];
+    b->events = b->mails = 0;
+    cr_assert_eq(bench_task(b, slot, block), POA_OK);
+    const struct poa_device_event *e = bench_told(b, POA_DEVICE_REFUSED);
+    cr_assert_not_null(e);
+    cr_assert_eq(e->code, code, "%s", poa_error_name(e->code));
+    cr_assert_null(bench_mail(b, POA_EDGE_SEAL));
+    cr_assert_eq(b->d.counts[POA_DEVICE_COUNT_SEAL], sealed);
+    cr_assert_eq(b->d.state, POA_DEVICE_READY);
 }
 
 #endif

@@ -284,6 +284,37 @@ Test(session, lanes)
                  "a used session has no lanes");
 }
 
+Test(session, resumed)
+{
+    static const uint8_t secret[32] = {7}, other[32] = {8};
+    uint8_t nonces[64] = {1};
+    struct poa_session a, b, c, again;
+    nonces[40] = 2;
+    poa_session_resume(&a, true, secret, nonces);
+    poa_session_resume(&b, false, secret, nonces);
+    cr_assert_eq(a.id, b.id);
+    cr_assert_neq(memcmp(a.send.key, a.receive.key, 32), 0);
+    cr_assert(!poa_session_confirmed(&a) && !poa_session_confirmed(&b));
+    struct frame up = seal(&a, "up"), down = seal(&b, "down");
+    cr_assert_eq(open_frame(&b, &up, "up"), POA_OK);
+    cr_assert_eq(open_frame(&b, &up, "up"), POA_E_REPLAY);
+    cr_assert_eq(open_frame(&a, &down, "down"), POA_OK);
+    cr_assert(poa_session_confirmed(&a) && poa_session_confirmed(&b));
+    /* Another nonce of either side, or another secret: other keys. */
+    for (size_t i = 0; i < 64; i += 63) {
+        nonces[i] ^= 1;
+        poa_session_resume(&again, false, secret, nonces);
+        nonces[i] ^= 1;
+        cr_assert_neq(memcmp(again.receive.key, a.send.key, 32), 0);
+        cr_assert_neq(again.id, a.id);
+        again.id = a.id;
+        cr_assert_eq(open_frame(&again, &up, "up"), POA_E_DECRYPT);
+    }
+    poa_session_resume(&c, false, other, nonces);
+    c.id = a.id;
+    cr_assert_eq(open_frame(&c, &up, "up"), POA_E_DECRYPT);
+}
+
 Test(session, limits)
 {
     struct poa_session a, b;
