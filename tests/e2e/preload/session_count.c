@@ -1,7 +1,7 @@
 /* Counts what a session costs a device: X25519 multiplications, below libsodium
  * (and conversions of an Ed25519 key, which multiply to see that it is no point of
  * small order), and round trips on its connection before the last of them. A line per connection
- * goes to POA_SESSION_COUNT/PROGRAM.PID: multiplications N round_trips N. */
+ * that was answered goes to POA_SESSION_COUNT/PROGRAM.PID: multiplications N round_trips N. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -31,7 +31,7 @@ static void tell(void)
     const char *dir = getenv("POA_SESSION_COUNT");
     char path[512], program[256] = "";
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (!dir || n <= 0 || connection < 0 || !multiplications)
+    if (!dir || n <= 0 || connection < 0 || !(multiplications || round_trips))
         return;
     snprintf(path, sizeof path, "%s/%s.%d", dir, strrchr(program, '/') + 1, (int)getpid());
     FILE *f = fopen(path, "a");
