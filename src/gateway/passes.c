@@ -114,9 +114,9 @@ bool pass_take(struct conn *c, const uint8_t shown[POA_EDGE_RESUME_BYTES], uint8
     const struct pass_key *k = NULL;
     for (size_t i = 0; i < 2 && !k; i++)
         if (g->pass[i].made_ms &&
-            !poa_xaead_open(
-                g->pass[i].seal, shown, poa_slice(SEALED_AS, sizeof SEALED_AS - 1),
-                poa_slice(shown + NONCE_BYTES, POA_EDGE_PASS_BYTES - NONCE_BYTES), text))
+            !poa_xaead_open(g->pass[i].seal, shown, poa_slice(SEALED_AS, sizeof SEALED_AS - 1),
+                            poa_slice(shown + NONCE_BYTES, POA_EDGE_PASS_BYTES - NONCE_BYTES),
+                            text))
             k = &g->pass[i];
     if (!k || !recent(poa_le64(text + 32), now))
         return false;

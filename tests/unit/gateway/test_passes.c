@@ -287,8 +287,8 @@ Test(passes, a_device_that_does_not_know_them_gets_none)
     struct poa_session s;
     start(false);
     struct poa_writer w = poa_writer_over(frame, sizeof frame);
-    cr_assert_eq(
-        poa_edge_dial(&noise, f.w.device_seed, NULL, f.w.gateway_key, entropy, &w), POA_OK);
+    cr_assert_eq(poa_edge_dial(&noise, f.w.device_seed, NULL, f.w.gateway_key, entropy, &w),
+                 POA_OK);
     int fd = client_socket(&f);
     cr_assert_eq(send(fd, w.p, w.n, MSG_NOSIGNAL), (ssize_t)w.n);
     cr_assert_eq(recv(fd, in, 2 + POA_EDGE_SECOND_BYTES, MSG_WAITALL), 2 + POA_EDGE_SECOND_BYTES);
