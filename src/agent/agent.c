@@ -558,6 +558,7 @@ static int open_all(struct agent *a, struct poa_why *why)
         .tx = a->tx,
         .rx_bytes = sizeof a->rx,
         .tx_bytes = sizeof a->tx,
+        .streaming = c->streaming,
         .port = {load_mark, store_mark, load_trust, store_trust, a},
         .chain32 = c->chain32,
         .trust_first = !c->genesis.n,

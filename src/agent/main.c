@@ -330,6 +330,8 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
         }
         if (c == 'o')
             o->agent.once = true;
+        else if (c == 't')
+            o->agent.streaming = true;
         else if (c == 'j')
             o->json = true;
         else

@@ -247,6 +247,7 @@ struct agent_config {
     struct poa_slice genesis; /* encoded, or empty: the committee comes from the first gateway */
     uint64_t trust_ms;
     uint64_t for_ms; /* 0: until stopped */
+    bool streaming;  /* hold no committee (poa_device.h) */
     bool once;       /* until the source has ended and every pack has its receipt */
     const struct agent_question *question; /* or NULL */
     const struct poa_clock *clock;

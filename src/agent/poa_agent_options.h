@@ -15,6 +15,8 @@
     X("pack-every", 'P', "SECONDS", "a pack of readings is closed at the latest (default 10)")     \
     X("state", 'S', "FILE", "what must survive a restart (default: KEYFILE.state)")                \
     X("queue", 'q', "PACKS", "packs kept while there is no gateway (default 256)")                 \
+    X("streaming", 't', NULL,                                                                      \
+      "hold no committee: certificates come in parts, as to a small device")                       \
     X("for", 'f', "DURATION", "stop after 30s, 5m, 2h")                                            \
     X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
     X("check", 'C', "KEY",                                                                         \

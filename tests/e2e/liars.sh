@@ -1,7 +1,7 @@
 #!/bin/bash
 # A gateway that lies, a real process with real sockets, and a device that has no other:
 # forged certificates, a committee of its own choice, stale blocks, forged proofs, a
-# flattering balance and reputation. The device notices each by itself, seals nothing
+# flattering balance and reputation, an answer of yesterday. The device notices each by itself, seals nothing
 # that was forged, and serves again as soon as the gateway is honest.
 set -eu
 . "$(dirname "$0")/../runner/e2e.sh"
@@ -33,9 +33,9 @@ POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.
 wait_for 60 curl -sf "$rpc/metrics" || fail "the gateway does not start: $(tail -n 3 "$POA_TMP/liar.log")"
 
 agent=
-agent() { # NAME
+agent() { # NAME OPTIONS...
     "$device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa" --gateway "$gateway" --log-level debug \
-        --source none --state "$POA_TMP/state" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" &
+        --source none --state "$POA_TMP/state" --json "${@:2}" >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" &
     agent=$!
 }
 says() { grep -q "$2" "$POA_TMP/$1.log"; }
@@ -65,10 +65,11 @@ ask() { # MODE: exit code and alarms of a question about another device
     local code=0
     echo "$1" >"$chaos"
     timeout 60 "$device" --key "$POA_KEYS/device-01.json" --genesis "$dir/genesis.poa" --gateway "$gateway" \
-        --state "$POA_TMP/state" --for 15s --check "${2:-$(public device-00)}" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" || code=$?
+        --state "$POA_TMP/state" --for 15s --log-level debug --check "${2:-$(public device-00)}" --json >"$POA_TMP/$1.json" 2>"$POA_TMP/$1.log" || code=$?
     echo $code
 }
 echo "# who is that device?"
+asked=$SECONDS
 [ "$(ask honest)" -eq 0 ] || fail "no answer: $(cat "$POA_TMP/honest.json" "$POA_TMP/honest.log")"
 for mode in proof entry; do
     echo "# a lie: $mode"
@@ -96,9 +97,29 @@ echo "# the wrong committee"
 lie committee "broken or hostile: bad proof"
 rest
 
+# True once, certified, and of the same question; a minute is what an answer may be old. An
+# epoch later its committee is gone too.
+echo "# a stale answer"
+rest_s=$((asked + 70 - SECONDS))
+[ $rest_s -le 0 ] || sleep $rest_s
+[ "$(ask old)" -eq 1 ] || fail "it was believed: $(cat "$POA_TMP/old.json")"
+says old "no answer yet: timed out" || says old "no answer yet: .*epoch" || fail "why not? $(tail -n 5 "$POA_TMP/old.log")"
+
 echo "# honest again"
 echo honest >"$chaos"
 agent again
 wait_for 120 says again "sealed slot" || fail "it does not come back: $(tail -n 3 "$POA_TMP/again.log")"
+rest
+
+# As a microcontroller does with a committee that is too large for it.
+echo "# certificates in parts: honest, then forged"
+agent parts --streaming
+wait_for 120 says parts "sealed slot" || fail "it does not seal: $(tail -n 3 "$POA_TMP/parts.log")"
+rest
+expect "$POA_TMP/parts.json" '.alarms == 0'
+echo cert >"$chaos"
+sleep 1
+agent forged-parts --streaming
+wait_for 90 says forged-parts "broken or hostile: bad signature" || fail "not noticed: $(tail -n 3 "$POA_TMP/forged-parts.log")"
 rest
 [ -z "$(grep -ho "sealed slot [0-9]*" "$POA_TMP"/*.log | sort | uniq -d)" ] || fail "sealed twice"

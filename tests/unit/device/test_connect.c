@@ -206,6 +206,19 @@ Test(device_connect, silence_ends_the_connection)
     cr_assert_eq(b.result, POA_E_TIMEOUT);
 }
 
+Test(device_connect, no_gateway_can_ask_for_silence)
+{
+    b.ping_ms = UINT32_MAX;
+    bench_ready(&b, LATE);
+    bench_poll(&b);
+    b.now.mono_ms += 600000;
+    bench_poll(&b);
+    cr_assert_eq(bench_count(&b, POA_EDGE_PING), 1);
+    b.now.mono_ms += 1200000;
+    bench_poll(&b);
+    cr_assert_eq(b.result, POA_E_TIMEOUT);
+}
+
 Test(device_connect, the_gateway_tells_the_time)
 {
     bench_dial(&b);

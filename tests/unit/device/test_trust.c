@@ -134,3 +134,31 @@ Test(device_trust, another_seed_makes_another_draw)
     cr_assert_eq(poa_ticket_decode(poa_slice(m->bytes, m->n), &t), POA_OK);
     cr_assert_eq(poa_ticket_check(SUITE, b.w.chain, e.seed, &t, beta), POA_OK);
 }
+
+Test(device_trust, seeds_that_change_do_not_wear_out_the_storage)
+{
+    bench_ready(&b, LATE);
+    uint32_t stored = b.trusts_stored;
+    struct poa_edge_epoch e = world_epoch(EPOCH_NOW, FIRST, 1);
+    for (int i = 0; i < 10; i++) {
+        e.seed[0] ^= 1;
+        cr_assert_eq(SAY(&b, EPOCH, edge_epoch, &e), POA_OK);
+        b.events = 0;
+    }
+    cr_assert_eq(b.trusts_stored, stored);
+    /* What was said last is what is drawn from, also after a restart. */
+    e.seed[0] ^= 1;
+    cr_assert_eq(bench_power_on(&b), POA_OK);
+    bench_dial(&b);
+    cr_assert_eq(bench_welcome(&b, EPOCH_NOW, POA_EDGE_ACTIVE, 0), POA_OK);
+    cr_assert_eq(SAY(&b, EPOCH, edge_epoch, &e), POA_OK);
+    b.mails = 0;
+    bench_poll(&b);
+    struct poa_ticket t;
+    uint8_t beta[64];
+    const struct mail *m = bench_mail(&b, POA_EDGE_TICKET);
+    cr_assert_not_null(m);
+    cr_assert_eq(poa_ticket_decode(poa_slice(m->bytes, m->n), &t), POA_OK);
+    cr_assert_eq(poa_ticket_check(SUITE, b.w.chain, e.seed, &t, beta), POA_OK);
+    cr_assert_eq(b.trusts_stored, stored);
+}
