@@ -350,24 +350,29 @@ static int read_tx(const char *path, struct cli_draft *d)
 
 /* --- sending ------------------------------------------------------------------------------ */
 
+/* What the node knows of ID, in *OUT. */
+static int get_tx(const struct cli *c, const char *id, json_t **out, struct poa_why *why)
+{
+    struct poa_rpc_client *client = NULL;
+    int rc = cli_client(c, 10000, &client);
+    if (rc != POA_OK)
+        return rc;
+    rc = poa_rpc_client_call(client, "poa_tx_get", json_pack("{s:s}", "id", id), out, why);
+    poa_rpc_client_free(client);
+    return rc;
+}
+
 /* Waits until ID is final or was dropped; what became of it in *OUT. */
 static int wait_final(const struct cli *c, const char *id, json_t **out)
 {
-    uint64_t seconds = 10;
-    if (c->option[CLI_TIMEOUT] != NULL &&
-        !cli_u64("--timeout", c->option[CLI_TIMEOUT], 1, 3600, &seconds))
-        return 2;
-    for (uint64_t ms = 0; ms < seconds * 1000; ms += 20) {
+    uint32_t timeout_ms = cli_timeout_ms(c);
+    for (uint64_t ms = 0; ms < timeout_ms; ms += 20) {
         json_t *v;
-        struct poa_rpc_client *client = NULL;
         struct poa_why why = {{0}};
-        if (cli_client(c, 10000, &client) != POA_OK)
-            return 1;
-        int rc = poa_rpc_client_call(client, "poa_tx_get", json_pack("{s:s}", "id", id), &v, &why);
-        poa_rpc_client_free(client);
+        int rc = get_tx(c, id, &v, &why);
         /* Between acceptance and the first block a node may not know it. */
         if (rc != POA_OK && rc != POA_E_NOT_FOUND)
-            return cli_fail("%s", why.text);
+            return why.text[0] ? cli_fail("%s", why.text) : 1;
         if (rc == POA_OK && strcmp(cli_text(v, "state"), "pending") != 0) {
             *out = v;
             return 0;
@@ -376,8 +381,8 @@ static int wait_final(const struct cli *c, const char *id, json_t **out)
             json_decref(v);
         nanosleep(&(struct timespec){0, 20 * 1000000}, NULL);
     }
-    return cli_fail("%s was accepted, but is not final after %" PRIu64 " s; `poa tx %s` asks again",
-                    id, seconds, id);
+    return cli_fail("%s was accepted, but is not final after %u s; `poa tx %s` asks again", id,
+                    timeout_ms / 1000, id);
 }
 
 /* The account's next nonce, by the finalized state. */
@@ -396,27 +401,37 @@ static int next_nonce(const struct cli *c, const uint8_t address32[32], uint64_t
 
 /* A transaction whose nonce nobody chose: when another one took it, a new one may be made. */
 struct race {
-    const uint8_t *address;
+    const uint8_t *chain, *address;
     uint64_t nonce;
     bool lost;
 };
 
 #define SETTLE_MS 500
+#define POLL_MS   50
 
-/* V says that ID was let go because its nonce is used: whether the state of this node has
- * used it, and a block that had ID itself would be known by now. */
-static bool overtaken(const struct cli *c, const char *id, const struct race *race)
+/* A server says that the nonce of ID is taken by another transaction. It may say so of one
+ * that it has put into a block itself, and whoever believes that pays twice: so waits until the
+ * state of this node has used the nonce, and a block that had ID would be known. True: none has
+ * it, and it can never run any more. *OUT: else what is known of it; may be NULL. */
+static bool overtaken(const struct cli *c, const char *id, const struct race *race, json_t **out)
 {
     uint64_t nonce = 0;
-    json_t *v = NULL;
-    if (next_nonce(c, race->address, &nonce) != 0 || nonce <= race->nonce)
-        return false;
+    struct poa_why why = {{0}};
+    *out = NULL;
+    for (uint64_t ms = 0; nonce <= race->nonce; ms += POLL_MS) {
+        if (ms >= cli_timeout_ms(c) || next_nonce(c, race->address, &nonce) != 0)
+            return false;
+        nanosleep(&(struct timespec){0, POLL_MS * 1000000L}, NULL);
+    }
     nanosleep(&(struct timespec){0, SETTLE_MS * 1000000L}, NULL);
-    if (cli_call(c, "poa_tx_get", json_pack("{s:s}", "id", id), &v) != POA_OK)
+    int rc = get_tx(c, id, out, &why);
+    if (rc != POA_OK)
+        return rc == POA_E_NOT_FOUND;
+    if (strcmp(cli_text(*out, "state"), "dropped") != 0)
         return false;
-    bool gone = strcmp(cli_text(v, "state"), "dropped") == 0;
-    json_decref(v);
-    return gone;
+    json_decref(*out);
+    *out = NULL;
+    return true;
 }
 
 /* Whether V, what became of ID, is that another transaction took its nonce. Skipped in a
@@ -425,7 +440,12 @@ static bool lost(const struct cli *c, const char *id, const json_t *v, const str
 {
     if (race == NULL || strcmp(cli_text(v, "result"), "TX_NONCE_USED") != 0)
         return false;
-    return strcmp(cli_text(v, "state"), "final") == 0 || overtaken(c, id, race);
+    if (strcmp(cli_text(v, "state"), "final") == 0)
+        return true;
+    json_t *now;
+    bool gone = overtaken(c, id, race, &now);
+    json_decref(now);
+    return gone;
 }
 
 /* RACE may be NULL; when it is lost, nothing is printed. */
@@ -483,6 +503,27 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
     return finish(c, v, made, NULL);
 }
 
+/* It was refused for WHY: another transaction has its nonce. */
+static int refused(const struct cli *c, const struct cli_draft *d, const char *made,
+                   struct race *race, const char *why)
+{
+    struct poa_tx_view view;
+    char id[65];
+    json_t *v;
+    if (poa_tx_parse(race->chain, poa_slice(d->bytes, d->n), &view) != POA_OK)
+        return cli_fail("%s", why);
+    poa_hex(view.id, 32, id);
+    race->lost = overtaken(c, id, race, &v);
+    if (race->lost)
+        return 1;
+    if (v != NULL) { /* it is on its way all the same */
+        json_decref(v);
+        return finish(c, json_pack("{s:s}", "id", id), made, race);
+    }
+    return cli_fail("%s; whether %s was lost to another one is not known yet: `poa tx` tells", why,
+                    id);
+}
+
 /* Sends it. RACE as above. */
 static int submit(const struct cli *c, const struct cli_draft *d, const char *made,
                   struct race *race)
@@ -505,10 +546,8 @@ static int submit(const struct cli *c, const struct cli_draft *d, const char *ma
     if (rc == POA_OK)
         return finish(c, v, made, race);
     bool used = rc == POA_E_TX_NONCE_USED || rc == POA_E_TX_REPLACE || rc == POA_E_TX_DUPLICATE;
-    if (used && race != NULL) {
-        race->lost = true;
-        return 1;
-    }
+    if (used && race != NULL)
+        return refused(c, d, made, race, why.text);
     return cli_fail("%s%s", why.text,
                     rc == POA_E_TX_NONCE_USED ? ": make it anew, without --nonce" : "");
 }
@@ -569,7 +608,7 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
         return rc;
     /* Another terminal may take the nonce first: who did not choose it gets another one. */
     for (unsigned tries = 1;; tries++) {
-        struct race race = {.address = s.address, .nonce = nonce};
+        struct race race = {.chain = r->chain, .address = s.address, .nonce = nonce};
         rc = make(&s, r, nonce, c->option[CLI_FEE] != NULL ? &fee : NULL, until, ops, d);
         if (rc == 0)
             rc = c->option[CLI_SIGN] != NULL ? cli_sign_draft(c, r->chain, d, c->option[CLI_SIGN])
@@ -593,8 +632,6 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
                             tries);
         if (next_nonce(c, s.address, &nonce) != 0)
             return 1;
-        nonce =
-            nonce > race.nonce ? nonce : race.nonce + 1; /* what waits is not in the state yet */
     }
 }
 

@@ -266,6 +266,8 @@ static int do_tx(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out)
             out->code = gone;
             return POA_OK;
         }
+        if (rc == POA_E_NOT_FOUND && !n->config.tx_index)
+            rc = POA_E_UNSUPPORTED; /* a block may have it: who pays again must not guess */
     }
     if (rc)
         return rc;
