@@ -159,6 +159,7 @@ static uint64_t cost_of(const struct node_workers *w, const struct node_check *c
 static struct line *line_of(struct node_workers *w, uint64_t submitter)
 {
     struct line *spare = NULL, *same = &w->line[submitter % LINES];
+    uint32_t strangers = 0;
     for (int i = 0; i < LINES; i++) {
         struct line *l = &w->line[i];
         if (l->submitter == submitter)
@@ -169,8 +170,12 @@ static struct line *line_of(struct node_workers *w, uint64_t submitter)
         /* Whoever is ahead of his time is remembered until it comes. */
         if (!l->first && l->start <= w->now)
             spare = l;
+        else
+            strangers += l->submitter >> 56 == NODE_STRANGER;
     }
-    if (!spare)
+    /* However many of them come, there are lines for others. */
+    bool enough = submitter >> 56 == NODE_STRANGER && strangers >= LINES / 2;
+    if (!spare || enough)
         return same;
     spare->submitter = submitter;
     spare->start = 0;

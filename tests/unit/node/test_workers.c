@@ -285,6 +285,25 @@ Test(workers, strangers_who_pay_less_than_the_floor_wait)
     cr_assert_eq(among_first('e', order_n), 3, "%s", order);
 }
 
+/* Checks that are held take no line from those that are not. */
+Test(workers, strangers_who_wait_leave_lines_for_others, .timeout = 120)
+{
+    enum { MANY = 100 };
+    static char names[MANY];
+    struct node_workers *w = held_worker();
+    node_workers_floor(w, 32);
+    for (int i = 0; i < MANY; i++) {
+        names[i] = (char)(128 + i);
+        hand_in(w, &names[i], NODE_STRANGER, 1);
+    }
+    hand_in(w, "n", NODE_LISTED, 5);
+    hand_in(w, "r", NODE_HERE, 5);
+    release_worker(10);
+    cr_assert_eq(among_first('n', 10), 5);
+    cr_assert_eq(among_first('r', 10), 5);
+    node_workers_free(w);
+}
+
 struct sums {
     uint8_t did[500];
     _Atomic uint32_t sum;
