@@ -5,6 +5,7 @@ import { batch, blockLink, call, chart, count, genesis, h, number, Refused, shor
 const GRANT_LEAST = 123, GRANT_MOST = 2139, SIGNATURE = 64, CHARTS = 24, PAGE = 20, ASK = 500;
 const ED25519 = 2; // key type
 const ABSOLUTE_MS = 2 ** 28 * 1000; // times below are relative (RFC 8428, section 4.5.3): to when, nobody knows
+const LAST_MS = 864e13; // that a Date can be
 
 // --- encodings: docs/wire.md -----------------------------------------------------------------
 
@@ -59,8 +60,8 @@ function senml(p) {
   return records.map((r) => {
     for (const k of Object.keys(base)) base[k] = r[k] ?? base[k];
     const name = `${base.bn}${r.n ?? ''}`.replace(/^urn:dev:poa:.{16}:/, '');
-    return { name, unit: r.u ?? base.bu, ms: Math.round((base.bt + (r.t ?? 0)) * 1000), value: base.bv + r.v };
-  }).filter((r) => Number.isFinite(r.value) && r.ms >= ABSOLUTE_MS);
+    return { name, unit: `${r.u ?? base.bu}`, ms: Math.round((base.bt + (r.t ?? 0)) * 1000), value: base.bv + r.v };
+  }).filter((r) => Number.isFinite(r.value) && r.ms >= ABSOLUTE_MS && r.ms <= LAST_MS);
 }
 
 // --- checks ------------------------------------------------------------------------------------

@@ -135,6 +135,16 @@ for (const [text, says] of [
   check(says.test(await page.textContent('#read')), `what is no file of packs: ${await page.textContent('#read')}`);
   check(!/undefined|TypeError|Cannot read/.test(await page.textContent('section:has(#packs)')), 'and why, in words');
 }
+// A time that is no date keeps nobody from the other readings; without Ed25519 nothing need be signed.
+const odd = Buffer.from(JSON.stringify([{ bt: 1.7e9, n: 'a', v: 1 }, { n: 'b', v: 2, t: 1e300 }]));
+const le = (v, n) => Buffer.from(Uint8Array.from({ length: n }, (_, at) => v >> (8 * at)));
+const bytes = Buffer.concat([Buffer.from(device, 'hex'), le(1, 2), Buffer.alloc(22), le(2, 2), le(odd.length, 2), odd, Buffer.alloc(64)]);
+await page.evaluate(() => { crypto.subtle.importKey = () => Promise.reject(new Error('no Ed25519')); });
+await page.setInputFiles('#packs', { name: 'odd', mimeType: 'text/plain', buffer: Buffer.from(JSON.stringify({ packs: [{ pack: bytes.toString('hex'), receipt: null }] })) });
+await page.waitForFunction(() => /^1 reading|Invalid/.test(document.getElementById('read').textContent));
+check(await page.textContent('#read') === '1 reading in 1 pack.', `a time that is no date: ${await page.textContent('#read')}`);
+await page.evaluate(() => { delete crypto.subtle.importKey; });
+
 const open_to_all = readFileSync(`${files}/grant`, 'utf8').trim();
 await page.goto(`${gateway}/#/device/${device}/${open_to_all}`);
 await page.waitForSelector('#checks');
