@@ -91,17 +91,23 @@ struct cli_opened {
 /* What an account signs, one key after another: a transaction, or a grant. In files: hex. */
 typedef int cli_cosign(const uint8_t chain32[32], struct poa_slice raw, uint8_t key_type,
                        const uint8_t sk32[32], struct poa_writer *out);
+/* The auth record of such a thing. */
+typedef int cli_auth_of(struct poa_slice raw, struct poa_slice *auth);
 struct cli_draft {
     cli_cosign *cosign;
+    cli_auth_of *auth_of;
     uint8_t bytes[POA_TX_BYTES_MAX], other[POA_TX_BYTES_MAX];
     size_t n;
     struct cli_opened key[POA_POLICY_KEYS_MAX];
     size_t keys;
 };
 /* NULL with a line. */
-struct cli_draft *cli_draft_new(cli_cosign *cosign);
+struct cli_draft *cli_draft_new(cli_cosign *cosign, cli_auth_of *auth_of);
 void cli_draft_free(struct cli_draft *d); /* wipes the keys; NULL is fine */
-/* Signs with each label of a list separated by commas. */
+/* How many signatures D has, and how many it takes. Errors of poa_auth_signers; no line. */
+int cli_draft_signers(const struct cli_draft *d, uint32_t *have, uint32_t *need);
+/* Signs with each label of a list separated by commas; never more than it takes, which would
+ * spoil it. */
 int cli_sign_draft(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d,
                    const char *labels);
 /* Signs with the keys of S that are here, as many as it takes. */

@@ -27,22 +27,25 @@ static int read_chain(const struct cli *c, uint8_t chain32[32], uint8_t node32[3
     return rc;
 }
 
+static int grant_auth(struct poa_slice raw, struct poa_slice *auth)
+{
+    struct poa_data_grant g;
+    int rc = poa_data_grant_decode(raw, &g);
+    if (rc == POA_OK)
+        *auth = g.auth;
+    return rc;
+}
+
 /* The grant in PATH, and how many of how many signatures it has. */
 static int read_grant(const char *path, struct cli_draft *d, uint32_t *have, uint32_t *need)
 {
     struct poa_why why = {{0}};
-    struct poa_data_grant g;
-    struct poa_policy policy;
-    struct poa_list sigs;
     bool read = cli_read_draft(path, d, &why);
     if (!read && why.text[0])
         return cli_fail("%s", why.text);
-    if (!read || poa_data_grant_decode(poa_slice(d->bytes, d->n), &g) != POA_OK ||
-        poa_auth_signers(g.auth, &policy, &sigs) != POA_OK)
-        return cli_fail("%s is not a grant of `poa data grant`", path);
-    *have = sigs.count;
-    *need = policy.m;
-    return 0;
+    return read && cli_draft_signers(d, have, need) == POA_OK
+               ? 0
+               : cli_fail("%s is not a grant of `poa data grant`", path);
 }
 
 struct asking {
@@ -105,7 +108,7 @@ static int open_reader(const struct cli *c, struct asking *a)
 {
     struct cli_sender s;
     bool several = false;
-    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign);
+    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign, grant_auth);
     int rc = d != NULL ? cli_multisig(c, c->option[CLI_FROM], &s, &several) : 1;
     if (rc == 0 && several && c->option[CLI_GRANT] != NULL)
         rc = cli_misuse("with --grant, --from is the one key that the grant names");
@@ -341,24 +344,22 @@ static int read_reader(const struct cli *c, const char *text, struct poa_data_gr
 static int tell_grant(const struct cli *c, const char *path, const struct cli_draft *d)
 {
     struct poa_data_grant g;
-    struct poa_policy policy;
-    struct poa_list sigs;
+    uint32_t have, need;
     char key[65], more[64] = "";
     if (poa_data_grant_decode(poa_slice(d->bytes, d->n), &g) != POA_OK ||
-        poa_auth_signers(g.auth, &policy, &sigs) != POA_OK)
+        cli_draft_signers(d, &have, &need) != POA_OK)
         return cli_fail("the grant cannot be signed");
-    bool enough = sigs.count == policy.m;
+    bool enough = have == need;
     poa_hex(g.device, 32, key);
     if (c->json)
         return cli_print_json(json_pack("{s:s, s:s, s:o, s:I, s:I, s:b}", "file", path, "device",
                                         key, "until_ms", poa_json_u64(g.until_ms), "signatures",
-                                        (json_int_t)sigs.count, "needed", (json_int_t)policy.m,
-                                        "complete", (int)enough));
+                                        (json_int_t)have, "needed", (json_int_t)need, "complete",
+                                        (int)enough));
     static const uint8_t anybody[32];
     uint64_t now = poa_clock_wall_ms(poa_clock_system());
     if (!enough)
-        snprintf(more, sizeof more, "; %u of %u signatures: `poa data sign` adds one", sigs.count,
-                 policy.m);
+        snprintf(more, sizeof more, "; %u of %u signatures: `poa data sign` adds one", have, need);
     char reader[65];
     poa_hex(g.reader, 32, reader);
     printf("%s: for %s%.16s%s, %" PRIu64 " days%s\n", path,
@@ -412,7 +413,7 @@ int cli_data_grant(const struct cli *c)
         g.reader_type = POA_KEY_BIP340;
     g.to_ms = UINT64_MAX;
     g.until_ms = poa_clock_wall_ms(poa_clock_system()) + days * DAY_MS;
-    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign);
+    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign, grant_auth);
     rc = d != NULL ? make_grant(c, &owner, &g, chain, d) : 1;
     if (rc == 0)
         rc = tell_grant(c, c->option[CLI_OUTPUT], d);
@@ -430,7 +431,7 @@ int cli_data_sign(const struct cli *c)
         return cli_misuse("say who signs: --sign KEY[,KEY...]");
     if (strcmp(to, path) != 0 && cli_new_file(to) != 0)
         return 1;
-    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign);
+    struct cli_draft *d = cli_draft_new(poa_data_grant_cosign, grant_auth);
     int rc = d != NULL ? read_grant(path, d, &have, &need) : 1;
     if (rc == 0)
         rc = read_chain(c, chain, node);

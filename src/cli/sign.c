@@ -165,14 +165,38 @@ int cli_sender(const struct cli *c, const char *label, struct cli_sender *out)
 
 /* --- signatures ------------------------------------------------------------------------- */
 
-struct cli_draft *cli_draft_new(cli_cosign *cosign)
+struct cli_draft *cli_draft_new(cli_cosign *cosign, cli_auth_of *auth_of)
 {
     struct cli_draft *d = calloc(1, sizeof *d);
     if (d == NULL)
         cli_fail("out of memory");
     else
-        d->cosign = cosign;
+        d->cosign = cosign, d->auth_of = auth_of;
     return d;
+}
+
+int cli_draft_signers(const struct cli_draft *d, uint32_t *have, uint32_t *need)
+{
+    struct poa_slice auth;
+    struct poa_policy policy;
+    struct poa_list sigs;
+    int rc = d->auth_of(poa_slice(d->bytes, d->n), &auth);
+    if (rc == POA_OK)
+        rc = poa_auth_signers(auth, &policy, &sigs);
+    if (rc != POA_OK)
+        return rc;
+    *have = sigs.count;
+    *need = policy.m;
+    return POA_OK;
+}
+
+static int tx_auth(struct poa_slice raw, struct poa_slice *auth)
+{
+    struct poa_tx tx;
+    int rc = poa_tx_decode(raw, &tx);
+    if (rc == POA_OK)
+        *auth = tx.auth;
+    return rc;
 }
 
 void cli_draft_free(struct cli_draft *d)
@@ -206,6 +230,11 @@ static const struct cli_opened *open_key(const struct cli *c, struct cli_draft *
 static int add_signature(const struct cli *c, const uint8_t chain32[32], struct cli_draft *d,
                          const char *label)
 {
+    uint32_t have, need;
+    if (cli_draft_signers(d, &have, &need) == POA_OK && have >= need)
+        return cli_fail("%u signature%s needed, and there: that of %s is one too many, leave it "
+                        "out",
+                        need, need == 1 ? " is" : "s are", label);
     const struct cli_opened *k = open_key(c, d, label);
     if (k == NULL)
         return 1;
@@ -265,17 +294,10 @@ int cli_sign_with_ours(const struct cli *c, const uint8_t chain32[32], const str
 static int state_of(const uint8_t chain32[32], const struct cli_draft *d, uint32_t *have,
                     uint32_t *need, bool *enough)
 {
-    struct poa_tx tx;
-    struct poa_policy policy;
-    struct poa_list sigs;
     struct poa_tx_view v;
-    int rc = poa_tx_decode(poa_slice(d->bytes, d->n), &tx);
-    if (rc == POA_OK)
-        rc = poa_auth_signers(tx.auth, &policy, &sigs);
+    int rc = cli_draft_signers(d, have, need);
     if (rc != POA_OK)
         return cli_fail("not a transaction: %s", poa_error_text(rc));
-    *have = sigs.count;
-    *need = policy.m;
     rc = poa_tx_check(chain32, poa_slice(d->bytes, d->n), &v);
     *enough = rc == POA_OK;
     if (rc != POA_OK && rc != POA_E_TX_SIGNATURE)
@@ -647,7 +669,7 @@ int cli_transact(const struct cli *c, const struct cli_ops *ops, const char *mad
         return cli_no_payer();
     if (cli_rules(c, &r) != POA_OK)
         return 1;
-    struct cli_draft *d = cli_draft_new(poa_tx_cosign);
+    struct cli_draft *d = cli_draft_new(poa_tx_cosign, tx_auth);
     int rc = d == NULL ? 1 : transact(c, &r, ops, made, d);
     cli_draft_free(d);
     cli_rules_free(&r);
@@ -689,7 +711,7 @@ static int with_draft(const struct cli *c,
                                  struct cli_draft *d))
 {
     struct cli_rules r = {.raw = NULL};
-    struct cli_draft *d = cli_draft_new(poa_tx_cosign);
+    struct cli_draft *d = cli_draft_new(poa_tx_cosign, tx_auth);
     int rc = d == NULL ? 1 : read_tx(c->argument[0], d);
     if (rc == 0 && cli_rules(c, &r) != POA_OK)
         rc = 1;
@@ -705,7 +727,14 @@ static int sign(const struct cli *c, const uint8_t chain32[32], struct cli_draft
     uint32_t have, need;
     bool enough;
     const char *to = c->option[CLI_OUTPUT] != NULL ? c->option[CLI_OUTPUT] : c->argument[0];
-    int rc = cli_sign_draft(c, chain32, d, c->option[CLI_SIGN]);
+    int rc = state_of(chain32, d, &have, &need, &enough);
+    if (rc == 0 && have >= need)
+        rc = enough ? cli_fail("%s has all signatures it needs: `poa tx submit` sends it",
+                               c->argument[0])
+                    : cli_fail("%s has %u of %u signatures, and not the right ones: make it anew",
+                               c->argument[0], have, need);
+    if (rc == 0)
+        rc = cli_sign_draft(c, chain32, d, c->option[CLI_SIGN]);
     if (rc == 0)
         rc = state_of(chain32, d, &have, &need, &enough);
     return rc != 0 ? rc
@@ -738,7 +767,7 @@ int cli_tx_submit(const struct cli *c)
 
 int cli_tx_show(const struct cli *c)
 {
-    struct cli_draft *d = cli_draft_new(poa_tx_cosign);
+    struct cli_draft *d = cli_draft_new(poa_tx_cosign, tx_auth);
     int rc = d == NULL ? 1 : read_tx(c->argument[0], d);
     if (rc == 0) {
         json_t *v = poa_json_tx(poa_slice(d->bytes, d->n));

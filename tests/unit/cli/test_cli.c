@@ -401,6 +401,68 @@ static json_t *run_json(const char *line)
     return v;
 }
 
+/* What FILE of the test's directory holds. */
+static void slurp(const char *file, char *text, size_t cap)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    text[fread(text, 1, cap - 1, f)] = 0;
+    fclose(f);
+}
+
+Test(cli, a_transaction_is_never_signed_beyond_what_it_takes, .init = fresh, .fini = clean)
+{
+    char line[512], make[256], before[4096], after[4096];
+    static const char *const keys[] = {"alice", "bob", "fridge"};
+    json_t *v = small_genesis();
+    snprintf(line, sizeof line, "%s/g.json", dir);
+    cr_assert_eq(json_dump_file(v, line, 0), 0);
+    json_decref(v);
+    snprintf(line, sizeof line, "genesis create %s/g.json --output %s/g.poa", dir, dir);
+    cr_assert_eq(run(line, out, sizeof out), 0);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "keys new %s --no-passphrase", keys[i]);
+        cr_assert_eq(run(line, out, sizeof out), 0);
+    }
+    cr_assert_eq(run("multisig new kitchen alice bob fridge --m 2", out, sizeof out), 0);
+    snprintf(make, sizeof make,
+             "send bob 40000 --from kitchen --nonce 0 --fee 1000 --genesis %s/g.poa", dir);
+
+    snprintf(line, sizeof line, "%s --sign fridge,bob --output %s/m.tx", make, dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    cr_expect(strstr(out, "2 of 2 signatures; `poa tx submit` sends it"), "%s", out);
+    slurp("m.tx", before, sizeof before);
+    cr_redirect_stderr();
+    snprintf(line, sizeof line, "tx sign %s/m.tx --sign alice --genesis %s/g.poa", dir, dir);
+    cr_expect_eq(run(line, out, sizeof out), 1, "a third of two signatures");
+    slurp("m.tx", after, sizeof after);
+    cr_expect_str_eq(before, after, "the file is as it was");
+    snprintf(line, sizeof line, "%s --sign fridge,bob,alice --output %s/n.tx", make, dir);
+    cr_expect_eq(run(line, out, sizeof out), 1, "three at once");
+    snprintf(line, sizeof line, "%s/n.tx", dir);
+    cr_expect_neq(access(line, F_OK), 0, "nothing is written");
+
+    snprintf(line, sizeof line, "%s --sign fridge --output %s/o.tx", make, dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    slurp("o.tx", before, sizeof before);
+    snprintf(line, sizeof line, "tx sign %s/o.tx --sign bob,alice --genesis %s/g.poa", dir, dir);
+    cr_expect_eq(run(line, out, sizeof out), 1, "two where one is missing");
+    slurp("o.tx", after, sizeof after);
+    cr_expect_str_eq(before, after);
+    snprintf(line, sizeof line, "tx sign %s/o.tx --sign bob --genesis %s/g.poa", dir, dir);
+    cr_expect_eq(run(line, out, sizeof out), 0);
+    cr_expect(strstr(out, "2 of 2 signatures"), "%s", out);
+    fflush(stderr);
+    FILE *said = cr_get_redirected_stderr();
+    char text[2048];
+    text[fread(text, 1, sizeof text - 1, said)] = 0;
+    cr_expect(strstr(text, "m.tx has all signatures it needs: `poa tx submit`"), "%s", text);
+    cr_expect(strstr(text, "2 signatures are needed, and there: that of alice is one too many"),
+              "%s", text);
+}
+
 Test(cli, witness_bounds, .init = fresh, .fini = clean)
 {
     json_t *v = run_json("witness bounds --n 31 --q 21 --p 0.1 --json");

@@ -196,6 +196,7 @@ static const struct {
     {"data get", "zz --from a --output f"},
     {"data verify", "file --chain 00"},
     {"data show", "zz"},
+    {"data sign", "file"},
     {"data buy", "zz --from a --secret-file f"},
     {"data deliver", "zz --from a --data-key f"},
     {"data open", "zz file --secret-file f --output g"},
