@@ -345,8 +345,8 @@ static bool step(unsigned i, const struct poa_event *event)
             FUZZ_CHECK(x->code < 0 && x->text && !w.sound);
             break;
         case POA_EFFECT_GONE:
-            for (uint32_t k = 0; k < x->gone_n; k++)
-                FUZZ_CHECK(x->gone[k].code < 0);
+            for (uint32_t g = 0; g < x->gone_n; g++)
+                FUZZ_CHECK(x->gone[g].code < 0);
             break;
         case POA_EFFECT_SUBMIT:
         case POA_EFFECT_FORGET:
