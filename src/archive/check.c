@@ -284,6 +284,8 @@ int poa_archive_check(struct poa_store *s, struct poa_archive_check *c)
         (void)!poa_store_audit(k->s, &a, poa_batch_digest);
         c->entries = a.entries;
         c->bytes = a.bytes;
+        c->blob_bytes = a.blob_bytes;
+        c->blob_bytes_said = a.blob_bytes_said;
         if (check_genesis(k)) {
             check_blocks(k);
             check_state(k);

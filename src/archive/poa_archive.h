@@ -151,6 +151,7 @@ struct poa_archive_check {
     uint64_t entries, bytes, faults;
     uint64_t first, last, proven; /* blocks; those up to PROVEN follow from genesis */
     uint64_t certificates, txs, state_entries, checkpoint;
+    uint64_t blob_bytes, blob_bytes_said; /* as poa_store_audit has them */
 };
 /* Everything: poa_store_audit, then headers, bodies, batches and certificates
  * from genesis on, then the state against its root and the header that certifies

@@ -87,14 +87,15 @@ int cli_store_check(const struct cli *c)
     free(genesis);
     cli_progress_end(&t);
     if (c->json) {
-        int printed = cli_print_json(
-            json_pack("{s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "sound",
-                      !rc, "faults", f.list, "faults_total", poa_json_u64(k.faults), "chain", chain,
-                      "first", poa_json_u64(k.first), "last", poa_json_u64(k.last), "proven",
-                      poa_json_u64(k.proven), "certificates", poa_json_u64(k.certificates),
-                      "transactions", poa_json_u64(k.txs), "checkpoint", poa_json_u64(k.checkpoint),
-                      "state_entries", poa_json_u64(k.state_entries), "entries",
-                      poa_json_u64(k.entries), "bytes", poa_json_u64(k.bytes)));
+        int printed = cli_print_json(json_pack(
+            "{s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "sound",
+            !rc, "faults", f.list, "faults_total", poa_json_u64(k.faults), "chain", chain, "first",
+            poa_json_u64(k.first), "last", poa_json_u64(k.last), "proven", poa_json_u64(k.proven),
+            "certificates", poa_json_u64(k.certificates), "transactions", poa_json_u64(k.txs),
+            "checkpoint", poa_json_u64(k.checkpoint), "state_entries",
+            poa_json_u64(k.state_entries), "entries", poa_json_u64(k.entries), "bytes",
+            poa_json_u64(k.bytes), "packs_bytes", poa_json_u64(k.blob_bytes), "packs_bytes_said",
+            poa_json_u64(k.blob_bytes_said)));
         return rc ? 1 : printed;
     }
     json_decref(f.list);
@@ -106,6 +107,10 @@ int cli_store_check(const struct cli *c)
            k.first, k.last, k.proven, k.certificates, k.txs);
     printf("state      height %" PRIu64 ", %" PRIu64 " entries\n", k.checkpoint, k.state_entries);
     printf("database   %" PRIu64 " entries, %" PRIu64 " bytes\n", k.entries, k.bytes);
+    if (k.blob_bytes != k.blob_bytes_said)
+        printf("note       the packs take %" PRIu64 " bytes and are said to take %" PRIu64
+               ": nothing is lost, and poa store compact counts them again\n",
+               k.blob_bytes, k.blob_bytes_said);
     if (rc)
         return cli_fail("%s is damaged, %" PRIu64
                         " faults: restore a snapshot or a backup, or sync into a new directory",

@@ -450,5 +450,6 @@ int poa_store_compact(struct poa_store *s)
 {
     char first = 0, last = (char)0x7f;
     leveldb_compact_range(s->db, &first, 1, &last, 1);
-    return store_probe(s);
+    int rc = store_probe(s);
+    return rc ? rc : store_recount_blobs(s);
 }

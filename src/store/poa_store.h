@@ -252,6 +252,9 @@ struct poa_store_audit {
     void (*wrong)(void *ctx, const char *text);
     void *ctx;
     uint64_t entries, bytes, faults; /* out */
+    /* Out: what all blobs take, and what the database says that they take: nothing is lost
+     * when they differ, but a limit for all of them is kept by the second one. */
+    uint64_t blob_bytes, blob_bytes_said;
 };
 /* Reads every entry, so that LevelDB verifies every checksum, and checks that
  * each has the form of its key space, that what one entry refers to is there,

@@ -240,6 +240,16 @@ int store_count_blobs(struct poa_store *s)
     return rc == POA_E_NOT_FOUND ? scan(s, SPACE_BLOB, add_blob, s) : rc;
 }
 
+int store_recount_blobs(struct poa_store *s)
+{
+    uint64_t said = s->blob_bytes;
+    s->blob_bytes = 0;
+    int rc = scan(s, SPACE_BLOB, add_blob, s);
+    if (rc)
+        s->blob_bytes = said;
+    return rc || s->blob_bytes == said ? rc : store_write_blob_bytes(s);
+}
+
 struct record_scan {
     struct poa_store *store;
     int (*visit)(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes);

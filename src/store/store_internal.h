@@ -122,6 +122,10 @@ uint64_t store_log_number(const struct poa_store *s);
 int store_probe(struct poa_store *s);
 /* The sum of all blobs: as the database says, or counted when it does not. */
 int store_count_blobs(struct poa_store *s);
+/* Counts them, and has the database say that. */
+int store_recount_blobs(struct poa_store *s);
+/* S->blob_bytes, by itself. */
+int store_write_blob_bytes(struct poa_store *s);
 int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes);
 
 #endif

@@ -384,6 +384,15 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
     return POA_OK;
 }
 
+int store_write_blob_bytes(struct poa_store *s)
+{
+    leveldb_writebatch_t *wb = leveldb_writebatch_create();
+    put_blob_bytes(wb, s->blob_bytes);
+    int rc = store_write(s, wb, true, 64);
+    leveldb_writebatch_destroy(wb);
+    return rc;
+}
+
 int store_probe(struct poa_store *s)
 {
     leveldb_writebatch_t *nothing = leveldb_writebatch_create();

@@ -152,4 +152,8 @@ kill -CONT "$stopped"
 devnet_down
 tail -n 1 "$POA_TMP/net.json" | jq -en 'input | .agreement and .supply_conserved and .anchors > 0' >/dev/null ||
     fail "$(tail -n 1 "$POA_TMP/net.json")"
+for data in "$dir"/trusted-*/data; do
+    "$poa" store check "$data" --json >"$POA_TMP/check.json" || fail "$(cat "$POA_TMP/check.json")"
+    expect "$POA_TMP/check.json" '.sound and (.packs_bytes | tonumber) > 0 and .packs_bytes == .packs_bytes_said'
+done
 echo ok

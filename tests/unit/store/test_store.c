@@ -561,7 +561,28 @@ Test(store, the_sum_of_all_blobs_is_kept)
     s = must_open();
     cr_expect_eq(poa_store_blob_bytes(s), all);
     struct poa_store_audit audit = {0};
+    struct poa_store *frozen = NULL;
     cr_expect_eq(poa_store_audit(s, &audit, NULL), POA_OK);
+    cr_expect_eq(audit.blob_bytes, all);
+    cr_expect_eq(audit.blob_bytes_said, all);
+    cr_assert_eq(poa_store_freeze(s, &frozen), POA_OK); /* as poa store check reads it */
+    cr_expect_eq(poa_store_audit(frozen, &audit, NULL), POA_OK);
+    cr_expect_eq(audit.blob_bytes_said, all);
+    poa_store_thaw(frozen);
+    b = group(s); /* as what does not know of the sum leaves it */
+    poa_store_put_meta(b, "blob_bytes", poa_slice((const uint8_t[8]){7}, 8));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    s = must_open();
+    cr_expect_eq(poa_store_audit(s, &audit, NULL), POA_OK, "out of date is no damage");
+    cr_expect_eq(audit.blob_bytes_said, 7);
+    cr_expect_eq(audit.blob_bytes, all);
+    cr_assert_eq(poa_store_compact(s), POA_OK);
+    cr_expect_eq(poa_store_blob_bytes(s), all, "counted again");
+    poa_store_close(s);
+    s = must_open();
+    cr_expect_eq(poa_store_blob_bytes(s), all);
     cr_assert_eq(poa_store_expire(s, 5000, UINT32_MAX, &done), POA_OK);
     cr_expect(done);
     cr_expect_eq(poa_store_blob_bytes(s), 0);
