@@ -23,7 +23,7 @@ struct agent_csv {
     size_t columns;
     char name[AGENT_CSV_COLUMNS][AGENT_NAME_MAX + 1];
     uint64_t start; /* of the first row */
-    uint64_t skipped;
+    uint64_t skipped, too_large;
     struct agent_reading reading[AGENT_CSV_COLUMNS];
 };
 
@@ -69,8 +69,8 @@ static size_t split(char *line, char delimiter, char *cell[AGENT_CSV_COLUMNS])
 }
 
 /* A JSON number of CELL in OUT; with a decimal comma where the delimiter leaves
- * it that meaning. */
-static bool number_of(const char *cell, char delimiter, char *out, size_t cap)
+ * it that meaning. POA_E_TEXT: none, POA_E_RANGE: none that a pack may hold. */
+static int number_of(const char *cell, char delimiter, char *out, size_t cap)
 {
     size_t n = 0;
     const char *p = cell;
@@ -89,7 +89,7 @@ static bool number_of(const char *cell, char delimiter, char *out, size_t cap)
     for (; *p && n + 2 < cap; p++)
         out[n++] = *p == ',' && delimiter != ',' ? '.' : *p;
     if (*p)
-        return false;
+        return POA_E_TEXT;
     if (n && out[n - 1] == '.')
         n--;
     out[n] = 0;
@@ -276,57 +276,110 @@ static bool time_name(const char *name)
     return false;
 }
 
-/* Learns delimiter, time column and names from the first lines. A row with a
- * time and a number decides; the line before it holds the names. */
-static int probe(struct agent_csv *c)
-{
+/* One of the first lines. */
+struct probed {
     char *cell[AGENT_CSV_COLUMNS];
-    char names[AGENT_CSV_COLUMNS][AGENT_NAME_MAX + 1];
-    size_t named = 0;
-    int hint = -1;
+    size_t cells;
+    char delimiter;
+    bool comment;
+    uint32_t named; /* columns that it calls a time */
+};
+
+/* Reads line LINE, counted from 0, and splits it; a comment's mark is taken off. */
+static int probe_line(struct agent_csv *c, int line, struct probed *out)
+{
+    int e = next_line(c);
+    if (e)
+        return e;
+    if (!line && !strncmp(c->line, "\xef\xbb\xbf", 3))
+        memmove(c->line, c->line + 3, strlen(c->line) - 2);
+    char *text = c->line + strspn(c->line, " \t");
+    out->comment = *text == '#';
+    if (out->comment)
+        text += strspn(text, "# \t");
+    out->delimiter = delimiter_of(text);
+    out->cells = split(text, out->delimiter, out->cell);
+    out->named = 0;
+    for (size_t i = 0; i < out->cells; i++)
+        out->named |= (uint32_t)time_name(out->cell[i]) << i;
+    return POA_OK;
+}
+
+/* The first of the columns in MASK that holds a time, or -1. */
+static int time_column_of(struct agent_csv *c, const struct probed *p, uint32_t mask)
+{
     uint64_t ms;
-    for (int line = 0; line < PROBE_LINES; line++) {
+    for (size_t i = 0; i < p->cells; i++)
+        if (mask >> i & 1 && !agent_csv_time(p->cell[i], &c->day_first, &ms))
+            return (int)i;
+    return -1;
+}
+
+/* The first row with a time and a number; with NAMED its time is in a column that a line
+ * before it calls so. LINES: how many lines are before it. */
+static int probe_row(struct agent_csv *c, bool named, int *lines)
+{
+    struct probed p;
+    uint32_t mask = named ? 0 : UINT32_MAX;
+    for (*lines = 0; *lines < PROBE_LINES; ++*lines) {
         long at = ftell(c->file);
-        int e = next_line(c);
+        int e = at < 0 ? POA_E_IO : probe_line(c, *lines, &p);
         if (e)
             return e == POA_E_NOT_FOUND ? POA_E_TEXT : e;
-        if (at < 0)
-            return POA_E_IO;
-        if (!line && !strncmp(c->line, "\xef\xbb\xbf", 3))
-            memmove(c->line, c->line + 3, strlen(c->line) - 2);
-        char delimiter = delimiter_of(c->line);
-        size_t n = split(c->line, delimiter, cell);
-        int time_column = -1, values = 0;
+        int time_column = p.comment ? -1 : time_column_of(c, &p, mask), values = 0;
         char number[40];
-        if (hint >= 0 && (size_t)hint < n && !agent_csv_time(cell[hint], &c->day_first, &ms))
-            time_column = hint;
-        for (size_t i = 0; time_column < 0 && i < n; i++)
-            if (!agent_csv_time(cell[i], &c->day_first, &ms))
-                time_column = (int)i;
-        for (size_t i = 0; i < n; i++)
-            values += (int)i != time_column && number_of(cell[i], delimiter, number, sizeof number);
+        for (size_t i = 0; i < p.cells; i++)
+            values += (int)i != time_column &&
+                      number_of(p.cell[i], p.delimiter, number, sizeof number) == POA_OK;
         if (time_column >= 0 && values) {
-            c->delimiter = delimiter;
+            c->delimiter = p.delimiter;
             c->time_column = time_column;
-            c->columns = n;
+            c->columns = p.cells;
             c->start = (uint64_t)at;
-            for (size_t i = 0; i < n; i++) {
-                if (i < named)
-                    memcpy(c->name[i], names[i], sizeof names[i]);
-                else
-                    snprintf(c->name[i], sizeof c->name[i], "v%zu", i + 1);
-            }
             return POA_OK;
         }
-        hint = -1;
-        for (size_t i = 0; i < n; i++) {
-            if (hint < 0 && time_name(cell[i]))
-                hint = (int)i;
-            agent_name(cell[i], i + 1, names[i]);
-        }
-        named = n;
+        if (named && !mask)
+            mask = p.named;
     }
     return POA_E_TEXT;
+}
+
+/* Names from the LINES lines before the first row: of the first that calls a column a time,
+ * else that is no comment, else that has as many cells as the row. Rows whose values are
+ * missing are among those lines, and name nothing. */
+static int probe_names(struct agent_csv *c, int lines)
+{
+    struct probed p;
+    int best = 0;
+    size_t cells = c->columns;
+    for (size_t i = 0; i < AGENT_CSV_COLUMNS; i++)
+        snprintf(c->name[i], sizeof c->name[i], "v%zu", i + 1);
+    rewind(c->file);
+    for (int line = 0; line < lines; line++) {
+        int e = probe_line(c, line, &p);
+        if (e)
+            return e;
+        int score = 4 * (p.named != 0) + 2 * !p.comment + (p.cells == cells);
+        if (p.cells < 2 || score <= best ||
+            time_column_of(c, &p, UINT32_C(1) << c->time_column) >= 0)
+            continue;
+        best = score;
+        c->columns = p.cells > cells ? p.cells : cells;
+        for (size_t i = 0; i < p.cells; i++)
+            agent_name(p.cell[i], i + 1, c->name[i]);
+    }
+    return POA_OK;
+}
+
+/* Learns delimiter, time column and names from the first lines. */
+static int probe(struct agent_csv *c)
+{
+    int lines, e = probe_row(c, true, &lines);
+    if (e == POA_E_TEXT) {
+        rewind(c->file);
+        e = probe_row(c, false, &lines);
+    }
+    return e ? e : probe_names(c, lines);
 }
 
 /* --- interface ------------------------------------------------------------------------ */
@@ -383,8 +436,11 @@ int agent_csv_next(struct agent_csv *c, const struct agent_reading **out, size_t
         }
         for (size_t i = 0; i < cells && i < c->columns; i++) {
             struct agent_reading *r = &c->reading[k];
-            if ((int)i == c->time_column ||
-                !number_of(cell[i], c->delimiter, r->number, sizeof r->number))
+            if ((int)i == c->time_column)
+                continue;
+            e = number_of(cell[i], c->delimiter, r->number, sizeof r->number);
+            c->too_large += e == POA_E_RANGE;
+            if (e)
                 continue;
             memcpy(r->name, c->name[i], sizeof r->name);
             r->unit = NULL;
@@ -423,4 +479,9 @@ int agent_csv_seek(struct agent_csv *c, uint64_t offset)
 uint64_t agent_csv_skipped(const struct agent_csv *c)
 {
     return c->skipped;
+}
+
+uint64_t agent_csv_too_large(const struct agent_csv *c)
+{
+    return c->too_large;
 }

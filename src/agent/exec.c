@@ -123,9 +123,19 @@ static bool parse(struct agent_exec *e, char *line, size_t i)
     char *word[3] = {NULL, NULL, NULL}, *save = NULL;
     for (int k = 0; k < 3; k++, line = NULL)
         word[k] = strtok_r(line, " \t=,;\r", &save);
-    if (!word[1] || strlen(word[1]) >= sizeof r->number ||
-        !poa_json_number(word[1], strlen(word[1])) || (word[2] && strlen(word[2]) >= UNIT_MAX))
+    int code = word[1] && strlen(word[1]) < sizeof r->number
+                   ? poa_json_number(word[1], strlen(word[1]))
+                   : POA_E_TEXT;
+    if (code == POA_E_RANGE) {
+        POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
+                        "a reading is left out: %s is too large for a number", word[1]);
         return false;
+    }
+    if (code || (word[2] && strlen(word[2]) >= UNIT_MAX)) {
+        POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
+                        "the command printed a line that is not NAME VALUE [UNIT]");
+        return false;
+    }
     memset(r, 0, sizeof *r);
     agent_name(word[0], i + 1, r->name);
     strcpy(r->number, word[1]);
@@ -143,13 +153,8 @@ static size_t parse_all(struct agent_exec *e)
     size_t n = 0;
     e->text[e->n] = 0;
     for (char *line = strtok_r(e->text, "\n", &save); line && n < AGENT_EXEC_READINGS;
-         line = strtok_r(NULL, "\n", &save)) {
-        if (parse(e, line, n))
-            n++;
-        else if (*line)
-            POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
-                            "the command printed a line that is not NAME VALUE [UNIT]");
-    }
+         line = strtok_r(NULL, "\n", &save))
+        n += parse(e, line, n);
     return n;
 }
 

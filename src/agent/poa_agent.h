@@ -35,7 +35,9 @@ void agent_name(const char *text, size_t n, char out[AGENT_NAME_MAX + 1]);
  * Any file with a time column and numeric columns: commas, semicolons or tabs,
  * with or without a header line, LF or CRLF, quoted cells. Times: ISO 8601 with
  * T or a blank (with zone or UTC), day/month/year, or Unix seconds,
- * milliseconds or microseconds. Empty and non-numeric cells are passed over. */
+ * milliseconds or microseconds. Empty and non-numeric cells are passed over, and
+ * numbers that are too large. Names are those of the first line that calls a column
+ * a time; else of the first that is no comment and no row. */
 struct agent_csv;
 #define AGENT_CSV_COLUMNS 32
 
@@ -51,6 +53,8 @@ POA_MUST_USE int agent_csv_next(struct agent_csv *c, const struct agent_reading 
 uint64_t agent_csv_offset(const struct agent_csv *c);
 POA_MUST_USE int agent_csv_seek(struct agent_csv *c, uint64_t offset);
 uint64_t agent_csv_skipped(const struct agent_csv *c);
+/* Numbers passed over: see poa_json_number. */
+uint64_t agent_csv_too_large(const struct agent_csv *c);
 /* Time in one cell; DAY_FIRST decides 3/4/2011 and is corrected by what it
  * sees. POA_E_TEXT. */
 POA_MUST_USE int agent_csv_time(const char *text, bool *day_first, uint64_t *ms);

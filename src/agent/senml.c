@@ -126,7 +126,8 @@ int agent_senml_read(const char *bytes, size_t n, double now_s, struct agent_sen
 {
     json_error_t error;
     struct base base = {.name = ""};
-    json_t *pack = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &error);
+    /* A counter may have more digits than an integer of ours. */
+    json_t *pack = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
     if (!pack)
         return poa_because(why, POA_E_TEXT, "not JSON: %s at byte %d", error.text, error.position);
     if (!json_is_array(pack) || !json_array_size(pack)) {

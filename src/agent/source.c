@@ -148,7 +148,13 @@ int agent_source_sample(struct agent_source *s, uint64_t now_ms)
         return POA_OK;
     }
     if (s->csv) {
+        uint64_t before = agent_csv_too_large(s->csv);
         int e = agent_csv_next(s->csv, &r, &n);
+        if (agent_csv_too_large(s->csv) > before)
+            POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
+                            "a value before byte %llu of the file is left out: it is too large for "
+                            "a number",
+                            (unsigned long long)agent_csv_offset(s->csv));
         if (e)
             return e;
     } else {

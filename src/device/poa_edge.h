@@ -388,14 +388,16 @@ void poa_senml_begin(struct poa_senml *s, struct poa_writer *w, const char *base
                      uint64_t base_ms);
 /* UNIT may be NULL. Leaves room for the end. Errors, nothing is written:
  * POA_E_BUFFER (close this pack, begin another), POA_E_TEXT (name or number),
- * POA_E_RANGE (time, decimals above 18). */
+ * POA_E_RANGE (time, decimals above 18, number from 1e308 on). */
 POA_MUST_USE int poa_senml_add(struct poa_senml *s, const char *name, const char *unit,
                                uint64_t time_ms, int64_t mantissa, unsigned decimals);
 POA_MUST_USE int poa_senml_add_text(struct poa_senml *s, const char *name, const char *unit,
                                     uint64_t time_ms, const char *number, size_t number_n);
 /* POA_E_RANGE when nothing was added. */
 POA_MUST_USE int poa_senml_end(struct poa_senml *s);
-/* Whether the N bytes at TEXT are a JSON number. */
-bool poa_json_number(const char *text, size_t n);
+/* Whether the N bytes at TEXT are a JSON number (else POA_E_TEXT) below 1e308 (else
+ * POA_E_RANGE): a reader with doubles finds no value in a larger one, and many then refuse
+ * the whole pack. */
+POA_MUST_USE int poa_json_number(const char *text, size_t n);
 
 #endif

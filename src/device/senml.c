@@ -7,6 +7,9 @@
 /* 2^28 s: RFC 8428 section 4.5.3 takes smaller times as relative to now. */
 #define SENML_TIME_MIN_MS (UINT64_C(1000) << 28)
 
+#define NUMBER_MAX  4096 /* bytes: more than a pack has */
+#define NUMBER_TENS 308  /* a double holds everything below 10 to this power */
+
 static void put_text(struct poa_writer *w, const char *text)
 {
     poa_write(w, text, strlen(text));
@@ -58,35 +61,50 @@ static bool unit_ok(const char *unit)
     return true;
 }
 
-bool poa_json_number(const char *text, size_t n)
+/* Digits from AT on: how many. HIGH becomes the power of ten of the first that is not 0,
+ * once there is one: SEEN. STEP is 1 before the point, -1 behind it. */
+static size_t number_digits(const char *text, size_t n, size_t at, int step, bool *seen,
+                            int32_t *high)
 {
-    size_t i = 0, digits;
-    if (i < n && text[i] == '-')
-        i++;
-    if (i < n && text[i] == '0') {
-        i++;
-    } else {
-        for (digits = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
-            digits++;
-        if (!digits)
-            return false;
+    size_t i = at;
+    for (; i < n && text[i] >= '0' && text[i] <= '9'; i++) {
+        if (*seen ? step > 0 : step < 0)
+            *high += step;
+        *seen |= text[i] != '0';
     }
+    return i - at;
+}
+
+int poa_json_number(const char *text, size_t n)
+{
+    size_t i = n && text[0] == '-', digits;
+    bool seen = false, negative;
+    int32_t high = 0, exponent = 0;
+    digits = number_digits(text, n, i, 1, &seen, &high);
+    if (!digits || (digits > 1 && text[i] == '0') || n > NUMBER_MAX)
+        return POA_E_TEXT;
+    i += digits;
     if (i < n && text[i] == '.') {
-        for (i++, digits = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
-            digits++;
+        digits = number_digits(text, n, ++i, -1, &seen, &high);
         if (!digits)
-            return false;
+            return POA_E_TEXT;
+        i += digits;
     }
     if (i < n && (text[i] == 'e' || text[i] == 'E')) {
         i++;
+        negative = i < n && text[i] == '-';
         if (i < n && (text[i] == '+' || text[i] == '-'))
             i++;
-        for (digits = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
-            digits++;
+        for (digits = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++, digits++)
+            if (exponent < 2 * NUMBER_MAX)
+                exponent = exponent * 10 + (text[i] - '0');
         if (!digits)
-            return false;
+            return POA_E_TEXT;
+        high += negative ? -exponent : exponent;
     }
-    return i == n && n;
+    if (i != n)
+        return POA_E_TEXT;
+    return seen && high >= NUMBER_TENS ? POA_E_RANGE : POA_OK;
 }
 
 void poa_senml_begin(struct poa_senml *s, struct poa_writer *w, const char *base_name,
@@ -172,7 +190,9 @@ int poa_senml_add_text(struct poa_senml *s, const char *name, const char *unit, 
     size_t start = s->w->n;
     if (s->w->overflow)
         return POA_E_BUFFER;
-    int e = poa_json_number(number, number_n) ? add_head(s, name, unit, time_ms) : POA_E_TEXT;
+    int e = poa_json_number(number, number_n);
+    if (!e)
+        e = add_head(s, name, unit, time_ms);
     if (!e)
         poa_write(s->w, number, number_n);
     return add_tail(s, start, time_ms, e);

@@ -131,7 +131,7 @@ Test(procfs, reads_what_the_host_says)
     n = agent_procfs_read(&p, 1700000005000, r);
     cr_assert_str_eq(value_of(r, n, "cpu"), "0.500");
     for (size_t i = 0; i < n; i++)
-        cr_assert(poa_json_number(r[i].number, strlen(r[i].number)), "%s", r[i].number);
+        cr_assert_eq(poa_json_number(r[i].number, strlen(r[i].number)), POA_OK, "%s", r[i].number);
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", dir);
     cr_assert_eq(system(command), 0);

@@ -86,6 +86,46 @@ Test(csv, forms)
     }
 }
 
+/* The first line names the columns, whatever the first rows lack. */
+Test(csv, names_come_from_the_header)
+{
+    static const struct {
+        const char *file, *rows;
+    } form[] = {
+        {"time,power\n2020-01-01,NaN\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"time,power\nn/a,ERR\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"time,power\n2020-01-01,\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"time,power\n\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"time,power\n# calibrated\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"when,power\n# calibrated, twice\nn/a,ERR\n2020-01-01,x\n2020-01-02,5\n",
+         "power=5@1577923200000;"},
+        {"# time,power\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"meter 7, Berlin\n\ntime,power\n2020-01-02,5\n", "power=5@1577923200000;"},
+        {"time,a,b\n2020-01-01,1\n2020-01-02,5,6\n",
+         "a=1@1577836800000;a=5@1577923200000 b=6@1577923200000;"},
+        {"id,time,v\n20110101,n/a,5\n20110102,2020-01-02,5\n",
+         "id=20110102@1577923200000 v=5@1577923200000;"},
+        {"time,date,v\n12:00,2020-01-02,5\n", "v=5@1577923200000;"},
+        {"2020-01-01,NaN\n2020-01-02,5\n", "v2=5@1577923200000;"},
+    };
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        struct agent_csv *c = open_text(form[i].file);
+        const char *rows = dump(c);
+        cr_assert_str_eq(rows, form[i].rows, "form %zu: %s", i, rows);
+        agent_csv_close(c);
+        unlink(path);
+    }
+}
+
+Test(csv, values_that_no_double_holds_are_passed_over)
+{
+    struct agent_csv *c = open_text("t,v,w\n2020-01-01,1e400,2\n2020-01-02,-1e400,inf\n");
+    cr_assert_str_eq(dump(c), "w=2@1577836800000;");
+    cr_assert_eq(agent_csv_too_large(c), 2);
+    cr_assert_eq(agent_csv_skipped(c), 1);
+    agent_csv_close(c);
+}
+
 Test(csv, times)
 {
     static const struct {

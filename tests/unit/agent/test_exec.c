@@ -47,6 +47,14 @@ Test(exec, lines_become_readings)
     agent_exec_close(e);
 }
 
+Test(exec, a_value_that_no_double_holds_is_left_out)
+{
+    cr_assert_eq(run("echo t 1e400; echo u 1e30"), POA_OK);
+    cr_assert_eq(n, 1);
+    cr_expect_str_eq(r[0].number, "1e30");
+    agent_exec_close(e);
+}
+
 Test(exec, a_command_that_fails_gives_nothing)
 {
     cr_assert_eq(run("echo power 1; exit 3"), POA_OK);

@@ -155,3 +155,10 @@ Test(senml_read, own_packs)
           {"urn:dev:poa:0011223344556677:power", "W", 1700000000.123, 123.45, true},
           {"urn:dev:poa:0011223344556677:load", NULL, 1700000005.0, 0.07, true});
 }
+
+/* A counter of 64 bits is a number like others. */
+Test(senml_read, long_integers)
+{
+    CHECK("[{\"n\":\"a\",\"t\":1300000000,\"v\":18446744073709551615}]",
+          {"a", NULL, NOW, 18446744073709551615.0, true});
+}

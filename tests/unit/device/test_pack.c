@@ -197,7 +197,27 @@ Test(senml, json_numbers)
     static const char *const bad[] = {"",    "-",   "+1", "01", ".5",  "5.",  "1e", "1e+",
                                       "0x1", "NaN", "1 ", " 1", "1,5", "--1", "inf"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        cr_assert(poa_json_number(good[i], strlen(good[i])), "%s", good[i]);
+        cr_assert_eq(poa_json_number(good[i], strlen(good[i])), POA_OK, "%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_assert_not(poa_json_number(bad[i], strlen(bad[i])), "%s", bad[i]);
+        cr_assert_eq(poa_json_number(bad[i], strlen(bad[i])), POA_E_TEXT, "%s", bad[i]);
+}
+
+Test(senml, numbers_that_no_double_holds)
+{
+    static const char *const good[] = {"9.99e307",  "1e-400",    "0e400", "0.00e999999999999",
+                                       "0.01e309",  "-1000e304", "1e307", "18446744073709551616",
+                                       "0.0001e310"};
+    static const char *const bad[] = {
+        "1e400", "-1e400", "1e308", "10e307", "0.01e310", "1e99999999999999999999", "-0.5E+309"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        cr_assert_eq(poa_json_number(good[i], strlen(good[i])), POA_OK, "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert_eq(poa_json_number(bad[i], strlen(bad[i])), POA_E_RANGE, "%s", bad[i]);
+    /* A pack takes none, from nobody. */
+    static uint8_t bytes[256];
+    struct poa_writer out = poa_writer_over(bytes, sizeof bytes);
+    struct poa_senml s;
+    poa_senml_begin(&s, &out, "", T0);
+    cr_assert_eq(poa_senml_add_text(&s, "a", NULL, T0, "1e400", 5), POA_E_RANGE);
+    cr_assert_eq(out.n, 0);
 }
