@@ -57,14 +57,14 @@ static void check_record(struct audit *a, struct poa_slice value)
     if (!value.n) {
         wrong(a, "an empty entry");
     } else if (value.p[0] & RECORD_REFERENCE) {
-        struct key k;
+        struct poa_store_value v;
         if (poa_stored_locator_decode(poa_slice(value.p + 1, value.n - 1), &at)) {
             wrong(a, "a reference is damaged");
             return;
         }
-        k = key_number(SPACE_BATCH, at.number);
-        if (!there(a, SPACE_BATCH, &k))
+        if (store_get_reference(a->store, &at, &v) == POA_E_STORE_CORRUPT)
             wrong(a, "a batch that it refers to is missing");
+        poa_store_value_free(&v);
     }
 }
 

@@ -305,10 +305,36 @@ static bool log_missing(const struct poa_store *s)
     return n > 0 && strcmp(name, "MANIFEST-000001\n") != 0 && !store_log_number(s);
 }
 
+static void any_remains(void *ctx, const char *file)
+{
+    const char *name = strrchr(file, '/') + 1, *dot = strrchr(name, '.');
+    *(bool *)ctx |= (dot && (strcmp(dot, ".ldb") == 0 || strcmp(dot, ".log") == 0)) ||
+                    (strncmp(name, "MANIFEST-", 9) == 0 && strcmp(name, "MANIFEST-000001") != 0);
+}
+
+/* LevelDB takes a folder without CURRENT for a new one and deletes what is in it. One
+ * that was never made to the end holds its first manifest at most. */
+static bool current_missing(const char *dir)
+{
+    char path[sizeof((struct poa_store *)0)->dir + 16];
+    bool remains = false;
+    snprintf(path, sizeof path, "%s/db/CURRENT", dir);
+    if (access(path, F_OK) == 0)
+        return false;
+    *strrchr(path, '/') = 0;
+    each_file(path, any_remains, &remains);
+    return remains;
+}
+
 static int open_db(struct poa_store *s, const struct poa_store_config *c, struct poa_why *why)
 {
     char path[sizeof s->dir + 4];
     snprintf(path, sizeof path, "%s/db", s->dir);
+    if (current_missing(s->dir))
+        return poa_because(why, POA_E_STORE_CORRUPT,
+                           "cannot open %s: its file CURRENT is missing: put it back, or start "
+                           "with another directory",
+                           path);
     if (log_missing(s))
         return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its log (*.log) is missing",
                            path);
@@ -365,7 +391,7 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
         char current[sizeof s->dir + 16];
         snprintf(s->dir, sizeof s->dir, "%s", c->dir);
         snprintf(current, sizeof current, "%s/db/CURRENT", s->dir);
-        if (!c->create && access(current, F_OK)) /* nothing is made of it */
+        if (!c->create && access(current, F_OK) && !current_missing(s->dir)) /* nothing is made */
             rc = poa_because(why, POA_E_NOT_FOUND, "%s holds no database", s->dir);
     }
     if (!rc) {

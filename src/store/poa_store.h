@@ -216,7 +216,8 @@ uint64_t poa_store_blob_bytes(const struct poa_store *s);
 POA_MUST_USE int poa_store_heights(struct poa_store *s, uint64_t *first, uint64_t *last);
 
 /* Calls VISIT for every write-ahead record in order, batches with their bytes;
- * stops at its first error. BYTES borrows for the call. */
+ * stops at its first error. BYTES borrows for the call. Records whose batch was
+ * pruned with its block are passed over. */
 POA_MUST_USE int poa_store_each_record(struct poa_store *s,
                                        int (*visit)(void *ctx, uint64_t seq, uint16_t type,
                                                     struct poa_slice bytes),

@@ -250,6 +250,24 @@ int store_recount_blobs(struct poa_store *s)
     return rc || s->blob_bytes == said ? rc : store_write_blob_bytes(s);
 }
 
+int store_get_reference(struct poa_store *s, const struct poa_stored_locator *at,
+                        struct poa_store_value *v)
+{
+    uint64_t number = 0, height = 0, first = 0, last = 0;
+    *v = (struct poa_store_value){.own = NULL};
+    int rc = store_find_batch(s, at->digest, &number, &height);
+    if (!rc && number == at->number) {
+        rc = poa_store_get_batch_at(s, number, v);
+        return rc == POA_E_NOT_FOUND ? store_corrupt(s, SPACE_BATCH, "a batch") : rc;
+    }
+    if (rc && rc != POA_E_NOT_FOUND)
+        return rc;
+    rc = poa_store_heights(s, &first, &last);
+    if (rc)
+        return rc;
+    return first > 1 ? POA_E_NOT_FOUND : store_corrupt(s, SPACE_BATCH, "a batch");
+}
+
 struct record_scan {
     struct poa_store *store;
     int (*visit)(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes);
@@ -270,9 +288,9 @@ static int scan_record(void *ctx, struct poa_slice key, struct poa_slice value)
     struct poa_store_value v;
     if (poa_stored_locator_decode(bytes, &at))
         return store_corrupt(r->store, SPACE_RECORD, "a reference");
-    int rc = poa_store_get_batch_at(r->store, at.number, &v);
+    int rc = store_get_reference(r->store, &at, &v);
     if (rc)
-        return rc == POA_E_NOT_FOUND ? store_corrupt(r->store, SPACE_BATCH, "a batch") : rc;
+        return rc == POA_E_NOT_FOUND ? POA_OK : rc;
     rc = r->visit(r->ctx, seq, (uint16_t)(type & ~RECORD_REFERENCE), v.bytes);
     poa_store_value_free(&v);
     return rc;

@@ -113,6 +113,12 @@ int store_get(struct poa_store *s, enum space space, const struct key *key,
 /* Arrival number and height of DIGEST; NOT_FOUND. */
 int store_find_batch(struct poa_store *s, const uint8_t digest32[32], uint64_t *number,
                      uint64_t *height);
+/* The batch that a write-ahead record refers to. NOT_FOUND: it went with its block,
+ * which is final and pruned. Its index entry went in the same write: where that still
+ * says AT, or no block was ever pruned, the bytes are damaged. The number alone proves
+ * nothing, it is given again once no batch is left. */
+int store_get_reference(struct poa_store *s, const struct poa_stored_locator *at,
+                        struct poa_store_value *v);
 /* Cuts torn ends off the logs in folder DB; true when there were some, and no
  * other damage. */
 bool store_trim(struct poa_store *s, const char *db);

@@ -391,6 +391,61 @@ Test(store, prune_deletes_blocks_and_batches)
     poa_store_close(s);
 }
 
+static void count_fault(void *ctx, const char *fault)
+{
+    (void)fault;
+    ++*(unsigned *)ctx;
+}
+
+static unsigned faults(struct poa_store *s)
+{
+    unsigned n = 0;
+    struct poa_store_audit a = {.wrong = count_fault, .ctx = &n};
+    (void)!poa_store_audit(s, &a, NULL);
+    return n;
+}
+
+/* A node that only follows keeps records of batches longer than the blocks that list
+ * them; their arrival numbers may be given again. */
+Test(store, records_of_pruned_batches_are_forgotten)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    for (uint32_t h = 1; h <= 10; h++) {
+        put_numbered(b, h, h);
+        cr_assert_eq(put_block(b, h, h, 1, NULL, 0), POA_OK);
+    }
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    bool done = false;
+    cr_assert_eq(poa_store_prune(s, 8, 30, &done), POA_OK);
+    struct seen seen = records(s);
+    cr_assert_eq(seen.n, 3);
+    cr_assert_str_eq(seen.line[0], "8 5 batch 8");
+    cr_assert_eq(faults(s), 0);
+    /* The last block stays, and lists none: numbers begin anew. */
+    cr_assert_eq(put_block(b, 11, 0, 0, NULL, 0), POA_OK);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_prune(s, 11, 30, &done), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    s = must_open();
+    b = group(s);
+    put_numbered(b, 11, 11);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    seen = records(s);
+    cr_assert_eq(seen.n, 1);
+    cr_assert_str_eq(seen.line[0], "11 5 batch 11");
+    cr_assert_eq(faults(s), 0);
+    cr_assert_eq(poa_store_forget(s, 11), POA_OK);
+    uint8_t d[32];
+    struct poa_store_value v;
+    digest_of(11, d);
+    cr_assert_eq(poa_store_get_batch(s, d, &v), POA_OK, "forgetting took another batch");
+    poa_store_value_free(&v);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
 /* --- a long life with pruning --------------------------------------------------------- */
 
 #define LIFE   12000u /* blocks; 48 MB are written */
@@ -737,6 +792,34 @@ Test(store, a_missing_log_is_damage)
     cr_assert_eq(system(command), 0);
     cr_assert_eq(try_open(chain_a, true, &s), POA_E_STORE_CORRUPT);
     cr_assert(strstr(why.text, "log"), "%s", why.text);
+}
+
+/* LevelDB would begin anew, and delete what is there. */
+Test(store, a_missing_current_is_damage)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    char command[600];
+    poa_store_put_record(b, 1, 2, text("vote"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    snprintf(command, sizeof command, "mv '%s/db/CURRENT' '%s/away'", dir, dir);
+    cr_assert_eq(system(command), 0);
+    for (int create = 0; create <= 1; create++) {
+        why.text[0] = 0;
+        cr_assert_eq(try_open(chain_a, create, &s), POA_E_STORE_CORRUPT);
+        cr_assert(strstr(why.text, "CURRENT is missing"), "%s", why.text);
+    }
+    snprintf(command, sizeof command, "mv '%s/away' '%s/db/CURRENT'", dir, dir);
+    cr_assert_eq(system(command), 0);
+    s = must_open();
+    cr_assert_eq(records(s).n, 1);
+    poa_store_close(s);
+    /* One that a crash kept from being made has a first manifest, and nothing else. */
+    snprintf(command, sizeof command, "cd '%s/db' && rm -f * && : >MANIFEST-000001 && : >LOG", dir);
+    cr_assert_eq(system(command), 0);
+    poa_store_close(must_open());
 }
 
 Test(store, damage_in_a_table_names_the_key_space)
