@@ -68,6 +68,13 @@ static void make(struct node_snapshot *s)
                  (unsigned long long)info.head.base, (unsigned long long)st.st_size);
 }
 
+/* A snapshot is of the last checkpoint: until the next one it would be the same again. */
+static bool newer_state(const struct node_snapshot *s)
+{
+    struct poa_stored_checkpoint c;
+    return poa_store_get_checkpoint(s->node->store, &c) == POA_OK && c.height > s->base;
+}
+
 static void *snapshot_thread(void *arg)
 {
     struct node_snapshot *s = arg;
@@ -75,7 +82,7 @@ static void *snapshot_thread(void *arg)
     while (!s->stop) {
         struct node_status status;
         node_status_get(s->node, &status);
-        if (status.stored >= s->base + s->node->config.snapshot_blocks) {
+        if (status.stored >= s->base + s->node->config.snapshot_blocks && newer_state(s)) {
             pthread_mutex_unlock(&s->mutex);
             make(s);
             pthread_mutex_lock(&s->mutex);
