@@ -103,17 +103,33 @@ const char *cli_file_looks_like(const char *path)
     return cli_looks_like(bytes, n);
 }
 
+FILE *cli_open_file(const char *path)
+{
+    struct stat st;
+    FILE *f = fopen(path, "rbe");
+    if (f == NULL) {
+        cli_fail("cannot open %s: %s", path, strerror(errno));
+    } else if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)) {
+        cli_fail("%s is a directory: give a file", path);
+        fclose(f);
+        f = NULL;
+    }
+    return f;
+}
+
 json_t *cli_json_file(const char *path)
 {
     json_error_t at;
     bool input = strcmp(path, "-") == 0;
-    json_t *v = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &at)
-                      : json_load_file(path, JSON_REJECT_DUPLICATES, &at);
+    FILE *f = input ? stdin : cli_open_file(path);
+    if (f == NULL)
+        return NULL;
+    json_t *v = json_loadf(f, JSON_REJECT_DUPLICATES, &at);
+    if (!input)
+        fclose(f);
     const char *is = v == NULL && !input ? cli_file_looks_like(path) : "";
     if (v == NULL && is[0] != 0 && strstr(is, "JSON") == NULL)
         cli_fail("%s is not JSON%s", path, is);
-    else if (v == NULL && at.line < 0)
-        cli_fail("%s: %s", path, at.text);
     else if (v == NULL)
         cli_fail("%s:%d: %s", input ? "standard input" : path, at.line, at.text);
     return v;

@@ -118,5 +118,14 @@ int cli_device_presence(const struct cli *c)
         return rc;
     if (cli_call(c, "poa_presence_get", json_pack("{s:s}", "device", key), &v) != POA_OK)
         return 1;
-    return cli_print_object(c, v);
+    if (c->json)
+        return cli_print_json(v);
+    bool here = json_is_true(json_object_get(v, "connected"));
+    printf("%-14s %s\n%-14s %s%s\n", "device", cli_text(v, "device"), "presence",
+           here ? "connected" : "not connected to this gateway",
+           json_is_true(json_object_get(v, "shared")) ? ", behind a trunk" : "");
+    if (here)
+        printf("%-14s %s\n", "since_ms", cli_text(v, "since_ms"));
+    json_decref(v);
+    return 0;
 }

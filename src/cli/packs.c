@@ -384,6 +384,23 @@ static int make_grant(const struct cli *c, const struct cli_sender *owner,
     return rc != 0 ? rc : cli_write_draft(c->option[CLI_OUTPUT], POA_FILE_NEW, d);
 }
 
+/* Nobody else's grant opens anything. */
+static int check_owner(const struct cli *c, const char *key, const struct cli_sender *from)
+{
+    char address[POA_ADDRESS_TEXT_BYTES], about[80];
+    json_t *v;
+    snprintf(about, sizeof about, "device %s", key);
+    if (cli_call_about(c, about, "poa_device_get", json_pack("{s:s}", "device", key), &v) != POA_OK)
+        return 1;
+    poa_address_to_text(from->address, address);
+    int rc = strcmp(address, cli_text(v, "owner")) == 0
+                 ? 0
+                 : cli_fail("%s does not own the device: a grant of its owner, %s, is needed",
+                            c->option[CLI_FROM], cli_text(v, "owner"));
+    json_decref(v);
+    return rc;
+}
+
 int cli_data_grant(const struct cli *c)
 {
     struct poa_data_grant g;
@@ -407,6 +424,8 @@ int cli_data_grant(const struct cli *c)
         rc = read_reader(c, c->option[CLI_READER], &g);
     if (rc == 0)
         rc = cli_sender(c, c->option[CLI_FROM], &owner);
+    if (rc == 0)
+        rc = check_owner(c, key, &owner);
     if (rc != 0)
         return rc;
     if (c->option[CLI_READER] == NULL)

@@ -244,8 +244,11 @@ static int check_csv(struct proving *v, const char *path, uint64_t *rows, uint64
 
 static json_t *load_packs(const char *path)
 {
-    json_error_t error;
-    json_t *v = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    FILE *f = cli_open_file(path);
+    if (f == NULL)
+        return NULL;
+    json_t *v = json_loadf(f, JSON_REJECT_DUPLICATES, NULL);
+    fclose(f);
     if (v != NULL && json_is_object(v) && json_is_array(json_object_get(v, "packs")))
         return v;
     json_decref(v);
@@ -253,13 +256,15 @@ static json_t *load_packs(const char *path)
     return NULL;
 }
 
-static bool is_packs(const char *path)
+/* Whether it can be read, with a line if not; CSV: it holds readings, not packs. */
+static bool look_into(const char *path, bool *csv)
 {
-    FILE *f = fopen(path, "re");
-    int first = f != NULL ? fgetc(f) : EOF;
-    if (f != NULL)
-        fclose(f);
-    return first == '{';
+    FILE *f = cli_open_file(path);
+    if (f == NULL)
+        return false;
+    *csv = fgetc(f) != '{';
+    fclose(f);
+    return true;
 }
 
 static int tell_proven(const struct cli *c, const struct proving *v, bool csv, uint64_t rows,
@@ -286,7 +291,9 @@ int cli_data_verify(const struct cli *c)
 {
     struct proving v = {.c = c};
     const char *path = c->argument[0];
-    bool csv = !is_packs(path);
+    bool csv;
+    if (!look_into(path, &csv))
+        return 1;
     uint64_t rows = 0, proven = 0, waiting;
     int rc = 0;
     if (csv && c->arguments == 1) {

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "poa_base.h"
 #include "poa_progress.h"
@@ -61,7 +62,8 @@
     X(PRICE, "price", "UNITS", "price of a sale")                                                  \
     X(DISPUTE_SLOTS, "dispute-slots", "N", "the seller is paid so long after delivery")            \
     X(TITLE, "title", "TEXT", "what is offered")                                                   \
-    X(DEVICE, "device", "DEVICE", "key of the device, its start, or its number")                   \
+    X(DEVICE, "device", "DEVICE",                                                                  \
+      "key of the device, its number, or 4 digits and more of its start")                          \
     X(MAKER_KEY, "maker-key", "KEY", "label of the manufacturer's key")                            \
     X(ATTESTATION, "attestation", "HEX", "the manufacturer's signature, from `poa device attest`") \
     X(READER, "reader", "KEY", "label of a key here, bip340:HEX, ed25519:HEX; default: anybody")   \
@@ -498,6 +500,8 @@ int cli_print_json(json_t *value);
  * For lines about a file of the wrong kind. */
 const char *cli_looks_like(const void *bytes, size_t n);
 const char *cli_file_looks_like(const char *path);
+/* The file PATH for reading; NULL with a line when there is none, or it is a directory. */
+FILE *cli_open_file(const char *path);
 /* The JSON value in the file PATH, or of standard input ("-"); NULL with a line. */
 json_t *cli_json_file(const char *path);
 /* Decimal digits of TEXT; prints what is wrong with the option or argument WHAT. */
@@ -506,8 +510,8 @@ bool cli_u64(const char *what, const char *text, uint64_t min, uint64_t max, uin
 /* "20s", "5m", "2h" or "500ms"; prints what is wrong. */
 bool cli_duration(const char *what, const char *text, uint64_t *ms);
 
-/* Full key (64 hex digits) of the device that START means: its key, the start of it, or
- * its number in the registry. Returns an exit code. */
+/* Full key (64 hex digits) of the device that START means: its key, its number in the
+ * registry, or the start of its key (of 4 digits or more). Returns an exit code. */
 int cli_device_key(const struct cli *c, const char *start, char key[65]);
 
 /* A certificate's SHA-256 as openssl prints it, with colons or without. */

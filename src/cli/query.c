@@ -211,15 +211,42 @@ static void print_device(const json_t *d)
            cli_text(d, "earned"), cli_number(d, "status") ? "  suspended" : "");
 }
 
-/* The key of the one registered device whose key starts with START, or whose
- * index in the registry START is, when it is a short number. 0, or the exit code. */
+/* Looks through the registry from FROM on for devices whose key starts with START, or (START
+ * is NULL) at the one with that number; KEY is the last one FOUND. 0, or 1 with a line. */
+static int find_devices(const struct cli *c, const char *start, uint64_t from, unsigned *found,
+                        char key[65])
+{
+    *found = 0;
+    for (bool more = true; more && *found < 2;) {
+        json_t *v, *item;
+        size_t i;
+        if (cli_call(c, "poa_devices_list",
+                     json_pack("{s:I, s:i}", "from", (json_int_t)from, "limit",
+                               start == NULL ? 1 : 1000),
+                     &v) != POA_OK)
+            return 1;
+        json_array_foreach(json_object_get(v, "items"), i, item)
+        {
+            const char *device = cli_text(item, "device");
+            if (start == NULL || strncasecmp(device, start, strlen(start)) == 0) {
+                snprintf(key, 65, "%s", device);
+                ++*found;
+            }
+        }
+        more = start != NULL && json_is_integer(json_object_get(v, "next"));
+        from = cli_number(v, "next");
+        json_decref(v);
+    }
+    return 0;
+}
+
 int cli_device_key(const struct cli *c, const char *start, char key[65])
 {
     size_t n = strlen(start);
     bool hex = n > 0 && n <= 64 && strspn(start, "0123456789abcdefABCDEF") == n;
     bool index = hex && n < 6 && strspn(start, "0123456789") == n;
     unsigned found = 0;
-    uint64_t from = index ? strtoull(start, NULL, 10) : 0;
+    int rc = 0;
     if (!hex || (!index && n < 4))
         return cli_misuse("%s: give a device's key, at least 4 hex digits of its start, or its "
                           "number in `poa devices`",
@@ -228,27 +255,13 @@ int cli_device_key(const struct cli *c, const char *start, char key[65])
         snprintf(key, 65, "%s", start);
         return 0;
     }
-    for (bool more = true; more && found < 2;) {
-        json_t *v, *item;
-        size_t i;
-        if (cli_call(c, "poa_devices_list",
-                     json_pack("{s:I, s:i}", "from", (json_int_t)from, "limit", index ? 1 : 1000),
-                     &v) != POA_OK)
-            return 1;
-        json_array_foreach(json_object_get(v, "items"), i, item)
-        {
-            const char *device = cli_text(item, "device");
-            if (index || strncasecmp(device, start, n) == 0) {
-                snprintf(key, 65, "%s", device);
-                found++;
-            }
-        }
-        more = !index && json_is_integer(json_object_get(v, "next"));
-        from = cli_number(v, "next");
-        json_decref(v);
-    }
-    if (found == 1)
-        return 0;
+    if (index)
+        rc = find_devices(c, NULL, strtoull(start, NULL, 10), &found, key);
+    /* Who meant a number that no device has may have meant a key: its digits can be all 0 to 9. */
+    if (rc == 0 && found == 0 && n >= 4)
+        rc = find_devices(c, start, 0, &found, key);
+    if (rc != 0 || found == 1)
+        return rc;
     return found == 0 ? cli_fail("no device %s; `poa devices` lists them", start)
                       : cli_fail("%s: several devices start like that; give more digits", start);
 }

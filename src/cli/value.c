@@ -153,6 +153,8 @@ int cli_asset_create(const struct cli *c)
     op.asset = (uint32_t)asset;
     op.decimals = (uint8_t)decimals;
     op.name = poa_slice(c->argument[1], strlen(c->argument[1]));
+    if (op.name.n == 0)
+        return cli_misuse("NAME is empty: give the asset one of up to 32 bytes");
     if (op.name.n > 32)
         return cli_misuse("%s: a name has up to 32 bytes", c->argument[1]);
     return cli_one_op(c, POA_OP_ASSET_CREATE, &poa_op_asset_record, &op, NULL);

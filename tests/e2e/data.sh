@@ -62,8 +62,11 @@ refuses "say who asks" "$poa" data get "$one" --output alice.packs
 "$poa" data get "$one" --from alice --grant alice.grant --output alice.packs >/dev/null || fail "alice has a grant"
 proves meter.csv own alice.packs "${trust[@]}"
 refuses "does not let this key" "$poa" data get "$one" --from bob --grant alice.grant --output bob.packs
-"$poa" data grant "$one" --from bob --output forged.grant >/dev/null || fail "a grant of somebody else"
-refuses "does not let this key" "$poa" data get "$one" --from bob --grant forged.grant --output bob.packs
+refuses "bob does not own the device" "$poa" data grant "$one" --from bob --output forged.grant
+[ ! -e forged.grant ] || fail "something was written"
+sed "s/$(public alice)/$(public bob)/" alice.grant >forged.grant
+! cmp -s alice.grant forged.grant || fail "the grant was not changed"
+refuses "signature is not valid" "$poa" data get "$one" --from bob --grant forged.grant --output bob.packs
 refuses "does not let this key" "$poa" data get "$(public device-02)" --from alice --grant alice.grant --output bob.packs
 "$poa" data grant "$one" --from owner --output any.grant >/dev/null || fail "grant for anybody"
 "$poa" data get "$one" --from bob --grant any.grant --output bob.packs >/dev/null || fail "a grant for anybody"
@@ -76,11 +79,24 @@ for key in mum dad; do "$poa" keys new $key --no-passphrase >/dev/null || fail "
 "$poa" multisig new family mum dad --m 2 >/dev/null || fail "an account of two keys"
 family=$("$poa" multisig show family --json | jq -r .address)
 "$poa" send "$family" 100000 --from alice >/dev/null || fail "funds"
-"$poa" keys new kettle --kind device --type ed25519 --no-passphrase >/dev/null || fail "a key"
+# A key whose start, all digits, looks like a number.
+while :; do
+    "$poa" keys new kettle --kind device --type ed25519 --no-passphrase >/dev/null || fail "a key"
+    [[ ! $(public kettle) =~ ^[1-9][0-9]{3} ]] || break
+    rm "$POA_KEYS/kettle.json"
+done
 kettle=("$device" --key "$POA_KEYS/kettle.json" "${trust[@]}")
 code=$("${kettle[@]}" --pair "$family" --maker "1@$(public maker-1)" --json | jq -r .pair)
 sig=$("$poa" device attest "$code" --maker-key maker-1) || fail "attest"
 "$poa" device pair "$code" --attestation "$sig" --from family >/dev/null || fail "pair"
+start=$(public kettle | cut -c 1-4)
+[ "$("$poa" devices "$start" --json | jq -r .device)" = "$(public kettle)" ] || fail "$start is not taken for a start"
+[ "$("$poa" devices 1 --json | jq .index)" = 1 ] || fail "1 is a number"
+refuses "no device 999" "$poa" devices 999
+"$poa" device presence "$start" >out || fail "presence"
+grep -q "presence  *not connected" out || fail "$(cat out)"
+present() { "$poa" device presence "$one" | grep -q "presence  *connected"; }
+wait_for 60 present || fail "device-01 is not said to be there"
 replay_as() { # KEY CSV NAME: of a device that no process of the devnet runs
     "$device" --key "$POA_KEYS/$1.json" "${trust[@]}" --gateway "$gateway" --source "csv:$2" --interval 0 \
         --state "$POA_TMP/$3.state" --once --for 300s --json >"$POA_TMP/$3.json" 2>"$POA_TMP/$3.log" ||
@@ -123,6 +139,10 @@ tamper '.anchors |= with_entries(select(false))' "is proven to be"
 tamper ".anchors |= with_entries(.value.value |= ($flip))" "not valid"
 tamper ".anchors |= with_entries(.value.certificate |= ($flip))" "not valid"
 tamper '.anchors |= with_entries(.key = "00" + .key[2:])' "another one"
+refuses "cannot open none.packs: No such file" "$poa" data verify meter.csv none.packs "${trust[@]}"
+refuses "cannot open none.packs: No such file" "$poa" data verify none.packs "${trust[@]}"
+refuses "/ is a directory" "$poa" data verify meter.csv / "${trust[@]}"
+refuses "not a file of .poa data get" "$poa" data verify meter.csv meter.csv "${trust[@]}"
 refuses "another chain" "$poa" data verify own.packs --chain "$(printf '%064d' 7)"
 
 devnet_down

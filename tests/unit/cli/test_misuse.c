@@ -36,7 +36,7 @@ static int run(const char *line)
     int n = 1, saved[2] = {dup(1), dup(2)}, null = open("/dev/null", O_WRONLY);
     snprintf(text, sizeof text, "%s", line);
     for (char *w = strtok(text, " "); w != NULL && n < 199; w = strtok(NULL, " "))
-        words[n++] = w;
+        words[n++] = strcmp(w, "''") == 0 ? (char *)"" : w;
     FILE *f = tmpfile();
     cr_assert(f != NULL && null >= 0);
     fflush(stdout);
@@ -182,6 +182,7 @@ static const struct {
     {"purchase", "bob -- -5"},
     {"asset create", "x Name --max 5 --from a"},
     {"asset create", "7 Name --from a"},
+    {"asset create", "7 '' --max 5 --from a"},
     {"asset mint", "x bob 5 --from a"},
     {"asset mint", "7 poa1qqqq 5 --from a"},
     {"asset show", "x"},
@@ -194,7 +195,7 @@ static const struct {
     {"data offer", "file --from a --price x"},
     {"data grant", "zz --from a --reader bip340:zz"},
     {"data get", "zz --from a --output f"},
-    {"data verify", "file --chain 00"},
+    {"data verify", "/dev/null"},
     {"data show", "zz"},
     {"data sign", "file"},
     {"data buy", "zz --from a --secret-file f"},
@@ -294,6 +295,10 @@ Test(misuse, what_fails_is_not_misuse)
     };
     for (size_t i = 0; i < sizeof fails / sizeof fails[0]; i++)
         cr_expect_eq(run(fails[i]), 1, "poa %s: %s", fails[i], line_err);
+    run("verify proof none");
+    cr_expect(strstr(line_err, "cannot open none: No such file"), "%s", line_err);
+    cr_expect_eq(run("verify proof /"), 1);
+    cr_expect(strstr(line_err, "/ is a directory"), "%s", line_err);
     cr_expect_eq(run("balance poa1qqqq"), 2);
     cr_expect_eq(run("status"), 1, "the one before counts no more");
 }
