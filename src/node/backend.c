@@ -45,11 +45,18 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     out->fee_floor_percent = n->fee_floor * 100 / NODE_PACE_LEAST;
     out->sync_target = n->sync_target;
     out->sync_left_s = n->sync_left_s;
+    struct node_behind behind = n->behind;
     pthread_mutex_unlock(&n->status_mutex);
     out->faucet = n->faucet;
     pthread_mutex_lock(&n->halt_mutex);
     if (n->halted)
         snprintf(out->why, sizeof out->why, "halted: %.110s", n->halt_why.text);
+    else if (!behind.current && !behind.known)
+        snprintf(out->why, sizeof out->why, "height %llu, and no peer has said its own yet",
+                 (unsigned long long)s.core.height);
+    else if (!behind.current)
+        snprintf(out->why, sizeof out->why, "catching up: height %llu of %llu",
+                 (unsigned long long)s.core.height, (unsigned long long)behind.target);
     else if (!s.core.synced)
         snprintf(out->why, sizeof out->why, "catching up: height %llu",
                  (unsigned long long)s.core.height);

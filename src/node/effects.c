@@ -10,7 +10,8 @@
 #define PRUNE_EVERY 32u
 /* Transactions after the checkpoint that a start replays in well under a second. */
 #define STOP_TXS 50000u
-/* Peers are asked for their height, for people who look. */
+/* Peers are asked for their height: each second while this node does not know
+ * itself to be where they are. */
 #define HEIGHTS_US 5000000u
 /* Expired blobs go so many at a time (io.c), this often. */
 #define EXPIRE_US 60000000u
@@ -325,7 +326,9 @@ static void house(struct poa_node *n, uint64_t now_us)
     node_stall_tell(n, &s, now_us);
     node_again_tick(n->again, now_us);
     if (now_us >= n->heights_us) {
-        n->heights_us = now_us + HEIGHTS_US;
+        pthread_mutex_lock(&n->status_mutex);
+        n->heights_us = now_us + (n->behind.current ? HEIGHTS_US : HOUSE_US);
+        pthread_mutex_unlock(&n->status_mutex);
         node_ask_heights(n);
     }
 }

@@ -247,6 +247,20 @@ static uint64_t height_of_others(struct poa_node *n)
     return count ? height[(count - 1) / 2] : 0;
 }
 
+/* Who has spoken, whether still there or not. */
+static uint32_t heard_of(struct poa_node *n, struct node_heard out[POA_P2P_PEERS_MAX])
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&n->peers_mutex);
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
+        const struct node_peer *p = &n->peer[i];
+        if (p->known && p->heard)
+            out[count++] = (struct node_heard){p->height, p->member, p->up};
+    }
+    pthread_mutex_unlock(&n->peers_mutex);
+    return count;
+}
+
 /* Whose blocks they were since it fell behind. */
 static unsigned givers(const struct node_follow *f)
 {
@@ -264,11 +278,20 @@ static void tell_end(struct node_follow *f, uint64_t height, uint64_t now_us)
     f->told_us = 0;
 }
 
-/* With the mutex: how far it is of TARGET, and how long it will take. */
-static void progress(struct node_follow *f, uint64_t height, uint64_t target)
+/* With the mutex: how far it is, and how long it will take. */
+static void progress(struct node_follow *f, const struct poa_core_status *core)
 {
     struct poa_node *n = f->node;
-    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    uint64_t now_us = poa_clock_monotonic_us(n->clock), height = core->height;
+    struct node_heard heard[POA_P2P_PEERS_MAX];
+    uint32_t heard_n = heard_of(n, heard);
+    pthread_mutex_lock(&n->status_mutex);
+    node_behind_look(&n->behind, heard, heard_n, height, core->member >= 0 && core->members == 1);
+    bool known = n->behind.known;
+    uint64_t target = n->behind.target;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (!known)
+        return;
     bool far = target >= height + (f->told_us ? NEAR_BLOCKS : FAR_BLOCKS);
     if (!far && f->told_us)
         tell_end(f, height, now_us);
@@ -370,7 +393,7 @@ static void *follow_thread(void *arg)
         struct question *q;
         uint64_t target = height_of_others(f->node);
         node_status_get(f->node, &s);
-        progress(f, s.core.height, target);
+        progress(f, &s.core);
         target = target > f->target ? target : f->target;
         if (f->applied_error) {
             int rc = f->applied_error;

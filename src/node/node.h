@@ -22,6 +22,7 @@
 #include "poa_keystore.h"
 #include "poa_log.h"
 #include "poa_node.h"
+#include "poa_node_behind.h"
 #include "poa_node_bundle.h"
 #include "poa_node_io.h"
 #include "poa_node_memo.h"
@@ -60,6 +61,7 @@ struct node_peer {
     unsigned flags;                   /* enum poa_p2p_flag, as p2p has them */
     bool witness;                     /* admitted by governance */
     bool member;                      /* in the committee of the current epoch */
+    bool heard;                       /* it said its height */
     uint64_t height;                  /* last heard of */
     char name[POA_KEY_LABEL_MAX + 1]; /* of an admitted witness */
 };
@@ -161,8 +163,9 @@ struct poa_node {
     uint32_t proofs_n;
     bool proofs_open; /* while the thread that answers them runs */
     struct node_status status;
-    uint32_t fee_floor;                /* sixteenths of the smallest fee, for strangers */
-    uint64_t fee_min, fee_kib;         /* of the epoch in work */
+    uint32_t fee_floor;        /* sixteenths of the smallest fee, for strangers */
+    uint64_t fee_min, fee_kib; /* of the epoch in work */
+    struct node_behind behind;
     uint64_t sync_target, sync_left_s; /* 0: not far behind; not known */
     uint64_t txs_accepted, txs_rejected;
 

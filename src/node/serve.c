@@ -317,6 +317,7 @@ static void height_came(void *ctx, int error, uint16_t type, struct poa_slice by
     if (!error && type == POA_MSG_ANS_STATUS && !poa_peer_status_decode(bytes, &r)) {
         pthread_mutex_lock(&a->node->peers_mutex);
         a->node->peer[a->peer].height = r.height;
+        a->node->peer[a->peer].heard = true;
         pthread_mutex_unlock(&a->node->peers_mutex);
     }
     free(a);

@@ -71,8 +71,23 @@ echo "# the directory is in use; so is the port"
 ! "$poad" --config "$net/0.conf" >"$POA_TMP/out" 2>&1 || fail "two processes in one directory"
 grep -q "is in use by process ${pid[0]}" "$POA_TMP/out" || fail "$(cat "$POA_TMP/out")"
 
-echo "# one that comes late, one that is killed"
+echo "# one that comes late is not ready before it is where the others are"
+readyz() { curl -s --max-time 5 -o "$POA_TMP/readyz" -w '%{http_code}' "http://127.0.0.1:$(rpc_port "$1")/readyz"; }
+ready() { [ "$(readyz "$1")" = 200 ]; }
+for i in 0 1 2 3; do wait_for 30 ready $i || fail "server $i is not ready: $(cat "$POA_TMP/readyz")"; done
+h=$(height 0)
+servers=("${pid[@]}")
+kill -STOP "${servers[@]}"
 start 4
+code=$(readyz 4)
+[ "$code" = 503 ] && grep -q "no peer has said" "$POA_TMP/readyz" ||
+    fail "it heard of nobody, and says $code $(cat "$POA_TMP/readyz")"
+status 4 | jq -en 'input | (.ready | not) and .height == "0"' >/dev/null || fail "$(status 4)"
+kill -CONT "${servers[@]}"
+wait_for 60 ready 4 || fail "the follower is not ready: $(cat "$POA_TMP/readyz")"
+above 4 $((h - 3)) || fail "ready at $(height 4) of more than $h"
+
+echo "# one that is killed"
 kill -KILL "${pid[3]}"
 wait "${pid[3]}" 2>/dev/null || true
 wait_for 20 above 4 $(($(height 0) + 20)) || fail "the follower does not follow: $(height 4)"

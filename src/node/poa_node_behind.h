@@ -1,0 +1,35 @@
+/* Whether a node is where the others are: whether its answers are current.
+ *
+ * A node knows of the others' heights only what they say. Members of the committee go
+ * before the rest, who may be followers that fetch blocks themselves; of those who speak
+ * the lower median counts, so that no single one decides. Blocks only become more: what
+ * somebody said who is gone since still counts while no member is there to say more. Until
+ * anybody has spoken a node is behind, unless it makes the blocks all alone. */
+#ifndef POA_NODE_BEHIND_H
+#define POA_NODE_BEHIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A node has caught up when it misses so few blocks, which are on their way; it has
+ * fallen behind when it misses more than that. */
+#define NODE_BEHIND_REACHED 2
+#define NODE_BEHIND_LOST    20
+
+struct node_heard {
+    uint64_t height;
+    bool member, up;
+};
+
+/* Zeros to begin with. */
+struct node_behind {
+    bool known, current; /* somebody spoke; answers are current */
+    uint64_t target;     /* what the others have reached */
+};
+
+/* N others have spoken: at most 256. HEIGHT: the node's own. ALONE: it needs no other to make
+ * blocks. */
+void node_behind_look(struct node_behind *b, const struct node_heard *heard, uint32_t n,
+                      uint64_t height, bool alone);
+
+#endif

@@ -1,0 +1,88 @@
+/* When a node's answers are current. */
+#include <criterion/criterion.h>
+
+#include "poa_node_behind.h"
+
+#define MEMBER(h)                                                                                  \
+    {                                                                                              \
+        .height = (h), .member = true, .up = true                                                  \
+    }
+#define LEFT(h)                                                                                    \
+    {                                                                                              \
+        .height = (h), .member = true                                                              \
+    }
+#define OTHER(h)                                                                                   \
+    {                                                                                              \
+        .height = (h), .up = true                                                                  \
+    }
+
+static struct node_behind b;
+
+static void set_up(void)
+{
+    b = (struct node_behind){.known = false};
+}
+
+TestSuite(behind, .init = set_up);
+
+#define LOOK(height, ...)                                                                          \
+    (node_behind_look(&b, (const struct node_heard[]){__VA_ARGS__},                                \
+                      sizeof((const struct node_heard[]){__VA_ARGS__}) /                           \
+                          sizeof(struct node_heard),                                               \
+                      height, false),                                                              \
+     b.current)
+
+Test(behind, nobody_has_spoken)
+{
+    node_behind_look(&b, NULL, 0, 500, false);
+    cr_expect_not(b.current);
+    cr_expect_not(b.known);
+    node_behind_look(&b, NULL, 0, 500, true);
+    cr_expect(b.current, "it makes the blocks alone");
+}
+
+Test(behind, a_fresh_network)
+{
+    cr_expect_not(LOOK(0, OTHER(0)), "a follower that knows nothing itself");
+    cr_expect(LOOK(0, MEMBER(0)));
+}
+
+Test(behind, catches_up_and_falls_behind)
+{
+    cr_expect_not(LOOK(0, MEMBER(3319)));
+    cr_expect_eq(b.target, 3319);
+    cr_expect_not(LOOK(3300, MEMBER(3319)), "near is not there");
+    cr_expect(LOOK(3317, MEMBER(3319)));
+    cr_expect(LOOK(3320, MEMBER(3340)), "blocks come in bursts");
+    cr_expect_not(LOOK(3320, MEMBER(3341)));
+    cr_expect_not(LOOK(3330, MEMBER(3341)));
+    cr_expect(LOOK(3345, MEMBER(3341)), "its own tip may be newer than what it heard");
+}
+
+Test(behind, a_server_that_hangs_up_is_not_forgotten)
+{
+    cr_expect_not(LOOK(2088, MEMBER(8553)));
+    cr_expect_not(LOOK(2088, LEFT(8553)));
+    cr_expect_not(LOOK(2088, LEFT(8553), OTHER(2090)), "the other one syncs too");
+    cr_expect_eq(b.target, 8553);
+    cr_expect_not(LOOK(8553, LEFT(8553), OTHER(9000)));
+    cr_expect(LOOK(9000, LEFT(8553), OTHER(9000)));
+}
+
+Test(behind, members_go_before_the_rest)
+{
+    cr_expect_not(LOOK(100, MEMBER(8553), OTHER(90), OTHER(100), OTHER(80)));
+    set_up();
+    cr_expect(LOOK(8553, MEMBER(8553), OTHER(99999), OTHER(99999)), "whatever strangers say");
+    set_up();
+    cr_expect(LOOK(8560, MEMBER(8560), LEFT(99999)), "nor those who left");
+}
+
+Test(behind, no_single_one_decides)
+{
+    cr_expect(LOOK(100, MEMBER(100), MEMBER(101), MEMBER(UINT64_MAX)));
+    set_up();
+    cr_expect_not(LOOK(0, MEMBER(0), MEMBER(101), MEMBER(101)));
+    set_up();
+    cr_expect(LOOK(100, OTHER(100), OTHER(UINT64_MAX)));
+}
