@@ -436,6 +436,10 @@ struct sweep {
     uint64_t below; /* numbers from here on stay */
     uint32_t max;
     int (*entry)(struct sweep *w, const struct key *k, struct poa_slice value);
+    /* Arrival numbers that records which stay refer to, in order; looked up when needed. */
+    uint64_t *kept;
+    size_t kept_n;
+    bool looked;
 };
 
 static void erase(struct sweep *w, const struct key *k)
@@ -452,14 +456,66 @@ static void erase_batch(struct sweep *w, const struct poa_stored_locator *at)
     erase(w, &d);
 }
 
-/* Deletes the batch at AT unless a block lists it. */
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A batch that was dropped and came again has a second record, which may stay. */
+static int find_kept(struct sweep *w)
+{
+    leveldb_iterator_t *it = leveldb_create_iterator(w->store->db, w->store->scan);
+    struct key first = key_number(SPACE_RECORD, w->below);
+    struct poa_stored_locator at;
+    size_t cap = 0, n = 0;
+    int rc = POA_OK;
+    for (leveldb_iter_seek(it, first.p, first.n); !rc && leveldb_iter_valid(it);
+         leveldb_iter_next(it)) {
+        const char *k = leveldb_iter_key(it, &n);
+        if (!n || k[0] != SPACE_RECORD)
+            break;
+        const char *v = leveldb_iter_value(it, &n);
+        if (!n || !((uint8_t)v[0] & RECORD_REFERENCE))
+            continue;
+        if (poa_stored_locator_decode(poa_slice(v + 1, n - 1), &at)) {
+            rc = store_corrupt(w->store, SPACE_RECORD, "a reference");
+        } else if (w->kept_n == cap) {
+            cap = cap ? 2 * cap : 256;
+            uint64_t *p = realloc(w->kept, cap * sizeof *p);
+            if (p)
+                w->kept = p;
+            else
+                rc = POA_E_NO_MEMORY;
+        }
+        if (!rc)
+            w->kept[w->kept_n++] = at.number;
+    }
+    char *message = NULL;
+    leveldb_iter_get_error(it, &message);
+    leveldb_iter_destroy(it);
+    if (message) {
+        int bad = store_error(w->store, SPACE_RECORD, "reading", message);
+        rc = rc ? rc : bad;
+    }
+    if (w->kept_n)
+        qsort(w->kept, w->kept_n, sizeof *w->kept, by_number);
+    w->looked = !rc;
+    return rc;
+}
+
+/* Deletes the batch at AT unless a block lists it or a record that stays refers to it. */
 static int forget_batch(struct sweep *w, const struct poa_stored_locator *at)
 {
     uint64_t number = 0, height = 0;
     int rc = store_find_batch(w->store, at->digest, &number, &height);
     if (rc == POA_E_NOT_FOUND)
         return POA_OK;
-    if (!rc && number == at->number && !height)
+    if (rc || number != at->number || height)
+        return rc;
+    if (!w->looked)
+        rc = find_kept(w);
+    if (!rc && !(w->kept_n && bsearch(&number, w->kept, w->kept_n, sizeof number, by_number)))
         erase_batch(w, at);
     return rc;
 }
@@ -546,7 +602,9 @@ int poa_store_forget(struct poa_store *s, uint64_t seq)
                       .max = UINT32_MAX,
                       .entry = sweep_record};
     bool done;
-    return sweep(&w, &done);
+    int rc = sweep(&w, &done);
+    free(w.kept);
+    return rc;
 }
 
 /* Transactions of a block that goes, in order. */

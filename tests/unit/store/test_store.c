@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <leveldb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -355,6 +356,32 @@ Test(store, forget_keeps_what_blocks_list)
     poa_store_close(s);
 }
 
+/* A batch that was dropped and came again is needed for its second record. */
+Test(store, forget_keeps_what_later_records_refer_to)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    uint8_t d[32];
+    struct poa_store_value v;
+    for (uint32_t i = 1; i <= 4; i++)
+        put_numbered(b, i, i);
+    put_numbered(b, 5, 2);
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    cr_assert_eq(poa_store_forget(s, 5), POA_OK);
+    struct seen seen = records(s);
+    cr_assert_eq(seen.n, 1);
+    cr_assert_str_eq(seen.line[0], "5 5 batch 2");
+    for (uint32_t i = 1; i <= 4; i++) {
+        digest_of(i, d);
+        cr_assert_eq(poa_store_get_batch(s, d, &v), i == 2 ? POA_OK : POA_E_NOT_FOUND, "%u", i);
+        poa_store_value_free(&v);
+    }
+    cr_assert_eq(put_block(b, 1, 2, 1, NULL, 0), POA_OK);
+    cr_assert_eq(poa_store_forget(s, 6), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
 Test(store, prune_deletes_blocks_and_batches)
 {
     struct poa_store *s = must_open();
@@ -443,6 +470,39 @@ Test(store, records_of_pruned_batches_are_forgotten)
     cr_assert_eq(poa_store_get_batch(s, d, &v), POA_OK, "forgetting took another batch");
     poa_store_value_free(&v);
     poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
+/* The same, while the index still names the batch, is damage. */
+Test(store, a_record_whose_batch_is_lost_is_damage)
+{
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    for (uint32_t h = 1; h <= 4; h++) {
+        put_numbered(b, h, h);
+        cr_assert_eq(put_block(b, h, h, h < 4, NULL, 0), POA_OK);
+    }
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    bool done = false;
+    cr_assert_eq(poa_store_prune(s, 3, 30, &done), POA_OK);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+    char path[300], *message = NULL;
+    const char lost[9] = {'b', 0, 0, 0, 0, 0, 0, 0, 4};
+    snprintf(path, sizeof path, "%s/db", dir);
+    leveldb_options_t *o = leveldb_options_create();
+    leveldb_writeoptions_t *w = leveldb_writeoptions_create();
+    leveldb_t *db = leveldb_open(o, path, &message);
+    cr_assert(db, "%s", message);
+    leveldb_delete(db, w, lost, sizeof lost, &message);
+    cr_assert_null(message);
+    leveldb_close(db);
+    leveldb_writeoptions_destroy(w);
+    leveldb_options_destroy(o);
+    s = must_open();
+    struct seen seen = {.n = 0};
+    cr_assert_eq(poa_store_each_record(s, note_record, &seen), POA_E_STORE_CORRUPT);
+    cr_assert(faults(s) >= 2); /* the record, and the index */
     poa_store_close(s);
 }
 
