@@ -153,7 +153,11 @@ void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rp
     size_t n = rest != NULL ? strcspn(rest, "/") : 0;
     const struct poa_rpc_method *m = rest != NULL ? find(methods, rest, n) : NULL;
     json_t *result = NULL, *error = NULL;
-    if (path[0] == 0)
+    /* Decoded, that ends the text: what follows would be ignored without a word. */
+    if (strstr(path, "%00") != NULL || (query != NULL && strstr(query, "%00") != NULL))
+        error = json_pack("{s:i, s:s}", "code", POA_RPC_BAD_PARAMS, "message",
+                          "%00 is in no path or query");
+    else if (path[0] == 0)
         result = directory(methods);
     else if (rest != NULL && m == NULL)
         error = json_pack("{s:i, s:s}", "code", POA_RPC_NO_METHOD, "message",

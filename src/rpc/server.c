@@ -39,6 +39,14 @@ void rpc_send(struct poa_rpc *r, struct evhttp_request *req, int code, const cha
         evhttp_add_header(headers, "Cache-Control", "no-store");
         evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     }
+    /* evhttp would send the body all the same, and not say how long it is: the client takes
+     * that for the next answer. */
+    if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {
+        char length[24];
+        snprintf(length, sizeof length, "%zu", n);
+        evhttp_add_header(headers, "Content-Length", length);
+        n = 0;
+    }
     if (n > 0)
         evbuffer_add(out, text, n);
     if (conn != NULL)

@@ -508,6 +508,39 @@ Test(server, oversized_requests)
     stop(r);
 }
 
+/* Two answers on one connection: the first one has headers only. */
+Test(server, head_has_no_body)
+{
+    static const struct {
+        const char *path;
+        const char *first; /* of its headers */
+    } pages[] = {
+        {"/healthz", "HTTP/1.1 200"},   {"/metrics", "HTTP/1.1 200"},
+        {"/v1/status", "HTTP/1.1 200"}, {"/v1/block/x", "HTTP/1.1 400"},
+        {"/nothing", "HTTP/1.1 404"},   {"/explorer/app.js", "HTTP/1.1 200"},
+    };
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
+        static char out[65536];
+        char text[256];
+        int n =
+            snprintf(text, sizeof text,
+                     "HEAD %s HTTP/1.1\r\n" HOST "\r\n" GET("/healthz") "Connection: close\r\n\r\n",
+                     pages[i].path);
+        int fd = dial(r);
+        put(fd, text, (size_t)n);
+        get(fd, out, sizeof out, PATIENCE_MS);
+        close(fd);
+        cr_expect_eq(strncmp(out, pages[i].first, 12), 0, "%s: %s", pages[i].path, out);
+        const char *end = strstr(out, "\r\n\r\n"), *length = strstr(out, "Content-Length: ");
+        cr_assert(end != NULL && length != NULL && length < end, "%s: %s", pages[i].path, out);
+        cr_expect(atoi(length + 16) > 0, "%s: what GET would send", pages[i].path);
+        cr_expect_eq(strncmp(end + 4, "HTTP/1.1 200", 12), 0, "%s: %s", pages[i].path, out);
+    }
+    stop(r);
+}
+
 static const char keep_alive[] = GET("/healthz") "\r\n";
 
 /* Whether FD is served. */
@@ -792,6 +825,8 @@ Test(server, rest)
         {GET("/v1/account/a/b"), 400, ""},
         {GET("/v1/account/%ff"), 400, ""},
         {GET("/v1/block/x"), 400, "height: must be a number"},
+        {GET("/v1/block/7%00x"), 400, "%00 is in no path"},
+        {GET("/v1/block?height=7%00x"), 400, "%00 is in no path"},
         {GET("/v1/block?colour=red"), 400, "takes:"},
         {GET("/v1/devices?limit=0"), 400, "limit: must be at least 1"},
         {GET("/v1/witnesses?limit=0"), 400, "limit: must be at least 1"},
