@@ -9,6 +9,7 @@
 #include "poa_archive.h"
 #include "poa_cli.h"
 #include "poa_rpc_json.h"
+#include "poa_store.h"
 
 /* --- opening ---------------------------------------------------------------------------- */
 
@@ -24,6 +25,8 @@ static struct poa_store *open_dir(const char *dir)
     int rc = poa_store_open(&c, &s, &why);
     if (rc == POA_E_NOT_FOUND)
         cli_fail("%s holds no database: give the data_dir of a node", dir);
+    else if (rc == POA_E_STORE_CORRUPT)
+        cli_fail("%s: the database is damaged: " POA_STORE_MEND, why.text, dir);
     else if (rc)
         cli_fail("%s", why.text);
     return rc ? NULL : s;

@@ -365,6 +365,14 @@ static uint64_t faucet_nonce(struct poa_node *n)
     return n->faucet_next;
 }
 
+/* One request must not empty it. */
+#define FAUCET_TIMES 10
+
+static uint64_t faucet_max(const struct poa_node *n)
+{
+    return (uint64_t)n->config.faucet_amount * FAUCET_TIMES;
+}
+
 static void do_faucet(void *ctx, const uint8_t address32[32], uint64_t amount,
                       struct poa_rpc_call *call)
 {
@@ -593,6 +601,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .submit = do_submit,
                                     .prove = node_rpc_prove,
                                     .faucet = do_faucet,
+                                    .faucet_max = n->faucet ? faucet_max(n) : 0,
                                     .packs = node_rpc_packs,
                                     .presence = node_rpc_presence,
                                     .latency = do_latency,

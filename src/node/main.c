@@ -10,6 +10,7 @@
 
 #include "poa_base.h"
 #include "poa_node.h"
+#include "poa_store.h"
 
 /* One heap for all threads but one, and large blocks go back to the system: the
  * memory of a burst must not stay. */
@@ -60,7 +61,11 @@ static int run(const struct poa_config *config, uint64_t started_us, sigset_t se
     char addresses[1024];
     int rc = poa_node_start(config, started_us, &node, &why);
     if (rc) {
-        fail(why.text);
+        if (rc == POA_E_STORE_CORRUPT)
+            fprintf(stderr, "poad: %s: the database is damaged: " POA_STORE_MEND "\n", why.text,
+                    config->data_dir);
+        else
+            fail(why.text);
         return rc == POA_E_CONFIG ? USED_WRONGLY : FAILED;
     }
     struct watcher w = {.set = set, .node = node};

@@ -63,7 +63,8 @@
       "account key that pays for anchors of usage data; empty: the node's own key")                \
     X(U32, anchor_ms, "ms", 100, 3600000, 1000, "one anchor per such interval")                    \
     X(TEXT, faucet_key, "path", 0, 500, "", "test networks: account key that `faucet` pays from")  \
-    X(U32, faucet_amount, "units", 1, 1000000000, 1000000, "what the faucet pays by default")      \
+    X(U32, faucet_amount, "units", 1, 1000000000, 1000000,                                         \
+      "what the faucet pays by default; at once, ten times that at most")                          \
     X(U32, workers, "threads", 0, 64, 0, "threads that check signatures; 0: one per core")         \
     X(U32, checkpoint_blocks, "blocks", 1, 1000000, 10000, "state is saved after so many blocks")  \
     X(U32, checkpoint_s, "s", 1, 86400, 60, "or after so long, when it changed")                   \

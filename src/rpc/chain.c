@@ -1,4 +1,5 @@
 /* Transactions and blocks: what the chain has, and what is sent to it. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,9 +46,16 @@ void rpc_faucet(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         return;
     }
     uint8_t address[32];
+    uint64_t amount = poa_rpc_u64(param[1], 0);
+    if (b->faucet_max > 0 && amount > b->faucet_max) {
+        poa_rpc_refuse(call, POA_RPC_BAD_PARAMS,
+                       "amount: the faucet of this node pays at most %" PRIu64 " at once",
+                       b->faucet_max);
+        return;
+    }
     poa_rpc_address(param[0], address);
     poa_rpc_defer(call, sent);
-    b->faucet(b->ctx, address, poa_rpc_u64(param[1], 0), call);
+    b->faucet(b->ctx, address, amount, call);
 }
 
 /* What became of a transaction: code 0 and OK, or the error's number and name. */

@@ -192,6 +192,7 @@ struct poa_rpc_backend {
      * this node has no faucet. */
     void (*faucet)(void *ctx, const uint8_t address32[32], uint64_t amount,
                    struct poa_rpc_call *call);
+    uint64_t faucet_max; /* it is not asked for more at once; 0: any */
     /* From acceptance over RPC to finality, of transactions submitted here. */
     void (*latency)(void *ctx, struct poa_histogram *out);
     /* Returns how many. */

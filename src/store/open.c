@@ -34,9 +34,16 @@ static void keep_why(struct poa_store *s, const char *text)
     pthread_mutex_unlock(&s->why_mutex);
 }
 
+/* LevelDB says "IO error" too of files that are gone, or empty where they must not be. */
 static int code_of(const char *message)
 {
-    return strncmp(message, "Corruption", 10) == 0 ? POA_E_STORE_CORRUPT : POA_E_STORE;
+    static const int gone[] = {ENOENT, EINVAL, ENOTDIR, EISDIR};
+    if (strncmp(message, "Corruption", 10) == 0)
+        return POA_E_STORE_CORRUPT;
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
+        if (strstr(message, strerror(gone[i])) != NULL)
+            return POA_E_STORE_CORRUPT;
+    return POA_E_STORE;
 }
 
 int store_error(struct poa_store *s, enum space space, const char *doing, char *message)

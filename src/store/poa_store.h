@@ -87,9 +87,14 @@ struct poa_store_config {
     int max_open_files;
 };
 
+/* What to do about STORE_CORRUPT, for a line; its argument is the directory. */
+#define POA_STORE_MEND                                                                             \
+    "move %s/db aside and start the node, which syncs anew, or load an archive or a snapshot "     \
+    "before (docs/store.md, When something is wrong)"
+
 /* Errors: LOCKED another process uses it, NOT_FOUND no database and !create,
- *         STORE_VERSION, STORE_CHAIN, IO. WHY says what was wrong and what
- *         to do. */
+ *         STORE_VERSION, STORE_CHAIN, IO, STORE_CORRUPT. WHY says what was wrong and, but
+ *         for the last, what to do. */
 POA_MUST_USE int poa_store_open(const struct poa_store_config *config, struct poa_store **out,
                                 struct poa_why *why);
 void poa_store_close(struct poa_store *s);

@@ -56,6 +56,8 @@ before=$("$poa" balance bob --json | jq -r .balance)
 after=$("$poa" balance bob --json | jq -r .balance)
 [ $((after - before)) -eq 1234 ] || fail "balance of bob: $before, then $after"
 "$poa" faucet bob 99 >/dev/null || fail "faucet"
+! "$poa" faucet bob 99999999999 2>err || fail "the faucet is emptied"
+grep -q "at most 10000000 at once" err && [ "$(wc -l <err)" -eq 1 ] || fail "faucet: $(cat err)"
 # Eight terminals send the same at once, over two nodes: each pays, once.
 before=$("$poa" balance bob --json | jq -r .balance)
 sends=()

@@ -195,7 +195,16 @@ for f in $files; do
         [[ $f == *.log ]] || fail "damage in $f is not seen"
     else
         [ "$(wc -l <why)" -eq 1 ] || fail "damage in $f: $(cat why)"
+        [ -s out ] || grep -q "move hurt/db aside .*docs/store.md" why || fail "not said what to do: $(cat why)"
         grep -Eq "damaged|orruption|corrupt|CURRENT|MANIFEST" why || fail "damage in $f: $(cat why)"
     fi
+done
+for f in MANIFEST- .ldb; do
+    rm -rf hurt
+    cp -r data hurt
+    for g in hurt/db/*"$f"*; do truncate -s 0 "$g"; done
+    ! "$POA_BIN/poad" --config "$conf" --genesis genesis.poa --listen 127.0.0.1:0 --rpc 127.0.0.1:0 \
+        --data-dir hurt >out 2>why || fail "poad starts with damaged $f"
+    tail -n 1 why | grep -q "^poad: .*the database is damaged: move hurt/db aside .*docs/store.md" || fail "$f: $(cat why)"
 done
 echo ok

@@ -882,6 +882,30 @@ Test(store, a_missing_current_is_damage)
     poa_store_close(must_open());
 }
 
+/* LevelDB calls these an I/O error. */
+Test(store, a_file_that_is_empty_or_gone_is_damage)
+{
+    for (int gone = 0; gone < 2; gone++) {
+        struct poa_store *s = must_open();
+        char path[600];
+        cr_assert_eq(poa_store_compact(s), POA_OK);
+        poa_store_close(s);
+        newest(".ldb", path, sizeof path);
+        cr_assert_eq(gone ? unlink(path) : truncate(path, 0), 0);
+        int rc = try_open(chain_a, true, &s);
+        cr_expect_eq(rc, POA_E_STORE_CORRUPT, "%d: %s %s", gone, poa_error_name(rc), why.text);
+        remove_dir();
+        fresh_dir();
+    }
+    struct poa_store *s = must_open();
+    char command[300];
+    poa_store_close(s);
+    snprintf(command, sizeof command, "rm '%s'/db/MANIFEST-*", dir);
+    cr_assert_eq(system(command), 0);
+    int rc = try_open(chain_a, true, &s);
+    cr_expect_eq(rc, POA_E_STORE_CORRUPT, "%s %s", poa_error_name(rc), why.text);
+}
+
 Test(store, damage_in_a_table_names_the_key_space)
 {
     struct poa_store *s = must_open();
