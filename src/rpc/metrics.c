@@ -74,8 +74,8 @@ void poa_rpc_metric_histogram(struct poa_rpc_metrics *m, const char *name, const
     X("poa_batches_pending", GAUGE, "Batches that are not final", s.core.batches_pending)          \
     X("poa_fee_floor_percent", GAUGE, "What strangers of the mesh pay here, of the smallest fee",  \
       s.fee_floor_percent)                                                                         \
-    X("poa_batch_lag_us", GAUGE, "From making a batch here to its block being final",              \
-      s.core.lag_us)                                                                               \
+    X("poa_batch_lag_seconds", GAUGE, "From making a batch here to its block being final",         \
+      (double)s.core.lag_us / 1e6)                                                                 \
     X("poa_mining_pending", GAUGE, "Tickets and seals that wait for a block",                      \
       s.core.mining_pending)                                                                       \
     X("poa_evidence_pending", GAUGE, "Convictions that wait for a block", s.core.evidence_pending) \
