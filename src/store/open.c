@@ -338,9 +338,7 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, struct
     char path[sizeof s->dir + 4];
     snprintf(path, sizeof path, "%s/db", s->dir);
     if (current_missing(s->dir))
-        return poa_because(why, POA_E_STORE_CORRUPT,
-                           "cannot open %s: its file CURRENT is missing: put it back, or start "
-                           "with another directory",
+        return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its file CURRENT is missing",
                            path);
     if (log_missing(s))
         return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its log (*.log) is missing",
