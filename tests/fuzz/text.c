@@ -91,7 +91,7 @@ static void senml(struct fuzz_in *in)
 
 static void number(const char *text, size_t n)
 {
-    if (!poa_json_number(text, n))
+    if (poa_json_number(text, n))
         return;
     FUZZ_CHECK(n && (text[0] == '-' || isdigit((unsigned char)text[0])));
     FUZZ_CHECK(isdigit((unsigned char)text[n - 1]));
