@@ -255,7 +255,7 @@ static uint32_t heard_of(struct poa_node *n, struct node_heard out[POA_P2P_PEERS
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
         const struct node_peer *p = &n->peer[i];
         if (p->known && p->heard)
-            out[count++] = (struct node_heard){p->height, p->member, p->up};
+            out[count++] = (struct node_heard){p->highest, p->member, p->up};
     }
     pthread_mutex_unlock(&n->peers_mutex);
     return count;

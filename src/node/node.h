@@ -63,6 +63,7 @@ struct node_peer {
     bool member;                      /* in the committee of the current epoch */
     bool heard;                       /* it said its height */
     uint64_t height;                  /* last heard of */
+    uint64_t highest;                 /* that it ever said: less after its restart is no news */
     char name[POA_KEY_LABEL_MAX + 1]; /* of an admitted witness */
 };
 

@@ -2,8 +2,9 @@
  *
  * A node knows of the others' heights only what they say. Members of the committee go
  * before the rest, who may be followers that fetch blocks themselves; of those who speak
- * the lower median counts, so that no single one decides. Blocks only become more: what
- * somebody said who is gone since still counts while no member is there to say more. Until
+ * the lower median counts, so that no single one decides. Blocks only become more: the
+ * highest that each ever said counts, also while it starts again and executes its own
+ * blocks, and that of who is gone since, while no member is there to say more. Until
  * anybody has spoken a node is behind, unless it makes the blocks all alone. */
 #ifndef POA_NODE_BEHIND_H
 #define POA_NODE_BEHIND_H
@@ -17,7 +18,7 @@
 #define NODE_BEHIND_LOST    20
 
 struct node_heard {
-    uint64_t height;
+    uint64_t height; /* the highest that it said */
     bool member, up;
 };
 

@@ -316,8 +316,10 @@ static void height_came(void *ctx, int error, uint16_t type, struct poa_slice by
     struct poa_peer_status r;
     if (!error && type == POA_MSG_ANS_STATUS && !poa_peer_status_decode(bytes, &r)) {
         pthread_mutex_lock(&a->node->peers_mutex);
-        a->node->peer[a->peer].height = r.height;
-        a->node->peer[a->peer].heard = true;
+        struct node_peer *p = &a->node->peer[a->peer];
+        p->height = r.height;
+        p->highest = r.height > p->highest ? r.height : p->highest;
+        p->heard = true;
         pthread_mutex_unlock(&a->node->peers_mutex);
     }
     free(a);
