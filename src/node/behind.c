@@ -21,6 +21,11 @@ static bool median(const struct node_heard *heard, uint32_t n, bool member, bool
     return count > 0;
 }
 
+uint64_t node_behind_highest(uint64_t highest, uint64_t says)
+{
+    return says > highest ? says : highest;
+}
+
 void node_behind_look(struct node_behind *b, const struct node_heard *heard, uint32_t n,
                       uint64_t height, bool alone)
 {

@@ -22,6 +22,9 @@ struct node_heard {
     bool member, up;
 };
 
+/* What counts of one that said HIGHEST before, and SAYS this now. */
+uint64_t node_behind_highest(uint64_t highest, uint64_t says);
+
 /* Zeros to begin with. */
 struct node_behind {
     bool known, current; /* somebody spoke; answers are current */

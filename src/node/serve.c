@@ -318,7 +318,7 @@ static void height_came(void *ctx, int error, uint16_t type, struct poa_slice by
         pthread_mutex_lock(&a->node->peers_mutex);
         struct node_peer *p = &a->node->peer[a->peer];
         p->height = r.height;
-        p->highest = r.height > p->highest ? r.height : p->highest;
+        p->highest = node_behind_highest(p->highest, r.height);
         p->heard = true;
         pthread_mutex_unlock(&a->node->peers_mutex);
     }

@@ -69,6 +69,17 @@ Test(behind, a_server_that_hangs_up_is_not_forgotten)
     cr_expect(LOOK(9000, LEFT(8553), OTHER(9000)));
 }
 
+Test(behind, a_server_that_starts_again)
+{
+    uint64_t said = node_behind_highest(0, 1770);
+    cr_expect_not(LOOK(672, MEMBER(said)));
+    said = node_behind_highest(said, 672); /* it executes its own blocks */
+    cr_expect_not(LOOK(672, MEMBER(said)));
+    said = node_behind_highest(said, 1785);
+    cr_expect_not(LOOK(1770, MEMBER(said)));
+    cr_expect(LOOK(1785, MEMBER(said)));
+}
+
 Test(behind, members_go_before_the_rest)
 {
     cr_expect_not(LOOK(100, MEMBER(8553), OTHER(90), OTHER(100), OTHER(80)));
