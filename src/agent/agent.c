@@ -26,7 +26,9 @@
 #define DIAL_MS  10000
 #define RX_BYTES POA_EDGE_DOWN_MAX
 #define TX_BYTES 16384
-#define TURN_MS  1000 /* longest sleep: signals and the end of the run */
+/* Handshakes that a gateway ends before its key is suspected. */
+#define SUSPECT 3
+#define TURN_MS 1000 /* longest sleep: signals and the end of the run */
 
 struct agent {
     const struct agent_config *config;
@@ -36,6 +38,7 @@ struct agent {
     struct poa_device device;
     struct agent_summary sum;
     struct agent_link link;
+    unsigned closed[AGENT_GATEWAYS_MAX]; /* handshakes, in a row, by the gateway */
     int fd;
     bool dialing, was_ready, ended, fatal;
     bool asked, answered;
@@ -86,6 +89,7 @@ static void on_pack_result(struct agent *a, const struct poa_device_event *e)
     POA_LOG_WARN("device", "pack %llu is refused for good: %s", (unsigned long long)p->seq,
                  poa_error_text(e->code));
     a->sum.packs_refused++;
+    a->sum.refused_code = e->code;
     agent_keep_done(a->keep, p);
 }
 
@@ -134,6 +138,7 @@ static void on_event(void *ctx, const struct poa_device_event *e)
     struct agent_kept *p;
     switch (e->kind) {
     case POA_DEVICE_WELCOMED:
+        a->closed[a->link.next] = 0;
         POA_LOG_INFO("device", "connected; this device is %s, index %u", status_text(e->status),
                      e->index);
         break;
@@ -335,11 +340,27 @@ static void dialed(struct agent *a)
     }
 }
 
+/* The gateway ended a handshake. One that lacks the key cannot say so, nor be told. */
+static void suspect(struct agent *a)
+{
+    const struct agent_gateway *g = &a->config->gateway[a->link.next];
+    char key[17];
+    if (++a->closed[a->link.next] != SUSPECT)
+        return;
+    poa_hex(g->key, 8, key);
+    POA_LOG_WARN("device",
+                 "gateway %s port %s has ended %d handshakes: it may have another key than %s...; "
+                 "`poa status` of that node shows its key",
+                 g->host, g->port, SUSPECT, key);
+}
+
 /* E ended the connection. */
 static void lost(struct agent *a, int e)
 {
     if (!a->bye && e != POA_E_REKEY)
         POA_LOG_LIMITED(10000, POA_LOG_INFO, "device", "connection ended: %s", poa_error_text(e));
+    if (a->device.state == POA_DEVICE_DIALING && e != POA_E_TIMEOUT)
+        suspect(a);
     hang_up(a, e == POA_E_REKEY                          ? AGENT_DOWN_RENEW
                : !a->was_ready                           ? AGENT_DOWN_FAILED
                : e == POA_E_CLOSED || e == POA_E_TIMEOUT ? AGENT_DOWN_LOST
@@ -386,6 +407,7 @@ static int send_pack(struct agent *a, struct agent_kept *p, uint64_t now)
         POA_LOG_ERROR("device", "pack %llu cannot be read back: %s", (unsigned long long)p->seq,
                       poa_error_text(e));
         a->sum.packs_refused++;
+        a->sum.refused_code = e;
         agent_keep_done(a->keep, p);
         return POA_OK;
     }

@@ -330,7 +330,7 @@ static int probe_row(struct agent_csv *c, bool named, int *lines)
         char number[40];
         for (size_t i = 0; i < p.cells; i++)
             values += (int)i != time_column &&
-                      number_of(p.cell[i], p.delimiter, number, sizeof number) == POA_OK;
+                      number_of(p.cell[i], p.delimiter, number, sizeof number) != POA_E_TEXT;
         if (time_column >= 0 && values) {
             c->delimiter = p.delimiter;
             c->time_column = time_column;

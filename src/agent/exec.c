@@ -196,7 +196,9 @@ int agent_exec_read(struct agent_exec *e, uint64_t mono_ms, const struct agent_r
     reap(e, false, &status);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         POA_LOG_LIMITED(60000, POA_LOG_WARN, "source",
-                        "the command failed: its readings are left out");
+                        "the command failed, %s %d: its readings are left out",
+                        WIFEXITED(status) ? "exit status" : "signal",
+                        WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
         return POA_OK;
     }
     *n = parse_all(e);

@@ -515,6 +515,12 @@ static int run(struct options *o)
         return fail("no answer: is the gateway there?");
     if (o->json && !o->agent.question)
         print_summary(&sum);
+    /* Who asked for all of a file is told that some of it is nowhere. */
+    if (o->agent.once && sum.packs_refused) {
+        snprintf(why.text, sizeof why.text, "%" PRIu64 " packs were refused for good: %s",
+                 sum.packs_refused, poa_error_text(sum.refused_code));
+        return fail(why.text);
+    }
     return o->exit_code;
 }
 

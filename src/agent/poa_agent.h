@@ -263,6 +263,7 @@ struct agent_summary {
     uint64_t readings, packs, receipts, packs_refused, waiting;
     uint64_t earned, balance;
     uint32_t vrf;
+    int refused_code; /* of the last pack that was refused */
     bool answered;
 };
 /* Runs until stopped. Errors: what makes it pointless to go on; WHY. */

@@ -118,6 +118,7 @@
     X(SEAL_DEPENDENT, 313, PEER, "device's maker rules the committee: its seal adds nothing")      \
     X(DATA_NOT_ALLOWED, 320, CALLER,                                                               \
       "the owner of the device does not let this key read its data")                               \
+    X(DATA_FUTURE, 321, CALLER, "the time of a reading lies in the future: is a clock wrong?")     \
     X(DUPLICATE, 400, PEER, "already have it")                                                     \
     X(EQUIVOCATION, 401, PEER, "signed two conflicting messages")                                  \
     X(NOT_MEMBER, 402, PEER, "signer is not in the committee")                                     \

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <search.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,24 @@ struct proving {
     struct reading *reading;
     size_t readings, cap;
     json_t *sound; /* roots of the file under check that are on the ledger */
+    json_t *bad;   /* what is wrong with packs: one line for each that proves nothing */
 };
+
+/* One pack proves nothing, for this reason; the others may. */
+__attribute__((format(printf, 2, 3))) static int bad_pack(struct proving *v, const char *format,
+                                                          ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    /* From a file of anybody: JSON takes no bytes that are not UTF-8. */
+    for (char *p = line; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    return json_array_append_new(v->bad, json_string(line)) == 0 ? 0 : cli_fail("out of memory");
+}
 
 /* An anchor that is proven, into SOUND: {ROOT: packs under it}. */
 static int use_anchor(void *ctx, const char *root, const struct cli_proven *p)
@@ -84,11 +102,13 @@ static int add_readings(struct proving *v, const struct poa_pack *p)
     size_t n = 0;
     struct poa_why why = {{0}};
     if (agent_senml_read((const char *)p->content.p, p->content.n, 0, &list, &n, &why) != POA_OK)
-        return cli_fail("pack %" PRIu64 ": %s", p->seq, why.text);
-    int rc = n == p->readings ? 0
-                              : cli_fail("pack %" PRIu64 " has %zu readings and says %u", p->seq, n,
-                                         p->readings);
-    for (size_t i = 0; i < n && rc == 0; i++)
+        return bad_pack(v, "pack %" PRIu64 ": %s", p->seq, why.text);
+    int rc = 0;
+    if (n != p->readings)
+        rc = bad_pack(v, "pack %" PRIu64 " has %zu readings and says %u", p->seq, n, p->readings);
+    else
+        v->packs++;
+    for (size_t i = 0; i < n && n == p->readings && rc == 0; i++)
         rc = add_reading(v, &list[i]);
     agent_senml_free(list, n);
     return rc;
@@ -106,12 +126,12 @@ static int add_once(struct proving *v, const struct poa_pack *p, const uint8_t i
     uint8_t *id = malloc(32);
     if (id == NULL || (memcpy(id, id32, 32), tsearch(id, &v->seen, compare_ids)) == NULL)
         return cli_fail("out of memory");
-    v->packs++;
     return add_readings(v, p);
 }
 
 /* ENCODED is signed by the device, and RECEIPT leads from it to a sound root. */
-static int check_pack(struct proving *v, struct poa_slice encoded, struct poa_slice receipt)
+static int check_pack(struct proving *v, size_t place, struct poa_slice encoded,
+                      struct poa_slice receipt)
 {
     struct poa_pack p;
     struct poa_edge_receipt r;
@@ -119,10 +139,10 @@ static int check_pack(struct proving *v, struct poa_slice encoded, struct poa_sl
     char root[65];
     int code = poa_pack_check(&poa_suite_ed25519, v->chain, encoded, &p);
     if (code != POA_OK)
-        return cli_fail("pack %" PRIu64 " of the file is not valid: %s", v->packs,
+        return bad_pack(v, "the pack in place %zu of the file is not valid: %s", place,
                         poa_error_text(code));
     if (v->have_device && memcmp(v->device, p.device, 32) != 0)
-        return cli_fail("pack %" PRIu64 " of the file is of another device", v->packs);
+        return bad_pack(v, "the pack in place %zu of the file is of another device", place);
     memcpy(v->device, p.device, 32);
     v->have_device = true;
     poa_pack_id(encoded, id);
@@ -132,24 +152,22 @@ static int check_pack(struct proving *v, struct poa_slice encoded, struct poa_sl
     if (code == POA_OK && memcmp(r.id, id, 32) != 0)
         code = POA_E_PROOF;
     if (code != POA_OK)
-        return cli_fail("the receipt of pack %" PRIu64 " does not lead to its root: %s", p.seq,
+        return bad_pack(v, "the receipt of pack %" PRIu64 " does not lead to its root: %s", p.seq,
                         poa_error_text(code));
     poa_hex(r.root, 32, root);
     const json_t *packs = json_object_get(v->sound, root);
     if (packs == NULL || json_integer_value(packs) != (json_int_t)r.packs)
-        return cli_fail("pack %" PRIu64 ": its root %.16s... is not proven to be on the ledger",
+        return bad_pack(v, "pack %" PRIu64 ": its root %.16s... is not proven to be on the ledger",
                         p.seq, root);
     return add_once(v, &p, id);
 }
 
-static int unhex_new(const json_t *text, uint8_t **out, size_t *n)
+static bool unhex_new(const json_t *text, uint8_t **out, size_t *n)
 {
     const char *hex = json_string_value(text);
     *n = hex != NULL ? strlen(hex) / 2 : 0;
     *out = malloc(*n + 1);
-    if (*out != NULL && hex != NULL && poa_unhex(hex, *out, *n) == POA_OK)
-        return 0;
-    return cli_fail("a pack of the file is not in hex digits");
+    return *out != NULL && hex != NULL && poa_unhex(hex, *out, *n) == POA_OK;
 }
 
 static int check_file(struct proving *v, json_t *file)
@@ -170,11 +188,11 @@ static int check_file(struct proving *v, json_t *file)
             v->waiting++;
             continue;
         }
-        rc = unhex_new(json_object_get(item, "pack"), &pack, &pack_n);
-        if (rc == 0)
-            rc = unhex_new(json_object_get(item, "receipt"), &receipt, &receipt_n);
-        if (rc == 0)
-            rc = check_pack(v, poa_slice(pack, pack_n), poa_slice(receipt, receipt_n));
+        if (unhex_new(json_object_get(item, "pack"), &pack, &pack_n) &&
+            unhex_new(json_object_get(item, "receipt"), &receipt, &receipt_n))
+            rc = check_pack(v, i, poa_slice(pack, pack_n), poa_slice(receipt, receipt_n));
+        else
+            rc = bad_pack(v, "the pack in place %zu of the file is not in hex digits", i);
         free(pack);
         free(receipt);
     }
@@ -208,7 +226,13 @@ static struct reading *find(const struct proving *v, const struct reading *r)
     return NULL;
 }
 
-static int check_csv(struct proving *v, const char *path, uint64_t *rows, uint64_t *proven)
+/* What the readings of a CSV file came to. */
+struct compared {
+    uint64_t rows, readings, proven;
+    char missing[256]; /* the first that is in no pack */
+};
+
+static int check_csv(struct proving *v, const char *path, struct compared *to)
 {
     struct agent_csv *csv;
     struct poa_why why = {{0}};
@@ -225,17 +249,19 @@ static int check_csv(struct proving *v, const char *path, uint64_t *rows, uint64
             break;
         if (code != POA_OK)
             rc = cli_fail("%s: %s", path, poa_error_text(code));
-        ++*rows;
+        ++to->rows;
         for (size_t i = 0; rc == 0 && i < n; i++) {
             struct reading want = {.ms = r[i].time_ms, .value = strtod(r[i].number, NULL)};
             snprintf(want.name, sizeof want.name, "%s", r[i].name);
             struct reading *found = find(v, &want);
-            if (found == NULL)
-                rc = cli_fail("row %" PRIu64 " of %s, %s = %s, is in no pack that is proven", *rows,
-                              path, r[i].name, r[i].number);
-            else
+            if (found != NULL)
                 found->used = true;
-            *proven += found != NULL;
+            else if (!to->missing[0])
+                snprintf(to->missing, sizeof to->missing,
+                         "row %" PRIu64 " of %.120s, %s = %s, is in no pack that is proven",
+                         to->rows, path, r[i].name, r[i].number);
+            to->readings++;
+            to->proven += found != NULL;
         }
     }
     agent_csv_close(csv);
@@ -267,41 +293,72 @@ static bool look_into(const char *path, bool *csv)
     return true;
 }
 
-static int tell_proven(const struct cli *c, const struct proving *v, bool csv, uint64_t rows,
-                       uint64_t proven)
+/* In one line, when something is not proven. */
+static int tell_missing(const struct proving *v, bool csv, const struct compared *to)
+{
+    size_t bad = json_array_size(v->bad);
+    char packs[640] = "", proven[160];
+    if (bad == 0 && !to->missing[0])
+        return 0;
+    if (bad > 0)
+        snprintf(packs, sizeof packs, "%s", json_string_value(json_array_get(v->bad, 0)));
+    if (bad > 1)
+        snprintf(packs + strlen(packs), sizeof packs - strlen(packs), " (and %zu packs more)",
+                 bad - 1);
+    if (csv)
+        snprintf(proven, sizeof proven, "%" PRIu64 " of its %" PRIu64 " readings are proven",
+                 to->proven, to->readings);
+    else
+        snprintf(proven, sizeof proven, "%" PRIu64 " other packs with %zu readings are proven",
+                 v->packs, v->readings);
+    return cli_fail("%s%s%s; %s", packs, packs[0] && to->missing[0] ? "; " : "", to->missing,
+                    proven);
+}
+
+static int tell_proven(const struct cli *c, const struct proving *v, bool csv,
+                       const struct compared *to)
 {
     char device[65];
     poa_hex(v->device, 32, device);
-    if (c->json)
-        return cli_print_json(json_pack(
-            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "valid", 1, "device", device, "packs",
-            (json_int_t)v->packs, "anchors", (json_int_t)v->anchors, "waiting",
-            (json_int_t)v->waiting, "readings", (json_int_t)v->readings, "rows", (json_int_t)rows,
-            "proven", (json_int_t)proven, "beside", (json_int_t)(csv ? v->readings - proven : 0)));
+    int missing = tell_missing(v, csv, to);
+    if (c->json) {
+        int rc = cli_print_json(json_pack(
+            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "valid", missing == 0, "device",
+            device, "packs", (json_int_t)v->packs, "anchors", (json_int_t)v->anchors, "waiting",
+            (json_int_t)v->waiting, "readings", (json_int_t)v->readings, "rows",
+            (json_int_t)to->rows, "proven", (json_int_t)to->proven, "beside",
+            (json_int_t)(csv ? v->readings - to->proven : 0), "bad", v->bad));
+        return missing != 0 ? missing : rc;
+    }
+    if (missing != 0)
+        return missing;
     printf("valid      %" PRIu64 " packs with %zu readings, signed by device %.16s...\n"
            "anchored   under %" PRIu64 " roots that are on the ledger; %" PRIu64 " packs wait\n",
            v->packs, v->readings, device, v->anchors, v->waiting);
     if (csv)
         printf("file       each of its %" PRIu64 " readings in %" PRIu64 " rows is in a pack\n",
-               proven, rows);
+               to->proven, to->rows);
     return 0;
 }
 
 int cli_data_verify(const struct cli *c)
 {
     struct proving v = {.c = c};
+    struct compared to = {.rows = 0};
     const char *path = c->argument[0];
     bool csv;
     if (!look_into(path, &csv))
         return 1;
-    uint64_t rows = 0, proven = 0, waiting;
+    v.bad = json_array();
+    uint64_t waiting;
     int rc = 0;
     if (csv && c->arguments == 1) {
         json_t *file = NULL;
         if (c->option[CLI_DEVICE] == NULL)
-            return cli_misuse("say where its packs are: a file of `poa data get`, or --device and "
-                              "--from to fetch them");
-        rc = cli_packs_fetch(c, c->option[CLI_DEVICE], &file, &waiting);
+            rc = cli_misuse("say where its packs are: a file of `poa data get`, or --device and "
+                            "--from to fetch them");
+        if (rc == 0)
+            rc = cli_packs_fetch(c, c->option[CLI_DEVICE], &file, &waiting);
         if (rc == 0)
             rc = check_file(&v, file);
         json_decref(file);
@@ -311,12 +368,13 @@ int cli_data_verify(const struct cli *c)
         rc = file != NULL ? check_file(&v, file) : 1;
         json_decref(file);
     }
-    if (rc == 0 && v.packs == 0)
+    if (rc == 0 && v.packs == 0 && json_array_size(v.bad) == 0)
         rc = cli_fail("there is no anchored pack");
     if (rc == 0 && csv)
-        rc = check_csv(&v, path, &rows, &proven);
+        rc = check_csv(&v, path, &to);
     if (rc == 0)
-        rc = tell_proven(c, &v, csv, rows, proven);
+        rc = tell_proven(c, &v, csv, &to);
+    json_decref(v.bad);
     free(v.reading);
     tdestroy(v.seen, free);
     return rc;

@@ -546,9 +546,30 @@ static int refused(const struct cli *c, const struct cli_draft *d, const char *m
                     id);
 }
 
+/* Whose balance is too low for D, and by how much. */
+static int too_low(const struct cli *c, const uint8_t chain32[32], const struct cli_draft *d)
+{
+    struct poa_tx_view tx;
+    char address[POA_ADDRESS_TEXT_BYTES];
+    const char *label = c->option[CLI_FROM];
+    json_t *v;
+    if (poa_tx_parse(chain32, poa_slice(d->bytes, d->n), &tx) != POA_OK)
+        return cli_fail("%s (TX_BALANCE)", poa_error_text(POA_E_TX_BALANCE));
+    poa_address_to_text(tx.tx.sender, address);
+    if (cli_call(c, "poa_account_get", json_pack("{s:s}", "address", address), &v) != POA_OK)
+        return 1;
+    uint64_t has = cli_number(v, "balance");
+    json_decref(v);
+    return cli_fail("%s (TX_BALANCE): %s%s%s has %" PRIu64 " and this takes %" PRIu64 "%s",
+                    poa_error_text(POA_E_TX_BALANCE), label != NULL ? label : "",
+                    label != NULL ? ", " : "", address, has, tx.cost,
+                    has < tx.cost ? ": `poa send` to it, or on a test network `poa faucet`"
+                                  : ", but its other transactions wait, or it lacks an asset");
+}
+
 /* Sends it. RACE as above. */
-static int submit(const struct cli *c, const struct cli_draft *d, const char *made,
-                  struct race *race)
+static int submit(const struct cli *c, const uint8_t chain32[32], const struct cli_draft *d,
+                  const char *made, struct race *race)
 {
     json_t *v;
     struct poa_why why = {{0}};
@@ -567,6 +588,8 @@ static int submit(const struct cli *c, const struct cli_draft *d, const char *ma
     free(hex);
     if (rc == POA_OK)
         return finish(c, v, made, race);
+    if (rc == POA_E_TX_BALANCE)
+        return too_low(c, chain32, d);
     bool used = rc == POA_E_TX_NONCE_USED || rc == POA_E_TX_REPLACE || rc == POA_E_TX_DUPLICATE;
     if (used && race != NULL)
         return refused(c, d, made, race, why.text);
@@ -645,7 +668,7 @@ static int transact(const struct cli *c, const struct cli_rules *r, const struct
             return cli_fail("%u of %u signatures: --output FILE keeps it for the others to sign, "
                             "or say who signs with --sign",
                             have, need);
-        rc = submit(c, d, made, chosen ? NULL : &race);
+        rc = submit(c, r->chain, d, made, chosen ? NULL : &race);
         if (!race.lost)
             return rc;
         if (tries == NONCE_TRIES)
@@ -750,7 +773,7 @@ static int send(const struct cli *c, const uint8_t chain32[32], struct cli_draft
     if (rc == 0 && !enough)
         rc = cli_fail("%u of %u signatures, or not the right ones: `poa tx sign` adds one", have,
                       need);
-    return rc != 0 ? rc : submit(c, d, NULL, NULL);
+    return rc != 0 ? rc : submit(c, chain32, d, NULL, NULL);
 }
 
 int cli_tx_sign(const struct cli *c)

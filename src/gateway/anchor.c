@@ -97,7 +97,7 @@ static int keep_pack(struct conn *c, struct poa_slice encoded, const struct poa_
     struct poa_gateway *g = c->g;
     const struct poa_gateway_backend *b = &g->config.backend;
     if (p->to_ms > poa_clock_wall_ms(g->clock) + PACK_FUTURE_MS)
-        return POA_E_RANGE;
+        return POA_E_DATA_FUTURE;
     if (g->anchor.wait_n + g->anchor.sent_n >= g->config.limits.packs_waiting)
         return POA_E_FULL;
     int e = usage_allows(g, p->device, encoded.n);

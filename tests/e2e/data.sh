@@ -143,7 +143,37 @@ refuses "cannot open none.packs: No such file" "$poa" data verify meter.csv none
 refuses "cannot open none.packs: No such file" "$poa" data verify none.packs "${trust[@]}"
 refuses "/ is a directory" "$poa" data verify meter.csv / "${trust[@]}"
 refuses "not a file of .poa data get" "$poa" data verify meter.csv meter.csv "${trust[@]}"
+# One pack that proves nothing is named; the others still do.
+packs=$(jq '.packs | length' own.packs)
+jq -c ".packs[0].pack |= ($flip)" own.packs >bad.packs
+refuses "place 0 of the file is not valid.*; $((packs - 1)) other packs" "$poa" data verify bad.packs "${trust[@]}"
+code=0
+"$poa" data verify meter.csv bad.packs "${trust[@]}" --json >proof.json 2>err || code=$?
+[ $code -eq 1 ] || fail "exit code $code"
+jq -en --argjson n "$(jq .readings "$POA_TMP/own.json")" --argjson packs "$packs" 'input |
+    (.valid | not) and .packs == $packs - 1 and (.bad | length) == 1 and .proven > 0 and .proven < $n' proof.json >/dev/null ||
+    fail "$(cat proof.json err)"
+grep -q "$(jq .proven proof.json) of its $(jq .readings "$POA_TMP/own.json") readings are proven" err || fail "$(cat err)"
 refuses "another chain" "$poa" data verify own.packs --chain "$(printf '%064d' 7)"
+
+echo "# what no pack may hold, and what comes too early"
+odd() { # CODE CSV: through device 2, whose own process rests
+    local code=0
+    stopped=$(pid_of device-02)
+    kill -STOP "$stopped"
+    "$device" --key "$POA_KEYS/device-02.json" "${trust[@]}" --gateway "$gateway" --source "csv:$2" --interval 0 \
+        --state "$POA_TMP/odd.$2.state" --once --for 300s --json >odd.json 2>odd.log || code=$?
+    kill -CONT "$stopped"
+    [ $code -eq "$1" ] || fail "exit code $code for $2: $(cat odd.log)"
+}
+printf 'time,v\n2020-01-01,NaN\n2020-01-02,1e400\n2020-01-03,18446744073709551615\n' >large.csv
+odd 0 large.csv
+grep -q "too large" odd.log || fail "left out in silence: $(cat odd.log)"
+"$poa" data verify large.csv --device "$(public device-02)" --from owner "${trust[@]}" --json >proof.json 2>err || fail "$(cat err)"
+jq -en 'input | .valid and .proven == 1' proof.json >/dev/null || fail "$(cat proof.json)"
+printf 'time,v\n2999-01-02,1\n' >early.csv
+odd 1 early.csv
+grep -q "^poa-device: 1 packs were refused for good: .*future" odd.log || fail "$(cat odd.log)"
 
 devnet_down
 

@@ -72,6 +72,15 @@ wrong=$(public ledger-0)@${g1#*@}
 run 2 "$wrong" --source none --state "$POA_TMP/state" --json >impostor.json 2>err || fail "$(cat err)"
 jq -en 'input | .sealed == 0' impostor.json >/dev/null || fail "sealed for an impostor"
 ! grep -q "connected" err || fail "it talked to an impostor"
+: >suspect.log
+start 60 "$wrong" --source exec:false --interval 0.5 --state "$POA_TMP/state" 2>suspect.log &
+agent=$!
+suspected() { grep -q "has ended 3 handshakes: it may have another key" suspect.log; }
+wait_for 50 suspected || fail "nobody says that the key may be wrong: $(cat suspect.log)"
+wait_for 50 grep -q "the command failed, exit status 1" suspect.log || fail "nobody says that the command failed: $(cat suspect.log)"
+kill -TERM $agent
+wait $agent || fail "exit code $? after SIGTERM"
+[ "$(grep -c "ended 3 handshakes" suspect.log)" -eq 1 ] || fail "said again"
 
 echo "# who is who"
 ask() { run 20 "$g1" --state "$POA_TMP/asker" "$@"; }
@@ -108,6 +117,11 @@ kettle=$(public kettle)
 run 30 "$g1" --state "$POA_TMP/asker2" --check "$kettle" --json >peer.json 2>err || fail "check: $(cat err)"
 jq -en --arg owner "$owner" 'input | .status == "active" and .maker == 1 and .owner == $owner' peer.json >/dev/null ||
     fail "$(cat peer.json)"
+owner_text=$("$poa" keys new poor --no-passphrase --json | jq -r .address)
+code=$("$device" --key "$POA_KEYS/kettle.json" --genesis "$dir/genesis.poa" --pair "$owner_text" --maker "1@$maker" --json | jq -r .pair)
+refused "balance too low (TX_BALANCE): poor, $owner_text has 0 and this takes [1-9][0-9]*: .*poa faucet" \
+    device pair "$code" --maker-key maker-1 --from poor
+code=$(pair --json | jq -r .pair)
 refused "already registered" device pair "$code" --attestation "$sig" --from alice
 unset POA_RPC
 

@@ -124,6 +124,12 @@ Test(csv, values_that_no_double_holds_are_passed_over)
     cr_assert_eq(agent_csv_too_large(c), 2);
     cr_assert_eq(agent_csv_skipped(c), 1);
     agent_csv_close(c);
+    unlink(path);
+    /* The first row has no other value: it is a row all the same. */
+    c = open_text("t,v\n2020-01-01,1e400\n2020-01-02,5\n");
+    cr_assert_str_eq(dump(c), "v=5@1577923200000;");
+    cr_assert_eq(agent_csv_too_large(c), 1);
+    agent_csv_close(c);
 }
 
 Test(csv, times)

@@ -504,7 +504,7 @@ Test(gateway, a_pack_of_the_future_is_refused)
     cr_assert_eq(poa_pack_sign(SUITE, f.w.chain, a.seed, a.key, &p, &w), POA_OK);
     cr_assert_eq(poa_device_pack(&a.d, poa_written(&w)), POA_OK);
     EXPECT_UNTIL(&a, client_told(&a, POA_DEVICE_PACK_RESULT));
-    cr_assert_eq(client_told(&a, POA_DEVICE_PACK_RESULT)->code, POA_E_RANGE);
+    cr_assert_eq(client_told(&a, POA_DEVICE_PACK_RESULT)->code, POA_E_DATA_FUTURE);
     client_close(&a);
     fake_stop(&f);
 }
