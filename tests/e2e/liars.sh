@@ -100,6 +100,12 @@ rest
 # True once, certified, and of the same question; a minute is what an answer may be old. An
 # epoch later its committee is gone too.
 echo "# a stale answer"
+# What a gateway says of an epoch it says until the next: that one has to be true again.
+epoch() { "$poa" status --rpc "$rpc" --json | jq .consensus.epoch; }
+echo honest >"$chaos"
+forged=$(epoch)
+next_epoch() { [ "$(epoch)" -gt "$forged" ]; }
+wait_for 120 next_epoch || fail "no epoch after $forged"
 rest_s=$((asked + 70 - SECONDS))
 [ $rest_s -le 0 ] || sleep $rest_s
 [ "$(ask old)" -eq 1 ] || fail "it was believed: $(cat "$POA_TMP/old.json")"
