@@ -24,7 +24,7 @@ BEGIN {
     print "<title>CPU time of a transaction against the number of accounts</title>"
     print "<rect width=\"800\" height=\"400\" fill=\"#ffffff\"/>"
     for (v = 0; v <= most + 0.01; v += 0.2) {
-        printf "<path d=\"M%d %.1f H%d\" stroke=\"%s\"/>\n", left, y(v), left + width, v > 0.99 && v < 1.01 ? "#888888" : "#dddddd"
+        printf "<path d=\"M%d %.1f H%d\" stroke=\"%s\"/>\n", left, y(v), left + width, (v > 0.99 && v < 1.01 ? "#888888" : "#dddddd")
         printf "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" fill=\"#222222\">%.1f</text>\n", left - 8, y(v) + 4, v
     }
     for (e = 4; e <= 7; e++)
