@@ -32,6 +32,7 @@ struct net {
     unsigned n;
     struct node node[NODES_MAX];
     uint8_t chain[32], seed[32];
+    uint8_t submitter[32]; /* seed of a node on the list of every server */
 };
 /* N ledger servers, ready; their files below DIR. BIN: where poa and poad are. */
 void net_start(struct net *net, const char *bin, const char *dir, unsigned n);

@@ -242,11 +242,9 @@ static void nobody(void *ctx, const struct poa_p2p_message *m)
 struct offer *offer_start(struct net *net, struct load *l, uint32_t window, double per_s)
 {
     struct offer *o = calloc(1, sizeof *o);
-    uint8_t seed[32];
-    poa_random(seed, sizeof seed);
     bench_must(o ? POA_OK : POA_E_NO_MEMORY, "load");
     struct poa_p2p_config c = {
-        .seed32 = seed, .chain32 = net->chain, .ctx = o, .on_message = nobody};
+        .seed32 = net->submitter, .chain32 = net->chain, .ctx = o, .on_message = nobody};
     bench_must(poa_p2p_open(&o->p2p, &c), "mesh");
     o->load = l;
     o->window = window;

@@ -109,7 +109,10 @@ static uint64_t number(json_t *v, const char *key)
 
 static pid_t spawn(const struct net *net, const char *bin)
 {
-    char program[400], ledgers[16], out[400];
+    char program[400], ledgers[16], out[400], peer[65];
+    uint8_t key[32];
+    poa_ed25519_public(net->submitter, key);
+    poa_hex(key, 32, peer);
     snprintf(program, sizeof program, "%s/poa", bin);
     snprintf(ledgers, sizeof ledgers, "%u", net->n);
     snprintf(out, sizeof out, "%s.out", net->dir);
@@ -121,7 +124,7 @@ static pid_t spawn(const struct net *net, const char *bin)
     if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
         _exit(126);
     execl(program, program, "devnet", "--ledgers", ledgers, "--trusted", "0", "--devices", "0",
-          "--data-dir", net->dir, (char *)NULL);
+          "--data-dir", net->dir, "--peer", peer, (char *)NULL);
     _exit(127);
 }
 
@@ -131,6 +134,7 @@ void net_start(struct net *net, const char *bin, const char *dir, unsigned n)
     net->n = n;
     static unsigned nets; /* a chain of its own for each */
     snprintf(net->dir, sizeof net->dir, "%s/net%u", dir, nets++);
+    poa_random(net->submitter, sizeof net->submitter);
     net->devnet = spawn(net, bin);
     double until = bench_now() + READY_S;
     while (!look_up(net)) {

@@ -60,6 +60,7 @@ struct devnet {
     bool existed;
     uint8_t chain[32];
     uint8_t load_seed[32];
+    const char *peer;               /* hex key of a node that is no part of it; NULL: none */
     struct devnet_process *process; /* ledgers, then trusted nodes, then devices */
     size_t processes;
     int lock_fd, block_fd;

@@ -101,6 +101,8 @@ static int write_config(const struct devnet *d, struct devnet_process *p)
         poa_hex(d->process[d->ledgers + i].key, 32, key);
         fprintf(f, "peer = %s\n", key);
     }
+    if (p->kind == DEVNET_LEDGER && d->peer)
+        fprintf(f, "peer = %s\n", d->peer);
     fclose(f);
     int rc = devnet_path(d, path, sizeof path, "%s", p->name);
     if (rc == 0)
@@ -225,6 +227,12 @@ static bool read_options(struct devnet *d, const struct cli *c, const json_t *be
         return false;
     if (d->devices > 0 && d->trusted == 0) {
         cli_misuse("devices need a gateway: --trusted 1 or more, or --devices 0");
+        return false;
+    }
+    uint8_t key[32];
+    d->peer = c->option[CLI_PEER];
+    if (d->peer != NULL && poa_unhex(d->peer, key, 32) != POA_OK) {
+        cli_misuse("--peer wants the public key of a node: 64 hex digits (`poa keys show`)");
         return false;
     }
     const char *policy = before != NULL ? cli_text(before, "policy") : "vrf";

@@ -107,6 +107,7 @@
     X(GROUP, "group", "C", "seats of one maker, region or provider that falls as a whole")         \
     X(SEALS, "seals", "T", "device seals that make grade 2")                                       \
     X(SEATS, "seats", "S", "expected seats of devices in the span that may give them")             \
+    X(PEER, "peer", "KEY", "public key of a node of yours, for the list of every server")          \
     X(FLEET, "fleet", "E", "devices: eligible, for the exact law; or registered for `poa fleet`")  \
     X(DRAWS, "draws", "K", "draws of a device in the span; default: many")                         \
     X(TARGET, "target", "P", "probability that must not be exceeded, such as 1e-12")               \
@@ -391,7 +392,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Check a genesis record and print its chain id", "poa genesis check genesis.poa")            \
     X("devnet up", cli_devnet_up, "", 0, 0,                                                        \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(TRUSTED) | CLI_BIT(DEVICES) | CLI_BIT(POLICY) |      \
-          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS) | CLI_BIT(FLEET),                          \
+          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS) | CLI_BIT(FLEET) | CLI_BIT(PEER),          \
       "Run a network on this machine: each node and device is a process (`up` may be left out)",   \
       "poa devnet\n"                                                                               \
       "poa devnet --devices 50 --policy random --data-dir /tmp/net\n"                              \

@@ -324,7 +324,6 @@ static void submit(struct poa_node *n, struct poa_slice raw, struct poa_rpc_call
     memcpy(bytes, raw.p, raw.n);
     s->check->raw[0] = poa_slice(bytes, raw.n);
     s->local = true;
-    n->others++;
     uint8_t who[32] = {0};
     poa_put_le64(who, poa_rpc_who(call));
     s->check->submitter = node_submitter(NODE_HERE, who);

@@ -126,6 +126,7 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
     if (rc)
         return rc;
     node_tracker_final(n->tracker, c->tx, c->txs, now_us);
+    node_forward_final(n->forward, c->tx, c->txs, now_us);
     node_edge_commit(n, c);
     pthread_mutex_lock(&n->status_mutex);
     n->status.commits++;
@@ -265,12 +266,18 @@ int node_step(struct poa_node *n, const struct poa_event *event)
 /* What strangers pay from now on. */
 static void set_floor(struct poa_node *n, const struct poa_core_status *core)
 {
+    struct poa_st_global all;
     uint64_t now_us = poa_clock_monotonic_us(n->clock);
     if (!n->workers)
         return;
-    uint32_t floor =
-        node_pace_floor(&n->pace, now_us, core->lag_us, node_workers_strangers(n->workers),
-                        atomic_load_explicit(&n->others, memory_order_relaxed));
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &all);
+    /* A member makes batches, a follower hands on. */
+    struct node_pace_seen seen = {
+        .lag_us = core->member >= 0 ? core->lag_us : node_forward_lag(n->forward, now_us),
+        .admitted = node_workers_strangers(n->workers),
+        .accepted = atomic_load_explicit(&n->strangers_accepted, memory_order_relaxed),
+        .txs = all.txs};
+    uint32_t floor = node_pace_floor(&n->pace, now_us, &seen);
     if (n->pace.at_us != now_us)
         return;
     node_workers_floor(n->workers, floor);

@@ -29,6 +29,9 @@ struct node_forward {
     uint32_t tx_waiting, item_waiting;
     bool tx_busy, mining_busy, stop;
     int server;
+    /* One transaction that a server took, until it is final: how long that takes. */
+    uint8_t probe[32];
+    uint64_t probe_us, lag_us, lag_at_us; /* 0: none */
 };
 
 int node_forward_start(struct poa_node *n)
@@ -81,6 +84,44 @@ static int server_of(struct node_forward *f, int avoid)
     return f->server;
 }
 
+/* --- how long it takes ------------------------------------------------------------------- */
+
+/* A transaction that was taken and never came is forgotten. */
+#define PROBE_US 10000000u
+
+static void probe_begin(struct node_forward *f, const uint8_t id[32], uint64_t now_us)
+{
+    pthread_mutex_lock(&f->mutex);
+    if (!f->probe_us || now_us > f->probe_us + PROBE_US) {
+        memcpy(f->probe, id, 32);
+        f->probe_us = now_us;
+    }
+    pthread_mutex_unlock(&f->mutex);
+}
+
+void node_forward_final(struct node_forward *f, const struct poa_tx_result *tx, uint32_t txs,
+                        uint64_t now_us)
+{
+    pthread_mutex_lock(&f->mutex);
+    for (uint32_t i = 0; i < txs && f->probe_us; i++)
+        if (!memcmp(tx[i].id, f->probe, 32)) {
+            f->lag_us = now_us - f->probe_us;
+            f->lag_at_us = now_us;
+            f->probe_us = 0;
+        }
+    pthread_mutex_unlock(&f->mutex);
+}
+
+uint64_t node_forward_lag(struct node_forward *f, uint64_t now_us)
+{
+    pthread_mutex_lock(&f->mutex);
+    uint64_t lag = now_us < f->lag_at_us + 1000000 ? f->lag_us : 0;
+    if (f->probe_us && now_us < f->probe_us + PROBE_US && now_us - f->probe_us > lag)
+        lag = now_us - f->probe_us;
+    pthread_mutex_unlock(&f->mutex);
+    return lag;
+}
+
 /* --- transactions ------------------------------------------------------------------------ */
 
 struct tx_request {
@@ -103,6 +144,7 @@ static void end_all(struct node_submission *list, int code)
 /* CODES in the order of what was sent: every transaction that passed here. */
 static void settle(struct poa_node *n, struct node_submission *list, struct poa_list codes)
 {
+    const uint8_t *taken = NULL;
     struct poa_list_iter it = poa_list_begin(&codes);
     while (list) {
         struct node_submission *next = list->next;
@@ -118,6 +160,10 @@ static void settle(struct poa_node *n, struct node_submission *list, struct poa_
             /* Sent again after a lost answer, it is known there. */
             if (c->code[i] == POA_E_TX_DUPLICATE && list->tries > 1)
                 c->code[i] = POA_OK;
+            if (!c->code[i] && !taken) {
+                taken = c->view[i].id;
+                probe_begin(n->forward, taken, poa_clock_monotonic_us(n->clock));
+            }
             if (c->code[i] && list->local)
                 node_tracker_drop(n->tracker, c->view[i].id);
             else if (list->local)

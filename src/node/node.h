@@ -106,7 +106,7 @@ struct poa_node {
     struct poa_rpc *rpc;
     struct poa_gateway *gateway;
     struct node_tracker *tracker;
-    _Atomic uint64_t others; /* transactions submitted here, but for strangers' */
+    _Atomic uint64_t strangers_accepted; /* their transactions that were taken */
     struct node_follow *follow;
     struct node_forward *forward;
     struct node_again *again;
@@ -322,6 +322,12 @@ int node_forward_start(struct poa_node *n);
 void node_forward_stop(struct node_forward *f);
 void node_forward_free(struct node_forward *f);
 void node_forward_txs(struct node_forward *f, struct node_submission *s);
+/* Core thread: these became final. */
+void node_forward_final(struct node_forward *f, const struct poa_tx_result *tx, uint32_t txs,
+                        uint64_t now_us);
+/* From a server's taking a transaction to its being final here: the last one, or the one under
+ * way; 0: none for a second. */
+uint64_t node_forward_lag(struct node_forward *f, uint64_t now_us);
 void node_forward_mining(struct node_forward *f, struct poa_slice encoded, node_mining_done *done,
                          void *ctx);
 /* EFFECT_SUBMIT. */

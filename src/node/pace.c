@@ -9,9 +9,11 @@
 #define WINDOW_US 60000000u
 #define RAISE_US  1000000u
 #define CALM_US   500000u
-/* Others are here when they submit so many in a second, until a while after that. */
+/* Others are here when so many of theirs are executed in a second, until a while after that. */
 #define COMPANY    8
 #define COMPANY_US 3000000u
+/* Strangers' transactions that may wait: what was taken and is never executed hides no more. */
+#define CREDIT_MAX 16384u
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -30,27 +32,39 @@ static bool busy(struct node_pace *p, uint64_t now_us, uint64_t lag_us)
     return lag_us > BUSY_TIMES * base + BUSY_MORE_US;
 }
 
-static bool company(struct node_pace *p, uint64_t now_us, uint64_t others)
+/* Who else submits, here or elsewhere, is seen by what the chain executes beyond what
+ * strangers handed in here. */
+static bool company(struct node_pace *p, uint64_t now_us, const struct node_pace_seen *seen)
 {
-    if (others >= p->others + COMPANY)
-        p->company_us = now_us + COMPANY_US;
+    uint64_t executed = seen->txs - p->txs;
+    p->credit += seen->accepted - p->accepted;
+    if (p->credit > CREDIT_MAX)
+        p->credit = CREDIT_MAX;
+    p->accepted = seen->accepted;
+    p->txs = seen->txs;
+    uint64_t own = executed < p->credit ? executed : p->credit;
+    p->credit -= own;
     if (now_us >= p->second_us + 1000000) {
         p->second_us = now_us;
-        p->others = others;
+        p->others = 0;
     }
+    p->others += executed - own;
+    if (p->others >= COMPANY)
+        p->company_us = now_us + COMPANY_US;
     return now_us < p->company_us;
 }
 
-uint32_t node_pace_floor(struct node_pace *p, uint64_t now_us, uint64_t lag_us, uint64_t admitted,
-                         uint64_t others)
+uint32_t node_pace_floor(struct node_pace *p, uint64_t now_us, const struct node_pace_seen *seen)
 {
     if (p->floor && now_us < p->at_us + NODE_PACE_EVERY_US)
         return p->floor;
     p->at_us = now_us;
-    if (!p->floor)
+    if (!p->floor) {
         p->floor = NODE_PACE_LEAST;
-    bool alone = !company(p, now_us, others);
-    if (!busy(p, now_us, lag_us) || alone) {
+        p->txs = seen->txs;
+    }
+    bool alone = !company(p, now_us, seen);
+    if (!busy(p, now_us, seen->lag_us) || alone) {
         if (p->floor > NODE_PACE_LEAST && (alone || now_us >= p->calm_us + CALM_US)) {
             p->floor /= 2;
             p->calm_us = now_us;
@@ -59,11 +73,11 @@ uint32_t node_pace_floor(struct node_pace *p, uint64_t now_us, uint64_t lag_us, 
     }
     p->calm_us = now_us;
     bool first = p->floor == NODE_PACE_LEAST;
-    bool again = now_us >= p->raised_us + RAISE_US && admitted > p->admitted;
+    bool again = now_us >= p->raised_us + RAISE_US && seen->admitted > p->admitted;
     if (first || (again && p->floor < NODE_PACE_MOST)) {
         p->floor *= 2;
         p->raised_us = now_us;
-        p->admitted = admitted;
+        p->admitted = seen->admitted;
     }
     return p->floor;
 }

@@ -10,6 +10,8 @@
 #define WAITING_MAX 256
 /* Invalid transactions of one request that count. */
 #define BLAMED_MAX 20
+/* So many that are known already cost a point. */
+#define KNOWN_EACH 16
 
 /* --- pushes -------------------------------------------------------------------------- */
 
@@ -222,6 +224,21 @@ static bool is_invalid(int code)
            code == POA_E_TX_OP_UNKNOWN || code == POA_E_TX_OP_COUNT;
 }
 
+/* Who repeats itself when an answer was lost does so once; who does nothing else makes work
+ * that no fee pays. */
+static void stranger_submitted(struct node_submission *s)
+{
+    uint32_t taken = 0, known = 0;
+    for (uint32_t i = 0; i < s->check->n; i++) {
+        int code = s->check->code[i];
+        taken += code == POA_OK;
+        known += code == POA_E_TX_DUPLICATE || code == POA_E_TX_NONCE_USED;
+    }
+    s->node->strangers_accepted += taken;
+    for (uint32_t i = 0; i < known && known == s->check->n && s->node->p2p; i += KNOWN_EACH)
+        poa_p2p_blame(s->node->p2p, s->from, POA_P2P_FAULT_KNOWN);
+}
+
 static void submitted(struct node_submission *s)
 {
     uint32_t bad = 0;
@@ -229,6 +246,8 @@ static void submitted(struct node_submission *s)
         bad += is_invalid(s->check->code[i]);
     while (bad-- && s->node->p2p)
         poa_p2p_blame(s->node->p2p, s->from, POA_P2P_FAULT_INVALID);
+    if (s->check->submitter >> 56 == NODE_STRANGER)
+        stranger_submitted(s);
     answer_codes(s->node, s->token, POA_MSG_ANS_SUBMIT, s->check->code, s->check->n);
 }
 
@@ -261,9 +280,7 @@ static void on_submit(struct poa_node *n, const struct poa_p2p_message *m)
     }
     memcpy(s->from, m->key32, 32);
     s->check->submitter = node_submitter(m->peer >= 0 ? NODE_LISTED : NODE_STRANGER, m->key32);
-    if (m->peer >= 0)
-        n->others += s->check->n;
-    else
+    if (m->peer < 0)
         s->check->price = price_of(n, s->check);
     s->token = m->token;
     s->done = submitted;

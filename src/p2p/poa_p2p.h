@@ -72,6 +72,7 @@ enum poa_p2p_flag {
     X(UNREAD, 100, "answers that it does not take")                                                \
     X(RATE, 20, "more than its rate")                                                              \
     X(INVALID, 5, "records that break the protocol")                                               \
+    X(KNOWN, 1, "transactions that are known, again and again")                                    \
     X(OUTDATED, 5, "records of epochs long past")                                                  \
     X(STALLED, 250, "answers that do not come")                                                    \
     X(FORGED, 1000, "a chain that is forged")

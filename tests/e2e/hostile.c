@@ -464,7 +464,7 @@ static void attack_old_epoch(void)
 /* --- attacks: with the mesh's own code ------------------------------------------------------ */
 
 #define PAYERS 64
-#define EACH   60 /* per second: more than are taken, so that none comes twice */
+#define EACH   150 /* per second: more than are taken, so that none comes twice */
 
 static struct {
     struct poa_p2p *p2p;
@@ -554,7 +554,8 @@ static void open_mesh(const char *listen,
     must(poa_p2p_peer_set(flood.p2p, o.node, address, NULL, 0, &flood.peer), "peer");
 }
 
-/* Valid transactions at the lowest fee, signed before; as fast as they are taken. */
+/* Valid transactions at the lowest fee, signed before; as fast as they are taken. MODE
+ * "again": the first ones again and again. */
 static void run_lowfee(void)
 {
     static uint8_t first[20000];
@@ -563,7 +564,8 @@ static void run_lowfee(void)
     struct poa_keystore_info info;
     struct poa_why why = {""};
     uint8_t payer_sk[32];
-    const uint32_t each = (uint32_t)(EACH * (o.seconds + 1));
+    /* One request of 256 is enough to repeat. */
+    const uint32_t each = o.mode ? 256 / PAYERS : (uint32_t)(EACH * (o.seconds + 1));
     size_t n = 0, cap = (size_t)PAYERS * each * 260;
     uint8_t *all = malloc(cap);
     size_t *end = calloc((size_t)PAYERS * each + 1, sizeof *end);
@@ -594,7 +596,7 @@ static void run_lowfee(void)
     double until = now_s() + o.seconds;
     for (uint32_t at = 0; now_s() < until;) {
         uint32_t count = 256;
-        if (at + count > PAYERS * each)
+        if (o.mode || at + count > PAYERS * each)
             at = 0; /* again: known ones are refused after they were looked at */
         if (flood.waiting >= 4 || submit(all + end[at], end[at + count] - end[at], count)) {
             nap_ms(1);

@@ -21,7 +21,7 @@ only=${HOSTILE_ONLY:-}
 limit_kib=$((320 * 1024))
 # The honest load is signed before it begins, for so long.
 read -ra these <<<"${only:-1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24}"
-lasts=$((90 + ${#these[@]} * (2 * seconds + 6)))
+lasts=$((90 + (${#these[@]} + 4) * (2 * seconds + 6)))
 # Catching up takes its time on a busy machine, whatever SECONDS.
 [[ -n $only && " $only " != *" forged "* ]] || lasts=$((lasts + 150))
 devnet=
@@ -134,6 +134,11 @@ attack invalid "is banned"
 attack replay "$banned"
 attack unread "$banned"
 attack "lowfee" "" --payer "$dir/keys/alice.json"
+# Through a node where nobody else submits.
+at trusted-0
+attack "lowfee follower" "" --payer "$dir/keys/bob.json"
+at ledger-0
+attack "lowfee again" "stranger .* is banned.*known" --payer "$dir/keys/steering.json" --mode again
 # With the key of a witness.
 attack "tiny-session witness" "node ${evil:0:8} is banned" --key "$POA_TMP/evil.json" --mode witness
 long_past() { [ "$(metric poa_epoch)" -ge 2 ]; }

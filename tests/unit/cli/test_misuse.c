@@ -250,6 +250,7 @@ static const struct {
     {"why", "4f9c --slot x"},
     {"devnet up", "--for forever"},
     {"devnet up", "--chaos weather"},
+    {"devnet up", "--peer 12"},
     {"devnet up", "--policy weather"},
     {"fleet simulate", "--for forever"},
     {"lottery simulate", "--policy weather"},

@@ -4,24 +4,29 @@
 #include "poa_node_pace.h"
 
 static struct node_pace p;
-static uint64_t now, admitted, others;
+static uint64_t now;
+static struct node_pace_seen seen;
 
 static void begin(void)
 {
     p = (struct node_pace){.floor = 0};
     now = 1000000;
-    admitted = others = 0;
+    seen = (struct node_pace_seen){.txs = 5000};
 }
 
-/* LAG for MS; PER_S transactions of others, and strangers' at that rate when LET_IN. */
+/* LAG for MS; PER_S transactions of others, and 100 per second of strangers when LET_IN, which
+ * are executed a second later. */
 static uint32_t run(unsigned ms, uint64_t lag_us, unsigned per_s, bool let_in)
 {
     uint32_t floor = 0;
     for (unsigned t = 0; t < ms; t += 10) {
         now += 10000;
-        others += t % 1000 == 0 ? per_s : 0;
-        admitted += let_in;
-        floor = node_pace_floor(&p, now, lag_us, admitted, others);
+        seen.lag_us = lag_us;
+        seen.txs += t % 1000 == 0 ? per_s : 0;
+        seen.txs += t % 1000 == 990 && let_in ? 100 : 0;
+        seen.admitted += let_in;
+        seen.accepted += let_in;
+        floor = node_pace_floor(&p, now, &seen);
     }
     return floor;
 }
@@ -71,6 +76,25 @@ Test(pace, strangers_alone_make_room_for_nobody)
     cr_assert_eq(run(5000, 2000000, 0, true), NODE_PACE_LEAST);
     cr_assert(run(1500, 2000000, 100, true) > NODE_PACE_LEAST);
     cr_assert_eq(run(6000, 2000000, 0, true), NODE_PACE_LEAST, "the others are gone");
+}
+
+/* Others submit elsewhere: what the chain executes tells. */
+Test(pace, a_flood_through_a_server_without_others_is_seen)
+{
+    begin();
+    (void)run(3000, 20000, 0, true);
+    cr_assert_eq(run(3000, 200000, 7, true), NODE_PACE_LEAST, "nearly nobody");
+    cr_assert(run(3000, 200000, 50, true) > NODE_PACE_LEAST);
+}
+
+/* What was taken and never executed hides others for a while, not for good. */
+Test(pace, what_is_never_executed_does_not_hide_the_others)
+{
+    begin();
+    seen.accepted = 1000000;
+    (void)run(1000, 20000, 100, false);
+    cr_assert_eq(run(3000, 200000, 1000, false), NODE_PACE_LEAST);
+    cr_assert(run(20000, 200000, 1000, false) > NODE_PACE_LEAST);
 }
 
 /* When what was fast is slow for good, that is how it is now. */
