@@ -464,7 +464,7 @@ static void attack_old_epoch(void)
 /* --- attacks: with the mesh's own code ------------------------------------------------------ */
 
 #define PAYERS 64
-#define EACH   150 /* per second: more than are taken, so that none comes twice */
+#define EACH   60 /* per second: more than are taken, so that none comes twice */
 
 static struct {
     struct poa_p2p *p2p;
