@@ -174,9 +174,9 @@ POA_MUST_USE int poa_store_put_blob(struct poa_store_batch *b, uint8_t kind,
  * return, and so is everything written before. */
 POA_MUST_USE int poa_store_write(struct poa_store_batch *b, bool sync);
 
-/* Deletes write-ahead records below SEQ, and batches among them that no block
- * lists and no later record refers to. Works in its own small writes without fsync: losing one is
- * harmless. The caller has written its group before, here and in poa_store_prune. */
+/* Deletes write-ahead records below SEQ, and batches that no block lists with the last
+ * record that refers to them. Works in its own small writes without fsync: losing the later
+ * ones is harmless. The caller has written its group before, here and in poa_store_prune. */
 POA_MUST_USE int poa_store_forget(struct poa_store *s, uint64_t seq);
 /* Deletes blocks below HEIGHT with their batches, receipts and entries in the
  * indexes, at most MAX_BLOCKS per call; *DONE says whether none is left. */

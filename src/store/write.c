@@ -425,7 +425,11 @@ int poa_store_write(struct poa_store_batch *b, bool sync)
 
 /* --- deletions ------------------------------------------------------------------------------ */
 
-/* What a pass over a key space does with an entry; *STOP ends the pass. */
+struct reference {
+    uint64_t number, seq; /* of the batch; of the record */
+};
+
+/* What a pass over a key space does with an entry. */
 struct sweep {
     struct poa_store *store;
     leveldb_writebatch_t *wb;
@@ -436,9 +440,9 @@ struct sweep {
     uint64_t below; /* numbers from here on stay */
     uint32_t max;
     int (*entry)(struct sweep *w, const struct key *k, struct poa_slice value);
-    /* Arrival numbers that records which stay refer to, in order; looked up when needed. */
-    uint64_t *kept;
-    size_t kept_n;
+    /* By number of a batch, the last record that refers to it; looked up when needed. */
+    struct reference *last;
+    size_t references;
     bool looked;
 };
 
@@ -458,38 +462,63 @@ static void erase_batch(struct sweep *w, const struct poa_stored_locator *at)
 
 static int by_number(const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    const struct reference *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
 }
 
-/* A batch that was dropped and came again has a second record, which may stay. */
-static int find_kept(struct sweep *w)
+static int by_number_and_seq(const void *a, const void *b)
+{
+    const struct reference *x = a, *y = b;
+    int order = by_number(a, b);
+    return order ? order : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static int note_reference(struct sweep *w, size_t *cap, uint64_t seq, uint64_t number)
+{
+    if (w->references == *cap) {
+        *cap = *cap ? 2 * *cap : 256;
+        struct reference *p = realloc(w->last, *cap * sizeof *p);
+        if (!p)
+            return POA_E_NO_MEMORY;
+        w->last = p;
+    }
+    w->last[w->references++] = (struct reference){number, seq};
+    return POA_OK;
+}
+
+/* The last of all references to each number. */
+static void keep_last(struct sweep *w)
+{
+    size_t n = 0;
+    if (w->references)
+        qsort(w->last, w->references, sizeof *w->last, by_number_and_seq);
+    for (size_t i = 0; i < w->references; i++) {
+        if (n && w->last[n - 1].number == w->last[i].number)
+            n--;
+        w->last[n++] = w->last[i];
+    }
+    w->references = n;
+}
+
+/* A batch that was dropped and came again has a second record. */
+static int find_references(struct sweep *w, const struct key *from)
 {
     leveldb_iterator_t *it = leveldb_create_iterator(w->store->db, w->store->scan);
-    struct key first = key_number(SPACE_RECORD, w->below);
     struct poa_stored_locator at;
     size_t cap = 0, n = 0;
     int rc = POA_OK;
-    for (leveldb_iter_seek(it, first.p, first.n); !rc && leveldb_iter_valid(it);
+    for (leveldb_iter_seek(it, from->p, from->n); !rc && leveldb_iter_valid(it);
          leveldb_iter_next(it)) {
         const char *k = leveldb_iter_key(it, &n);
-        if (!n || k[0] != SPACE_RECORD)
+        if (n != 9 || k[0] != SPACE_RECORD)
             break;
+        uint64_t seq = poa_be64((const uint8_t *)k + 1);
         const char *v = leveldb_iter_value(it, &n);
         if (!n || !((uint8_t)v[0] & RECORD_REFERENCE))
             continue;
-        if (poa_stored_locator_decode(poa_slice(v + 1, n - 1), &at)) {
-            rc = store_corrupt(w->store, SPACE_RECORD, "a reference");
-        } else if (w->kept_n == cap) {
-            cap = cap ? 2 * cap : 256;
-            uint64_t *p = realloc(w->kept, cap * sizeof *p);
-            if (p)
-                w->kept = p;
-            else
-                rc = POA_E_NO_MEMORY;
-        }
-        if (!rc)
-            w->kept[w->kept_n++] = at.number;
+        rc = poa_stored_locator_decode(poa_slice(v + 1, n - 1), &at)
+                 ? store_corrupt(w->store, SPACE_RECORD, "a reference")
+                 : note_reference(w, &cap, seq, at.number);
     }
     char *message = NULL;
     leveldb_iter_get_error(it, &message);
@@ -498,14 +527,14 @@ static int find_kept(struct sweep *w)
         int bad = store_error(w->store, SPACE_RECORD, "reading", message);
         rc = rc ? rc : bad;
     }
-    if (w->kept_n)
-        qsort(w->kept, w->kept_n, sizeof *w->kept, by_number);
+    keep_last(w);
     w->looked = !rc;
     return rc;
 }
 
-/* Deletes the batch at AT unless a block lists it or a record that stays refers to it. */
-static int forget_batch(struct sweep *w, const struct poa_stored_locator *at)
+/* Deletes the batch at AT, to which record K refers, unless a block lists it or a later
+ * record refers to it: that one may outlive K, also when a crash ends the pass. */
+static int forget_batch(struct sweep *w, const struct key *k, const struct poa_stored_locator *at)
 {
     uint64_t number = 0, height = 0;
     int rc = store_find_batch(w->store, at->digest, &number, &height);
@@ -514,10 +543,15 @@ static int forget_batch(struct sweep *w, const struct poa_stored_locator *at)
     if (rc || number != at->number || height)
         return rc;
     if (!w->looked)
-        rc = find_kept(w);
-    if (!rc && !(w->kept_n && bsearch(&number, w->kept, w->kept_n, sizeof number, by_number)))
+        rc = find_references(w, k);
+    if (rc)
+        return rc;
+    const struct reference want = {.number = number};
+    const struct reference *last =
+        w->references ? bsearch(&want, w->last, w->references, sizeof want, by_number) : NULL;
+    if (!last || last->seq <= poa_be64((const uint8_t *)k->p + 1))
         erase_batch(w, at);
-    return rc;
+    return POA_OK;
 }
 
 static int sweep_write(struct sweep *w)
@@ -584,13 +618,12 @@ static int sweep(struct sweep *w, bool *done)
 
 static int sweep_record(struct sweep *w, const struct key *k, struct poa_slice value)
 {
-    (void)k;
     if (!value.n || !(value.p[0] & RECORD_REFERENCE))
         return POA_OK;
     struct poa_stored_locator at;
     if (poa_stored_locator_decode(poa_slice(value.p + 1, value.n - 1), &at))
         return store_corrupt(w->store, SPACE_RECORD, "a reference");
-    return forget_batch(w, &at);
+    return forget_batch(w, k, &at);
 }
 
 int poa_store_forget(struct poa_store *s, uint64_t seq)
@@ -603,7 +636,7 @@ int poa_store_forget(struct poa_store *s, uint64_t seq)
                       .entry = sweep_record};
     bool done;
     int rc = sweep(&w, &done);
-    free(w.kept);
+    free(w.last);
     return rc;
 }
 

@@ -382,6 +382,64 @@ Test(store, forget_keeps_what_later_records_refer_to)
     poa_store_close(s);
 }
 
+static void newest(const char *suffix, char *path, size_t n);
+
+static off_t log_bytes(char path[600])
+{
+    struct stat st;
+    newest(".log", path, 600);
+    cr_assert_eq(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static int count_record(void *ctx, uint64_t seq, uint16_t type, struct poa_slice bytes)
+{
+    (void)seq;
+    (void)type;
+    (void)bytes;
+    ++*(unsigned *)ctx;
+    return POA_OK;
+}
+
+/* Forgetting works in several writes: whatever is the last of them that a crash leaves, no
+ * record is left without its batch. */
+Test(store, a_crash_while_forgetting_is_no_damage)
+{
+    const uint64_t records = 1200, again = 1100; /* more than two writes */
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    char path[600], command[1300];
+    for (uint64_t i = 1; i <= records; i++)
+        if (i == 1 || i == again)
+            put_numbered(b, i, 1);
+        else
+            poa_store_put_record(b, i, 2, text("vote"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+    off_t before = log_bytes(path);
+    cr_assert_eq(poa_store_forget(s, records + 1), POA_OK);
+    off_t after = log_bytes(path);
+    poa_store_close(s);
+    cr_assert(after > before + 3000, "one log, and three writes: %ld, %ld", (long)before,
+              (long)after);
+    snprintf(command, sizeof command, "cp -r '%s/db' '%s/saved'", dir, dir);
+    cr_assert_eq(system(command), 0);
+    unsigned middle = 0;
+    for (off_t cut = before; cut <= after; cut += (after - before) / 12) {
+        unsigned left = 0;
+        snprintf(command, sizeof command, "rm -rf '%s/db' && cp -r '%s/saved' '%s/db'", dir, dir,
+                 dir);
+        cr_assert_eq(system(command), 0);
+        cr_assert_eq(truncate(path, cut), 0);
+        s = must_open();
+        cr_assert_eq(poa_store_each_record(s, count_record, &left), POA_OK, "cut at %ld of %ld",
+                     (long)(cut - before), (long)(after - before));
+        middle += left > 0 && left < records;
+        poa_store_close(s);
+    }
+    cr_assert(middle > 0, "no cut between two writes");
+}
+
 Test(store, prune_deletes_blocks_and_batches)
 {
     struct poa_store *s = must_open();
