@@ -13,6 +13,16 @@
 /* A faucet payment that was lost on the way must not block the next ones. */
 #define FAUCET_FORGET_US 10000000u
 
+static void tell_old(const struct poa_core_status *core, struct poa_rpc_status *out)
+{
+    unsigned long long seconds = core->final_us / 1000000;
+    if (core->member >= 0)
+        snprintf(out->why, sizeof out->why, "stalled: nothing became final for %llu s", seconds);
+    else
+        snprintf(out->why, sizeof out->why, "no block came for %llu s; peers connected: %u",
+                 seconds, (unsigned)out->peers);
+}
+
 static void do_status(void *ctx, struct poa_rpc_status *out)
 {
     struct poa_node *n = ctx;
@@ -60,9 +70,8 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     else if (!s.core.synced)
         snprintf(out->why, sizeof out->why, "catching up: height %llu",
                  (unsigned long long)s.core.height);
-    else if (s.core.member >= 0 && s.core.final_us >= poa_stall_us(&n->genesis))
-        snprintf(out->why, sizeof out->why, "stalled: nothing became final for %llu s",
-                 (unsigned long long)(s.core.final_us / 1000000));
+    else if (node_behind_old(s.core.final_us, poa_stall_us(&n->genesis), s.core.member >= 0))
+        tell_old(&s.core, out);
     pthread_mutex_unlock(&n->halt_mutex);
     out->ready = !out->why[0];
 }

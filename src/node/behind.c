@@ -44,3 +44,8 @@ void node_behind_look(struct node_behind *b, const struct node_heard *heard, uin
     uint64_t few = b->current ? NODE_BEHIND_LOST : NODE_BEHIND_REACHED;
     b->current = alone || (b->known && missing <= few);
 }
+
+bool node_behind_old(uint64_t final_us, uint64_t stall_us, bool member)
+{
+    return final_us >= stall_us + (member ? 0 : NODE_BEHIND_FETCH_US);
+}

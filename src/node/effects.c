@@ -304,6 +304,7 @@ void node_publish(struct poa_node *n)
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
     pthread_mutex_lock(&n->status_mutex);
     n->status.core = core;
+    n->status.at_us = poa_clock_monotonic_us(n->clock);
     n->status.steps = n->steps;
     n->status.global = g;
     pthread_mutex_unlock(&n->status_mutex);

@@ -60,6 +60,9 @@ void node_status_get(struct poa_node *n, struct node_status *out)
     pthread_mutex_lock(&n->status_mutex);
     *out = n->status;
     pthread_mutex_unlock(&n->status_mutex);
+    /* The core steps only when something happens. */
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    out->core.final_us += now_us > out->at_us ? now_us - out->at_us : 0;
 }
 
 bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms)

@@ -76,7 +76,8 @@ struct node_roster {
 };
 
 struct node_status {
-    struct poa_core_status core;
+    struct poa_core_status core; /* FINAL_US: up to when it is read */
+    uint64_t at_us;
     struct poa_st_global global;
     uint64_t first_block_ms;
     uint64_t stored; /* height up to which the store can be read */

@@ -5,7 +5,10 @@
  * the lower median counts, so that no single one decides. Blocks only become more: the
  * highest that each ever said counts, also while it starts again and executes its own
  * blocks, and that of who is gone since, while no member is there to say more. Until
- * anybody has spoken a node is behind, unless it makes the blocks all alone. */
+ * anybody has spoken a node is behind, unless it makes the blocks all alone.
+ *
+ * Who has lost them all hears of nothing that is missing. But blocks come also when nothing
+ * happens, with each heartbeat: when none does, what a node has is old, whatever the reason. */
 #ifndef POA_NODE_BEHIND_H
 #define POA_NODE_BEHIND_H
 
@@ -35,5 +38,10 @@ struct node_behind {
  * blocks. */
 void node_behind_look(struct node_behind *b, const struct node_heard *heard, uint32_t n,
                       uint64_t height, bool alone);
+
+/* How long ago the last block may have become final: STALL_US (poa_stall_us), and where
+ * blocks are only fetched, as long as it may take to find another one who has them. */
+#define NODE_BEHIND_FETCH_US UINT64_C(15000000)
+bool node_behind_old(uint64_t final_us, uint64_t stall_us, bool member);
 
 #endif

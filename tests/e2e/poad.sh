@@ -87,6 +87,13 @@ kill -CONT "${servers[@]}"
 wait_for 60 ready 4 || fail "the follower is not ready: $(cat "$POA_TMP/readyz")"
 above 4 $((h - 3)) || fail "ready at $(height 4) of more than $h"
 
+echo "# one that hears of nothing any more has old blocks"
+kill -STOP "${servers[@]}"
+old() { ! ready 4 && grep -q "^no block came for .* s; peers connected: " "$POA_TMP/readyz"; }
+wait_for 90 old || fail "it has lost its peers, and says $(cat "$POA_TMP/readyz")"
+kill -CONT "${servers[@]}"
+wait_for 60 ready 4 || fail "not ready again: $(cat "$POA_TMP/readyz")"
+
 echo "# one that is killed"
 kill -KILL "${pid[3]}"
 wait "${pid[3]}" 2>/dev/null || true

@@ -80,6 +80,17 @@ Test(behind, a_server_that_starts_again)
     cr_expect(LOOK(1785, MEMBER(said)));
 }
 
+Test(behind, who_hears_nothing_any_more_has_old_blocks)
+{
+    const uint64_t stall_us = 3000000;
+    cr_expect(LOOK(100, MEMBER(100)));
+    cr_expect(LOOK(100, LEFT(100)), "nobody says that something is missing");
+    cr_expect_not(node_behind_old(2999999, stall_us, true));
+    cr_expect(node_behind_old(3000000, stall_us, true));
+    cr_expect_not(node_behind_old(17999999, stall_us, false));
+    cr_expect(node_behind_old(18000000, stall_us, false));
+}
+
 Test(behind, members_go_before_the_rest)
 {
     cr_expect_not(LOOK(100, MEMBER(8553), OTHER(90), OTHER(100), OTHER(80)));
