@@ -428,13 +428,13 @@ struct race {
     bool lost;
 };
 
-#define SETTLE_MS 500
-#define POLL_MS   50
+#define POLL_MS 50
 
 /* A server says that the nonce of ID is taken by another transaction. It may say so of one
  * that it has put into a block itself, and whoever believes that pays twice: so waits until the
- * state of this node has used the nonce, and a block that had ID would be known. True: none has
- * it, and it can never run any more. *OUT: else what is known of it; may be NULL. */
+ * state of this node has used the nonce. From then on poa_tx_get knows a block that has ID.
+ * True: none has it, and it can never run any more. *OUT: else what is known of it; may be
+ * NULL. */
 static bool overtaken(const struct cli *c, const char *id, const struct race *race, json_t **out)
 {
     uint64_t nonce = 0;
@@ -443,9 +443,9 @@ static bool overtaken(const struct cli *c, const char *id, const struct race *ra
     for (uint64_t ms = 0; nonce <= race->nonce; ms += POLL_MS) {
         if (ms >= cli_timeout_ms(c) || next_nonce(c, race->address, &nonce) != 0)
             return false;
-        nanosleep(&(struct timespec){0, POLL_MS * 1000000L}, NULL);
+        if (nonce <= race->nonce)
+            nanosleep(&(struct timespec){0, POLL_MS * 1000000L}, NULL);
     }
-    nanosleep(&(struct timespec){0, SETTLE_MS * 1000000L}, NULL);
     int rc = get_tx(c, id, out, &why);
     if (rc != POA_OK)
         return rc == POA_E_NOT_FOUND;

@@ -260,6 +260,16 @@ static int take_nth(void *ctx, struct poa_slice raw)
     return POA_E_EXISTS; /* found: ends the walk */
 }
 
+/* Whoever has read an account here has seen the blocks up to this one. */
+static uint64_t base_height(struct poa_node *n)
+{
+    struct poa_st_global g;
+    pthread_rwlock_rdlock(&n->state_lock);
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    pthread_rwlock_unlock(&n->state_lock);
+    return g.height;
+}
+
 static int do_tx(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out)
 {
     struct poa_node *n = ctx;
@@ -271,12 +281,14 @@ static int do_tx(void *ctx, const uint8_t id32[32], struct poa_rpc_tx *out)
             out->state = POA_RPC_TX_PENDING;
             return POA_OK;
         }
-        /* It may have become final just now, or all the same. */
-        struct node_status s;
-        node_status_get(n, &s);
-        if (s.stored < s.core.height)
-            (void)node_wait_stored(n, s.core.height, STORE_WAIT_MS);
+        /* It may have become final just now, or all the same: who sees that its nonce is
+         * used and does not find it in a block pays again. */
+        bool all = node_wait_stored(n, base_height(n), STORE_WAIT_MS);
         rc = poa_store_find_tx(n->store, id32, &out->height, &out->index);
+        if (rc == POA_E_NOT_FOUND && !all) {
+            out->state = POA_RPC_TX_PENDING;
+            return POA_OK;
+        }
         if (rc == POA_E_NOT_FOUND && gone != POA_E_NOT_FOUND) {
             out->state = POA_RPC_TX_DROPPED;
             out->code = gone;

@@ -157,16 +157,20 @@ static void settle(struct poa_node *n, struct node_submission *list, struct poa_
                 c->code[i] = POA_E_CLOSED;
             else
                 c->code[i] = -(int)code.code;
-            /* Sent again after a lost answer, it is known there. */
-            if (c->code[i] == POA_E_TX_DUPLICATE && list->tries > 1)
-                c->code[i] = POA_OK;
             if (!c->code[i] && !taken) {
                 taken = c->view[i].id;
                 probe_begin(n->forward, taken, poa_clock_monotonic_us(n->clock));
             }
-            if (c->code[i] && list->local)
+            /* Sent again after a lost answer, it is known there; or that is what took its own
+             * nonce meanwhile. When another one did, again.c learns it. */
+            if (list->tries > 1 &&
+                (c->code[i] == POA_E_TX_DUPLICATE || c->code[i] == POA_E_TX_NONCE_USED))
+                c->code[i] = POA_OK;
+            if (!list->local)
+                continue;
+            if (c->code[i] && c->code[i] != POA_E_TX_DUPLICATE)
                 node_tracker_drop(n->tracker, c->view[i].id);
-            else if (list->local)
+            else if (node_tracker_accepted(n->tracker, c->view[i].id))
                 node_again_keep(n->again, &c->view[i]);
         }
         node_submission_end(list, POA_OK);
@@ -257,6 +261,15 @@ static uint8_t *take_txs(struct node_forward *f, struct node_submission **list, 
     return out;
 }
 
+/* What could not be sent is nowhere, unless it was sent before. */
+static void untrack(struct poa_node *n, const struct node_submission *s)
+{
+    for (; s; s = s->next)
+        for (uint32_t i = 0; s->local && s->tries <= 1 && i < s->check->n; i++)
+            if (!s->check->code[i])
+                node_tracker_drop(n->tracker, s->check->view[i].id);
+}
+
 static void send_txs(struct node_forward *f, int avoid)
 {
     for (;;) {
@@ -293,6 +306,7 @@ static void send_txs(struct node_forward *f, int avoid)
         if (!rc)
             return;
         free(r);
+        untrack(f->node, list);
         end_all(list, rc);
     }
 }

@@ -11,9 +11,11 @@
 struct node_tracker;
 POA_MUST_USE int node_tracker_new(struct node_tracker **out);
 void node_tracker_free(struct node_tracker *t);
-/* One that was let go waits again, from now on. */
+/* It may be accepted. One that was let go waits again, from now on. */
 void node_tracker_add(struct node_tracker *t, const uint8_t id32[32], uint64_t accepted_us);
-/* It was not accepted after all. */
+/* It was; true when nobody had said so before and it is not final yet. */
+bool node_tracker_accepted(struct node_tracker *t, const uint8_t id32[32]);
+/* It was not after all. What was accepted before stays: it was sent a second time. */
 void node_tracker_drop(struct node_tracker *t, const uint8_t id32[32]);
 /* These are not on their way any more; others than ours may be among them. */
 void node_tracker_gone(struct node_tracker *t, const struct poa_tx_gone *gone, size_t n);

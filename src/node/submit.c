@@ -101,7 +101,9 @@ static void run_submission(struct node_event *e, void *ctx)
         (void)node_step(n, &event);
         for (uint32_t i = 0; i < ok; i++) {
             c->code[index[i]] = codes[i];
-            if (codes[i] && s->local && codes[i] != POA_E_TX_DUPLICATE)
+            if (s->local && (!codes[i] || codes[i] == POA_E_TX_DUPLICATE))
+                (void)node_tracker_accepted(n->tracker, c->view[i].id);
+            else if (s->local)
                 node_tracker_drop(n->tracker, c->view[i].id);
         }
         /* What the caller looks at is in its old place again. */
@@ -249,8 +251,8 @@ void node_check_batch(struct poa_node *n, struct poa_slice bytes, bool trusted)
      * core thread checks this one itself. */
     if (node_workers_check(n->workers, c)) {
         for (uint32_t i = 0; i < c->n; i++)
-            c->code[i] = trusted ? poa_tx_parse(n->chain, c->raw[i], &c->view[i])
-                                 : poa_tx_check(n->chain, c->raw[i], &c->view[i]);
+            c->code[i] =
+                (trusted ? poa_tx_parse : node_memo_tx_check)(n->chain, c->raw[i], &c->view[i]);
         batch_checked(c);
     }
 }

@@ -12,7 +12,7 @@ struct entry {
     uint64_t accepted_us;
     uint32_t next;
     int gone; /* why, or POA_OK: it waits */
-    bool used;
+    bool used, accepted;
 };
 
 struct node_tracker {
@@ -72,6 +72,7 @@ void node_tracker_add(struct node_tracker *t, const uint8_t id[32], uint64_t acc
     uint32_t known = *find(t, id);
     if (known && t->entry[known - 1].gone) {
         t->entry[known - 1].gone = POA_OK;
+        t->entry[known - 1].accepted = false;
         t->entry[known - 1].accepted_us = accepted_us;
         t->waiting++;
     } else if (!known) {
@@ -82,6 +83,7 @@ void node_tracker_add(struct node_tracker *t, const uint8_t id[32], uint64_t acc
         memcpy(e->id, id, 32);
         e->accepted_us = accepted_us;
         e->gone = POA_OK;
+        e->accepted = false;
         e->used = true;
         e->next = *bucket;
         *bucket = t->head + 1;
@@ -92,11 +94,22 @@ void node_tracker_add(struct node_tracker *t, const uint8_t id[32], uint64_t acc
     pthread_mutex_unlock(&t->mutex);
 }
 
+bool node_tracker_accepted(struct node_tracker *t, const uint8_t id[32])
+{
+    pthread_mutex_lock(&t->mutex);
+    uint32_t at = *find(t, id);
+    bool first = at && !t->entry[at - 1].accepted;
+    if (first)
+        t->entry[at - 1].accepted = true;
+    pthread_mutex_unlock(&t->mutex);
+    return first;
+}
+
 void node_tracker_drop(struct node_tracker *t, const uint8_t id[32])
 {
     pthread_mutex_lock(&t->mutex);
     uint32_t *at = find(t, id);
-    if (*at)
+    if (*at && !t->entry[*at - 1].accepted)
         unlink_entry(t, at);
     pthread_mutex_unlock(&t->mutex);
 }

@@ -46,6 +46,32 @@ Test(tracker, measures_from_acceptance_to_finality)
     node_tracker_free(t);
 }
 
+/* Sent a second time, while the first is on its way. */
+Test(tracker, a_second_refusal_takes_nothing_back)
+{
+    struct node_tracker *t = NULL;
+    const uint8_t id[32] = {7};
+    cr_assert_eq(node_tracker_new(&t), POA_OK);
+    cr_expect_not(node_tracker_accepted(t, id), "never heard of");
+    node_tracker_add(t, id, 1000);
+    node_tracker_drop(t, id);
+    cr_expect_eq(node_tracker_get(t, id), POA_E_NOT_FOUND);
+    node_tracker_add(t, id, 1000);
+    cr_expect(node_tracker_accepted(t, id));
+    cr_expect_not(node_tracker_accepted(t, id), "once");
+    node_tracker_add(t, id, 2000);
+    node_tracker_drop(t, id);
+    cr_expect_eq(node_tracker_get(t, id), POA_OK);
+    /* Let go, it is as new. */
+    struct poa_tx_gone gone = {.code = POA_E_TX_EVICTED};
+    memcpy(gone.id, id, 32);
+    node_tracker_gone(t, &gone, 1);
+    node_tracker_add(t, id, 3000);
+    node_tracker_drop(t, id);
+    cr_expect_eq(node_tracker_get(t, id), POA_E_NOT_FOUND);
+    node_tracker_free(t);
+}
+
 Test(tracker, forgets_the_oldest_when_full)
 {
     struct node_tracker *t = NULL;
