@@ -27,6 +27,7 @@ struct question {
     bool used, answered;
     uint32_t id;
     int server, error;
+    uint8_t key[32];
     uint8_t *bytes;
     size_t bytes_n;
 };
@@ -45,8 +46,9 @@ struct node_follow {
     uint8_t gave[POA_P2P_SET_BYTES]; /* whose blocks were executed */
     struct question question[QUESTIONS];
     struct node_ranges ranges;
-    bool posted;                     /* the core has the first one */
-    int applied_error, applied_from; /* the first failure, and whose it is */
+    bool posted;       /* the core has the first one */
+    int applied_error; /* the first failure, and whose it is */
+    uint8_t applied_from[32];
 };
 
 static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice bytes)
@@ -72,19 +74,15 @@ static void answer_came(void *ctx, int error, uint16_t type, struct poa_slice by
     pthread_mutex_unlock(&f->mutex);
 }
 
-/* The server at index FROM sent what no chain has, or left us waiting: it is let
- * go for a while. */
-static void blame(struct node_follow *f, int from, int rc)
+/* The server with KEY sent what no chain has, or left us waiting: it is let go for a
+ * while. It may have left its place to another one since. */
+static void blame(struct node_follow *f, const uint8_t key[32], int rc)
 {
-    uint8_t key[32];
     char hex[17];
     bool crossed = rc == POA_E_DUPLICATE || rc == POA_E_EPOCH || rc == POA_E_VIEW;
     bool forged = poa_error_class(rc) == POA_CLASS_PEER && !crossed;
-    if (from < 0 || (!forged && rc != POA_E_TIMEOUT))
+    if (!forged && rc != POA_E_TIMEOUT)
         return;
-    pthread_mutex_lock(&f->node->peers_mutex);
-    memcpy(key, f->node->peer[from].key, 32);
-    pthread_mutex_unlock(&f->node->peers_mutex);
     poa_hex(key, 8, hex);
     if (forged)
         POA_LOG_LIMITED(5000, POA_LOG_WARN, NODE,
@@ -115,7 +113,10 @@ static void applied(struct node_bundle *b, int code)
 {
     struct node_follow *f = b->node->follow;
     pthread_mutex_lock(&f->mutex);
-    int from = node_ranges_first(&f->ranges)->server;
+    const struct node_range *g = node_ranges_first(&f->ranges);
+    int from = g->server;
+    uint8_t key[32];
+    memcpy(key, g->key, 32);
     struct poa_core_status at;
     /* What is of an epoch long past is nothing new to the core, whatever it says. */
     if (!code) {
@@ -128,7 +129,7 @@ static void applied(struct node_bundle *b, int code)
         f->gave[from / 8] = (uint8_t)(f->gave[from / 8] | 1u << from % 8);
     else if (!f->applied_error) {
         f->applied_error = code;
-        f->applied_from = from;
+        memcpy(f->applied_from, key, 32);
     }
     advance(f);
     pthread_cond_broadcast(&f->cond);
@@ -181,8 +182,9 @@ static void bundle_parsed(struct node_check *c)
 static void take(struct node_follow *f, struct question *q)
 {
     struct node_bundle *b = NULL, *dropped = NULL;
-    uint8_t *bytes = q->bytes;
-    int rc = q->error, server = q->server;
+    uint8_t *bytes = q->bytes, key[32];
+    int rc = q->error;
+    memcpy(key, q->key, 32);
     if (!rc) {
         pthread_mutex_unlock(&f->mutex);
         rc = node_bundle_open(f->node, bytes, q->bytes_n, &b);
@@ -212,7 +214,7 @@ static void take(struct node_follow *f, struct question *q)
     }
     if (rc)
         POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
-    blame(f, server, rc);
+    blame(f, key, rc);
     pthread_mutex_lock(&f->mutex);
 }
 
@@ -332,13 +334,14 @@ static void ask(struct node_follow *f, struct question *q, const struct node_que
     struct poa_follow r = {
         .after = what->after, .until = what->until, .max_bytes = NODE_BUNDLE_BYTES};
     *q = (struct question){.follow = f, .used = true, .id = what->id, .server = what->server};
+    memcpy(q->key, what->key, 32);
     pthread_mutex_unlock(&f->mutex);
     POA_LOG_DEBUG(NODE, "following: blocks after %llu up to %llu of server %d",
                   (unsigned long long)what->after, (unsigned long long)what->until, what->server);
     int rc = poa_follow_encode(&w, &r);
     if (!rc)
-        rc = poa_p2p_request(f->node->p2p, what->server, POA_MSG_REQ_FOLLOW, poa_written(&w),
-                             what->timeout_ms, answer_came, q);
+        rc = node_request(f->node, what->server, what->key, POA_MSG_REQ_FOLLOW, poa_written(&w),
+                          what->timeout_ms, answer_came, q);
     pthread_mutex_lock(&f->mutex);
     if (rc) {
         (void)!node_ranges_answered(&f->ranges, what->id, rc, NULL,
@@ -352,9 +355,13 @@ static uint32_t sources(struct poa_node *n, struct node_source out[POA_P2P_PEERS
 {
     uint32_t count = 0;
     pthread_mutex_lock(&n->peers_mutex);
-    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
-        if (n->peer[i].known && n->peer[i].up)
-            out[count++] = (struct node_source){i, n->peer[i].member, n->peer[i].height};
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++) {
+        const struct node_peer *p = &n->peer[i];
+        if (!p->known || !p->up)
+            continue;
+        out[count] = (struct node_source){.server = i, .member = p->member, .height = p->height};
+        memcpy(out[count++].key, p->key, 32);
+    }
     pthread_mutex_unlock(&n->peers_mutex);
     return count;
 }
@@ -398,7 +405,9 @@ static void *follow_thread(void *arg)
         if (f->applied_error) {
             int rc = f->applied_error;
             f->applied_error = POA_OK;
-            blame(f, f->applied_from, rc);
+            uint8_t key[32];
+            memcpy(key, f->applied_from, 32);
+            blame(f, key, rc);
             POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
         }
         if ((q = find_question(f, true, true))) {

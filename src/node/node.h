@@ -206,7 +206,12 @@ void node_map(struct poa_node *n);
 unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);
 /* Says so when nothing becomes final any more, and who is silent. */
 void node_stall_tell(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us);
-/* (the last three: peers.c) */
+/* poa_p2p_request to PEER, while it is KEY32 who has that place: places are given again.
+ * Errors: its, NOT_FOUND. Any thread; the answer never comes from inside. */
+POA_MUST_USE int node_request(struct poa_node *n, int peer, const uint8_t key32[32], uint16_t type,
+                              struct poa_slice bytes, uint32_t timeout_ms,
+                              poa_p2p_answer_fn *on_answer, void *ctx);
+/* (the last four: peers.c) */
 /* Asks every connected peer for its height. */
 void node_ask_heights(struct poa_node *n);
 

@@ -81,6 +81,19 @@ static void renew_flags(struct poa_node *n)
     }
 }
 
+int node_request(struct poa_node *n, int peer, const uint8_t key32[32], uint16_t type,
+                 struct poa_slice bytes, uint32_t timeout_ms, poa_p2p_answer_fn *on_answer,
+                 void *ctx)
+{
+    pthread_mutex_lock(&n->peers_mutex); /* nobody loses his place inside */
+    const struct node_peer *p = &n->peer[peer];
+    int rc = p->known && memcmp(p->key, key32, 32) == 0
+                 ? poa_p2p_request(n->p2p, peer, type, bytes, timeout_ms, on_answer, ctx)
+                 : POA_E_NOT_FOUND;
+    pthread_mutex_unlock(&n->peers_mutex);
+    return rc;
+}
+
 static void map_peers(struct poa_node *n)
 {
     const struct poa_committee *c = poa_core_committee(n->core);

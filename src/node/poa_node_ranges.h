@@ -41,7 +41,8 @@ struct node_range {
     bool late;             /* all others waited for its answer, or it is too little */
     uint64_t after, until; /* blocks; UNTIL 0: open */
     int server;
-    uint32_t id; /* of the question */
+    uint8_t key[32]; /* who that was when it was asked */
+    uint32_t id;     /* of the question */
     uint64_t asked_us;
     struct node_bundle *bundle; /* HELD */
 };
@@ -51,15 +52,18 @@ struct node_ranges {
     uint32_t n, id;
     uint64_t span; /* blocks of the next ranges */
     uint32_t patience_ms;
-    struct {
+    struct node_server {
+        uint8_t key[32];
         uint64_t rest_us, failed_us; /* until; when */
         uint32_t fails, turn;
     } server[POA_P2P_PEERS_MAX];
 };
 
-/* A server whose link works. */
+/* A server whose link works. Places are given again: what is held against somebody goes
+ * with the key. */
 struct node_source {
     int server;
+    uint8_t key[32];
     bool member;     /* of the committee */
     uint64_t height; /* last heard of; 0: never */
 };
@@ -75,6 +79,7 @@ struct node_ranges_now {
 struct node_question {
     uint32_t id;
     int server;
+    uint8_t key[32];
     uint64_t after, until;
     uint32_t timeout_ms;
 };

@@ -14,12 +14,33 @@ void node_ranges_init(struct node_ranges *r)
 
 /* --- servers ------------------------------------------------------------------------- */
 
-static void rest(struct node_ranges *r, int server, uint64_t now_us, uint64_t us)
+/* Who was asked for G, while it has its place still. */
+static struct node_server *server_of(struct node_ranges *r, const struct node_range *g)
 {
-    uint32_t *fails = &r->server[server].fails;
-    r->server[server].failed_us = now_us;
-    r->server[server].rest_us = now_us + (us << *fails);
-    *fails += *fails < 6;
+    struct node_server *s = &r->server[g->server];
+    return memcmp(s->key, g->key, 32) ? NULL : s;
+}
+
+static void rest(struct node_ranges *r, const struct node_range *g, uint64_t now_us, uint64_t us)
+{
+    struct node_server *s = server_of(r, g);
+    if (!s)
+        return;
+    s->failed_us = now_us;
+    s->rest_us = now_us + (us << s->fails);
+    s->fails += s->fails < 6;
+}
+
+/* Somebody else came into a place: nothing is known of him. */
+static void meet(struct node_ranges *r, const struct node_ranges_now *now)
+{
+    for (uint32_t i = 0; i < now->sources; i++) {
+        struct node_server *s = &r->server[now->source[i].server];
+        if (memcmp(s->key, now->source[i].key, 32) == 0)
+            continue;
+        memset(s, 0, sizeof *s);
+        memcpy(s->key, now->source[i].key, 32);
+    }
 }
 
 uint32_t node_ranges_asked(const struct node_ranges *r, int server)
@@ -74,7 +95,7 @@ static void fail(struct node_ranges *r, struct node_range *g, int code, uint64_t
     g->state = NODE_RANGE_WANTED;
     if (code == POA_E_TIMEOUT)
         r->patience_ms = longer < NODE_PATIENCE_MAX_MS ? longer : NODE_PATIENCE_MAX_MS;
-    rest(r, g->server, now_us, NODE_REST_US);
+    rest(r, g, now_us, NODE_REST_US);
 }
 
 /* --- the plan ---------------------------------------------------------------------------- */
@@ -116,6 +137,7 @@ bool node_ranges_next(struct node_ranges *r, const struct node_ranges_now *now,
                       struct node_question *out)
 {
     uint32_t at;
+    meet(r, now);
     /* The core may have got there by itself. */
     while (r->n && r->range[0].state != NODE_RANGE_HELD && r->range[0].until &&
            r->range[0].until <= now->tip)
@@ -135,6 +157,7 @@ bool node_ranges_next(struct node_ranges *r, const struct node_ranges_now *now,
     g->state = NODE_RANGE_ASKED;
     g->after = after;
     g->server = s->server;
+    memcpy(g->key, s->key, 32);
     g->known = s->height > after;
     g->id = ++r->id;
     g->asked_us = now->us;
@@ -144,6 +167,7 @@ bool node_ranges_next(struct node_ranges *r, const struct node_ranges_now *now,
                                   .after = after,
                                   .until = g->until,
                                   .timeout_ms = g->known ? r->patience_ms : NODE_PATIENCE_MAX_MS};
+    memcpy(out->key, g->key, 32);
     return true;
 }
 
@@ -208,7 +232,7 @@ int node_ranges_answered(struct node_ranges *r, uint32_t id, int code, struct no
         g->state = NODE_RANGE_WANTED;
         /* It has less than it said, or did not wait for news. */
         if (g->known || now_us - g->asked_us < NODE_LATE_US)
-            rest(r, g->server, now_us, NODE_REST_US);
+            rest(r, g, now_us, NODE_REST_US);
         return POA_OK;
     }
     uint64_t took_ms = (now_us - g->asked_us) / 1000;
@@ -218,7 +242,7 @@ int node_ranges_answered(struct node_ranges *r, uint32_t id, int code, struct no
     g->late = !at && is_late(r, now_us);
     g->late |= is_stingy(g, bundle);
     if (g->late)
-        rest(r, g->server, now_us, NODE_REST_US);
+        rest(r, g, now_us, NODE_REST_US);
     g->state = NODE_RANGE_HELD;
     g->bundle = bundle;
     *dropped = NULL;
@@ -254,8 +278,9 @@ void node_ranges_applied(struct node_ranges *r, int code, uint64_t now_us)
             g->until = 0;
         return;
     }
-    if (!g->late)
-        r->server[g->server].fails = 0;
+    struct node_server *s = server_of(r, g);
+    if (!g->late && s)
+        s->fails = 0;
     uint64_t fit = NODE_RANGE_BYTES * blocks / (b->bytes_n ? b->bytes_n : 1);
     fit = fit < 1 ? 1 : fit > NODE_RANGE_BLOCKS ? NODE_RANGE_BLOCKS : fit;
     r->span = fit < 2 * r->span ? fit : 2 * r->span;

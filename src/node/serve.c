@@ -325,6 +325,7 @@ static void on_status(struct poa_node *n, const struct poa_p2p_message *m)
 struct height_asker {
     struct poa_node *node;
     int peer;
+    uint8_t key[32];
 };
 
 static void height_came(void *ctx, int error, uint16_t type, struct poa_slice bytes)
@@ -334,9 +335,11 @@ static void height_came(void *ctx, int error, uint16_t type, struct poa_slice by
     if (!error && type == POA_MSG_ANS_STATUS && !poa_peer_status_decode(bytes, &r)) {
         pthread_mutex_lock(&a->node->peers_mutex);
         struct node_peer *p = &a->node->peer[a->peer];
-        p->height = r.height;
-        p->highest = node_behind_highest(p->highest, r.height);
-        p->heard = true;
+        if (memcmp(p->key, a->key, 32) == 0) { /* nobody else has its place */
+            p->height = r.height;
+            p->highest = node_behind_highest(p->highest, r.height);
+            p->heard = true;
+        }
         pthread_mutex_unlock(&a->node->peers_mutex);
     }
     free(a);
@@ -347,9 +350,12 @@ static void ask_height(struct poa_node *n, int peer)
     struct height_asker *a = malloc(sizeof *a);
     if (!a)
         return;
-    *a = (struct height_asker){n, peer};
-    if (poa_p2p_request(n->p2p, peer, POA_MSG_REQ_STATUS, poa_slice(NULL, 0), NODE_REQUEST_MS,
-                        height_came, a))
+    *a = (struct height_asker){.node = n, .peer = peer};
+    pthread_mutex_lock(&n->peers_mutex);
+    memcpy(a->key, n->peer[peer].key, 32);
+    pthread_mutex_unlock(&n->peers_mutex);
+    if (node_request(n, peer, a->key, POA_MSG_REQ_STATUS, poa_slice(NULL, 0), NODE_REQUEST_MS,
+                     height_came, a))
         free(a);
 }
 

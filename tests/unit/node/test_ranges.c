@@ -97,7 +97,10 @@ static void send_question(const struct node_question *q)
 static void ask(void)
 {
     for (uint32_t i = 0; i < servers; i++)
-        source[i] = (struct node_source){(int)i, i == 0, tip || target ? chain : 0};
+        source[i] = (struct node_source){.server = (int)i,
+                                         .key = {(uint8_t)(i + 1)},
+                                         .member = i == 0,
+                                         .height = tip || target ? chain : 0};
     struct node_ranges_now now = {
         .us = now_us, .tip = tip, .target = target, .source = source, .sources = servers};
     struct node_question q;
@@ -251,7 +254,7 @@ Test(ranges, patience_grows)
     chain = 300;
     struct node_question q;
     struct node_bundle *dropped;
-    source[0] = (struct node_source){0, true, chain};
+    source[0] = (struct node_source){.server = 0, .member = true, .height = chain};
     struct node_ranges_now now = {.us = now_us, .target = chain, .source = source, .sources = 1};
     cr_assert(node_ranges_next(&ranges, &now, &q));
     cr_assert_eq(q.timeout_ms, NODE_PATIENCE_MS);
@@ -273,7 +276,7 @@ Test(ranges, a_staller_is_asked_first)
     struct node_question q;
     struct node_bundle *dropped;
     for (int i = 0; i < 2; i++)
-        source[i] = (struct node_source){i, i == 0, 0};
+        source[i] = (struct node_source){.server = i, .key = {(uint8_t)(i + 1)}, .member = i == 0};
     struct node_ranges_now now = {.us = now_us, .source = source, .sources = 2};
     cr_assert(node_ranges_next(&ranges, &now, &q));
     cr_assert_eq(q.server, 0);
@@ -288,6 +291,29 @@ Test(ranges, a_staller_is_asked_first)
     cr_assert_eq(q.after, 0);
     cr_assert_eq(node_ranges_answered(&ranges, first, POA_E_TIMEOUT, NULL, now.us, &dropped),
                  POA_E_TIMEOUT, "to be blamed");
+}
+
+/* What is held against one who left does not fall to the one who has its place now. */
+Test(ranges, a_place_is_given_again)
+{
+    struct node_question q, next;
+    struct node_bundle *dropped;
+    source[0] = (struct node_source){.key = {1}, .height = chain};
+    struct node_ranges_now now = {.us = now_us, .target = 1, .source = source, .sources = 1};
+    cr_assert(node_ranges_next(&ranges, &now, &q));
+    cr_assert_eq(q.key[0], 1);
+    cr_assert_eq(node_ranges_answered(&ranges, q.id, POA_E_CLOSED, NULL, now.us, &dropped),
+                 POA_E_CLOSED);
+    cr_assert_not(node_ranges_next(&ranges, &now, &next), "it failed a moment ago");
+    source[0].key[0] = 2;
+    cr_assert(node_ranges_next(&ranges, &now, &q), "that was another one");
+    cr_assert_eq(q.key[0], 2);
+    source[0].key[0] = 3;
+    cr_assert_not(node_ranges_next(&ranges, &now, &next), "asked already");
+    cr_assert_eq(node_ranges_answered(&ranges, q.id, POA_E_TIMEOUT, NULL, now.us, &dropped),
+                 POA_E_TIMEOUT);
+    cr_assert(node_ranges_next(&ranges, &now, &q), "the one before left it waiting");
+    cr_assert_eq(q.key[0], 3);
 }
 
 /* Near the tip everybody's height is a little old, but for the one who says he has
