@@ -273,14 +273,25 @@ static uint32_t look(struct node_discover *d, uint32_t *found)
     return up;
 }
 
+/* Nobody who asks for peers waits for the disk. */
 static void save(struct node_discover *d)
 {
     struct poa_why why = {""};
     pthread_mutex_lock(&d->mutex);
-    int rc = d->book.changed ? poa_book_write(&d->book, d->path, &why) : POA_OK;
+    struct poa_book *copy = d->book.changed ? malloc(sizeof *copy) : NULL;
+    if (copy) {
+        *copy = d->book;
+        d->book.changed = false;
+    }
     pthread_mutex_unlock(&d->mutex);
-    if (rc)
-        POA_LOG_LIMITED(600000, POA_LOG_WARN, NODE, "the address book is not kept: %s", why.text);
+    int rc = copy ? poa_book_write(copy, d->path, &why) : POA_OK;
+    free(copy);
+    if (!rc)
+        return;
+    POA_LOG_LIMITED(600000, POA_LOG_WARN, NODE, "the address book is not kept: %s", why.text);
+    pthread_mutex_lock(&d->mutex);
+    d->book.changed = true;
+    pthread_mutex_unlock(&d->mutex);
 }
 
 static void round_of(struct node_discover *d)
