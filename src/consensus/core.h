@@ -200,13 +200,10 @@ struct routed {
     struct routed *go;                      /* to be sent in this step */
     struct routed *next;                    /* hash chain; free list */
     struct routed *older, *newer;           /* by arrival */
-    struct routed *near_older, *near_newer; /* those of its bucket of senders */
+    struct routed *near_older, *near_newer; /* PARKED: those of its bucket of turns */
+    struct routed *late_older, *late_newer; /* PARKED: since they were looked at */
 };
 #define ROUTED_BUCKETS 4096u
-struct routed_senders {
-    struct routed *first, *last;
-    uint32_t n;
-};
 
 /* --- mining ------------------------------------------------------------------------- */
 
@@ -352,7 +349,9 @@ struct poa_core {
     struct poa_mempool *mempool;
     struct routed *routed;
     struct routed *routed_bucket[ROUTED_BUCKETS];
-    struct routed_senders routed_of[ROUTED_BUCKETS];
+    uint32_t routed_of[ROUTED_BUCKETS];       /* how many, by sender */
+    struct routed *parked_at[ROUTED_BUCKETS]; /* by sender and nonce */
+    struct routed *parked_head, *parked_tail;
     struct routed *routed_free, *routed_head, *routed_tail;
     struct routed *go_head;
     struct routed *route_next;    /* where core_route_tick goes on; NULL: at the oldest */
@@ -568,6 +567,8 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
 void core_reroute(struct poa_core *c, const struct poa_tx_view *tx, uint32_t txs);
 void core_route_tick(struct poa_core *c);
 void core_parked_retry(struct poa_core *c);
+/* R does not wait here any more, but goes elsewhere. */
+void core_parked_end(struct poa_core *c, struct routed *r);
 int core_pool_add(struct poa_core *c, const struct poa_tx_view *tx);
 void core_flush_soon(struct poa_core *c); /* transactions wait for a batch */
 void core_check_effect(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool trusted,

@@ -12,14 +12,58 @@ struct routed *core_routed_find(const struct poa_core *c, const uint8_t id[32])
     return r;
 }
 
-static struct routed_senders *senders_of(struct poa_core *c, const uint8_t sender[32])
+/* --- those that wait here for their turn ------------------------------------------- */
+
+static struct routed **parked_at(struct poa_core *c, const uint8_t sender[32], uint64_t nonce)
 {
-    return &c->routed_of[hash_low(sender) % ROUTED_BUCKETS];
+    uint64_t h = (hash_low(sender) ^ nonce) * UINT64_C(0x9e3779b97f4a7c15);
+    return &c->parked_at[(h >> 32) % ROUTED_BUCKETS];
+}
+
+static void late_unlink(struct poa_core *c, struct routed *r)
+{
+    *(r->late_older ? &r->late_older->late_newer : &c->parked_head) = r->late_newer;
+    *(r->late_newer ? &r->late_newer->late_older : &c->parked_tail) = r->late_older;
+}
+
+static void late_link(struct poa_core *c, struct routed *r)
+{
+    r->late_newer = NULL;
+    r->late_older = c->parked_tail;
+    *(c->parked_tail ? &c->parked_tail->late_newer : &c->parked_head) = r;
+    c->parked_tail = r;
+}
+
+static void park(struct poa_core *c, struct routed *r)
+{
+    struct routed **at = parked_at(c, r->sender, r->nonce);
+    if (r->parked)
+        return;
+    r->parked = true;
+    c->parked_n++;
+    r->near_older = NULL;
+    r->near_newer = *at;
+    if (*at)
+        (*at)->near_older = r;
+    *at = r;
+    late_link(c, r);
+}
+
+void core_parked_end(struct poa_core *c, struct routed *r)
+{
+    if (!r->parked)
+        return;
+    r->parked = false;
+    c->parked_n--;
+    *(r->near_older ? &r->near_older->near_newer : parked_at(c, r->sender, r->nonce)) =
+        r->near_newer;
+    if (r->near_newer)
+        r->near_newer->near_older = r->near_older;
+    late_unlink(c, r);
 }
 
 void core_routed_drop(struct poa_core *c, struct routed *r)
 {
-    struct routed_senders *of = senders_of(c, r->sender);
     struct routed **at = &c->routed_bucket[hash_low(r->id) % ROUTED_BUCKETS];
     while (*at != r)
         at = &(*at)->next;
@@ -35,10 +79,8 @@ void core_routed_drop(struct poa_core *c, struct routed *r)
     else
         c->routed_tail = r->older;
     core_arena_give(&c->tx_arena, r->raw);
-    *(r->near_older ? &r->near_older->near_newer : &of->first) = r->near_newer;
-    *(r->near_newer ? &r->near_newer->near_older : &of->last) = r->near_older;
-    of->n--;
-    c->parked_n -= r->parked;
+    core_parked_end(c, r);
+    c->routed_of[hash_low(r->sender) % ROUTED_BUCKETS]--;
     memset(r, 0, sizeof *r);
     r->next = c->routed_free;
     c->routed_free = r;
@@ -110,7 +152,7 @@ static struct poa_st_account account_of(const struct poa_core *c, const uint8_t 
 static int may_wait(const struct poa_core *c, const struct poa_tx_view *tx)
 {
     struct poa_st_account a = account_of(c, tx->tx.sender);
-    uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS].n;
+    uint32_t has = c->routed_of[hash_low(tx->tx.sender) % ROUTED_BUCKETS];
     if (a.balance < tx->tx.fee || !a.balance)
         return POA_E_TX_NONCE_GAP;
     if (tx->tx.valid_until && tx->tx.valid_until < c->now.wall_ms)
@@ -165,11 +207,7 @@ int core_route_add(struct poa_core *c, const struct poa_tx_view *tx, bool check,
     else
         c->routed_head = r;
     c->routed_tail = r;
-    struct routed_senders *of = senders_of(c, r->sender);
-    r->near_older = of->last;
-    *(of->last ? &of->last->near_newer : &of->first) = r;
-    of->last = r;
-    of->n++;
+    c->routed_of[hash_low(r->sender) % ROUTED_BUCKETS]++;
     c->routed_n++;
     *out = r;
     return POA_OK;
@@ -252,35 +290,30 @@ static int unpark(struct poa_core *c, struct routed *r)
  * else's is looked at: to wait costs nothing, so it must not cost us much either. */
 static void unpark_after(struct poa_core *c, const uint8_t sender[32], uint64_t nonce)
 {
-    bool again = c->parked_n > 0;
+    bool again = true;
     while (again) {
         again = false;
-        for (struct routed *r = senders_of(c, sender)->first, *next; r; r = next) {
+        for (struct routed *r = *parked_at(c, sender, nonce + 1), *next; r && !again; r = next) {
             next = r->near_newer;
-            if (r->nonce != nonce + 1 || !r->parked || !hash_eq(r->sender, sender))
-                continue;
-            if (unpark(c, r) == POA_OK) {
-                nonce++;
-                again = true;
-            }
+            again = r->nonce == nonce + 1 && hash_eq(r->sender, sender) && !unpark(c, r);
         }
+        nonce++;
     }
 }
 
-/* Gives parked transactions to the mempool as far as nonces allow. */
+/* Gives parked transactions to the mempool as far as nonces allow: some at a time, all in
+ * turn. */
 void core_parked_retry(struct poa_core *c)
 {
-    bool again = c->parked_n > 0;
-    for (int pass = 0; again && pass < 16; pass++) {
-        uint32_t looked = 0;
-        again = false;
-        for (struct routed *r = c->routed_head, *next; r && looked < 1024; r = next) {
-            next = r->newer;
-            if (!r->parked)
-                continue;
-            looked++;
-            again |= unpark(c, r) == POA_OK;
-        }
+    uint32_t n = c->parked_n < 1024 ? c->parked_n : 1024;
+    for (struct routed *r; n > 0 && (r = c->parked_head); n--) {
+        uint8_t sender[32];
+        uint64_t nonce = r->nonce;
+        memcpy(sender, r->sender, 32);
+        late_unlink(c, r);
+        late_link(c, r);
+        if (unpark(c, r) == POA_OK)
+            unpark_after(c, sender, nonce);
     }
 }
 
@@ -302,8 +335,7 @@ int core_on_tx(struct poa_core *c, const struct poa_event *e)
                 code = core_route_add(c, tx, true, &r);
                 if (!code) {
                     r->home = (uint16_t)c->self;
-                    r->parked = true;
-                    c->parked_n++;
+                    park(c, r);
                 }
             } else if (!code) {
                 unpark_after(c, tx->tx.sender, tx->tx.nonce);
@@ -423,14 +455,12 @@ void core_route_tick(struct poa_core *c)
                 e = core_pool_add(c, &v);
             if (e == POA_OK || e == POA_E_TX_DUPLICATE) {
                 core_routed_drop(c, r); /* the mempool has it now */
-            } else if (!r->parked) {
-                r->parked = true;
-                c->parked_n++;
+            } else {
+                park(c, r);
             }
             continue;
         }
-        c->parked_n -= r->parked;
-        r->parked = false;
+        core_parked_end(c, r);
         r->home = home;
         route_go(c, r);
     }

@@ -269,8 +269,7 @@ void core_batches_epoch(struct poa_core *c)
         core_homeless(c);
     /* Homes are others now, and indices mean other members. */
     for (struct routed *r = c->routed_head; r; r = r->newer) {
-        c->parked_n -= r->parked;
-        r->parked = false;
+        core_parked_end(c, r);
         r->home = c->self >= 0 ? core_home_rank(c, r->sender, 0) : 0;
         r->sent_us = 0;
     }

@@ -178,6 +178,23 @@ Test(homes, those_that_wait_are_not_in_the_way)
     finish(s);
 }
 
+/* However many there are, all have their turn when nonces move on. */
+Test(homes, those_that_wait_have_all_their_turn)
+{
+    struct poa_sim *s = network(4096, 4u << 20);
+    struct poa_effects effects;
+    uint8_t id[32];
+    uint32_t late = stranger(s, 0, 2);
+    for (uint64_t i = 0; i < 1400; i++)
+        cr_assert(eq(int, pass_on(s, 1, i + 2, &effects), POA_OK));
+    cr_assert(eq(int, pass_on(s, late, 1, &effects), POA_OK));
+    cr_assert(eq(int, poa_sim_transfer(s, 0, late, 15, 1, id), POA_OK));
+    run_ms(s, 120); /* well before it would be sent again: two heartbeats */
+    cr_expect(lt(u64, 0, poa_sim_final(s, id)));
+    cr_expect(eq(u32, waiting(s, 0), 1400));
+    finish(s);
+}
+
 /* Nor of whose home dies. */
 Test(homes, those_that_wait_do_not_hide_a_dead_home)
 {
