@@ -37,8 +37,9 @@ static int check_batch_evidence(const struct poa_ledger *l, const struct poa_com
     uint8_t digest[32];
     if (e->second.n)
         return POA_E_NOT_CANONICAL;
-    int rc =
-        poa_batch_check(l->config.suite, l->chain, c, e->first, true, &batch, digest, NULL, NULL);
+    int rc = poa_batch_check(l->config.suite, l->chain, c, e->first,
+                             l->config.tx_check ? l->config.tx_check : poa_tx_check, &batch, digest,
+                             NULL, NULL);
     if (rc == POA_OK)
         return POA_E_PROOF;
     if (rc != POA_E_BATCH_INVALID)

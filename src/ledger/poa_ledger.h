@@ -180,6 +180,8 @@ struct poa_tx_view {
  * TX_ASSET, TX_ATTESTATION, TX_DEVICE_PROOF, KEY; OUT is then unspecified. */
 POA_MUST_USE int poa_tx_check(const uint8_t chain32[32], struct poa_slice raw,
                               struct poa_tx_view *out);
+typedef int poa_tx_check_fn(const uint8_t chain32[32], struct poa_slice raw,
+                            struct poa_tx_view *out);
 /* As above without the signatures: for bytes that a certificate covers. */
 POA_MUST_USE int poa_tx_parse(const uint8_t chain32[32], struct poa_slice raw,
                               struct poa_tx_view *out);
@@ -245,15 +247,15 @@ POA_RECORD_DECLARE(batch, POA_BATCH_TABLE)
 void poa_batch_digest(struct poa_slice encoded, uint8_t out32[32]);
 void poa_batch_sig_digest(const uint8_t chain32[32], const uint8_t digest32[32], uint8_t out32[32]);
 /* Everything about a batch that needs no state: author's signature, then every
- * transaction by poa_tx_check (poa_tx_parse when !CHECK_TXS). VIEWS takes
+ * transaction by CHECK (poa_tx_check, or poa_tx_parse). VIEWS takes
  * POA_BATCH_TXS_MAX, or is NULL when only the verdict counts.
  * Errors: those of the decoder, EPOCH, NOT_MEMBER, SIGNATURE: not the author's
  * doing. BATCH_INVALID: the author signed what breaks a rule, which convicts
  * it; the rule's code is in *TX_CODE (may be NULL). */
 POA_MUST_USE int poa_batch_check(const struct poa_suite *suite, const uint8_t chain32[32],
                                  const struct poa_committee *c, struct poa_slice encoded,
-                                 bool check_txs, struct poa_batch *out, uint8_t digest32[32],
-                                 struct poa_tx_view *views, int *tx_code);
+                                 poa_tx_check_fn *check, struct poa_batch *out,
+                                 uint8_t digest32[32], struct poa_tx_view *views, int *tx_code);
 
 #define POA_DIGEST_TABLE(F) F(FIX, digest, 32, _, "hash")
 POA_RECORD_DECLARE(digest, POA_DIGEST_TABLE)
@@ -562,6 +564,8 @@ struct poa_ledger_config {
      * when all have; NULL: the ledger does it on its own thread. */
     void (*parallel)(void *ctx, void (*task)(void *arg, uint32_t i), void *arg, uint32_t n);
     void *parallel_ctx;
+    /* poa_tx_check with a memory of what it found valid; NULL: without. */
+    poa_tx_check_fn *tx_check;
 };
 
 /* Starts at the genesis state (height 0). Errors: as poa_genesis_check,

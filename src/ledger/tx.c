@@ -296,7 +296,7 @@ void poa_body_hash(struct poa_slice encoded, uint8_t out32[32])
 }
 
 int poa_batch_check(const struct poa_suite *suite, const uint8_t chain32[32],
-                    const struct poa_committee *c, struct poa_slice encoded, bool check_txs,
+                    const struct poa_committee *c, struct poa_slice encoded, poa_tx_check_fn *check,
                     struct poa_batch *out, uint8_t digest32[32], struct poa_tx_view *views,
                     int *tx_code)
 {
@@ -323,7 +323,7 @@ int poa_batch_check(const struct poa_suite *suite, const uint8_t chain32[32],
     struct poa_list_iter it = poa_list_begin(&out->txs);
     for (uint32_t i = 0; poa_raw_tx_next(&it, &raw); i++) {
         struct poa_tx_view *v = views ? &views[i] : &view;
-        e = check_txs ? poa_tx_check(chain32, raw.tx, v) : poa_tx_parse(chain32, raw.tx, v);
+        e = check(chain32, raw.tx, v);
         if (e) {
             if (tx_code)
                 *tx_code = e;

@@ -186,6 +186,36 @@ static void of_signed_header(struct claims *c, struct poa_slice bytes)
         of_header(c, s.header, s.sig);
 }
 
+static void of_batch(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_batch b;
+    if (poa_batch_decode(bytes, &b) || b.epoch != c->roster.epoch || b.author >= c->roster.n)
+        return;
+    struct node_claim *k = add(c, c->roster.key[b.author]);
+    if (!k)
+        return;
+    memcpy(k->proof, b.sig, 64);
+    k->batch = bytes;
+}
+
+/* Signed by its author, and every transaction in it, for one that is not valid. */
+static void of_batch_evidence(struct claims *c, struct poa_slice bytes)
+{
+    struct poa_batch b;
+    struct poa_raw_tx raw;
+    const uint8_t nobody[32] = {0};
+    of_batch(c, bytes);
+    if (poa_batch_decode(bytes, &b))
+        return;
+    struct poa_list_iter it = poa_list_begin(&b.txs);
+    while (poa_raw_tx_next(&it, &raw)) {
+        struct node_claim *k = add(c, nobody);
+        if (!k)
+            return;
+        k->tx = raw.tx;
+    }
+}
+
 static void of_evidence(struct claims *c, const struct poa_list *evidence)
 {
     struct poa_list_iter it = poa_list_begin(evidence);
@@ -209,6 +239,8 @@ static void of_evidence(struct claims *c, const struct poa_list *evidence)
                     of_seal(c, &s);
                 break;
             case POA_EVIDENCE_BATCH:
+                if (!i)
+                    of_batch_evidence(c, object);
                 break;
             }
         }
@@ -220,8 +252,7 @@ static void of_mining(struct claims *c, struct poa_slice bytes)
     if (poa_mining_decode(bytes, &m))
         return;
     of_tickets(c, &m.tickets);
-    of_seals(c, &m.seals);
-    of_evidence(c, &m.evidence);
+    of_seals(c, &m.seals); /* evidence comes in blocks */
 }
 
 /* Beacon and body of a block; the same in a proposal and in a bundle. */
@@ -275,18 +306,6 @@ static void of_beacon(struct claims *c, struct poa_slice bytes)
         return;
     poa_beacon_alpha(c->chain, b.epoch, b.view, r->seed, alpha);
     add_proof(c, r->key[r->leader[b.view - r->view]], alpha, b.proof);
-}
-
-static void of_batch(struct claims *c, struct poa_slice bytes)
-{
-    struct poa_batch b;
-    if (poa_batch_decode(bytes, &b) || b.epoch != c->roster.epoch || b.author >= c->roster.n)
-        return;
-    struct node_claim *k = add(c, c->roster.key[b.author]);
-    if (!k)
-        return;
-    memcpy(k->proof, b.sig, 64);
-    k->batch = bytes;
 }
 
 static struct claims begin(struct poa_node *n)

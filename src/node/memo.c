@@ -189,6 +189,17 @@ void node_memo_tx_add(const struct node_memo_tx *tx)
     pthread_mutex_unlock(&s->mutex);
 }
 
+int node_memo_tx_check(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_view *out)
+{
+    struct node_memo_tx tx;
+    if (node_memo_tx_find(raw, &tx))
+        return poa_tx_parse(chain32, raw, out);
+    int rc = poa_tx_check(chain32, raw, out);
+    if (!rc)
+        node_memo_tx_add(&tx);
+    return rc;
+}
+
 static void sign(const uint8_t seed[32], const uint8_t pk[32], const void *msg, size_t n,
                  uint8_t sig[64])
 {

@@ -13,6 +13,7 @@
 #ifndef POA_NODE_MEMO_H
 #define POA_NODE_MEMO_H
 
+#include "poa_ledger.h"
 #include "poa_witness.h"
 
 /* vrf_prove remembers too; sign is that of the suite below. */
@@ -26,6 +27,8 @@ struct node_memo_tx {
 /* Whether RAW was found valid before; OUT names it for node_memo_tx_add. */
 bool node_memo_tx_find(struct poa_slice raw, struct node_memo_tx *out);
 void node_memo_tx_add(const struct node_memo_tx *tx);
+/* poa_tx_check by it. */
+poa_tx_check_fn node_memo_tx_check;
 
 /* Forgets everything; UNDER verifies from now on. Before any thread does. */
 void node_memo_open(const struct poa_suite *under);

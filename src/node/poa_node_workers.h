@@ -31,6 +31,7 @@ struct node_claim {
     uint64_t view;
     struct poa_slice batch; /* when not empty, of this encoded batch: it is long to hash, and MSG
                                is left to the worker. Borrowed */
+    struct poa_slice tx;    /* when not empty, nothing else: that it is valid. Borrowed */
 };
 
 enum node_submitter {

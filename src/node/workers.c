@@ -71,6 +71,11 @@ static void check_claim(const struct node_workers *w, struct node_check *c,
     uint8_t beta[64], digest[32], msg[32];
     if (c->wrong || decided(w, k))
         return;
+    if (k->tx.n) { /* whether it is valid or not is what is asked */
+        struct poa_tx_view view;
+        (void)!node_memo_tx_check(w->chain, k->tx, &view);
+        return;
+    }
     memcpy(msg, k->msg, 32);
     if (k->batch.n) {
         poa_batch_digest(k->batch, digest);
@@ -87,18 +92,6 @@ static void check_claim(const struct node_workers *w, struct node_check *c,
         c->wrong = true;
 }
 
-static int check_tx(const struct node_workers *w, const struct node_check *c, struct poa_slice raw,
-                    struct poa_tx_view *view)
-{
-    struct node_memo_tx tx;
-    if (c->parse_only || node_memo_tx_find(raw, &tx))
-        return poa_tx_parse(w->chain, raw, view);
-    int rc = poa_tx_check(w->chain, raw, view);
-    if (!rc)
-        node_memo_tx_add(&tx);
-    return rc;
-}
-
 static void check_one(const struct node_workers *w, struct node_check *c, uint32_t at)
 {
     uint32_t i = at - c->claims;
@@ -110,7 +103,8 @@ static void check_one(const struct node_workers *w, struct node_check *c, uint32
     if (w->stop)
         c->code[i] = POA_E_CLOSED;
     else
-        c->code[i] = check_tx(w, c, c->raw[i], &c->view[i]);
+        c->code[i] =
+            (c->parse_only ? poa_tx_parse : node_memo_tx_check)(w->chain, c->raw[i], &c->view[i]);
 }
 
 /* LEFT counts items that are not done plus helpers that have not looked at C,

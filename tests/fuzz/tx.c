@@ -108,7 +108,7 @@ static void check_batch(struct fuzz_in *in)
     static struct poa_tx_view views[POA_BATCH_TXS_MAX];
     if (!f.c.members.count)
         fuzz_committee(&f, 5, 4);
-    bool check = fuzz_u8(in) & 1;
+    poa_tx_check_fn *check = fuzz_u8(in) & 1 ? poa_tx_check : poa_tx_parse;
     struct poa_slice bytes = poa_slice(in->p, in->n);
     struct poa_batch b;
     uint8_t digest[32];

@@ -195,6 +195,14 @@ static void keys_make(struct chain *c)
     qsort(c->device, c->s.devices, sizeof c->device[0], by_key);
 }
 
+unsigned txs_checked;
+
+static int check_tx(const uint8_t chain32[32], struct poa_slice raw, struct poa_tx_view *out)
+{
+    txs_checked++;
+    return poa_tx_check(chain32, raw, out);
+}
+
 void chain_open(struct chain *c, const struct setup *s)
 {
     memset(c, 0, sizeof *c);
@@ -205,7 +213,8 @@ void chain_open(struct chain *c, const struct setup *s)
     struct poa_ledger_config config = {.suite = s->suite,
                                        .alloc = counting_alloc(&c->memory),
                                        .genesis = poa_slice(c->genesis, c->genesis_n),
-                                       .salt = 42};
+                                       .salt = 42,
+                                       .tx_check = check_tx};
     cr_assert_eq(poa_ledger_new(&config, &c->l), POA_OK);
     cr_assert_arr_eq(poa_ledger_chain(c->l), c->id, 32);
     c->time_ms = s->g.time_ms;

@@ -16,6 +16,7 @@ struct counting {
     size_t live, calls, fail_at; /* fail_at: number of the call that fails, 0 = none */
 };
 struct poa_alloc counting_alloc(struct counting *c);
+extern unsigned txs_checked; /* by a ledger, where it looks into batches itself */
 
 #define USERS     6
 #define DEVICES   64 /* keys; genesis has the first few */

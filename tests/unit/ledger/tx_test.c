@@ -417,23 +417,25 @@ Test(tx, batches)
         cr_assert_eq(poa_batch_encode(&e, &batch), POA_OK);
         struct poa_slice bytes = poa_written(&e);
         int want = bad ? POA_E_BATCH_INVALID : POA_OK;
-        cr_assert_eq(
-            poa_batch_check(c.suite, c.id, &committee, bytes, true, &out, digest, views, &code),
-            want);
+        cr_assert_eq(poa_batch_check(c.suite, c.id, &committee, bytes, poa_tx_check, &out, digest,
+                                     views, &code),
+                     want);
         cr_assert_eq(code, bad == 1 ? POA_E_TX_AMOUNT_ZERO : POA_OK);
-        cr_assert_eq(
-            poa_batch_check(c.suite, c.id, &committee, bytes, false, &out, other, NULL, NULL),
-            want);
+        cr_assert_eq(poa_batch_check(c.suite, c.id, &committee, bytes, poa_tx_parse, &out, other,
+                                     NULL, NULL),
+                     want);
         cr_assert_arr_eq(digest, other, 32);
         struct poa_evidence ev = {
             .kind = POA_EVIDENCE_BATCH, .first = bytes, .second = poa_slice(NULL, 0)};
         memcpy(ev.author, c.witness[2].pk, 32);
+        txs_checked = 0;
         cr_assert_eq(poa_ledger_try_evidence(c.l, POA_STATE_BASE, &ev), bad ? POA_OK : POA_E_PROOF);
+        cr_assert_eq(txs_checked, 3 - (unsigned)bad - (bad == 2), "up to the first bad one");
         memcpy(ev.author, c.witness[1].pk, 32);
         cr_assert_neq(poa_ledger_try_evidence(c.l, POA_STATE_BASE, &ev), POA_OK);
         encoded[e.n - 1] ^= 1;
-        cr_assert_eq(
-            poa_batch_check(c.suite, c.id, &committee, bytes, true, &out, digest, views, &code),
-            POA_E_SIGNATURE);
+        cr_assert_eq(poa_batch_check(c.suite, c.id, &committee, bytes, poa_tx_check, &out, digest,
+                                     views, &code),
+                     POA_E_SIGNATURE);
     }
 }

@@ -271,6 +271,35 @@ Test(memo, knows_transactions_again, .init = setup)
     cr_assert_not(known(a, sizeof a), "forgotten");
 }
 
+/* A batch that convicts its author: every transaction in it is looked at, and those that are
+ * valid are known when the core judges it. */
+Test(memo, workers_look_into_evidence, .init = setup)
+{
+    uint8_t secret[32] = {9}, body[256], ops[300], id[32], good[512], bad[512];
+    struct poa_op_transfer t = {.to = {1}, .amount = 5};
+    struct poa_writer b = poa_writer_over(body, sizeof body), l = poa_writer_over(ops, sizeof ops),
+                      o = poa_writer_over(good, sizeof good);
+    cr_assert_eq(poa_op_transfer_encode(&b, &t), POA_OK);
+    struct poa_op op = {.kind = POA_OP_TRANSFER, .body = poa_written(&b)};
+    cr_assert_eq(poa_op_encode(&l, &op), POA_OK);
+    struct poa_list all = {.bytes = poa_written(&l), .count = 1};
+    cr_assert_eq(poa_tx_sign(chain, POA_KEY_BIP340, secret, 0, 10, 0, &all, &o, id), POA_OK);
+    memcpy(bad, good, o.n);
+    bad[o.n - 1] ^= 1;
+    struct node_claim k[2] = {{.tx = poa_slice(bad, o.n)}, {.tx = poa_slice(good, o.n)}};
+    struct node_workers *w = NULL;
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 4, &w), POA_OK);
+    check(w, k, 2);
+    cr_expect(known(good, o.n), "one that is bad ends nothing");
+    cr_expect_not(known(bad, o.n));
+    cr_expect_eq(verified, 0, "and is no signature of the protocol");
+    struct poa_tx_view view;
+    cr_expect_eq(node_memo_tx_check(chain, k[0].tx, &view), POA_E_TX_SIGNATURE);
+    cr_expect_eq(node_memo_tx_check(chain, k[1].tx, &view), POA_OK);
+    node_workers_free(w);
+}
+
 /* The proof of a turn to come: the core finds it made, and judged. */
 Test(memo, a_worker_proves_ahead, .init = setup)
 {
