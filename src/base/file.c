@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +94,25 @@ int poa_file_write(const char *path, const void *bytes, size_t n, unsigned mode,
         return poa_because(why, POA_E_IO, "cannot write %s: %s", path, strerror(saved));
     snprintf(parent, sizeof parent, "%s", path);
     return poa_dir_sync(dirname(parent), why);
+}
+
+int poa_file_hold(const char *path, int *fd, struct poa_why *why)
+{
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", path);
+    const char *dir = dirname(parent);
+    int rc;
+    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    do
+        rc = *fd < 0 ? -1 : flock(*fd, LOCK_EX);
+    while (rc != 0 && errno == EINTR);
+    if (rc == 0)
+        return POA_OK;
+    rc = poa_because(why, POA_E_IO, "cannot lock %s: %s", dir, strerror(errno));
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return rc;
 }
 
 static int read_all(int fd, char *p, size_t cap, size_t *n)

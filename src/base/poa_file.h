@@ -36,6 +36,9 @@ POA_MUST_USE int poa_file_absent(const char *path, struct poa_why *why);
  * regular file, or too widely readable), POA_E_IO, POA_E_NO_MEMORY. */
 POA_MUST_USE int poa_file_read(const char *path, size_t cap, unsigned flags, char **out,
                                size_t *out_n, struct poa_why *why);
+/* For who reads a file, changes it and writes it anew: waits until no other process does so in
+ * the folder of PATH, and keeps them waiting until *FD is closed. Errors: POA_E_IO. */
+POA_MUST_USE int poa_file_hold(const char *path, int *fd, struct poa_why *why);
 /* Makes what happened to the names in a directory durable. */
 POA_MUST_USE int poa_dir_sync(const char *dir, struct poa_why *why);
 

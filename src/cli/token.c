@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "poa_cli.h"
 #include "poa_rpc_tokens.h"
@@ -18,7 +19,21 @@ static int load(const struct cli *c, bool fresh, const char **path, struct poa_r
     return rc == POA_OK ? 0 : cli_fail("%s", why.text);
 }
 
-int cli_token_new(const struct cli *c)
+/* RUN reads the file and writes it anew: one at a time. */
+static int alone(const struct cli *c, int (*run)(const struct cli *c))
+{
+    struct poa_why why = {{0}};
+    int fd = -1;
+    const char *path = c->option[CLI_TOKENS];
+    if (path != NULL && poa_file_hold(path, &fd, &why) != POA_OK)
+        return cli_fail("%s", why.text);
+    int rc = run(c);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int token_new(const struct cli *c)
 {
     static struct poa_rpc_tokens tokens;
     const char *path = NULL, *name = c->option[CLI_RIGHT] != NULL ? c->option[CLI_RIGHT] : "read";
@@ -50,6 +65,11 @@ int cli_token_new(const struct cli *c)
     return rc;
 }
 
+int cli_token_new(const struct cli *c)
+{
+    return alone(c, token_new);
+}
+
 int cli_token_list(const struct cli *c)
 {
     static struct poa_rpc_tokens tokens;
@@ -72,7 +92,7 @@ int cli_token_list(const struct cli *c)
     return 0;
 }
 
-int cli_token_revoke(const struct cli *c)
+static int token_revoke(const struct cli *c)
 {
     static struct poa_rpc_tokens tokens;
     const char *path = NULL;
@@ -93,4 +113,9 @@ int cli_token_revoke(const struct cli *c)
         return cli_print_json(json_pack("{s:s}", "revoked", c->argument[0]));
     printf("revoked %s; `systemctl reload poad`, or SIGHUP, tells the node\n", c->argument[0]);
     return 0;
+}
+
+int cli_token_revoke(const struct cli *c)
+{
+    return alone(c, token_revoke);
 }

@@ -59,6 +59,10 @@ fi
 
 for right in read submit operate; do "$poa" token new "$right" --right $right --tokens tokens >$right.token && chmod 600 $right.token; done
 ! grep -qf read.token tokens || fail "the file has a token in plain text"
+pids=()
+for i in 1 2 3 4 5 6 7 8; do "$poa" token new "at-once-$i" --tokens several >/dev/null & pids+=($!); done
+for p in "${pids[@]}"; do wait "$p" || fail "token new, eight at once"; done
+[ "$("$poa" token list --tokens several | wc -l)" -eq 8 ] || fail "tokens are lost: $("$poa" token list --tokens several)"
 "$poad" "${options[@]}" --rpc 0.0.0.0:0 --rpc-tls-cert good.pem --rpc-tls-key good.key --rpc-tokens tokens \
     --rpc-anonymous nothing --rpc-cors https://wallet.example >log 2>&1 &
 node=$!
