@@ -69,26 +69,38 @@ static json_t *value_of(const char *text, bool is_bool)
     return v != NULL ? v : json_null(); /* not UTF-8 */
 }
 
-/* PARTS: what follows the resource in the path; it is cut up. */
+/* False: it was there already, and nobody can say which one counts. */
+static bool set_once(json_t *params, const char *name, json_t *value)
+{
+    bool new = json_object_get(params, name) == NULL;
+    json_object_set_new(params, name, value);
+    return new;
+}
+
+/* PARTS: what follows the resource in the path; it is cut up. NULL: something is there
+ * twice. */
 static json_t *params_of(const struct poa_rpc_method *m, char *parts, const struct evkeyvalq *query)
 {
     json_t *params = json_object();
     char name[64];
-    bool is_bool = false;
+    bool is_bool = false, once = true;
     char *rest = NULL;
     size_t i = 0;
     for (char *part = strtok_r(parts, "/", &rest); part != NULL;
          part = strtok_r(NULL, "/", &rest), i++)
-        json_object_set_new(params, parameter(m, i, name, &is_bool) ? name : part,
-                            value_of(part, is_bool));
+        once &= set_once(params, parameter(m, i, name, &is_bool) ? name : part,
+                         value_of(part, is_bool));
     for (const struct evkeyval *kv = query->tqh_first; kv != NULL; kv = kv->next.tqe_next) {
         size_t k = 0;
         is_bool = false;
         while (parameter(m, k, name, &is_bool) != NULL && strcmp(name, kv->key) != 0)
             k++;
-        json_object_set_new(params, kv->key, value_of(kv->value, is_bool));
+        once &= set_once(params, kv->key, value_of(kv->value, is_bool));
     }
-    return params;
+    if (once)
+        return params;
+    json_decref(params);
+    return NULL;
 }
 
 /* --- answers -------------------------------------------------------------------------- */
@@ -152,7 +164,7 @@ void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rp
     struct evkeyvalq pairs = {NULL, &pairs.tqh_first};
     size_t n = rest != NULL ? strcspn(rest, "/") : 0;
     const struct poa_rpc_method *m = rest != NULL ? find(methods, rest, n) : NULL;
-    json_t *result = NULL, *error = NULL;
+    json_t *result = NULL, *error = NULL, *params = NULL;
     /* Decoded, that ends the text: what follows would be ignored without a word. */
     if (strstr(path, "%00") != NULL || (query != NULL && strstr(query, "%00") != NULL))
         error = json_pack("{s:i, s:s}", "code", POA_RPC_BAD_PARAMS, "message",
@@ -165,9 +177,11 @@ void poa_rpc_get(const struct poa_rpc_methods *methods, void *ctx, struct poa_rp
     else if (query != NULL && evhttp_parse_query_str(query, &pairs) != 0)
         error = json_pack("{s:i, s:s}", "code", POA_RPC_BAD_PARAMS, "message",
                           "the query is not name=value&...");
-    if (result == NULL && error == NULL && m != NULL)
-        poa_rpc_call_method(methods, ctx, box, m->name, params_of(m, rest + n, &pairs), reply,
-                            reply_ctx);
+    else if (m != NULL && (params = params_of(m, rest + n, &pairs)) == NULL)
+        error = json_pack("{s:i, s:s}", "code", POA_RPC_BAD_PARAMS, "message",
+                          "a parameter is given twice");
+    if (params != NULL)
+        poa_rpc_call_method(methods, ctx, box, m->name, params, reply, reply_ctx);
     else
         reply(reply_ctx, result, error);
     json_decref(result);

@@ -828,6 +828,8 @@ Test(server, rest)
         {GET("/v1/block/7%00x"), 400, "%00 is in no path"},
         {GET("/v1/block?height=7%00x"), 400, "%00 is in no path"},
         {GET("/v1/block?colour=red"), 400, "takes:"},
+        {GET("/v1/block?height=7&height=8"), 400, "a parameter is given twice"},
+        {GET("/v1/block/7?height=7"), 400, "a parameter is given twice"},
         {GET("/v1/devices?limit=0"), 400, "limit: must be at least 1"},
         {GET("/v1/witnesses?limit=0"), 400, "limit: must be at least 1"},
         {GET("/v1/packs/00?limit=0"), 400, "limit: must be at least 1"},
