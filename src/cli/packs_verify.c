@@ -229,7 +229,8 @@ static struct reading *find(const struct proving *v, const struct reading *r)
 /* What the readings of a CSV file came to. */
 struct compared {
     uint64_t rows, readings, proven;
-    char missing[256]; /* the first that is in no pack */
+    uint64_t too_large; /* numbers that no pack holds */
+    char missing[256];  /* the first that is in no pack */
 };
 
 static int check_csv(struct proving *v, const char *path, struct compared *to)
@@ -264,6 +265,9 @@ static int check_csv(struct proving *v, const char *path, struct compared *to)
             to->proven += found != NULL;
         }
     }
+    to->too_large = agent_csv_too_large(csv);
+    if (rc == 0 && to->readings == 0)
+        rc = cli_fail("%s has no reading that a pack can hold", path);
     agent_csv_close(csv);
     return rc;
 }
@@ -323,11 +327,12 @@ static int tell_proven(const struct cli *c, const struct proving *v, bool csv,
     int missing = tell_missing(v, csv, to);
     if (c->json) {
         int rc = cli_print_json(json_pack(
-            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "valid", missing == 0, "device",
-            device, "packs", (json_int_t)v->packs, "anchors", (json_int_t)v->anchors, "waiting",
-            (json_int_t)v->waiting, "readings", (json_int_t)v->readings, "rows",
+            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "valid", missing == 0,
+            "device", device, "packs", (json_int_t)v->packs, "anchors", (json_int_t)v->anchors,
+            "waiting", (json_int_t)v->waiting, "readings", (json_int_t)v->readings, "rows",
             (json_int_t)to->rows, "proven", (json_int_t)to->proven, "beside",
-            (json_int_t)(csv ? v->readings - to->proven : 0), "bad", v->bad));
+            (json_int_t)(csv ? v->readings - to->proven : 0), "too_large",
+            (json_int_t)to->too_large, "bad", v->bad));
         return missing != 0 ? missing : rc;
     }
     if (missing != 0)
@@ -338,6 +343,8 @@ static int tell_proven(const struct cli *c, const struct proving *v, bool csv,
     if (csv)
         printf("file       each of its %" PRIu64 " readings in %" PRIu64 " rows is in a pack\n",
                to->proven, to->rows);
+    if (to->too_large > 0)
+        printf("note       %" PRIu64 " numbers of it are too large for any pack\n", to->too_large);
     return 0;
 }
 

@@ -269,7 +269,8 @@ void node_rpc_prove(void *ctx, enum poa_state_table table, struct poa_slice key,
 struct node_proof *node_proofs_take(struct poa_node *n, uint64_t now_us, uint64_t *next_us);
 void node_proofs_answer(struct poa_node *n, struct node_proof *due, int code);
 
-/* STORE failed while the node starts: WHY names the directory and what to do. */
+/* STORE failed while the node starts: WHY names the directory and, but for STORE_CORRUPT,
+ * what to do. */
 int node_store_fault(struct poa_node *n, int rc, struct poa_why *why);
 
 /* --- memory.c: what this node knows of its own past ------------------------------------------- */

@@ -68,8 +68,10 @@ int node_store_fault(struct poa_node *n, int rc, struct poa_why *why)
 {
     struct poa_why inner = {""};
     poa_store_why(n->store, &inner);
-    return poa_because(why, rc, "%s: %s; restore the data directory from a backup or sync anew",
-                       n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc));
+    /* What to do about damage is said with every kind of it: POA_STORE_MEND. */
+    return poa_because(
+        why, rc, "%s: %s%s", n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc),
+        rc == POA_E_STORE_CORRUPT ? "" : "; restore the data directory from a backup or sync anew");
 }
 
 /* The workers once they run; threads for the occasion before, at a start. */
@@ -91,7 +93,8 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
                                   .write_end = write_end,
                                   .write_ctx = n,
                                   .parallel = ledger_parallel,
-                                  .parallel_ctx = n};
+                                  .parallel_ctx = n,
+                                  .tx_check = node_memo_tx_check};
     poa_random(&c.salt, sizeof c.salt);
     int rc = poa_ledger_new(&c, &n->ledger);
     if (rc)
