@@ -277,12 +277,22 @@ bool cli_sender_key_here(const struct cli *c, const struct cli_sender *s, uint32
            poa_keystore_info(path, &info, NULL) == POA_OK;
 }
 
+/* Also with less than M signatures: the first key alone pays up to a limit, and a second
+ * signature would spoil that. */
+static bool is_enough(const uint8_t chain32[32], const struct cli_draft *d)
+{
+    struct poa_tx_view v;
+    return d->auth_of == tx_auth && poa_tx_check(chain32, poa_slice(d->bytes, d->n), &v) == POA_OK;
+}
+
 int cli_sign_with_ours(const struct cli *c, const uint8_t chain32[32], const struct cli_sender *s,
                        struct cli_draft *d)
 {
     int rc = 0;
     uint32_t needed = s->policy.m;
     for (uint32_t i = 0; rc == 0 && needed > 0 && i < s->policy.keys.count; i++) {
+        if (is_enough(chain32, d))
+            break;
         if (!cli_sender_key_here(c, s, i))
             continue;
         rc = add_signature(c, chain32, d, s->label[i]);
@@ -751,11 +761,11 @@ static int sign(const struct cli *c, const uint8_t chain32[32], struct cli_draft
     bool enough;
     const char *to = c->option[CLI_OUTPUT] != NULL ? c->option[CLI_OUTPUT] : c->argument[0];
     int rc = state_of(chain32, d, &have, &need, &enough);
-    if (rc == 0 && have >= need)
-        rc = enough ? cli_fail("%s has all signatures it needs: `poa tx submit` sends it",
-                               c->argument[0])
-                    : cli_fail("%s has %u of %u signatures, and not the right ones: make it anew",
-                               c->argument[0], have, need);
+    if (rc == 0 && enough)
+        rc = cli_fail("%s has all signatures it needs: `poa tx submit` sends it", c->argument[0]);
+    else if (rc == 0 && have >= need)
+        rc = cli_fail("%s has %u of %u signatures, and not the right ones: make it anew",
+                      c->argument[0], have, need);
     if (rc == 0)
         rc = cli_sign_draft(c, chain32, d, c->option[CLI_SIGN]);
     if (rc == 0)

@@ -426,6 +426,20 @@ Test(cli, a_transaction_is_never_signed_beyond_what_it_takes, .init = fresh, .fi
         snprintf(line, sizeof line, "keys new %s --no-passphrase", keys[i]);
         cr_assert_eq(run(line, out, sizeof out), 0);
     }
+    /* What the first key may pay alone takes one signature, and another one spoils it. */
+    cr_assert_eq(run("multisig new cellar alice bob fridge --m 3 --alone 50000", out, sizeof out),
+                 0);
+    for (unsigned amount = 40000; amount <= 60000; amount += 20000) {
+        snprintf(line, sizeof line,
+                 "send bob %u --from cellar --nonce 0 --fee 1000 --genesis %s/g.poa --output "
+                 "%s/%u.tx",
+                 amount, dir, dir, amount);
+        cr_expect_eq(run(line, out, sizeof out), 0);
+        cr_expect(strstr(out, amount == 40000 ? "1 of 3 signatures; `poa tx submit` sends it"
+                                              : "3 of 3 signatures; `poa tx submit` sends it"),
+                  "%s", out);
+    }
+
     cr_assert_eq(run("multisig new kitchen alice bob fridge --m 2", out, sizeof out), 0);
     snprintf(make, sizeof make,
              "send bob 40000 --from kitchen --nonce 0 --fee 1000 --genesis %s/g.poa", dir);
@@ -454,11 +468,14 @@ Test(cli, a_transaction_is_never_signed_beyond_what_it_takes, .init = fresh, .fi
     snprintf(line, sizeof line, "tx sign %s/o.tx --sign bob --genesis %s/g.poa", dir, dir);
     cr_expect_eq(run(line, out, sizeof out), 0);
     cr_expect(strstr(out, "2 of 2 signatures"), "%s", out);
+    snprintf(line, sizeof line, "tx sign %s/40000.tx --sign bob --genesis %s/g.poa", dir, dir);
+    cr_expect_eq(run(line, out, sizeof out), 1);
     fflush(stderr);
     FILE *said = cr_get_redirected_stderr();
     char text[2048];
     text[fread(text, 1, sizeof text - 1, said)] = 0;
     cr_expect(strstr(text, "m.tx has all signatures it needs: `poa tx submit`"), "%s", text);
+    cr_expect(strstr(text, "40000.tx has all signatures it needs"), "%s", text);
     cr_expect(strstr(text, "2 signatures are needed, and there: that of alice is one too many"),
               "%s", text);
 }
