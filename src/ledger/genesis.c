@@ -325,6 +325,8 @@ int poa_genesis_apply(struct exec *x)
     it = poa_list_begin(&g->devices);
     while (poa_op_device_next(&it, &d))
         poa_put_device(x, &d);
+    if (x->full) /* what is missing now cannot be drawn from */
+        return POA_E_FULL;
 
     struct poa_st_epoch epoch = {.first_height = 1,
                                  .devices = x->global.devices,

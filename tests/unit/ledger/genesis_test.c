@@ -125,3 +125,38 @@ Test(genesis, first_state)
     cr_assert(memcmp(id, c.id, 32));
     chain_close(&c);
 }
+
+/* More entries than the first overlay has room for: it grows until all fit. */
+Test(genesis, many_accounts)
+{
+    static uint8_t list[40 * 14000], bytes[sizeof list + 65536];
+    struct setup s = setup_default();
+    struct poa_genesis g;
+    struct poa_genesis_account a = {.balance = 7};
+    struct poa_st_account got;
+    struct counting memory = {0};
+    struct poa_ledger *l = NULL;
+    struct poa_writer accounts = poa_writer_over(list, sizeof list);
+    struct poa_writer all = poa_writer_over(bytes, sizeof bytes);
+    chain_open(&c, &s);
+    cr_assert_eq(poa_genesis_decode(poa_slice(c.genesis, c.genesis_n), &g), POA_OK);
+    for (uint32_t i = 0; i < 14000; i++) {
+        a.address[0] = (uint8_t)(i >> 8);
+        a.address[1] = (uint8_t)i;
+        cr_assert_eq(poa_genesis_account_encode(&accounts, &a), POA_OK);
+    }
+    g.accounts = (struct poa_list){poa_written(&accounts), 14000};
+    memcpy(g.treasury, a.address, 32);
+    memcpy(g.steering, a.address, 32);
+    cr_assert_eq(poa_genesis_encode(&all, &g), POA_OK);
+    struct poa_ledger_config config = {
+        .suite = c.suite, .alloc = counting_alloc(&memory), .genesis = poa_written(&all)};
+    int e = poa_ledger_new(&config, &l);
+    cr_assert_eq(e, POA_OK, "%s", poa_error_name(e));
+    cr_assert_eq(poa_ledger_read(l, POA_STATE_BASE, POA_STATE_ACCOUNT, a.address, 32, &got),
+                 POA_OK);
+    cr_assert_eq(got.balance, 7);
+    poa_ledger_free(l);
+    cr_assert_eq(memory.live, 0);
+    chain_close(&c);
+}
