@@ -267,7 +267,8 @@ enum verdict core_block_check(struct poa_core *c, struct block *b)
 bool core_block_commit(struct poa_core *c, struct block *b, struct poa_slice cert,
                        struct poa_slice fillers, uint32_t fillers_n)
 {
-    if (c->commits == COMMITS) {
+    bool marked = c->commits && c->mark_blocks && c->height % c->mark_blocks == 0;
+    if (c->commits == COMMITS || marked) {
         c->more = true;
         return false;
     }

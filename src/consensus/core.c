@@ -249,6 +249,7 @@ int poa_core_new(const struct poa_core_config *config, struct poa_now now, struc
     defaults(&c->limits);
     c->suite = config->suite;
     c->now = now;
+    c->mark_blocks = config->mark_blocks;
     c->mutant = config->mutant;
     c->amnesia = config->amnesia;
     c->restoring = true;

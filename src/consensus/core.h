@@ -251,6 +251,7 @@ struct poa_core {
     const struct poa_genesis *genesis;
     uint8_t chain[32];
     bool has_key;
+    uint64_t mark_blocks;
     uint8_t mutant;
     uint8_t seed[32], key[32]; /* of this node */
     uint8_t empty_body[32];

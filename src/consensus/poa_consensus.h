@@ -302,6 +302,8 @@ struct poa_core_config {
     struct poa_slice tip_cert; /* its finalization, or empty: that of a later block covered it */
     bool amnesia;              /* write-ahead log lost or restored from a backup: abstain until
                                   a hand-over that this node sees live */
+    uint64_t mark_blocks;      /* after a block whose height is a multiple of this a step commits
+                                  no other: the driver can save just that state; 0: none */
     uint8_t mutant;            /* enum poa_mutant: 0 but in the simulator */
 };
 
