@@ -153,7 +153,7 @@ planted-build: $(PLANTED)
 
 # C helpers of the end-to-end scripts: tests/e2e/X.c is $POA_BIN/tests/e2e/X.
 E2E_HELPERS := $(patsubst tests/e2e/%.c,$(O)/tests/e2e/%,$(wildcard tests/e2e/*.c))
-E2E_MODULES := p2p consensus ledger witness session vrf base
+E2E_MODULES := archive store p2p consensus ledger witness session vrf base
 $(E2E_HELPERS): $(O)/tests/e2e/%: tests/e2e/%.c $(call archives,$(E2E_MODULES)) $(O)/tests/.command
 	@mkdir -p $(@D)
 	$(call say,LINK)

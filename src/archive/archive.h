@@ -71,6 +71,14 @@ POA_MUST_USE int block_bodies(struct poa_slice header, struct poa_slice body,
                               int (*next)(void *ctx, struct poa_slice *batch), void *ctx,
                               struct poa_header *h, uint64_t *txs);
 
+/* --- proofs of a state (make.c) ------------------------------------------------------ */
+
+/* Writes the archive of block BASE, whose state has ROOT32, and of those after it up to the
+ * first certificate, without the state, to TO (NULL: only looks whether there is
+ * one); *BYTES is how many. Errors: AGAIN, as of poa_archive_write. */
+POA_MUST_USE int archive_put_proof(struct poa_store *s, uint64_t base, const uint8_t root32[32],
+                                   FILE *to, uint64_t *bytes, struct poa_why *why);
+
 /* --- the rest ------------------------------------------------------------------------ */
 
 /* What a ledger is made of here. */

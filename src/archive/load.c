@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "archive.h"
+#include "poa_snapshot.h"
 
 #define GROUP_BYTES ((size_t)4 << 20)
 #define FRESH       POA_STORE_GROUP_MAX
@@ -25,6 +26,9 @@ struct load {
     uint32_t epoch;  /* of the next hand-over */
     uint64_t height; /* of the next block */
     bool state_whole;
+    /* The state, when it is in another file. */
+    const struct poa_snapshot *parts;
+    FILE *state;
     struct poa_tx_view *view;
     const struct poa_tx_view **tx;
     struct poa_tx_result *result;
@@ -60,9 +64,8 @@ static int load_run(struct load *l)
     return write_group(l, GROUP_BYTES);
 }
 
-static int load_state(struct load *l)
+static int load_state(struct load *l, struct poa_slice rest)
 {
-    struct poa_slice rest = l->r.payload;
     struct poa_archive_entry in;
     int rc = POA_OK;
     while (!rc && rest.n) {
@@ -80,12 +83,33 @@ static int load_state(struct load *l)
     return write_group(l, GROUP_BYTES);
 }
 
+/* Every part was checked when it came, but that was before it was on the disk. */
+static int load_parts(struct load *l)
+{
+    uint8_t *bytes = malloc(POA_SNAPSHOT_PART_BYTES);
+    int rc = bytes ? POA_OK : POA_E_NO_MEMORY;
+    for (uint32_t i = 0; !rc && i < l->parts->parts; i++) {
+        const struct poa_snapshot_at *p = &l->parts->part[i];
+        if (fread(bytes, 1, p->bytes, l->state) != p->bytes)
+            rc = poa_because(l->why, POA_E_IO, "cannot read the state: %s",
+                             ferror(l->state) ? strerror(errno) : "the file ends too early");
+        else
+            rc = load_state(l, poa_slice(bytes, p->bytes));
+        archive_tell(l->progress, "loading the state", p->at, l->parts->bytes);
+    }
+    free(bytes);
+    return rc;
+}
+
 static int end_state(struct load *l)
 {
     if (l->state_whole)
         return POA_OK;
     l->state_whole = true;
-    int rc = poa_ledger_restore_end(l->ledger, l->head.root);
+    int rc = l->parts ? load_parts(l) : POA_OK;
+    if (rc)
+        return rc;
+    rc = poa_ledger_restore_end(l->ledger, l->head.root);
     return rc ? chunk_wrong(&l->r, l->why, POA_E_STATE_ROOT,
                             "the state is not the one that the chain certifies")
               : POA_OK;
@@ -243,7 +267,7 @@ static int load_all(struct load *l, struct poa_archive_info *info)
         if (l->r.kind == POA_ARCHIVE_RUN)
             rc = load_run(l);
         else if (l->r.kind == POA_ARCHIVE_STATE)
-            rc = load_state(l);
+            rc = load_state(l, l->r.payload);
         else if (l->r.kind == POA_ARCHIVE_BLOCK && !(rc = end_state(l)))
             rc = load_block(l);
         archive_tell(l->progress, "executing", l->r.bytes, l->r.size);
@@ -332,11 +356,10 @@ static void remove_lock(const char *dir, bool fresh)
         (void)rmdir(dir); /* what others put there stays */
 }
 
-int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, bool tx_index,
-                     const struct poa_archive_progress *progress, struct poa_archive_info *info,
-                     struct poa_why *why)
+static int load(struct load *l, const char *path, const char *dir, const uint8_t *chain32,
+                bool tx_index, struct poa_archive_info *info)
 {
-    struct load l = {.progress = progress, .why = why};
+    struct poa_why *why = l->why;
     int lock = -1;
     char db[4200];
     memset(info, 0, sizeof *info);
@@ -354,21 +377,45 @@ int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, 
         rc = poa_because(why, POA_E_EXISTS, "%s holds a database already: choose another directory",
                          dir);
     if (!rc)
-        rc = poa_archive_verify(from, path, chain32, progress, info, why);
-    l.head = info->head;
+        rc = poa_archive_verify(from, path, chain32, l->progress, info, why);
+    l->head = info->head;
+    if (!rc && l->parts &&
+        (l->head.base != l->parts->base || memcmp(l->head.root, l->parts->root, 32) != 0))
+        rc = poa_because(why, POA_E_STATE_ROOT, "%s is of another state", path);
     if (!rc)
-        rc = load_into(&l, from, path, dir, tx_index, info);
-    chunk_close(&l.r);
-    poa_ledger_free(l.ledger);
-    free(l.genesis);
-    free(l.view);
-    free(l.tx);
-    free(l.result);
-    free(l.fate);
+        rc = load_into(l, from, path, dir, tx_index, info);
+    chunk_close(&l->r);
+    poa_ledger_free(l->ledger);
+    free(l->genesis);
+    free(l->view);
+    free(l->tx);
+    free(l->result);
+    free(l->fate);
     fclose(from);
     if (rc && unlocked && lock >= 0)
         remove_lock(dir, fresh);
     if (lock >= 0)
         close(lock);
+    return rc;
+}
+
+int poa_archive_load(const char *path, const char *dir, const uint8_t *chain32, bool tx_index,
+                     const struct poa_archive_progress *progress, struct poa_archive_info *info,
+                     struct poa_why *why)
+{
+    struct load l = {.progress = progress, .why = why};
+    return load(&l, path, dir, chain32, tx_index, info);
+}
+
+int poa_snapshot_load(const char *path, const char *state, const struct poa_snapshot *s,
+                      const char *dir, const uint8_t *chain32, bool tx_index,
+                      const struct poa_archive_progress *progress, struct poa_archive_info *info,
+                      struct poa_why *why)
+{
+    struct load l = {.progress = progress, .why = why, .parts = s, .state = fopen(state, "rb")};
+    if (!l.state)
+        return poa_because(why, POA_E_IO, "cannot open %s: %s", state, strerror(errno));
+    int rc = load(&l, path, dir, chain32, tx_index, info);
+    fclose(l.state);
     return rc;
 }

@@ -230,14 +230,14 @@ static int put_block(struct make *m, uint64_t height)
     return fault(m, rc, text);
 }
 
-static int make(struct make *m, struct poa_archive_info *info)
+static int make(struct make *m, bool state, struct poa_archive_info *info)
 {
     int rc = chunk_begin(&m->w, m->w.to);
     if (!rc)
         rc = put_head(m);
     if (!rc)
         rc = put_runs(m);
-    if (!rc && m->head.base)
+    if (!rc && state)
         rc = put_state(m);
     for (uint64_t h = m->head.first; !rc && h <= m->head.last; h++) {
         rc = put_block(m, h);
@@ -245,12 +245,50 @@ static int make(struct make *m, struct poa_archive_info *info)
     }
     if (rc)
         return rc;
-    rc = chunk_end(&m->w, m->entries, m->blocks, &info->end);
-    if (rc || fflush(m->w.to) || fsync(fileno(m->w.to)))
+    if (chunk_end(&m->w, m->entries, m->blocks, &info->end) || fflush(m->w.to))
         return poa_because(m->why, POA_E_IO, "cannot write %s.part: %s", m->path, strerror(errno));
     info->head = m->head;
     info->bytes = m->w.bytes;
     return POA_OK;
+}
+
+/* As plan(), for a state that is in another file. */
+static int plan_proof(struct make *m, uint64_t base, const uint8_t root32[32])
+{
+    struct poa_header h = {.epoch = 0};
+    bool certified = false;
+    int rc = header_at(m, base, &h, &certified);
+    m->head =
+        (struct poa_archive_head){.version = POA_ARCHIVE_VERSION, .base = base, .epoch = h.epoch};
+    m->head.first = m->head.last = base;
+    memcpy(m->head.chain, poa_store_chain(m->s), 32);
+    memcpy(m->head.root, root32, 32);
+    for (certified = false; !rc && !certified;)
+        rc = header_at(m, ++m->head.last, &h, &certified);
+    if (rc == POA_E_NOT_FOUND)
+        return poa_because(m->why, POA_E_AGAIN, "no block certifies the state of height %llu yet",
+                           (unsigned long long)base);
+    m->epochs = h.epoch + (h.kind == POA_BLOCK_CLOSING);
+    return rc ? fault(m, rc, "reading blocks") : POA_OK;
+}
+
+int archive_put_proof(struct poa_store *s, uint64_t base, const uint8_t root32[32], FILE *to,
+                      uint64_t *bytes, struct poa_why *why)
+{
+    struct make m = {.path = "snapshot", .why = why};
+    struct poa_archive_info info;
+    int rc = poa_store_freeze(s, &m.s);
+    if (rc)
+        return poa_because(why, rc, "out of memory");
+    rc = plan_proof(&m, base, root32);
+    m.w.to = to;
+    if (!rc && to) {
+        rc = make(&m, false, &info);
+        *bytes = info.bytes;
+    }
+    poa_store_thaw(m.s);
+    free(m.buffer);
+    return rc;
 }
 
 static int sync_folder(const char *path, struct poa_why *why)
@@ -290,7 +328,9 @@ int poa_archive_write(struct poa_store *s, const char *path, bool snapshot, unsi
             rc = poa_because(why, POA_E_IO, "cannot create %s: %s", part, strerror(errno));
     }
     if (!rc)
-        rc = make(&m, info);
+        rc = make(&m, m.head.base != 0, info);
+    if (!rc && fsync(fileno(m.w.to)))
+        rc = poa_because(why, POA_E_IO, "cannot write %s: %s", part, strerror(errno));
     if (m.w.to && fclose(m.w.to) && !rc)
         rc = poa_because(why, POA_E_IO, "cannot write %s: %s", part, strerror(errno));
     if (!rc && new)

@@ -1,3 +1,3 @@
-archive_SRC  := records.c file.c make.c verify.c load.c check.c
+archive_SRC  := records.c file.c make.c snapshot.c verify.c load.c check.c
 archive_DEPS := store ledger witness session vrf base
 archive_LIBS :=

@@ -123,23 +123,6 @@ POA_MUST_USE int poa_archive_load(const char *path, const char *dir, const uint8
                                   bool tx_index, const struct poa_archive_progress *progress,
                                   struct poa_archive_info *info, struct poa_why *why);
 
-/* --- between nodes ---------------------------------------------------------------------
- *
- * Message types of the mesh, beside those of consensus: a snapshot goes in parts. */
-#define POA_MSG_REQ_SNAPSHOT    40 /* snapshot_get */
-#define POA_MSG_ANS_SNAPSHOT    41 /* snapshot_part */
-#define POA_SNAPSHOT_PART_BYTES ((size_t)512 * 1024)
-
-#define POA_SNAPSHOT_GET_TABLE(F)                                                                  \
-    F(U64, base, 0, _, "height of the snapshot; 0: whichever there is")                            \
-    F(U64, offset, 0, _, "from this byte on")
-POA_RECORD_DECLARE(snapshot_get, POA_SNAPSHOT_GET_TABLE)
-#define POA_SNAPSHOT_PART_TABLE(F)                                                                 \
-    F(U64, base, 0, _, "height of the snapshot")                                                   \
-    F(U64, size, 0, _, "its bytes")                                                                \
-    F(BLOB, bytes, 524288, _, "a part; empty at the end")
-POA_RECORD_DECLARE(snapshot_part, POA_SNAPSHOT_PART_TABLE)
-
 /* --- checking a database ------------------------------------------------------------ */
 
 struct poa_archive_check {

@@ -58,7 +58,8 @@
     X(DATA_GRANT, "poa/data-grant")                                                                \
     X(DATA_REQUEST, "poa/data-ask")                                                                \
     X(PACK_INDEX, "poa/pack-index")                                                                \
-    X(BOOK, "poa/book")
+    X(BOOK, "poa/book")                                                                            \
+    X(SNAPSHOT, "poa/snapshot")
 
 enum poa_domain {
 #define POA_DOMAIN_ROW(name, tag) POA_DOMAIN_##name,

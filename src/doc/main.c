@@ -7,7 +7,6 @@
 
 #include "doc.h"
 #include "poa_access.h"
-#include "poa_archive.h"
 #include "poa_base.h"
 #include "poa_book.h"
 #include "poa_cli.h"
@@ -16,6 +15,7 @@
 #include "poa_edge.h"
 #include "poa_proof.h"
 #include "poa_rpc_json.h"
+#include "poa_snapshot.h"
 
 #define PRINTED_MAX 256
 
@@ -145,14 +145,17 @@ static int wire(void)
     section("Proofs", "What leads from a certificate to an entry of the state.");
     print_record(&poa_state_proof_record);
 
-    section("Archives", "Parts of exported chains and snapshots, and the messages that carry\n"
-                        "snapshots between nodes (types 40 and 41).");
+    section("Archives",
+            "Parts of exported chains and snapshots, and the messages that carry\n"
+            "snapshots between nodes: who has which (types 44 and 45), and their parts\n"
+            "(46 and 47; the answer is the bytes).");
     print_record(&poa_archive_head_record);
     print_record(&poa_archive_entry_record);
     print_record(&poa_archive_block_record);
     print_record(&poa_archive_end_record);
+    print_record(&poa_snapshot_ask_record);
+    print_record(&poa_snapshot_manifest_record);
     print_record(&poa_snapshot_get_record);
-    print_record(&poa_snapshot_part_record);
     section("Addresses of nodes", "Who knows whom (types 42 and 43 of the mesh).");
     print_record(&poa_peers_ask_record);
     print_record(&poa_peers_told_record);

@@ -26,6 +26,30 @@ void poa_ledger_checkpointed(struct poa_ledger *l)
     poa_ledger_write_end(l);
 }
 
+int poa_entry_leaf(const struct poa_entry *e, uint8_t out32[32])
+{
+    uint8_t key[32], claim[1 + POA_LEAF_INLINE_MAX];
+    if (e->value.n < 3 || e->value.n - 2 <= e->value.p[1])
+        return POA_E_STORE_CORRUPT;
+    struct poa_slice value = e->value;
+    size_t key_n = value.p[1];
+    poa_state_key((enum poa_state_table)value.p[0], value.p + 2, key_n, key);
+    if (memcmp(key, e->key, 32) != 0)
+        return POA_E_STORE_CORRUPT;
+    size_t n = poa_leaf_claim(poa_slice(value.p + 2 + key_n, value.n - 2 - key_n), claim);
+    poa_hash2(POA_DOMAIN_STATE_LEAF, key, 32, claim, n, out32);
+    return POA_OK;
+}
+
+void poa_tree_node(uint8_t bit, const uint8_t left32[32], const uint8_t right32[32],
+                   uint8_t out32[32])
+{
+    uint8_t in[33];
+    in[0] = bit;
+    memcpy(in + 1, left32, 32);
+    poa_hash2(POA_DOMAIN_STATE_NODE, in, sizeof in, right32, 32, out32);
+}
+
 /* --- restoring ----------------------------------------------------------------------- */
 
 int poa_ledger_restore_begin(struct poa_ledger *l)

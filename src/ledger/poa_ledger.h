@@ -709,6 +709,17 @@ POA_MUST_USE int poa_ledger_restore_put(struct poa_ledger *l, const struct poa_e
  * any; for tools that make a state). */
 POA_MUST_USE int poa_ledger_restore_end(struct poa_ledger *l, const uint8_t root32[32]);
 
+/* The state's tree from its entries, for those who have not all of it (docs/ledger.md). A
+ * subtree holds the entries of a range of keys; an inner node is known by the first bit
+ * in which its leaves' keys differ.
+ * Errors: STORE_CORRUPT E has not the form, or its key is not its entry's. */
+POA_MUST_USE int poa_entry_leaf(const struct poa_entry *e, uint8_t out32[32]);
+/* OUT32 may be LEFT32. */
+void poa_tree_node(uint8_t bit, const uint8_t left32[32], const uint8_t right32[32],
+                   uint8_t out32[32]);
+/* First bit in which A and B differ; 256 when they do not. */
+unsigned poa_key_diff(const uint8_t a[32], const uint8_t b[32]);
+
 /* --- proofs (freestanding: devices link proof.c) ------------------------------
  *
  * Path from a leaf to the root: layout in proof.c, docs/ledger.md. */

@@ -150,6 +150,9 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
         uint64_t below = c->header->height - keep;
         rc = node_io_prune(n->io, below < n->checkpoint_height ? below : n->checkpoint_height);
     }
+    /* Nothing was committed after it in this step (poa_core_config.mark_blocks). */
+    if (!rc && node_snapshot_due(n, c->header->height))
+        node_checkpoint(n);
     return rc;
 }
 

@@ -132,7 +132,11 @@ static int put_checkpoint(struct round *r, const struct node_checkpoint *c)
     }
     if (!rc)
         rc = poa_store_put_checkpoint(r->io->group, &c->at);
-    return rc ? rc : write_group(r, true);
+    if (!rc)
+        rc = write_group(r, true);
+    if (!rc && r->io->config.checkpointed)
+        r->io->config.checkpointed(r->io->config.ctx, c->at.height);
+    return rc;
 }
 
 static int put_job(struct round *r, const struct job *j)

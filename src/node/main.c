@@ -60,6 +60,10 @@ static int run(const struct poa_config *config, uint64_t started_us, sigset_t se
     struct poa_why why = {""};
     char addresses[1024];
     int rc = poa_node_start(config, started_us, &node, &why);
+    if (rc == POA_E_CLOSED) { /* asked to stop while it started */
+        POA_LOG_INFO("node", "%s", why.text);
+        return 0;
+    }
     if (rc) {
         if (rc == POA_E_STORE_CORRUPT)
             fprintf(stderr, "poad: %s: the database is damaged: " POA_STORE_MEND "\n", why.text,

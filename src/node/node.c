@@ -116,6 +116,11 @@ static void io_stored(void *ctx, uint64_t height)
         poa_rpc_tip(rpc, height);
 }
 
+static void io_checkpointed(void *ctx, uint64_t height)
+{
+    node_snapshot_saved(ctx, height);
+}
+
 static void io_failed(void *ctx, int error, const char *why)
 {
     node_halt(ctx, "cannot write to %s: %s (%s); free space or replace the disk, then start again",
@@ -208,6 +213,8 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
         if (rc)
             return poa_because(why, rc, "peer %s: %s", p->address, poa_error_text(rc));
     }
+    for (uint32_t i = 0; i < n->faults_n; i++)
+        poa_p2p_blame(n->p2p, n->faults[i].key, n->faults[i].fault);
     return POA_OK;
 }
 
@@ -249,6 +256,7 @@ static int open_threads(struct poa_node *n, struct poa_why *why)
                                 .sent = io_sent,
                                 .durable = io_durable,
                                 .stored = io_stored,
+                                .checkpointed = io_checkpointed,
                                 .failed = io_failed};
     int rc = node_tracker_new(&n->tracker);
     if (!rc)
@@ -296,7 +304,9 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (n->config.prune && n->config.ledger)
         POA_LOG_INFO(NODE, "blocks older than %u are deleted here: this is no full history",
                      n->config.prune);
-    node_snapshot_fetch(n);
+    rc = node_snapshot_fetch(n);
+    if (rc)
+        return poa_because(why, rc, "stopped: %s", poa_error_text(rc));
     rc = open_store(n, why);
     if (!rc)
         rc = node_restore_ledger(n, why);
@@ -422,6 +432,7 @@ void poa_node_stop(struct poa_node *n)
     node_again_free(n->again);
     node_tracker_free(n->tracker);
     free(n->serve);
+    free(n->faults);
     free(n->genesis_bytes);
     poa_wipe(n->seed, sizeof n->seed);
     poa_wipe(n->faucet_secret, sizeof n->faucet_secret);

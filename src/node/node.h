@@ -67,6 +67,12 @@ struct node_peer {
     char name[POA_KEY_LABEL_MAX + 1]; /* of an admitted witness */
 };
 
+/* Who lied or stalled before the mesh was open. */
+struct node_fault {
+    uint8_t key[32];
+    enum poa_p2p_fault fault;
+};
+
 /* Whose signatures count in the epoch in work. */
 struct node_roster {
     uint32_t epoch, n;
@@ -127,6 +133,8 @@ struct poa_node {
     uint64_t faucet_next, faucet_us;
 
     struct node_snapshot *snapshot; /* status_mutex, or before the mesh runs */
+    struct node_fault *faults;      /* join.c, before the mesh runs */
+    uint32_t faults_n;
 
     /* Core thread only. */
     int member_peer[POA_COMMITTEE_MAX]; /* index in p2p, or -1 */
@@ -243,15 +251,23 @@ void node_risk_epoch(struct poa_node *n);
 int node_restore_ledger(struct poa_node *n, struct poa_why *why);
 int node_restore_core(struct poa_node *n, struct poa_why *why);
 
-/* --- snapshot.c ---------------------------------------------------------------------------- */
+/* --- join.c -------------------------------------------------------------------------------- */
 
-/* Before the store is opened: makes the database from a peer's snapshot when the
+/* Before the store is opened: makes the database from a snapshot that peers have when the
  * configuration says so and there is none. Failing is no error: the node then
- * begins at genesis. */
-void node_snapshot_fetch(struct poa_node *n);
+ * begins at genesis. CLOSED: a signal asks the program to end; NO_MEMORY. */
+int node_snapshot_fetch(struct poa_node *n);
+
+/* --- snapshot.c: a snapshot for peers ------------------------------------------------------- */
+
 int node_snapshot_start(struct poa_node *n);
 void node_snapshot_stop(struct poa_node *n);
 void node_snapshot_free(struct poa_node *n);
+/* Core thread: the state of block HEIGHT, which was just committed, is to be saved for one. */
+bool node_snapshot_due(struct poa_node *n, uint64_t height);
+/* I/O thread: the state of HEIGHT is in the store, and nothing was written since. */
+void node_snapshot_saved(struct poa_node *n, uint64_t height);
+/* REQ_SNAPSHOT, REQ_PART. */
 void node_snapshot_serve(struct poa_node *n, const struct poa_p2p_message *m);
 
 /* --- prove.c ------------------------------------------------------------------------------- */

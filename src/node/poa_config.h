@@ -71,9 +71,10 @@
     X(U32, prune, "blocks", 0, UINT32_MAX, 0,                                                      \
       "older blocks are deleted and the disk gets them back; 0: keep all")                         \
     X(FLAG, snapshot, "", 0, 1, false,                                                             \
-      "without a database yet: begin with a verified snapshot from a peer")                        \
+      "without a database yet: begin with a verified snapshot from the peers")                     \
     X(U32, snapshot_blocks, "blocks", 0, UINT32_MAX, 0,                                            \
-      "a snapshot for peers is made after so many; 0: none")                                       \
+      "a snapshot for peers at heights that are multiples of this, the same for all servers; 0: "  \
+      "none")                                                                                      \
     X(FLAG, tx_index, "", 0, 1, true, "find transactions by id")                                   \
     X(U32, blob_days, "days", 1, 36500, 30, "how long usage packs are kept")                       \
     X(U32, pack_day_kib, "KiB", 1, UINT32_MAX, 16384,                                              \

@@ -33,6 +33,9 @@ struct node_io_config {
     void (*durable)(void *ctx, uint64_t seq);
     /* Everything up to block HEIGHT can be read from the store. */
     void (*stored)(void *ctx, uint64_t height);
+    /* The state of HEIGHT is durable, and nothing is written until this returns; may be
+     * NULL. */
+    void (*checkpointed)(void *ctx, uint64_t height);
     /* A write failed: the node stops. Called once; nothing is sent after it. */
     void (*failed)(void *ctx, int error, const char *why);
 };

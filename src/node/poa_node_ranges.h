@@ -14,7 +14,7 @@
 #define POA_NODE_RANGES_H
 
 #include "poa_node_bundle.h"
-#include "poa_p2p.h"
+#include "poa_node_turns.h"
 
 #define NODE_RANGES     4u
 #define NODE_RANGES_MAX 8u /* with the rests of short answers */
@@ -22,15 +22,10 @@
  * blocks may be larger than the last ones. */
 #define NODE_RANGE_BYTES  (NODE_BUNDLE_BYTES / 4 * 3)
 #define NODE_RANGE_BLOCKS 1000u
-/* Who has the blocks answers at once, so no longer than this is waited for it;
- * twice as long each time that it was too short. Others hold a question that they
- * cannot answer for NODE_FOLLOW_WAIT_MS. */
-#define NODE_FOLLOW_WAIT_MS  5000u
-#define NODE_PATIENCE_MS     3000u
-#define NODE_PATIENCE_MAX_MS 15000u
-#define NODE_RETRY_US        UINT64_C(100000)  /* between two questions to who failed */
-#define NODE_LATE_US         UINT64_C(500000)  /* an answer that all others wait for */
-#define NODE_REST_US         UINT64_C(5000000) /* twice as long each time, 64 times at most */
+/* Who has the blocks answers at once. Others hold a question that they cannot
+ * answer for so long. */
+#define NODE_FOLLOW_WAIT_MS 5000u
+#define NODE_LATE_US        UINT64_C(500000) /* an answer that all others wait for */
 
 enum node_range_state { NODE_RANGE_WANTED, NODE_RANGE_ASKED, NODE_RANGE_HELD };
 
@@ -49,18 +44,12 @@ struct node_range {
 
 struct node_ranges {
     struct node_range range[NODE_RANGES_MAX]; /* ascending, each from where the one before ends */
-    uint32_t n, id;
+    uint32_t n;
     uint64_t span; /* blocks of the next ranges */
-    uint32_t patience_ms;
-    struct node_server {
-        uint8_t key[32];
-        uint64_t rest_us, failed_us; /* until; when */
-        uint32_t fails, turn;
-    } server[POA_P2P_PEERS_MAX];
+    struct node_turns turns;
 };
 
-/* A server whose link works. Places are given again: what is held against somebody goes
- * with the key. */
+/* A server whose link works. */
 struct node_source {
     int server;
     uint8_t key[32];

@@ -9,39 +9,10 @@ void node_ranges_init(struct node_ranges *r)
 {
     memset(r, 0, sizeof *r);
     r->span = 16;
-    r->patience_ms = NODE_PATIENCE_MS;
+    node_turns_init(&r->turns);
 }
 
 /* --- servers ------------------------------------------------------------------------- */
-
-/* Who was asked for G, while it has its place still. */
-static struct node_server *server_of(struct node_ranges *r, const struct node_range *g)
-{
-    struct node_server *s = &r->server[g->server];
-    return memcmp(s->key, g->key, 32) ? NULL : s;
-}
-
-static void rest(struct node_ranges *r, const struct node_range *g, uint64_t now_us, uint64_t us)
-{
-    struct node_server *s = server_of(r, g);
-    if (!s)
-        return;
-    s->failed_us = now_us;
-    s->rest_us = now_us + (us << s->fails);
-    s->fails += s->fails < 6;
-}
-
-/* Somebody else came into a place: nothing is known of him. */
-static void meet(struct node_ranges *r, const struct node_ranges_now *now)
-{
-    for (uint32_t i = 0; i < now->sources; i++) {
-        struct node_server *s = &r->server[now->source[i].server];
-        if (memcmp(s->key, now->source[i].key, 32) == 0)
-            continue;
-        memset(s, 0, sizeof *s);
-        memcpy(s->key, now->source[i].key, 32);
-    }
-}
 
 uint32_t node_ranges_asked(const struct node_ranges *r, int server)
 {
@@ -51,51 +22,28 @@ uint32_t node_ranges_asked(const struct node_ranges *r, int server)
     return n;
 }
 
-/* Whether A is better asked for what comes after AFTER than B. */
-static bool better(const struct node_ranges *r, const struct node_ranges_now *now, uint64_t after,
-                   const struct node_source *a, const struct node_source *b)
-{
-    uint64_t rest_a = r->server[a->server].rest_us, rest_b = r->server[b->server].rest_us;
-    rest_a = rest_a > now->us ? rest_a : 0;
-    rest_b = rest_b > now->us ? rest_b : 0;
-    /* Before what they say of themselves: that costs nothing. */
-    if (rest_a != rest_b)
-        return rest_a < rest_b;
-    if (after < now->target && (a->height > after) != (b->height > after))
-        return a->height > after;
-    uint32_t asked_a = node_ranges_asked(r, a->server), asked_b = node_ranges_asked(r, b->server);
-    if (asked_a != asked_b)
-        return asked_a < asked_b;
-    if (a->member != b->member)
-        return a->member;
-    return r->server[a->server].turn < r->server[b->server].turn;
-}
-
 static const struct node_source *
 choose(const struct node_ranges *r, const struct node_ranges_now *now, uint64_t after, bool first)
 {
-    const struct node_source *best = NULL;
+    struct node_turn of[POA_P2P_PEERS_MAX];
     for (uint32_t i = 0; i < now->sources; i++) {
         const struct node_source *s = &now->source[i];
-        bool fresh = r->server[s->server].failed_us &&
-                     now->us < r->server[s->server].failed_us + NODE_RETRY_US;
-        /* Only what is waited for is worth a try. */
-        bool doubtful = s->height <= after || r->server[s->server].rest_us > now->us;
-        if (fresh || node_ranges_asked(r, s->server) >= EACH || (!first && doubtful))
-            continue;
-        if (!best || better(r, now, after, s, best))
-            best = s;
+        bool has = s->height > after;
+        of[i] = (struct node_turn){.server = s->server,
+                                   .has = has,
+                                   .before = has && after < now->target,
+                                   .member = s->member,
+                                   .asked = node_ranges_asked(r, s->server),
+                                   .most = EACH};
     }
-    return best;
+    int best = node_turns_choose(&r->turns, now->us, of, now->sources, first);
+    return best < 0 ? NULL : &now->source[best];
 }
 
 static void fail(struct node_ranges *r, struct node_range *g, int code, uint64_t now_us)
 {
-    uint32_t longer = 2 * r->patience_ms;
     g->state = NODE_RANGE_WANTED;
-    if (code == POA_E_TIMEOUT)
-        r->patience_ms = longer < NODE_PATIENCE_MAX_MS ? longer : NODE_PATIENCE_MAX_MS;
-    rest(r, g, now_us, NODE_REST_US);
+    node_turns_failed(&r->turns, g->server, g->key, code, now_us);
 }
 
 /* --- the plan ---------------------------------------------------------------------------- */
@@ -137,14 +85,15 @@ bool node_ranges_next(struct node_ranges *r, const struct node_ranges_now *now,
                       struct node_question *out)
 {
     uint32_t at;
-    meet(r, now);
+    for (uint32_t i = 0; i < now->sources; i++)
+        node_turns_meet(&r->turns, now->source[i].server, now->source[i].key);
     /* The core may have got there by itself. */
     while (r->n && r->range[0].state != NODE_RANGE_HELD && r->range[0].until &&
            r->range[0].until <= now->tip)
         drop_first(r);
     /* Nobody knew that it would be news to somebody. */
     if (r->n && r->range[0].state == NODE_RANGE_ASKED && r->range[0].after < now->target &&
-        now->us - r->range[0].asked_us >= r->patience_ms * UINT64_C(1000))
+        now->us - r->range[0].asked_us >= r->turns.patience_ms * UINT64_C(1000))
         fail(r, &r->range[0], POA_E_TIMEOUT, now->us);
     if (!plan(r, now, &at))
         return false;
@@ -159,14 +108,14 @@ bool node_ranges_next(struct node_ranges *r, const struct node_ranges_now *now,
     g->server = s->server;
     memcpy(g->key, s->key, 32);
     g->known = s->height > after;
-    g->id = ++r->id;
+    g->id = node_turns_asked(&r->turns, s->server);
     g->asked_us = now->us;
-    r->server[s->server].turn = r->id;
     *out = (struct node_question){.id = g->id,
                                   .server = g->server,
                                   .after = after,
                                   .until = g->until,
-                                  .timeout_ms = g->known ? r->patience_ms : NODE_PATIENCE_MAX_MS};
+                                  .timeout_ms =
+                                      g->known ? r->turns.patience_ms : NODE_PATIENCE_MAX_MS};
     memcpy(out->key, g->key, 32);
     return true;
 }
@@ -232,17 +181,14 @@ int node_ranges_answered(struct node_ranges *r, uint32_t id, int code, struct no
         g->state = NODE_RANGE_WANTED;
         /* It has less than it said, or did not wait for news. */
         if (g->known || now_us - g->asked_us < NODE_LATE_US)
-            rest(r, g, now_us, NODE_REST_US);
+            node_turns_rest(&r->turns, g->server, g->key, now_us);
         return POA_OK;
     }
-    uint64_t took_ms = (now_us - g->asked_us) / 1000;
-    uint32_t shorter = r->patience_ms / 2;
-    if (took_ms * 4 < r->patience_ms)
-        r->patience_ms = shorter > NODE_PATIENCE_MS ? shorter : NODE_PATIENCE_MS;
+    node_turns_answered(&r->turns, (now_us - g->asked_us) / 1000);
     g->late = !at && is_late(r, now_us);
     g->late |= is_stingy(g, bundle);
     if (g->late)
-        rest(r, g, now_us, NODE_REST_US);
+        node_turns_rest(&r->turns, g->server, g->key, now_us);
     g->state = NODE_RANGE_HELD;
     g->bundle = bundle;
     *dropped = NULL;
@@ -278,9 +224,8 @@ void node_ranges_applied(struct node_ranges *r, int code, uint64_t now_us)
             g->until = 0;
         return;
     }
-    struct node_server *s = server_of(r, g);
-    if (!g->late && s)
-        s->fails = 0;
+    if (!g->late)
+        node_turns_good(&r->turns, g->server, g->key);
     uint64_t fit = NODE_RANGE_BYTES * blocks / (b->bytes_n ? b->bytes_n : 1);
     fit = fit < 1 ? 1 : fit > NODE_RANGE_BLOCKS ? NODE_RANGE_BLOCKS : fit;
     r->span = fit < 2 * r->span ? fit : 2 * r->span;

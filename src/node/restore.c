@@ -216,6 +216,7 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
                                 .ledger = n->ledger,
                                 .seed32 = n->seed,
                                 .key32 = n->key,
+                                .mark_blocks = k->snapshot_blocks,
                                 .limits = {.pending_batches = k->batches,
                                            .pending_batch_bytes = (size_t)k->batches_kib * 1024,
                                            .pending_mining = k->mining,

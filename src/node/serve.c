@@ -4,8 +4,8 @@
 #include <time.h>
 
 #include "node.h"
-#include "poa_archive.h"
 #include "poa_book.h"
+#include "poa_snapshot.h"
 
 #define WAITING_MAX 256
 /* Invalid transactions of one request that count. */
@@ -574,6 +574,7 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
         on_status(n, m);
         return;
     case POA_MSG_REQ_SNAPSHOT:
+    case POA_MSG_REQ_PART:
         node_snapshot_serve(n, m);
         return;
     case POA_MSG_REQ_PEERS:

@@ -21,6 +21,7 @@
 #include "poa_log.h"
 #include "poa_p2p.h"
 #include "poa_session.h"
+#include "poa_snapshot.h"
 
 #define REQ  0x30
 #define PUSH 0x50
@@ -613,6 +614,7 @@ static void run_lowfee(void)
 
 struct question {
     uint64_t token;
+    bool part; /* of a snapshot, and not its proof */
     uint64_t after;
 };
 
@@ -639,6 +641,78 @@ static void lie(void *ctx, int error, uint16_t type, struct poa_slice bytes)
     free(q);
 }
 
+static uint8_t honest_manifest[32];
+
+/* A manifest that is all right by itself, of a state that no chain has. */
+static size_t false_manifest(struct poa_slice honest, uint8_t *to, size_t cap)
+{
+    struct poa_snapshot_manifest m;
+    struct poa_snapshot_part part = {.bytes = 100000};
+    uint8_t list[64];
+    struct poa_writer l = poa_writer_over(list, sizeof list), w = poa_writer_over(to, cap);
+    must(poa_snapshot_manifest_decode(honest, &m), "manifest");
+    fill(part.hash, 32);
+    memcpy(m.root, part.hash, 32);
+    must(poa_snapshot_part_encode(&l, &part), "part");
+    m.bytes = part.bytes;
+    m.parts = (struct poa_list){poa_written(&l), 1};
+    must(poa_snapshot_manifest_encode(&w, &m), "manifest");
+    return w.n;
+}
+
+/* MODE "part": parts are wrong; "proof"; "state": a false state; "nopart": parts do not
+ * come. What an honest node answered otherwise. */
+static void lie_of_state(void *ctx, int error, uint16_t type, struct poa_slice bytes)
+{
+    struct question *q = ctx;
+    uint8_t *copy = malloc(bytes.n + 512);
+    size_t n = bytes.n;
+    bool offer = type == POA_MSG_ANS_SNAPSHOT;
+    if (error || !copy) {
+        (void)!poa_p2p_refuse(flood.p2p, q->token, error ? error : POA_E_NO_MEMORY);
+        free(copy);
+        free(q);
+        return;
+    }
+    memcpy(copy, bytes.p, n);
+    if (offer)
+        poa_hash(POA_DOMAIN_SNAPSHOT, bytes.p, n, honest_manifest);
+    if (offer && !strcmp(o.mode, "state"))
+        n = false_manifest(bytes, copy, n + 512);
+    else if (!offer && n && !strcmp(o.mode, q->part ? "part" : "proof"))
+        copy[n / 2] ^= 1;
+    did.messages++;
+    (void)!poa_p2p_answer(flood.p2p, q->token, type, poa_slice(copy, n));
+    free(copy);
+    free(q);
+}
+
+/* Whether M was about a snapshot. */
+static bool serve_state(const struct poa_p2p_message *m)
+{
+    struct poa_snapshot_get get;
+    uint8_t bytes[64];
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    struct poa_slice ask = m->bytes;
+    if (m->type != POA_MSG_REQ_SNAPSHOT && m->type != POA_MSG_REQ_PART)
+        return false;
+    struct question *q = calloc(1, sizeof *q);
+    if (!q)
+        return true;
+    q->token = m->token;
+    if (m->type == POA_MSG_REQ_PART && !poa_snapshot_get_decode(m->bytes, &get)) {
+        q->part = get.part != POA_SNAPSHOT_PROOF;
+        if (!strcmp(o.mode, "state"))
+            memcpy(get.manifest, honest_manifest, 32);
+        must(poa_snapshot_get_encode(&w, &get), "question");
+        ask = poa_written(&w);
+    }
+    if ((q->part && !strcmp(o.mode, "nopart")) ||
+        poa_p2p_request(flood.p2p, flood.peer, m->type, ask, 8000, lie_of_state, q))
+        free(q);
+    return true;
+}
+
 static void serve_lies(void *ctx, const struct poa_p2p_message *m)
 {
     (void)ctx;
@@ -655,7 +729,7 @@ static void serve_lies(void *ctx, const struct poa_p2p_message *m)
         (void)!poa_p2p_answer(flood.p2p, m->token, POA_MSG_ANS_STATUS, poa_written(&w));
         return;
     }
-    if (!strcmp(o.mode, "stall"))
+    if (!strcmp(o.mode, "stall") || serve_state(m))
         return;
     struct question *q = malloc(sizeof *q);
     if (m->type != POA_MSG_REQ_FOLLOW || !q) {

@@ -1,16 +1,35 @@
 #!/bin/bash
-# A new node joins from a snapshot that it fetches from its peers: the first lies, the
-# second stalls, the third serves. It names them, goes on from the snapshot, and has
-# the same blocks and state as they have, without the blocks before.
+# A new node joins from a snapshot that it fetches from its peers, parts of it from each.
+# Honest servers have the same parts. Servers that forge (a part, the proof, a whole state)
+# or stall (at a part, at everything) are named, cost only what they were asked for, and
+# no honest one is blamed. What a killed attempt had fetched is not fetched again. The node
+# has the same blocks and state as the others, without the blocks before.
 set -eu
 . "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$POA_TMP/log-*")
+hostile=$POA_BIN/tests/e2e/hostile
 pids=()
 cd "$POA_TMP"
 "$poa" devnet --ledgers 4 --trusted 1 --devices 0 --for 500ms --data-dir "$dir" >setup 2>&1 || fail "$(cat setup)"
-"$poa" genesis show "$dir/genesis.poa" | jq '.epoch_views = "30"' >genesis.json
-"$poa" genesis create genesis.json --output genesis.poa >/dev/null
+# A state that is worth cutting: 13,000 accounts more, in address form (BIP 350).
+perl -e 'my @c = split //, "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    sub mod { my $k = 1;
+        for (@_) { my $t = $k >> 25; $k = (($k & 0x1ffffff) << 5) ^ $_;
+            my @g = (0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3);
+            for my $i (0 .. 4) { $k ^= $g[$i] if $t >> $i & 1 } }
+        $k }
+    my @hrp = map { ord } split //, "poa";
+    for my $n (1 .. 13000) {
+        my $bits = sprintf("%032b", $n * 300000) . "01101001" x 28 . "0000";
+        my @d = map { oct "0b$_" } $bits =~ /.{5}/g;
+        my $m = mod((map { $_ >> 5 } @hrp), 0, (map { $_ & 31 } @hrp), @d, (0) x 6) ^ 0x2bc830a3;
+        print "poa1", join("", map { $c[$_] } @d, map { $m >> 5 * (5 - $_) & 31 } 0 .. 5), "\n" }' |
+    jq -R '{address: ., balance: "5"}' | jq -s . >more.json
+"$poa" genesis show "$dir/genesis.poa" | jq --slurpfile more more.json '
+    ("qpzry9x8gf2tvdw0s3jn54khce6mua7l" | explode | to_entries | map({key: ([.value] | implode), value: .key}) | from_entries) as $digit |
+    .epoch_views = "30" | .accounts = (.accounts + $more[0] | sort_by(.address[4:56] | explode | map($digit[[.] | implode])))' >genesis.json
+"$poa" genesis create genesis.json --output genesis.poa >chain || fail "no genesis"
 rm -rf "$dir"/*/data "$dir"/keys/*.joined-*
 # Ports of our own: those of the devnet may be taken again.
 take_ports
@@ -23,6 +42,7 @@ for i in 0 1 2 3 4; do
         sed -i "s/^\(peer = .*@127.0.0.1:\)$port\$/\1$((base + 2 * k))/" "conf-$i"
     done
     url[i]=http://127.0.0.1:$((base + 50 + i))
+    data[i]=$(sed -n 's/^data_dir = //p' "conf-$i")
 done
 start() { # NODE OPTION...
     local i=$1
@@ -36,35 +56,84 @@ for i in 0 1 2 3; do start $i --snapshot-blocks 40; done
 for i in 0 1 2 3; do wait_for 60 ready $i || fail "node $i does not start"; done
 export POA_RPC=${url[2]} POA_KEYS=$dir/keys
 "$poa" send bob 4321 --from alice >/dev/null || fail send
-for i in 0 1 2; do wait_for 120 test -s "$(sed -n 's/^data_dir = //p' conf-$i)/peers.snapshot" || fail "node $i makes no snapshot"; done
 
-echo "# one lies, one stalls"
-liar=$(sed -n 's/^data_dir = //p' conf-0)/peers.snapshot
-# It keeps the file open; no newer one is made.
-kill -STOP "${pids[1]}"
-kill -KILL "${pids[0]}"
-wait "${pids[0]}" 2>/dev/null || true
-start 0 --snapshot-blocks 1
-wait_for 60 ready 0 || fail "node 0 does not come back"
-wait_for 60 grep -q "for peers" log-0
-spoil() { # whatever it has, and will have
-    while [ -e spoiling ]; do
-        n=$(stat -c %s "$liar" 2>/dev/null || echo 0)
-        [ "$n" -lt 1000 ] || printf 'lies' | dd of="$liar" bs=1 seek=$((n - 500)) conv=notrunc 2>/dev/null
-        sleep 0.02
-    done
+echo "# honest servers make the same parts"
+files() { (cd "${data[$1]}" && ls peers-*.snapshot); }
+# The entries and the manifest, without the proof between them.
+content() {
+    local f=${data[$1]}/$2 size proof manifest
+    size=$(stat -c %s "$f")
+    read -r proof manifest < <(tail -c 24 "$f" | od -An -v -t u8 -N 16 -w16)
+    { head -c $((size - 24 - manifest - proof)) "$f"; tail -c $((24 + manifest)) "$f" | head -c "$manifest"; } | sha256sum
 }
-touch spoiling
-spoil &
-spoiler=$!
-sleep 1.5
-start 4 --snapshot yes
-wait_for 90 ready 4 || fail "the new node does not start"
-rm spoiling
-wait $spoiler
-grep -q "snapshot from peer .*verified from genesis on" log-4 || fail "no snapshot was used: $(cat log-4)"
-[ "$(grep -c 'no snapshot from peer' log-4)" -eq 2 ] || fail "not two peers are named: $(grep snapshot log-4)"
-kill -CONT "${pids[1]}"
+same() {
+    local name i
+    for name in $(files 0); do
+        [ "$(content 0 "$name")" = "$(content 1 "$name")" ] && [ "$(content 0 "$name")" = "$(content 2 "$name")" ] &&
+            [ "$(content 0 "$name")" = "$(content 3 "$name")" ] && return 0
+    done 2>/dev/null
+    return 1
+}
+wait_for 180 same || fail "not the same parts: $(for i in 0 1 2 3; do files $i; done)"
+for i in 0 1 2 3; do [ "$(files $i | wc -l)" -le 2 ] || fail "node $i keeps $(files $i)"; done
+
+# Two of four stand still, and so does the chain: what the others have to give stays.
+hold() { kill -STOP "${pids[0]}" "${pids[1]}"; }
+go_on() { kill -CONT "${pids[0]}" "${pids[1]}"; }
+key_of() { "$poa" genesis show genesis.poa | jq -r ".witnesses[] | select(.name == \"ledger-$1\") | .key"; }
+honest=("$(key_of 2)" "$(key_of 3)")
+liars=() bad=() peers=() made=0
+liar() { # MODE: a server that asks ledger-2 and changes the answers
+    local n=$((made++)) key
+    "$poa" keys new "bad-$n" --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" --json >"bad-$n.made" || fail "no key"
+    key=$(jq -r .public "bad-$n.made")
+    bad+=("$key")
+    "$hostile" forged --mesh "127.0.0.1:$((base + 4))" --node "${honest[0]}" --chain "$(cat chain)" --seconds 120 \
+        --key "bad-$n.json" --mode "$1" --listen 127.0.0.1:0 >"bad-$n.out" 2>"bad-$n.err" &
+    liars+=($!)
+    wait_for 20 grep -q ready "bad-$n.out" || fail "$1: $(cat "bad-$n.err")"
+    peers+=("$key@127.0.0.1:$(sed -n 's/^ready //p' "bad-$n.out")")
+}
+new_node() { # NAME PEER...: node 4 with these peers only
+    local p
+    rm -rf "${data[4]}"
+    logs=("$POA_TMP/log-4")
+    { grep -v '^peer' "$dir/trusted-0/poad.conf" | sed "s/^genesis = .*/genesis = genesis.poa/; s/^listen = .*/listen = 127.0.0.1:$((base + 8))/; s/^rpc = .*/rpc = 127.0.0.1:$((base + 54))/; s/^gateway = .*/gateway = off/"
+        for p in "${@:2}"; do echo "peer = $p"; done; } >conf-4
+    mv log-4 "log-4-before-$1" 2>/dev/null || true
+    start 4 --snapshot yes
+}
+at2=${honest[0]}@127.0.0.1:$((base + 4)) at3=${honest[1]}@127.0.0.1:$((base + 6))
+joined() { grep -q "snapshot of height .*verified from genesis on" log-4; }
+named() { # KEY WORDS
+    grep "snapshot: peer ${1:0:16}\.\.\." log-4 | grep -q "$2"
+}
+nobody_else() { # KEY...: nobody but these is blamed
+    local k
+    grep "snapshot: peer" log-4 >blamed || true
+    for k in "$@"; do
+        grep -v "peer ${k:0:16}" blamed >rest || true
+        mv rest blamed
+    done
+    [ ! -s blamed ] || fail "an honest one is blamed: $(cat blamed)"
+}
+end_liars() {
+    [ ${#liars[@]} = 0 ] || kill "${liars[@]}" 2>/dev/null || true
+    liars=() bad=() peers=()
+}
+stop_4() {
+    kill -TERM "${pids[4]}"
+    wait "${pids[4]}" || fail "node 4: exit code $?"
+}
+
+echo "# from two honest ones"
+hold
+new_node honest "$at2" "$at3"
+wait_for 90 joined || fail "no snapshot was used: $(cat log-4)"
+nobody_else
+grep -o "snapshot: .* parts, .* from 2 servers" log-4 || fail "not from both: $(grep snapshot log-4)"
+go_on
+wait_for 60 ready 4 || fail "the new node does not start"
 
 echo "# it has what they have"
 at=$(height 4)
@@ -75,7 +144,66 @@ block() { "$poa" block "$1" --rpc "${url[$2]}" --json | jq -c '[.hash, .header.s
 [ "$("$poa" balance bob --rpc "${url[4]}" --json)" = "$("$poa" balance bob --json)" ] || fail "another balance"
 ! "$poa" block 1 --rpc "${url[4]}" >/dev/null 2>&1 || fail "it has block 1: that was no snapshot"
 "$poa" proof account bob --rpc "${url[4]}" --json | "$poa" verify proof --genesis genesis.poa >/dev/null || fail "its proofs do not verify"
-for i in 0 1 2 3 4; do kill -TERM "${pids[$i]}"; done
-for i in 0 1 2 3 4; do wait "${pids[$i]}" || fail "node $i: exit code $?"; done
-"$poa" store check "$(sed -n 's/^data_dir = //p' conf-4)" >check || fail "$(cat check)"
+stop_4
+"$poa" store check "${data[4]}" >check || fail "$(cat check)"
+
+echo "# one forges a part, one does not send any: beside two honest ones"
+hold
+liar part
+liar nopart
+new_node parts "${peers[@]}" "$at2" "$at3"
+# Killed while it waits for the one that stalls: the next attempt goes on from there.
+wait_for 60 named "${bad[0]}" "part of the state that is wrong" || fail "the forger is not named: $(cat log-4)"
+kill -KILL "${pids[4]}"
+wait "${pids[4]}" 2>/dev/null || true
+! joined || fail "it did not wait"
+start 4 --snapshot yes
+wait_for 90 joined || fail "no snapshot was used: $(cat log-4)"
+grep -o "[1-9][0-9]* of [0-9]* parts are here already" log-4 || fail "it begins anew: $(grep snapshot log-4)"
+named "${bad[1]}" "does not answer" || fail "the staller is not named: $(grep snapshot log-4)"
+nobody_else "${bad[@]}"
+[ ! -e "${data[4]}/fetched.state" ] && [ ! -e "${data[4]}/fetched.proof" ] || fail "files are left"
+go_on
+wait_for 60 ready 4 || fail "the new node does not start"
+# Its mesh knows them as well.
+"$poa" peers --rpc "${url[4]}" --json >peers.json || fail peers
+jq -en --arg key "${bad[0]}" 'input | .. | objects | select(.key? == $key) | .banned or .bans > 0' peers.json >/dev/null ||
+    fail "the forger is not banned: $(cat peers.json)"
+stop_4
+end_liars
+
+echo "# false proofs, a false state, silence: beside one honest one"
+hold
+liar proof
+liar state
+liar stall
+new_node whole "${peers[@]}" "$at3"
+wait_for 90 joined || fail "no snapshot was used: $(cat log-4)"
+nobody_else "${bad[@]}"
+go_on
+wait_for 60 ready 4 || fail "the new node does not start"
+stop_4
+
+echo "# nobody but liars: it says so and begins at genesis"
+hold
+new_node liars "${peers[@]}"
+wait_for 90 grep -q "starting from genesis" log-4 || fail "it does not give up: $(cat log-4)"
+named "${bad[0]}" "proof that is wrong" || fail "the forger of proofs is not named: $(grep snapshot log-4)"
+named "${bad[1]}" "not the chain's" || fail "the forger of states is not named: $(grep snapshot log-4)"
+named "${bad[2]}" "does not answer" || fail "the silent one is not named: $(grep snapshot log-4)"
+go_on
+kill -KILL "${pids[4]}"
+wait "${pids[4]}" 2>/dev/null || true
+end_liars
+
+# A server that starts again has them still.
+wait_for 60 test -n "$(files 3)" || fail "no files"
+kill -TERM "${pids[3]}"
+wait "${pids[3]}" || fail "node 3: exit code $?"
+kept=$(files 3)
+start 3 --snapshot-blocks 1000000
+wait_for 60 ready 3 || fail "node 3 does not come back"
+[ "$(files 3)" = "$kept" ] || fail "what it had is gone: $kept"
+for i in 0 1 2 3; do kill -TERM "${pids[$i]}"; done
+for i in 0 1 2 3; do wait "${pids[$i]}" || fail "node $i: exit code $?"; done
 echo ok

@@ -298,6 +298,53 @@ static int restore(struct poa_ledger *l, const struct disk *d, const uint8_t roo
     return e ? e : poa_ledger_restore_end(l, root);
 }
 
+/* The root from entries alone: split where the keys of a range first differ. */
+static void tree_of(const struct poa_entry *e, size_t n, uint8_t out[32])
+{
+    uint8_t right[32];
+    size_t at = 0;
+    if (n == 1) {
+        cr_assert_eq(poa_entry_leaf(e, out), POA_OK);
+        return;
+    }
+    unsigned bit = poa_key_diff(e[0].key, e[n - 1].key);
+    while (!(e[at].key[bit / 8] >> (7 - bit % 8) & 1))
+        at++;
+    tree_of(e, at, out);
+    tree_of(e + at, n - at, right);
+    poa_tree_node((uint8_t)bit, out, right, out);
+}
+
+static int by_key(const void *x, const void *y)
+{
+    return memcmp(((const struct poa_entry *)x)->key, ((const struct poa_entry *)y)->key, 32);
+}
+
+Test(state, entries_make_the_root)
+{
+    static struct disk disk;
+    static struct poa_entry e[400];
+    uint8_t root[32], other[32];
+    size_t n = 0;
+    cr_assert_eq(poa_ledger_changes(c.l, disk_put, &disk), POA_OK);
+    for (size_t i = 0; i < disk.n; i++) {
+        if (!disk.row[i].n)
+            continue;
+        memcpy(e[n].key, disk.row[i].key, 32);
+        e[n++].value = poa_slice(disk.row[i].value, disk.row[i].n);
+    }
+    qsort(e, n, sizeof *e, by_key);
+    tree_of(e, n, other);
+    root_of(&c, POA_STATE_BASE, root);
+    cr_assert_arr_eq(root, other, 32);
+    cr_assert_eq(poa_key_diff(e[0].key, e[0].key), 256);
+    e[0].key[31] ^= 1;
+    cr_assert_eq(poa_entry_leaf(&e[0], other), POA_E_STORE_CORRUPT, "another key");
+    e[0].key[31] ^= 1;
+    e[0].value.n = 2;
+    cr_assert_eq(poa_entry_leaf(&e[0], other), POA_E_STORE_CORRUPT, "no key at all");
+}
+
 Test(state, restore_is_replay)
 {
     static struct disk disk;
