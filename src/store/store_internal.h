@@ -46,6 +46,13 @@ struct key key_expiry(uint64_t expires_ms, uint8_t kind, const uint8_t hash32[32
 #define RECORD_REFERENCE 0x80u
 #define LOCATOR_BYTES    40
 
+/* A batch that was put lately. NUMBER 0: none. */
+struct known {
+    uint8_t digest[32];
+    uint64_t number, height;
+};
+#define KNOWN_SLOTS 4096
+
 struct poa_store {
     leveldb_t *db;
     leveldb_options_t *options;
@@ -62,7 +69,11 @@ struct poa_store {
     _Atomic bool reclaiming; /* every write is synced meanwhile */
     _Atomic uint64_t deleted, deleted_height, deleted_batch;
     _Atomic bool deleted_blobs;
-    _Atomic uint64_t blob_bytes; /* as META_BLOB_BYTES has it */
+    /* Nothing is left below: LevelDB keeps what was deleted until it compacts, and a scan
+     * from the beginning would pass it all. Writer's. */
+    uint64_t forgotten, pruned;
+    struct known known[KNOWN_SLOTS]; /* known.c; writer's */
+    _Atomic uint64_t blob_bytes;     /* as META_BLOB_BYTES has it */
     uint8_t chain[32];
     char dir[4096];
     uint64_t next_batch;         /* writer's */
@@ -113,6 +124,11 @@ int store_get(struct poa_store *s, enum space space, const struct key *key,
 /* Arrival number and height of DIGEST; NOT_FOUND. */
 int store_find_batch(struct poa_store *s, const uint8_t digest32[32], uint64_t *number,
                      uint64_t *height);
+/* The same for the writer, who keeps what it put in mind. */
+int store_known(struct poa_store *s, const uint8_t digest32[32], uint64_t *number,
+                uint64_t *height);
+void store_know(struct poa_store *s, const uint8_t digest32[32], uint64_t number, uint64_t height);
+void store_unknow(struct poa_store *s, const uint8_t digest32[32]);
 /* The batch that a write-ahead record refers to. NOT_FOUND: it went with its block,
  * which is final and pruned. Its index entry went in the same write: where that still
  * says AT, or no block was ever pruned, the bytes are damaged. The number alone proves

@@ -99,7 +99,7 @@ static int find_batch(struct poa_store_batch *b, const uint8_t digest32[32], uin
         *height = 0;
         return POA_OK;
     }
-    return store_find_batch(b->store, digest32, number, height);
+    return store_known(b->store, digest32, number, height);
 }
 
 static void put_digest(struct poa_store_batch *b, const uint8_t digest32[32], uint64_t number,
@@ -110,6 +110,7 @@ static void put_digest(struct poa_store_batch *b, const uint8_t digest32[32], ui
     poa_put_le64(value + 8, height);
     struct key k = key_bytes(SPACE_DIGEST, digest32, 32);
     put(b, &k, value, sizeof value);
+    store_know(b->store, digest32, number, height);
 }
 
 /* --- puts ------------------------------------------------------------------------------- */
@@ -458,6 +459,7 @@ static void erase_batch(struct sweep *w, const struct poa_stored_locator *at)
     struct key d = key_bytes(SPACE_DIGEST, at->digest, 32);
     erase(w, &b);
     erase(w, &d);
+    store_unknow(w->store, at->digest);
 }
 
 static int by_number(const void *a, const void *b)
@@ -537,7 +539,7 @@ static int find_references(struct sweep *w, const struct key *from)
 static int forget_batch(struct sweep *w, const struct key *k, const struct poa_stored_locator *at)
 {
     uint64_t number = 0, height = 0;
-    int rc = store_find_batch(w->store, at->digest, &number, &height);
+    int rc = store_known(w->store, at->digest, &number, &height);
     if (rc == POA_E_NOT_FOUND)
         return POA_OK;
     if (rc || number != at->number || height)
@@ -630,13 +632,15 @@ int poa_store_forget(struct poa_store *s, uint64_t seq)
 {
     struct sweep w = {.store = s,
                       .space = SPACE_RECORD,
-                      .first = key_number(SPACE_RECORD, 0),
+                      .first = key_number(SPACE_RECORD, s->forgotten),
                       .below = seq,
                       .max = UINT32_MAX,
                       .entry = sweep_record};
     bool done;
     int rc = sweep(&w, &done);
     free(w.last);
+    if (!rc && seq > s->forgotten)
+        s->forgotten = seq;
     return rc;
 }
 
@@ -703,11 +707,14 @@ int poa_store_prune(struct poa_store *s, uint64_t height, uint32_t max_blocks, b
 {
     struct sweep w = {.store = s,
                       .space = SPACE_BLOCK,
-                      .first = key_number(SPACE_BLOCK, 0),
+                      .first = key_number(SPACE_BLOCK, s->pruned),
                       .below = height,
                       .max = max_blocks,
                       .entry = sweep_block};
-    return sweep(&w, done);
+    int rc = sweep(&w, done);
+    if (!rc && *done && height > s->pruned)
+        s->pruned = height;
+    return rc;
 }
 
 static int sweep_blob(struct sweep *w, const struct key *k, struct poa_slice value)

@@ -440,6 +440,67 @@ Test(store, a_crash_while_forgetting_is_no_damage)
     cr_assert(middle > 0, "no cut between two writes");
 }
 
+/* Bytes of tables that compactions made, as LevelDB's own log tells. */
+static uint64_t compacted(void)
+{
+    char path[300], line[1000];
+    uint64_t sum = 0;
+    snprintf(path, sizeof path, "%s/db/LOG", dir);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *to = strstr(line, "Compacted ") ? strstr(line, "=> ") : NULL;
+        sum += to ? strtoull(to + 3, NULL, 10) : 0;
+    }
+    if (f)
+        fclose(f);
+    return sum;
+}
+
+static void scattered(uint32_t n, uint8_t out[32])
+{
+    uint64_t x = n * UINT64_C(0x9e3779b97f4a7c15);
+    for (int i = 0; i < 4; i++, x *= UINT64_C(0xbf58476d1ce4e5b9)) {
+        x ^= x >> 29;
+        memcpy(out + 8 * i, &x, 8);
+    }
+}
+
+/* New batches, each looked for before it is put, make LevelDB rewrite no more than what
+ * the size of the tables asks for. */
+Test(store, looking_for_new_batches_compacts_nothing)
+{
+    enum { GROUPS = 1500, EACH = 4 };
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    uint8_t digest[EACH][32], value[300] = {0};
+    for (uint32_t h = 1; h <= GROUPS; h++) {
+        for (uint32_t i = 0; i < EACH; i++) {
+            scattered(h * EACH + i, digest[i]);
+            uint64_t seq = (uint64_t)h * EACH + i;
+            cr_assert_eq(poa_store_put_batch(b, seq, 5, digest[i], poa_slice(value, sizeof value)),
+                         POA_OK);
+        }
+        cr_assert_eq(poa_store_write(b, false), POA_OK);
+        struct poa_store_block blk = {.height = h,
+                                      .header = text("header"),
+                                      .body = text("body"),
+                                      .cert = text("cert"),
+                                      .batch = (const uint8_t(*)[32])digest,
+                                      .batches = EACH};
+        scattered(~h, blk.hash);
+        cr_assert_eq(poa_store_put_block(b, &blk), POA_OK);
+        cr_assert_eq(poa_store_write(b, false), POA_OK);
+        if (h % 100 == 0)
+            cr_assert_eq(poa_store_forget(s, (uint64_t)(h - 10) * EACH), POA_OK);
+    }
+    struct poa_store_stats st;
+    poa_store_stats(s, &st);
+    cr_assert(compacted() < 2 * st.bytes, "%llu of %llu bytes", (unsigned long long)compacted(),
+              (unsigned long long)st.bytes);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
+
 Test(store, prune_deletes_blocks_and_batches)
 {
     struct poa_store *s = must_open();
