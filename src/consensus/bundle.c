@@ -53,6 +53,17 @@ static int bundle_check(struct poa_core *c, const struct poa_blocks *bundle)
     return POA_OK;
 }
 
+/* A quorum checked the proof before it voted. */
+static void beacon_take(struct poa_core *c, struct block *b)
+{
+    uint8_t alpha[32];
+    if (b->beacon_ok || b->h.leader >= c->n)
+        return;
+    poa_beacon_alpha(c->chain, c->epoch, b->h.view, c->epoch_seed, alpha);
+    b->beacon_ok = c->suite->vrf_output(c->keys[b->h.leader], alpha, sizeof alpha, b->h.beacon,
+                                        b->beta) == POA_OK;
+}
+
 /* Executes one block of a checked bundle on the tip and commits it. LAST: the
  * certificate is for it. */
 static int bundle_block(struct poa_core *c, const struct poa_block *raw, const struct poa_header *h,
@@ -83,6 +94,7 @@ static int bundle_block(struct poa_core *c, const struct poa_block *raw, const s
     }
     if (b->exec == EXEC_NONE) {
         struct parent p;
+        beacon_take(c, b);
         if (!core_parent_find(c, h->parent, h->parent_view, &p))
             return POA_E_BLOCK_PARENT;
         int e = core_block_rules(c, b, &p);
@@ -105,71 +117,93 @@ static int bundle_block(struct poa_core *c, const struct poa_block *raw, const s
     return core_block_commit(c, b, cert, fillers, fillers_n) ? POA_OK : POA_E_AGAIN;
 }
 
-int core_on_bundle(struct poa_core *c, const struct poa_event *ev)
+/* Checks the bundle in EV, or finds where it stopped when it is the one before. */
+static int bundle_begin(struct poa_core *c, const struct poa_event *ev)
 {
     struct poa_blocks bundle;
-    struct poa_block raw;
-    struct poa_header h;
+    if (c->bundle.n && c->bundle.bytes.p == ev->bytes.p && c->bundle.bytes.n == ev->bytes.n &&
+        c->bundle.batches <= ev->batches)
+        return POA_OK;
     int e = poa_blocks_decode(ev->bytes, &bundle);
+    if (!e && !bundle.blocks.count)
+        e = POA_E_DUPLICATE;
+    if (!e)
+        e = bundle_check(c, &bundle);
     if (e)
         return e;
-    if (!bundle.blocks.count)
-        return POA_OK;
-    /* The same bundle again goes on where it stopped. */
-    bool known = c->bundle.n && c->bundle.n == bundle.blocks.count &&
-                 c->bundle.bytes.p == ev->bytes.p && c->bundle.bytes.n == ev->bytes.n;
-    if (!known) {
-        e = bundle_check(c, &bundle);
-        if (e)
-            return e == POA_E_DUPLICATE ? POA_OK : e;
-        c->bundle.bytes = ev->bytes;
-    }
-    struct poa_list_iter it = poa_list_begin(&bundle.blocks);
-    const struct poa_checked_batch *batch = ev->batch;
-    uint32_t left = ev->batches;
-    bool closed = false;
-    for (uint32_t i = 0; poa_block_next(&it, &raw) && !closed; i++) {
-        struct poa_body body;
-        if (core_header_decode(c, raw.header, &h) || poa_body_decode(raw.body, &body))
-            return POA_E_BLOCK_INVALID;
-        if (body.batches.count > left)
-            return POA_E_BATCH_MISSING;
-        const struct poa_checked_batch *own = batch;
-        batch += body.batches.count;
-        left -= body.batches.count;
-        if (h.height <= c->height)
-            continue;
-        uint8_t hash[32];
+    c->bundle.bytes = ev->bytes;
+    c->bundle.cert = bundle.cert;
+    c->bundle.next = poa_list_begin(&bundle.blocks);
+    c->bundle.at = c->bundle.batches = 0;
+    return POA_OK;
+}
+
+/* Executes the block RAW of the bundle, after which IT stands, unless it is final
+ * already. */
+static int bundle_next(struct poa_core *c, const struct poa_event *ev, const struct poa_block *raw,
+                       const struct poa_list_iter *it, bool *closed)
+{
+    struct poa_header h;
+    struct poa_body body;
+    uint8_t hash[32];
+    if (core_header_decode(c, raw->header, &h) || poa_body_decode(raw->body, &body))
+        return POA_E_BLOCK_INVALID;
+    if (body.batches.count > ev->batches - c->bundle.batches)
+        return POA_E_BATCH_MISSING;
+    const struct poa_checked_batch *batch = ev->batch + c->bundle.batches;
+    int e = POA_OK;
+    if (h.height > c->height) {
         poa_header_hash(&h, hash);
-        if (!hash_eq(hash, c->bundle.hash[i]))
+        if (!hash_eq(hash, c->bundle.hash[c->bundle.at]))
             return POA_E_BLOCK_INVALID;
-        poa_body_hash(raw.body, hash);
+        poa_body_hash(raw->body, hash);
         if (!hash_eq(hash, h.body))
             return POA_E_BLOCK_INVALID;
-        closed = h.kind == POA_BLOCK_CLOSING;
-        bool last = it.left == 0 || closed;
-        e = bundle_block(c, &raw, &h, c->bundle.hash[i], own,
-                         last ? bundle.cert : poa_slice(NULL, 0),
-                         closed ? it.rest : poa_slice(NULL, 0), closed ? it.left : 0);
-        if (e) {
-            if (e != POA_E_AGAIN)
-                c->bundle.n = 0;
+        *closed = h.kind == POA_BLOCK_CLOSING;
+        bool last = it->left == 0 || *closed;
+        e = bundle_block(c, raw, &h, c->bundle.hash[c->bundle.at], batch,
+                         last ? c->bundle.cert : poa_slice(NULL, 0),
+                         *closed ? it->rest : poa_slice(NULL, 0), *closed ? it->left : 0);
+        if (e)
             return e;
-        }
         core_final_advance(c);
-        if (it.left && !closed) {
+        if (it->left && !*closed) {
             c->more = true;
-            return POA_E_AGAIN;
+            e = POA_E_AGAIN;
         }
     }
+    c->bundle.next = *it;
+    c->bundle.at++;
+    c->bundle.batches += body.batches.count;
+    return e;
+}
+
+int core_on_bundle(struct poa_core *c, const struct poa_event *ev)
+{
+    int e = bundle_begin(c, ev);
+    if (e)
+        return e == POA_E_DUPLICATE ? POA_OK : e;
+    bool closed = false;
+    while (!closed) {
+        struct poa_list_iter it = c->bundle.next;
+        struct poa_block raw;
+        if (!poa_block_next(&it, &raw))
+            break;
+        e = bundle_next(c, ev, &raw, &it, &closed);
+        if (e && e != POA_E_AGAIN)
+            c->bundle.n = 0;
+        if (e)
+            return e;
+    }
+    struct poa_slice cert = c->bundle.cert;
     c->bundle.n = 0;
     if (closed) {
         c->live_handover = false;
-        core_hand_over(c, bundle.cert);
+        core_hand_over(c, cert);
         core_final_advance(c);
         c->live_handover = true;
     } else {
-        (void)core_cert_take(c, bundle.cert, true, POA_PEER_OTHER);
+        (void)core_cert_take(c, cert, true, POA_PEER_OTHER);
         if (c->view <= c->tip_view) {
             c->view = c->tip_view + 1;
             core_simplex_start(c);

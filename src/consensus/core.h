@@ -327,6 +327,9 @@ struct poa_core {
         uint32_t n;
         uint8_t (*hash)[32];    /* BUNDLE_MAX */
         struct poa_slice bytes; /* only its place is looked at */
+        struct poa_slice cert;
+        struct poa_list_iter next; /* of its blocks */
+        uint32_t at, batches;      /* blocks before it, and their batches */
     } bundle;
 
     /* Batches: batches.c */

@@ -607,7 +607,8 @@ struct poa_block_in {
     struct poa_slice body;               /* encoded */
     const struct poa_tx_view *const *tx; /* of all batches, in execution order */
     size_t txs;
-    /* 64 bytes: VRF output of the header's beacon when the caller checked it, or NULL. */
+    /* 64 bytes: VRF output of the header's beacon when the caller, or a quorum, checked it, or
+     * NULL. */
     const uint8_t *beacon_beta;
 };
 struct poa_tx_result {

@@ -255,8 +255,9 @@ static void of_mining(struct claims *c, struct poa_slice bytes)
     of_seals(c, &m.seals); /* evidence comes in blocks */
 }
 
-/* Beacon and body of a block; the same in a proposal and in a bundle. */
-static void of_block(struct claims *c, struct poa_slice header, struct poa_slice body)
+/* Of a block, in a proposal or in a bundle, whose certificate covers the beacon. */
+static void of_block(struct claims *c, struct poa_slice header, struct poa_slice body,
+                     bool certified)
 {
     struct poa_header h;
     struct poa_body b;
@@ -264,8 +265,10 @@ static void of_block(struct claims *c, struct poa_slice header, struct poa_slice
     if (poa_header_decode(header, &h) || h.epoch != c->roster.epoch || h.leader >= c->roster.n ||
         h.view <= c->roster.tip_view)
         return;
-    poa_beacon_alpha(c->chain, h.epoch, h.view, c->roster.seed, alpha);
-    add_proof(c, c->roster.key[h.leader], alpha, h.beacon);
+    if (!certified) {
+        poa_beacon_alpha(c->chain, h.epoch, h.view, c->roster.seed, alpha);
+        add_proof(c, c->roster.key[h.leader], alpha, h.beacon);
+    }
     if (poa_body_decode(body, &b))
         return;
     of_tickets(c, &b.tickets);
@@ -289,7 +292,7 @@ static void of_proposal(struct claims *c, struct poa_slice bytes)
     if (poa_proposal_decode(bytes, &p))
         return;
     of_header(c, p.header, p.sig);
-    of_block(c, p.header, p.body);
+    of_block(c, p.header, p.body, false);
     struct poa_list_iter it = poa_list_begin(&p.just);
     while (poa_raw_cert_next(&it, &raw))
         of_justification(c, raw.cert);
@@ -371,7 +374,7 @@ void node_claims_bundle(struct node_bundle *b)
     struct poa_list_iter it = poa_list_begin(&r.blocks);
     of_cert(&c, r.cert);
     while (poa_block_next(&it, &raw))
-        of_block(&c, raw.header, raw.body);
+        of_block(&c, raw.header, raw.body, true);
     b->claim = c.claim;
     b->check->claim = c.claim;
     b->check->claims = c.n;

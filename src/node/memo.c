@@ -222,6 +222,12 @@ static void own_proof(const uint8_t pk[32], const void *alpha, const uint8_t pi[
     pthread_mutex_unlock(&s->mutex);
 }
 
+static int vrf_output(const uint8_t pk[32], const void *alpha, size_t n, const uint8_t pi[80],
+                      uint8_t beta[64])
+{
+    return below->vrf_output(pk, alpha, n, pi, beta);
+}
+
 /* Proofs are the same whenever they are made (RFC 9381, section 5.4.2.2). */
 static int vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const void *alpha, size_t n,
                      uint8_t pi[80])
@@ -250,5 +256,8 @@ static int vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const void *a
     return rc;
 }
 
-const struct poa_suite node_suite = {
-    .verify = verify, .sign = sign, .vrf_verify = vrf_verify, .vrf_prove = vrf_prove};
+const struct poa_suite node_suite = {.verify = verify,
+                                     .sign = sign,
+                                     .vrf_verify = vrf_verify,
+                                     .vrf_prove = vrf_prove,
+                                     .vrf_output = vrf_output};

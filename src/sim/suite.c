@@ -53,6 +53,14 @@ static int sim_vrf_verify(const uint8_t pk32[32], const void *alpha, size_t n,
     return POA_OK;
 }
 
+static int sim_vrf_output(const uint8_t pk32[32], const void *alpha, size_t n,
+                          const uint8_t pi80[80], uint8_t beta64[64])
+{
+    (void)pi80;
+    tag(3, pk32, alpha, n, beta64);
+    return POA_OK;
+}
+
 static int sim_vrf_prove(const uint8_t seed32[32], const uint8_t pk32[32], const void *alpha,
                          size_t n, uint8_t pi80[80])
 {
@@ -89,6 +97,7 @@ const struct poa_suite sim_suite_any = {
     .sign = sim_sign,
     .vrf_verify = sim_vrf_verify,
     .vrf_prove = sim_vrf_prove,
+    .vrf_output = sim_vrf_output,
 };
 
 const struct poa_suite poa_suite_sim = {
@@ -96,4 +105,5 @@ const struct poa_suite poa_suite_sim = {
     .sign = sim_sign,
     .vrf_verify = sim_vrf_verify,
     .vrf_prove = sim_vrf_prove,
+    .vrf_output = sim_vrf_output,
 };

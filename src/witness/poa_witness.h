@@ -33,6 +33,10 @@ struct poa_suite {
                       uint8_t beta64[64]);
     int (*vrf_prove)(const uint8_t seed32[32], const uint8_t pk32[32], const void *alpha, size_t n,
                      uint8_t pi80[80]);
+    /* The output of a proof that others have verified: a tenth of the work.
+     * Errors: POA_E_PROOF */
+    int (*vrf_output)(const uint8_t pk32[32], const void *alpha, size_t n, const uint8_t pi80[80],
+                      uint8_t beta64[64]);
 };
 extern const struct poa_suite poa_suite_ed25519;
 

@@ -115,7 +115,7 @@ static int sound_vrf_prove(const uint8_t seed32[32], const uint8_t pk32[32], con
     return POA_OK;
 }
 static const struct poa_suite sound_suite = {sound_verify, sound_sign, sound_vrf_verify,
-                                             sound_vrf_prove};
+                                             sound_vrf_prove, sound_vrf_verify};
 
 /* --- the world -------------------------------------------------------------------------- */
 

@@ -45,8 +45,8 @@ static inline int fuzz_vrf_prove(const uint8_t seed32[32], const uint8_t pk32[32
     pi80[0] = FUZZ_VALID;
     return POA_OK;
 }
-static const struct poa_suite fuzz_suite = {fuzz_verify, fuzz_sign, fuzz_vrf_verify,
-                                            fuzz_vrf_prove};
+static const struct poa_suite fuzz_suite = {fuzz_verify, fuzz_sign, fuzz_vrf_verify, fuzz_vrf_prove,
+                                            fuzz_vrf_verify};
 
 /* The identity number I: its seed is I everywhere. */
 static inline void fuzz_identity(uint8_t i, uint8_t seed32[32], uint8_t pk32[32])

@@ -43,7 +43,8 @@ static int fake_vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const vo
     return POA_OK;
 }
 
-const struct poa_suite fake_suite = {fake_verify, fake_sign, fake_vrf_verify, fake_vrf_prove};
+const struct poa_suite fake_suite = {fake_verify, fake_sign, fake_vrf_verify, fake_vrf_prove,
+                                     fake_vrf_verify};
 
 /* --- memory ------------------------------------------------------------------------ */
 

@@ -44,8 +44,14 @@ static int vrf_prove(const uint8_t seed[32], const uint8_t pk[32], const void *a
     return poa_suite_ed25519.vrf_prove(seed, pk, alpha, n, pi);
 }
 
+static int vrf_output(const uint8_t pk[32], const void *alpha, size_t n, const uint8_t pi[80],
+                      uint8_t beta[64])
+{
+    return poa_suite_ed25519.vrf_output(pk, alpha, n, pi, beta);
+}
+
 static const struct poa_suite counting = {
-    .verify = verify, .vrf_verify = vrf_verify, .vrf_prove = vrf_prove};
+    .verify = verify, .vrf_verify = vrf_verify, .vrf_prove = vrf_prove, .vrf_output = vrf_output};
 
 static void setup(void)
 {
@@ -98,6 +104,19 @@ Test(memo, verifies_once, .init = setup)
     cr_assert_eq(st.by_others, 2);
     cr_assert_eq(st.by_workers, 0);
     cr_assert_eq(st.remembered, 3);
+}
+
+/* Of a block that a certificate covers: the same output, and nothing is verified. */
+Test(memo, takes_outputs_unverified, .init = setup)
+{
+    uint8_t beta[64], taken[64];
+    struct node_claim p = proof(9);
+    cr_assert_eq(node_suite.vrf_output(p.key, p.msg, 32, p.proof, taken), POA_OK);
+    cr_assert_eq(proved, 0);
+    cr_assert_eq(ask(&p, beta), POA_OK);
+    cr_assert_eq(memcmp(beta, taken, 64), 0);
+    memset(p.proof, 0xff, 80); /* no point, no scalar */
+    cr_assert_eq(node_suite.vrf_output(p.key, p.msg, 32, p.proof, taken), POA_E_PROOF);
 }
 
 Test(memo, tells_every_byte_apart, .init = setup)
