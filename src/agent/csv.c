@@ -68,10 +68,15 @@ static size_t split(char *line, char delimiter, char *cell[AGENT_CSV_COLUMNS])
     }
 }
 
+/* Of a number in a cell; most are printed with 17 digits at most. */
+#define NUMBER_BYTES 512
+
 /* A JSON number of CELL in OUT; with a decimal comma where the delimiter leaves
- * it that meaning. POA_E_TEXT: none, POA_E_RANGE: none that a pack may hold. */
+ * it that meaning. What does not fit is rounded to what a double holds, which is what
+ * every reader makes of it. POA_E_TEXT: none, POA_E_RANGE: none that a pack may hold. */
 static int number_of(const char *cell, char delimiter, char *out, size_t cap)
 {
+    char text[NUMBER_BYTES];
     size_t n = 0;
     const char *p = cell;
     if (*p == '+')
@@ -83,17 +88,24 @@ static int number_of(const char *cell, char delimiter, char *out, size_t cap)
     while (*p == '0' && isdigit((unsigned char)p[1]))
         p++;
     if (negative)
-        out[n++] = '-';
+        text[n++] = '-';
     if (*p == '.' || (*p == ',' && delimiter != ','))
-        out[n++] = '0';
-    for (; *p && n + 2 < cap; p++)
-        out[n++] = *p == ',' && delimiter != ',' ? '.' : *p;
+        text[n++] = '0';
+    for (; *p && n + 2 < sizeof text; p++)
+        text[n++] = *p == ',' && delimiter != ',' ? '.' : *p;
     if (*p)
         return POA_E_TEXT;
-    if (n && out[n - 1] == '.')
+    if (n && text[n - 1] == '.')
         n--;
-    out[n] = 0;
-    return poa_json_number(out, n);
+    text[n] = 0;
+    int e = poa_json_number(text, n);
+    if (e)
+        return e;
+    if (n < cap)
+        memcpy(out, text, n + 1);
+    else
+        snprintf(out, cap, "%.17g", strtod(text, NULL));
+    return POA_OK;
 }
 
 /* --- time ----------------------------------------------------------------------- */

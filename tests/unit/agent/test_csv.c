@@ -132,6 +132,28 @@ Test(csv, values_that_no_double_holds_are_passed_over)
     agent_csv_close(c);
 }
 
+/* Printed in full, as some programs do: the same double in fewer digits. */
+Test(csv, long_numbers_are_values_too)
+{
+    char file[1024] = "t,v\n2020-01-01,", want[96];
+    const char *tenth = "0.1000000000000000055511151231257827021181583404541015625";
+    strcat(file, tenth);
+    strcat(file, "\n2020-01-02,-");
+    size_t n = strlen(file);
+    memset(file + n, '9', 200);
+    strcpy(file + n + 200, "\n2020-01-03,");
+    n = strlen(file);
+    memset(file + n, '1', 400);
+    strcpy(file + n + 400, "\n");
+    snprintf(want, sizeof want, "v=%.17g@1577836800000;v=%.17g@1577923200000;", strtod(tenth, NULL),
+             -1e200);
+    struct agent_csv *c = open_text(file);
+    cr_assert_str_eq(dump(c), want);
+    cr_assert_eq(agent_csv_too_large(c), 1);
+    cr_assert_eq(agent_csv_skipped(c), 1);
+    agent_csv_close(c);
+}
+
 Test(csv, times)
 {
     static const struct {
