@@ -1,4 +1,4 @@
-/* What commands that make transactions share (sign.c, multisig.c). */
+/* What commands that make transactions share (sign.c, send.c, multisig.c). */
 #ifndef CLI_TX_H
 #define CLI_TX_H
 
@@ -113,6 +113,17 @@ int cli_sign_draft(const struct cli *c, const uint8_t chain32[32], struct cli_dr
 /* Signs with the keys of S that are here, as many as it takes. */
 int cli_sign_with_ours(const struct cli *c, const uint8_t chain32[32], const struct cli_sender *s,
                        struct cli_draft *d);
+/* A transaction whose nonce nobody chose: when another one took it, a new one may be made. */
+struct cli_race {
+    const uint8_t *chain, *address;
+    uint64_t nonce;
+    bool lost;
+};
+/* Sends D. RACE may be NULL; when it is lost, nothing is printed. */
+int cli_send_draft(const struct cli *c, const uint8_t chain32[32], const struct cli_draft *d,
+                   const char *made, struct cli_race *race);
+/* The account's next nonce, by the finalized state. */
+int cli_next_nonce(const struct cli *c, const uint8_t address32[32], uint64_t *out);
 int cli_write_draft(const char *path, unsigned flags, const struct cli_draft *d);
 /* False: WHY it cannot be read, or no text when it is no hex. */
 bool cli_read_draft(const char *path, struct cli_draft *d, struct poa_why *why);
