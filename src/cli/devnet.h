@@ -30,6 +30,8 @@
 #define DEVNET_FEE_MIN      10
 #define DEVNET_FEE_PER_KIB  10
 #define DEVNET_FAUCET_UNITS 1000000
+#define DEVNET_EPOCH_VIEWS  5000
+#define DEVNET_PRUNE_MIN    100 /* what poad takes */
 
 enum devnet_kind { DEVNET_LEDGER, DEVNET_TRUSTED, DEVNET_DEVICE };
 enum devnet_chaos_kind { DEVNET_CHAOS_NONE, DEVNET_CHAOS_DEVICES, DEVNET_CHAOS_LIARS };
@@ -55,6 +57,8 @@ struct devnet {
     char bin[DEVNET_PATH_MAX]; /* where poad and poa-device are */
     uint32_t ledgers, trusted, devices;
     uint32_t fleet; /* registered devices of `poa fleet`, which are no processes */
+    uint32_t epoch_views;
+    uint32_t prune; /* blocks that trusted nodes keep; 0: all */
     enum poa_policy_kind policy;
     enum devnet_chaos_kind chaos;
     bool existed;

@@ -239,7 +239,7 @@ static void set_parameters(const struct devnet *d, struct poa_genesis *g)
     g->timeout_ms = 300;
     g->timeout_max_ms = 4000;
     g->drift_ms = 500;
-    g->epoch_views = 5000;
+    g->epoch_views = d->epoch_views;
     g->policy = (uint8_t)d->policy;
     /* A fleet in one process must not draw more tickets than this machine can. */
     g->window_slots = 32;

@@ -88,6 +88,8 @@ static int write_config(const struct devnet *d, struct devnet_process *p)
     if (p->gateway != 0 && d->fleet > 0)
         fprintf(f, "gateway_devices = %u\n",
                 d->fleet < DEVNET_FLEET_MAX ? d->fleet + d->devices + 1000 : DEVNET_FLEET_LARGE);
+    if (p->kind == DEVNET_TRUSTED && d->prune > 0)
+        fprintf(f, "prune = %u\ncheckpoint_s = 5\n", d->prune); /* soon: older ones go then */
     if (p == &d->process[0])
         fprintf(f, "faucet_key = %s/keys/faucet.json\nfaucet_amount = %u\n", d->dir,
                 DEVNET_FAUCET_UNITS);
@@ -169,11 +171,12 @@ static int write_summary(const struct devnet *d)
 {
     char path[512];
     struct poa_why why = {{0}};
-    json_t *v =
-        json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:I}", "ledgers", (json_int_t)d->ledgers,
-                  "trusted", (json_int_t)d->trusted, "devices", (json_int_t)d->devices, "fleet",
-                  (json_int_t)d->fleet, "policy", poa_policy_kind_name(d->policy), "chain",
-                  poa_json_hex(d->chain, 32), "port_base", (json_int_t)d->port_base);
+    json_t *v = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I}", "ledgers",
+                          (json_int_t)d->ledgers, "trusted", (json_int_t)d->trusted, "devices",
+                          (json_int_t)d->devices, "fleet", (json_int_t)d->fleet, "epoch_views",
+                          (json_int_t)d->epoch_views, "prune", (json_int_t)d->prune, "policy",
+                          poa_policy_kind_name(d->policy), "chain", poa_json_hex(d->chain, 32),
+                          "port_base", (json_int_t)d->port_base);
     char *text = v != NULL ? json_dumps(v, JSON_INDENT(2)) : NULL;
     json_decref(v);
     if (text == NULL)
@@ -188,7 +191,7 @@ static int write_summary(const struct devnet *d)
 /* --- opening
  * ---------------------------------------------------------------------------------------- */
 
-/* Option NAME, or what the network was made with, or DEF. */
+/* Option NAME (with - for _), or what the network was made with, or DEF. */
 static bool size_option(const struct cli *c, enum cli_option option, const char *name,
                         const json_t *before, uint32_t def, uint32_t min, uint32_t max,
                         uint32_t *out)
@@ -204,12 +207,14 @@ static bool size_option(const struct cli *c, enum cli_option option, const char 
         uint64_t want;
         char text[32];
         snprintf(text, sizeof text, "--%s", name);
+        for (char *at = text; (at = strchr(at, '_')) != NULL;)
+            *at = '-';
         if (!cli_u64(text, c->option[option], min, max, &want))
             return false;
         if (before != NULL && want != v) {
-            cli_misuse("this devnet was made with %" PRIu64 " %s: leave --%s out, or use another "
+            cli_misuse("this devnet was made with %" PRIu64 " %s: leave %s out, or use another "
                        "--data-dir",
-                       v, name, name);
+                       v, name, text);
             return false;
         }
         v = want;
@@ -220,11 +225,20 @@ static bool size_option(const struct cli *c, enum cli_option option, const char 
 
 static bool read_options(struct devnet *d, const struct cli *c, const json_t *before)
 {
+    /* A network of an older version does not say: it has the default. */
+    const json_t *views = json_object_get(before, "epoch_views") != NULL ? before : NULL;
     if (!size_option(c, CLI_LEDGERS, "ledgers", before, 4, 1, DEVNET_LEDGERS_MAX, &d->ledgers) ||
         !size_option(c, CLI_TRUSTED, "trusted", before, 2, 0, DEVNET_TRUSTED_MAX, &d->trusted) ||
         !size_option(c, CLI_DEVICES, "devices", before, 20, 0, DEVNET_DEVICES_MAX, &d->devices) ||
-        !size_option(c, CLI_FLEET, "fleet", before, 0, 0, DEVNET_FLEET_MAX, &d->fleet))
+        !size_option(c, CLI_FLEET, "fleet", before, 0, 0, DEVNET_FLEET_MAX, &d->fleet) ||
+        !size_option(c, CLI_EPOCH_VIEWS, "epoch_views", views, DEVNET_EPOCH_VIEWS, 10, UINT32_MAX,
+                     &d->epoch_views) ||
+        !size_option(c, CLI_PRUNE, "prune", before, 0, 0, UINT32_MAX, &d->prune))
         return false;
+    if (d->prune > 0 && d->prune < DEVNET_PRUNE_MIN) {
+        cli_misuse("--prune: keep at least %d blocks; 0: all", DEVNET_PRUNE_MIN);
+        return false;
+    }
     if (d->devices > 0 && d->trusted == 0) {
         cli_misuse("devices need a gateway: --trusted 1 or more, or --devices 0");
         return false;

@@ -34,11 +34,12 @@ json_t *fleet_ask(struct poa_rpc_client *client, const char *method, json_t *par
 
 static int start_network(struct sim *s)
 {
-    char log[512], ledgers[16], trusted[16], fleet[16];
+    char log[512], ledgers[16], trusted[16], fleet[16], views[16];
     uint32_t registered = s->devices < DEVNET_FLEET_MAX ? s->devices : DEVNET_FLEET_MAX;
     snprintf(ledgers, sizeof ledgers, "%u", s->ledgers);
     snprintf(trusted, sizeof trusted, "%u", s->gateways);
     snprintf(fleet, sizeof fleet, "%u", registered);
+    snprintf(views, sizeof views, "%u", s->epoch_views);
     if (path_of(s, log, sizeof log, "devnet.log") != 0)
         return 1;
     pid_t parent = getpid();
@@ -55,7 +56,8 @@ static int start_network(struct sim *s)
     if (out < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
         _exit(126);
     execl("/proc/self/exe", "poa", "devnet", "up", "--data-dir", s->dir, "--ledgers", ledgers,
-          "--trusted", trusted, "--devices", "0", "--fleet", fleet, "--json", (char *)NULL);
+          "--trusted", trusted, "--devices", "0", "--fleet", fleet, "--epoch-views", views,
+          "--json", (char *)NULL);
     _exit(127);
 }
 

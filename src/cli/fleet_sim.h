@@ -19,7 +19,7 @@ struct sim {
     const struct cli *c;
     char dir[DEVNET_PATH_MAX];
     bool own_dir;
-    uint32_t devices, ledgers, gateways;
+    uint32_t devices, ledgers, gateways, epoch_views;
     uint64_t for_ms, pack_ms, per_trunk;
     pid_t network;
     uint8_t seed[32], chain[32];
@@ -33,6 +33,7 @@ struct sim {
     /* What was measured. */
     uint64_t rss_before, rss_after, cpu_before_us, cpu_after_us;
     uint64_t connect_ms, connect95_ms, storm_ms, storm95_ms, storm_lost;
+    uint32_t storm_elsewhere; /* of those that were at the gateway which went: at another one now */
     uint64_t steady_ms, steady_cpu_us, storm_cpu_us;
     struct poa_fleet_stats from, to, end;
     uint8_t (*root)[32];

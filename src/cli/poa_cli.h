@@ -88,6 +88,8 @@
     X(LEDGERS, "ledgers", "N", "ledger servers, the committee; default 4")                         \
     X(TRUSTED, "trusted", "N", "trusted nodes, gateways for devices; default 2")                   \
     X(DEVICES, "devices", "N", "devices; default 20")                                              \
+    X(EPOCH_VIEWS, "epoch-views", "N", "views, about as many blocks, of an epoch; default 5000")   \
+    X(PRUNE, "prune", "BLOCKS", "trusted nodes keep so many blocks; default: all")                 \
     X(GATEWAYS, "gateways", "N", "trusted nodes that the devices connect to; default 1")           \
     X(PER_TRUNK, "per-trunk", "N", "devices that share a connection; default: none does")          \
     X(PACK_EVERY, "pack-every", "DURATION", "each device publishes so often; default 30s")         \
@@ -392,7 +394,8 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Check a genesis record and print its chain id", "poa genesis check genesis.poa")            \
     X("devnet up", cli_devnet_up, "", 0, 0,                                                        \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(TRUSTED) | CLI_BIT(DEVICES) | CLI_BIT(POLICY) |      \
-          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS) | CLI_BIT(FLEET) | CLI_BIT(PEER),          \
+          CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS) | CLI_BIT(FLEET) | CLI_BIT(EPOCH_VIEWS) |  \
+          CLI_BIT(PRUNE) | CLI_BIT(PEER),                                                             \
       "Run a network on this machine: each node and device is a process (`up` may be left out)",   \
       "poa devnet\n"                                                                               \
       "poa devnet --devices 50 --policy random --data-dir /tmp/net\n"                              \
@@ -404,7 +407,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
     X("fleet simulate", cli_fleet_simulate, "", 0, 0,                                              \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(GATEWAYS) | CLI_BIT(DEVICES) | CLI_BIT(FOR) |        \
           CLI_BIT(PER_TRUNK) | CLI_BIT(PACK_EVERY) | CLI_BIT(KILL) | CLI_BIT(DRAIN) |              \
-          CLI_BIT(CUT),                                                                            \
+          CLI_BIT(CUT) | CLI_BIT(EPOCH_VIEWS),                                                     \
       "Run very many devices in one process, with a network of their own, and measure gateways",   \
       "poa fleet simulate --devices 10000 --gateways 1 --for 30s --json\n"                         \
       "poa fleet simulate --devices 10000 --gateways 2 --for 60s --kill\n"                         \

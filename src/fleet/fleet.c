@@ -169,6 +169,18 @@ size_t poa_fleet_roots(struct poa_fleet *f, uint8_t (*out)[32], size_t max)
     return n;
 }
 
+uint32_t poa_fleet_at(struct poa_fleet *f, size_t gateway)
+{
+    uint32_t n = 0;
+    pthread_mutex_lock(&f->mutex);
+    for (uint32_t i = 0; i < f->config.devices; i++) {
+        const struct trunk *t = unit_trunk(f, &f->unit[i]);
+        n += f->unit[i].ready && (t ? t->link.next : f->unit[i].link.next) == gateway;
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return n;
+}
+
 uint64_t poa_fleet_sealed(struct poa_fleet *f, uint32_t i)
 {
     pthread_mutex_lock(&f->mutex);

@@ -41,6 +41,7 @@ struct poa_fleet_config {
     X(connects, "greetings so far")                                                                \
     X(resumed, "of these: without a handshake")                                                    \
     X(lost, "sessions that ended")                                                                 \
+    X(failed, "attempts to connect that came to nothing")                                          \
     X(vrf, "VRF evaluations")                                                                      \
     X(tickets, "tickets with seats")                                                               \
     X(seals, "seals signed")                                                                       \
@@ -77,6 +78,8 @@ void poa_fleet_cut(struct poa_fleet *f);
 uint64_t poa_fleet_connected_ms(struct poa_fleet *f, double share);
 /* Roots that receipts named, each once as long as there is room; how many. */
 size_t poa_fleet_roots(struct poa_fleet *f, uint8_t (*out)[32], size_t max);
+/* Devices that are connected to GATEWAY, its place in the list. */
+uint32_t poa_fleet_at(struct poa_fleet *f, size_t gateway);
 /* Distinct slots that device I sealed. */
 uint64_t poa_fleet_sealed(struct poa_fleet *f, uint32_t i);
 void poa_fleet_free(struct poa_fleet *f); /* stops it; NULL is fine */

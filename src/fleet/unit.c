@@ -217,6 +217,8 @@ static void unit_down(struct poa_fleet *f, struct unit *u, enum agent_down why, 
     if (u->ready) {
         f->stat.connected--;
         f->stat.lost++;
+    } else {
+        f->stat.failed++;
     }
     uint64_t wait = agent_link_down(&u->link,
                                     u->bye     ? AGENT_DOWN_TOLD

@@ -10,13 +10,7 @@ logs=("$dir/trusted-0/log" "$POA_TMP/*.log")
 device=$POA_BIN/poa-device
 chaos=$POA_TMP/chaos
 # Short epochs, so that a committee hands over soon.
-"$poa" devnet --ledgers 4 --trusted 1 --devices 2 --for 1s --data-dir "$dir" --json >made.json || fail "exit code $?"
-"$poa" genesis show "$dir/genesis.poa" | jq '.epoch_views = "120"' >genesis.json
-"$poa" genesis create genesis.json --output short.poa >chain || fail "no genesis"
-rm -rf "$dir"/*/data "$dir"/device-*/*state*
-cp short.poa "$dir/genesis.poa"
-jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
-"$poa" devnet --data-dir "$dir" --json >net.json 2>net.err &
+"$poa" devnet --ledgers 4 --trusted 1 --devices 2 --epoch-views 120 --data-dir "$dir" --json >net.json 2>net.err &
 wait_for 60 devnet_ready "$dir" 5 || fail "not ready: $(cat net.err)"
 export POA_KEYS=$dir/keys
 

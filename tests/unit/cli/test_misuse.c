@@ -252,7 +252,12 @@ static const struct {
     {"devnet up", "--chaos weather"},
     {"devnet up", "--peer 12"},
     {"devnet up", "--policy weather"},
+    {"devnet up", "--epoch-views 9"},
+    {"devnet up", "--epoch-views many"},
+    {"devnet up", "--prune -1"},
+    {"devnet up", "--prune 99"},
     {"fleet simulate", "--for forever"},
+    {"fleet simulate", "--epoch-views 0"},
     {"lottery simulate", "--policy weather"},
     {"help", "nothing"},
 };
