@@ -626,6 +626,7 @@ int agent_run(const struct agent_config *config, struct agent_summary *out, stru
     a->sum.waiting = a->keep ? agent_keep_count(a->keep) : 0;
     a->sum.vrf = a->device.counts[POA_DEVICE_COUNT_VRF];
     a->sum.answered = a->answered;
+    a->sum.ended = !a->source || a->ended;
     *out = a->sum;
     if (!e)
         POA_LOG_INFO("device", "sealed %llu slots, %llu packs, %llu receipts, %llu packs wait",

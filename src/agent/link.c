@@ -60,6 +60,15 @@ int agent_gateways_parse(const char *text, struct agent_gateway *list, size_t *n
     return POA_OK;
 }
 
+/* Every gateway once, quickly; then ever more slowly. */
+static uint64_t back_off(const struct agent_link *l)
+{
+    uint64_t wait = FIRST_MS;
+    for (size_t i = l->gateways; i < l->failures && wait < LAST_MS; i++)
+        wait *= 2;
+    return wait < LAST_MS ? wait : LAST_MS;
+}
+
 static uint64_t below(uint64_t n)
 {
     uint64_t v;
@@ -85,7 +94,6 @@ size_t agent_link_address(const struct agent_link *l, size_t n)
 
 uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t retry_ms)
 {
-    uint64_t wait = FIRST_MS;
     switch (why) {
     case AGENT_DOWN_LOST:
         /* Maybe it was the link. A gateway that is gone says so at once. */
@@ -105,8 +113,11 @@ uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t ret
     case AGENT_DOWN_TOLD:
         l->stayed = false;
         l->next = (l->next + 1) % l->gateways;
-        if (l->gateways > 1)
+        /* Not again before the others were asked; and no storm when all say so. */
+        if (++l->failures < l->gateways)
             retry_ms = FIRST_MS;
+        else if (retry_ms < back_off(l))
+            retry_ms = back_off(l);
         if (retry_ms > TOLD_MS)
             retry_ms = TOLD_MS;
         return retry_ms + below(retry_ms / 4 + FIRST_MS);
@@ -114,12 +125,7 @@ uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t ret
         break;
     }
     l->stayed = false;
-    /* Every gateway once, quickly; then ever more slowly. */
     l->next = (l->next + 1) % l->gateways;
     l->failures++;
-    for (size_t i = l->gateways; i < l->failures && wait < LAST_MS; i++)
-        wait *= 2;
-    if (wait > LAST_MS)
-        wait = LAST_MS;
-    return wait / 2 + below(wait);
+    return back_off(l) / 2 + below(back_off(l));
 }

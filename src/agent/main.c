@@ -521,6 +521,13 @@ static int run(struct options *o)
                  sum.packs_refused, poa_error_text(sum.refused_code));
         return fail(why.text);
     }
+    if (o->agent.once && (!sum.ended || sum.waiting)) {
+        snprintf(why.text, sizeof why.text,
+                 "stopped before the end: %s%" PRIu64 " packs wait for their receipt; the same "
+                 "command goes on, nothing is lost",
+                 sum.ended ? "" : "not all was read, and ", sum.waiting);
+        return fail(why.text);
+    }
     return o->exit_code;
 }
 

@@ -265,6 +265,7 @@ struct agent_summary {
     uint32_t vrf;
     int refused_code; /* of the last pack that was refused */
     bool answered;
+    bool ended; /* the source, if there is one, was read to its end */
 };
 /* Runs until stopped. Errors: what makes it pointless to go on; WHY. */
 POA_MUST_USE int agent_run(const struct agent_config *config, struct agent_summary *out,

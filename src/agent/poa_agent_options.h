@@ -38,7 +38,8 @@
     X("poa-device --key kettle.json --genesis genesis.poa --pair poa1... --maker 1@9c3d...")       \
     X("poa-device --key kettle.json --check 1b2a... --gateway 4f9c...@192.0.2.7:7650")
 #define POA_AGENT_EXITS                                                                            \
-    "0 done, 1 failed (--once: or packs refused for good), 2 used wrongly.\n"                      \
+    "0 done, 1 failed (--once: or packs refused for good, or stopped before every pack\n"          \
+    "has its receipt), 2 used wrongly.\n"                                                          \
     "With --check: 0 active, 3 unknown, 4 suspended."
 
 #endif

@@ -91,20 +91,23 @@ static bool send_old_receipt(struct conn *c, const uint8_t id[32])
     return true;
 }
 
+/* *FRESH: it was not kept before. */
 static int keep_pack(struct conn *c, struct poa_slice encoded, const struct poa_pack *p,
-                     const uint8_t id[32])
+                     const uint8_t id[32], bool *fresh)
 {
     struct poa_gateway *g = c->g;
     const struct poa_gateway_backend *b = &g->config.backend;
+    uint8_t kept[POA_PACK_BYTES_MAX];
+    struct poa_writer w = poa_writer_over(kept, sizeof kept);
     if (p->to_ms > poa_clock_wall_ms(g->clock) + PACK_FUTURE_MS)
         return POA_E_DATA_FUTURE;
     if (g->anchor.wait_n + g->anchor.sent_n >= g->config.limits.packs_waiting)
         return POA_E_FULL;
-    int e = usage_allows(g, p->device, encoded.n);
-    if (!e)
-        e = b->blob_put(b->ctx, POA_BLOB_PACK, id, encoded);
-    if (!e)
-        e = usage_add(g, p, id, encoded.n);
+    /* After a restart devices send again what is here and waits for its anchor. */
+    int e = b->blob_get(b->ctx, POA_BLOB_PACK, id, &w);
+    *fresh = e == POA_E_NOT_FOUND;
+    if (*fresh)
+        e = usage_keep(g, p, id, encoded);
     if (!e && g->config.anchor_key_type)
         e = add_waiting(g, id, c->device, p);
     return e;
@@ -128,6 +131,7 @@ int anchor_pack(struct conn *c, struct poa_slice encoded)
     struct poa_gateway *g = c->g;
     struct poa_pack p;
     struct poa_edge_pack_result m;
+    bool fresh = false;
     int e = poa_pack_decode(encoded, &p);
     if (!e && memcmp(p.device, c->key, 32))
         e = POA_E_KEY;
@@ -144,11 +148,11 @@ int anchor_pack(struct conn *c, struct poa_slice encoded)
             e = poa_pack_check(&poa_suite_ed25519, g->config.chain, encoded, &p);
             if (e)
                 return e;
-            code = keep_pack(c, encoded, &p, m.id);
+            code = keep_pack(c, encoded, &p, m.id, &fresh);
         }
         if (code)
             STAT_ADD(g, packs_refused, 1);
-        else
+        else if (fresh)
             STAT_ADD(g, packs, 1);
     }
     m.code = gateway_code(code);
@@ -340,8 +344,9 @@ static void finish(struct poa_gateway *g, uint64_t height)
         r.path = poa_written(&path);
         if (!e)
             e = poa_edge_receipt_encode(&w, &r);
+        const struct poa_gateway_blob blob = {POA_BLOB_RECEIPT, s->id, poa_written(&w)};
         if (!e)
-            e = b->blob_put(b->ctx, POA_BLOB_RECEIPT, s->id, poa_written(&w));
+            e = b->blob_put(b->ctx, &blob, 1);
         /* Without a stored receipt the device still gets it now; should it ask
          * again later, the pack is anchored once more. */
         if (e)

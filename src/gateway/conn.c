@@ -345,6 +345,12 @@ void conn_bye(struct conn *c, int code, uint32_t retry_ms)
     leave(c);
 }
 
+void conn_away(struct conn *c)
+{
+    STAT_ADD(c->g, sent_away, 1);
+    conn_bye(c, POA_E_AGAIN, GATEWAY_AWAY_MS);
+}
+
 /* --- in --------------------------------------------------------------------------- */
 
 bool conn_first_fits(size_t n)

@@ -13,6 +13,9 @@
 
 /* Connections taken in one turn of the loop, so that a storm starves nobody. */
 #define ACCEPT_BURST 64
+/* Devices wait in the kernel's queue until a node that starts is where the others are: half of
+ * their patience (POA_DEVICE_HANDSHAKE_MS). */
+#define START_MS 5000
 /* A stop waits this long for the last words to leave. */
 #define DRAIN_MS 500
 
@@ -55,6 +58,15 @@ static void refill_handshakes(struct poa_gateway *g)
     g->handshakes_ms = now;
 }
 
+/* Whether somebody may come in now. Else they wait in the kernel's backlog; the tick looks
+ * again. */
+static bool may_accept(const struct poa_gateway *g)
+{
+    if (g->handshakes_left < 1 || g->strangers >= g->config.limits.strangers || g->draining)
+        return false;
+    return g->served || !atomic_load(&g->away) || gateway_now_ms(g) - g->made_ms >= START_MS;
+}
+
 /* Hosts of one IPv6 network are as easily had as ports of one host. */
 static uint64_t address_of(const struct sockaddr_storage *a)
 {
@@ -74,9 +86,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)what;
     refill_handshakes(g);
     for (int i = 0; i < ACCEPT_BURST; i++) {
-        /* Over budget, without a place for strangers or out of descriptors: they
-         * wait in the kernel's backlog; the tick listens again. */
-        if (g->handshakes_left < 1 || g->strangers >= g->config.limits.strangers || g->draining) {
+        if (!may_accept(g)) {
             listen_on(g, false);
             return;
         }
@@ -173,6 +183,11 @@ void poa_gateway_slot(struct poa_gateway *g, uint64_t slot, const struct poa_gat
     at += seats_n * 32;
     p->proof = keep_proof(&at, block);
     post(g, p);
+}
+
+void poa_gateway_serve(struct poa_gateway *g, bool serves)
+{
+    atomic_store(&g->away, !serves);
 }
 
 void poa_gateway_result(struct poa_gateway *g, uint64_t token, int code)
@@ -274,6 +289,19 @@ static void sweep(struct poa_gateway *g, uint64_t now)
     }
 }
 
+/* What the node says of itself has changed. */
+static void look_away(struct poa_gateway *g)
+{
+    bool away = atomic_load(&g->away);
+    g->served |= !away;
+    if (away == g->was_away)
+        return;
+    g->was_away = away;
+    for (uint32_t i = 0; away && i < g->high; i++)
+        if (g->conn[i] && g->conn[i]->state == CONN_GREETED)
+            conn_away(g->conn[i]);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct poa_gateway *g = arg;
@@ -290,7 +318,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     refill_handshakes(g);
-    if (g->handshakes_left >= 1 && g->strangers < g->config.limits.strangers)
+    look_away(g);
+    if (may_accept(g))
         listen_on(g, true);
     if (g->throttled)
         for (uint32_t i = 0; i < g->high; i++)
@@ -443,7 +472,7 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
         return e;
     }
     passes_init(g);
-    g->handshakes_ms = gateway_now_ms(g);
+    g->handshakes_ms = g->made_ms = gateway_now_ms(g);
     g->handshakes_left = l->handshakes_per_s;
     *out = g;
     return POA_OK;

@@ -33,6 +33,8 @@
 /* Sent and unanswered submissions. */
 #define GATEWAY_TOKENS_MAX 65536
 #define GATEWAY_RETRY_MS   1000
+/* When a node that was behind or cut off may be asked again. */
+#define GATEWAY_AWAY_MS    10000
 #define GATEWAY_ANCHOR_MAX 65536 /* packs under one root */
 /* Of the handshake that a connection is counted as, what one without it does not cost. */
 #define GATEWAY_RESUME_SAVES 0.75
@@ -179,6 +181,10 @@ struct poa_gateway {
     struct event_base *base;
     struct event listen_ev, wake_ev, tick_ev, tell_ev;
     bool listening, draining;
+    atomic_bool away; /* devices are sent away */
+    bool was_away;    /* and the tick has seen it */
+    bool served;      /* they were served before */
+    uint64_t made_ms;
     pthread_t thread;
     bool running;
 
@@ -270,6 +276,8 @@ void conn_fail(struct conn *c, int e); /* closes, and counts by how far it had c
 bool conn_write(struct conn *c, const uint8_t *bytes, size_t n);
 /* Says why and closes. */
 void conn_bye(struct conn *c, int code, uint32_t retry_ms);
+/* This node is behind: another one serves the device of C better. */
+void conn_away(struct conn *c);
 struct conn *conn_of_device(const struct poa_gateway *g, const uint8_t key32[32]);
 
 /* serve.c */
@@ -318,11 +326,10 @@ void tasks_handover(struct conn *c, uint32_t epoch);
 void tasks_clear(struct poa_gateway *g);
 
 /* usage.c */
-/* Whether N more bytes of DEVICE are kept today: POA_OK, POA_E_FULL, POA_E_NO_MEMORY. */
-POA_MUST_USE int usage_allows(struct poa_gateway *g, const uint8_t device32[32], size_t n);
-/* The pack ID of N bytes is kept. What the store said. */
-POA_MUST_USE int usage_add(struct poa_gateway *g, const struct poa_pack *p, const uint8_t id32[32],
-                           size_t n);
+/* Keeps the pack ID, which is not kept yet, lists and counts it. POA_E_FULL (also: its device
+ * brought enough today), POA_E_NO_MEMORY, what the store said. */
+POA_MUST_USE int usage_keep(struct poa_gateway *g, const struct poa_pack *p, const uint8_t id32[32],
+                            struct poa_slice encoded);
 void usage_clear(struct poa_gateway *g);
 
 /* anchor.c */

@@ -47,6 +47,14 @@ POA_RECORD_DECLARE(pack_entry, POA_PACK_ENTRY_TABLE)
 POA_RECORD_DECLARE(pack_usage, POA_PACK_USAGE_TABLE)
 void poa_gateway_index_key(const uint8_t device32[32], uint64_t n, uint8_t out32[32]);
 
+struct poa_gateway_blob {
+    enum poa_blob_kind kind;
+    const uint8_t *key32;
+    struct poa_slice bytes;
+};
+/* The most that are put together: a pack, its place in the list, and the count. */
+#define POA_GATEWAY_BLOBS 3
+
 /* A final header and why it is final. LINKS is empty when CERT is for HEADER
  * itself; else encoded headers back to back: the certified one first, each the
  * child of the next, the last one a child of HEADER. */
@@ -77,13 +85,11 @@ struct poa_gateway_backend {
     int (*submit_ticket)(void *ctx, uint64_t token, const struct poa_ticket *ticket);
     int (*submit_seal)(void *ctx, uint64_t token, const struct poa_seal *seal);
     int (*submit_tx)(void *ctx, uint64_t token, struct poa_slice tx);
-    /* Content store with the retention time of the node. blob_put: POA_OK also
-     * when the key is there already; INDEX and USAGE replace it; POA_E_FULL for a
-     * PACK that finds no room. blob_sync: what was put is
-     * durable; called once per anchor, before it is submitted. blob_get: POA_E_NOT_FOUND; OUT has
-     * room for POA_PACK_BYTES_MAX bytes. */
-    int (*blob_put)(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
-                    struct poa_slice bytes);
+    /* Content store with the retention time of the node. blob_put: all N or none, also
+     * over a crash; what has the same key is replaced; POA_E_FULL for a PACK that finds no
+     * room. blob_sync: what was put is durable; called once per anchor, before it is
+     * submitted. blob_get: POA_E_NOT_FOUND; OUT has room for POA_PACK_BYTES_MAX bytes. */
+    int (*blob_put)(void *ctx, const struct poa_gateway_blob *blob, size_t n);
     int (*blob_sync)(void *ctx);
     int (*blob_get)(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
                     struct poa_writer *out);
@@ -145,6 +151,12 @@ const uint8_t *poa_gateway_key(const struct poa_gateway *g); /* Ed25519, 32 byte
 
 /* --- what the node tells: from any thread; copies; never blocks ------------------- */
 
+/* Whether this node is where the others are; until it says so it is taken for granted. When it
+ * is not, devices that are here and those that come are told to come back later, and go to
+ * another gateway. Before it was so the first time they wait to be accepted instead, some
+ * seconds: a restart costs them nothing. */
+void poa_gateway_serve(struct poa_gateway *g, bool serves);
+
 struct poa_gateway_epoch {
     struct poa_edge_epoch info;
     struct poa_slice committee;       /* encoded, of this epoch */
@@ -190,6 +202,7 @@ bool poa_gateway_presence(struct poa_gateway *g, const uint8_t device32[32],
     X(handshakes, counter, "handshakes done")                                                      \
     X(resumed, counter, "sessions resumed by a pass, without a handshake")                         \
     X(passes_refused, counter, "passes that were too old or not ours")                             \
+    X(sent_away, counter, "devices told to come back because this node is behind or cut off")      \
     X(handshakes_failed, counter, "handshakes or greetings that failed or timed out")              \
     X(dropped, counter, "greeted connections closed for an error or silence")                      \
     X(throttled, counter, "times that a device had to wait for its rate")                          \

@@ -208,6 +208,10 @@ static int on_hello(struct conn *c, struct poa_slice in)
         conn_bye(c, POA_E_CHAIN, 0);
         return POA_OK;
     }
+    if (atomic_load(&g->away)) {
+        conn_away(c);
+        return POA_OK;
+    }
     if (!g->have_epoch) {
         conn_bye(c, POA_E_AGAIN, GATEWAY_RETRY_MS);
         return POA_OK;

@@ -59,39 +59,39 @@ static uint32_t today(const struct poa_gateway *g)
     return (uint32_t)(poa_clock_wall_ms(g->clock) / DAY_MS);
 }
 
-int usage_allows(struct poa_gateway *g, const uint8_t device32[32], size_t n)
-{
-    const struct usage *s = usage_of(g, device32);
-    if (!s)
-        return POA_E_NO_MEMORY;
-    uint64_t used = s->u.day == today(g) ? s->u.day_bytes : 0;
-    return used + n <= (uint64_t)g->config.limits.day_kib * 1024 ? POA_OK : POA_E_FULL;
-}
-
-int usage_add(struct poa_gateway *g, const struct poa_pack *p, const uint8_t id32[32], size_t n)
+int usage_keep(struct poa_gateway *g, const struct poa_pack *p, const uint8_t id32[32],
+               struct poa_slice encoded)
 {
     const struct poa_gateway_backend *b = &g->config.backend;
     struct usage *s = usage_of(g, p->device);
     struct poa_pack_entry entry = {.from_ms = p->from_ms, .to_ms = p->to_ms};
-    uint8_t bytes[64], key[32];
+    uint8_t listed[64], counted[64], key[32];
+    struct poa_writer list_w = poa_writer_over(listed, sizeof listed);
+    struct poa_writer count_w = poa_writer_over(counted, sizeof counted);
     if (!s)
         return POA_E_NO_MEMORY;
+    struct poa_pack_usage u = s->u;
+    if (u.day != today(g))
+        u.day_bytes = 0;
+    u.day = today(g);
+    if (u.day_bytes + encoded.n > (uint64_t)g->config.limits.day_kib * 1024)
+        return POA_E_FULL;
+    u.day_bytes += encoded.n;
     memcpy(entry.id, id32, 32);
-    poa_gateway_index_key(p->device, s->u.packs, key);
-    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
-    int e = poa_pack_entry_encode(&w, &entry);
+    poa_gateway_index_key(p->device, u.packs++, key);
+    int e = poa_pack_entry_encode(&list_w, &entry);
     if (!e)
-        e = b->blob_put(b->ctx, POA_BLOB_INDEX, key, poa_written(&w));
-    if (e)
-        return e;
-    if (s->u.day != today(g))
-        s->u.day_bytes = 0;
-    s->u.day = today(g);
-    s->u.day_bytes += n;
-    s->u.packs++;
-    w = poa_writer_over(bytes, sizeof bytes);
-    e = poa_pack_usage_encode(&w, &s->u);
-    return e ? e : b->blob_put(b->ctx, POA_BLOB_USAGE, p->device, poa_written(&w));
+        e = poa_pack_usage_encode(&count_w, &u);
+    /* Together, so that a pack that is kept is listed and counted, once. */
+    const struct poa_gateway_blob blob[POA_GATEWAY_BLOBS] = {
+        {POA_BLOB_USAGE, p->device, poa_written(&count_w)},
+        {POA_BLOB_INDEX, key, poa_written(&list_w)},
+        {POA_BLOB_PACK, id32, encoded}};
+    if (!e)
+        e = b->blob_put(b->ctx, blob, POA_GATEWAY_BLOBS);
+    if (!e)
+        s->u = u;
+    return e;
 }
 
 void usage_clear(struct poa_gateway *g)

@@ -13,16 +13,6 @@
 /* A faucet payment that was lost on the way must not block the next ones. */
 #define FAUCET_FORGET_US 10000000u
 
-static void tell_old(const struct poa_core_status *core, struct poa_rpc_status *out)
-{
-    unsigned long long seconds = core->final_us / 1000000;
-    if (core->member >= 0)
-        snprintf(out->why, sizeof out->why, "stalled: nothing became final for %llu s", seconds);
-    else
-        snprintf(out->why, sizeof out->why, "no block came for %llu s; peers connected: %u",
-                 seconds, (unsigned)out->peers);
-}
-
 static void do_status(void *ctx, struct poa_rpc_status *out)
 {
     struct poa_node *n = ctx;
@@ -55,25 +45,9 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     out->fee_floor_percent = n->fee_floor * 100 / NODE_PACE_LEAST;
     out->sync_target = n->sync_target;
     out->sync_left_s = n->sync_left_s;
-    struct node_behind behind = n->behind;
     pthread_mutex_unlock(&n->status_mutex);
     out->faucet = n->faucet;
-    pthread_mutex_lock(&n->halt_mutex);
-    if (n->halted)
-        snprintf(out->why, sizeof out->why, "halted: %.110s", n->halt_why.text);
-    else if (!behind.current && !behind.known)
-        snprintf(out->why, sizeof out->why, "height %llu, and no peer has said its own yet",
-                 (unsigned long long)s.core.height);
-    else if (!behind.current)
-        snprintf(out->why, sizeof out->why, "catching up: height %llu of %llu",
-                 (unsigned long long)s.core.height, (unsigned long long)behind.target);
-    else if (!s.core.synced)
-        snprintf(out->why, sizeof out->why, "catching up: height %llu",
-                 (unsigned long long)s.core.height);
-    else if (node_behind_old(s.core.final_us, poa_stall_us(&n->genesis), s.core.member >= 0))
-        tell_old(&s.core, out);
-    pthread_mutex_unlock(&n->halt_mutex);
-    out->ready = !out->why[0];
+    out->ready = node_current(n, out->why, sizeof out->why);
 }
 
 static uint64_t do_version(void *ctx)

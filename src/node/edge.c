@@ -378,22 +378,19 @@ static int pack_room(const struct poa_node *n, size_t bytes)
     return POA_E_FULL;
 }
 
-static int blob_put(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
-                    struct poa_slice bytes)
+static int blob_put(void *ctx, const struct poa_gateway_blob *blob, size_t count)
 {
     struct poa_node *n = ctx;
-    if (kind == POA_BLOB_PACK || kind == POA_BLOB_RECEIPT) {
-        struct poa_store_value v;
-        int rc = poa_store_get_blob(n->store, (uint8_t)kind, key32, &v);
-        poa_store_value_free(&v);
-        if (rc != POA_E_NOT_FOUND)
-            return rc;
-        rc = kind == POA_BLOB_PACK ? pack_room(n, bytes.n) : POA_OK;
+    struct node_blob list[POA_GATEWAY_BLOBS];
+    POA_ASSERT(count <= POA_GATEWAY_BLOBS);
+    for (size_t i = 0; i < count; i++) {
+        int rc = blob[i].kind == POA_BLOB_PACK ? pack_room(n, blob[i].bytes.n) : POA_OK;
         if (rc)
             return rc;
+        list[i] = (struct node_blob){(uint8_t)blob[i].kind, blob[i].key32, blob[i].bytes};
     }
-    return node_io_blob(n->io, (uint8_t)kind, key32,
-                        poa_clock_wall_ms(n->clock) + n->config.blob_days * DAY_MS, bytes);
+    return node_io_blobs(n->io, poa_clock_wall_ms(n->clock) + n->config.blob_days * DAY_MS, list,
+                         count);
 }
 
 static int blob_sync(void *ctx)
@@ -451,6 +448,8 @@ int node_edge_open(struct poa_node *n, struct poa_why *why)
         c.limits.connections = n->config.gateway_devices;
         c.limits.day_kib = n->config.pack_day_kib;
         rc = poa_gateway_new(&c, &n->gateway, why);
+        if (!rc)
+            poa_gateway_serve(n->gateway, false); /* until this node is where the others are */
     }
     poa_wipe(c.seed32, 32);
     poa_wipe(c.anchor_secret32, 32);

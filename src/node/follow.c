@@ -401,6 +401,7 @@ static void *follow_thread(void *arg)
         uint64_t target = height_of_others(f->node);
         node_status_get(f->node, &s);
         progress(f, &s.core);
+        node_current_tell(f->node);
         target = target > f->target ? target : f->target;
         if (f->applied_error) {
             int rc = f->applied_error;

@@ -18,6 +18,9 @@
 
 enum kind { RECORD, BATCH, COMMIT, SEND, META, FORGET, PRUNE, CHECKPOINT, BLOB, EXPIRE, SYNC };
 
+/* In a job: kind, hash, length; then the blob. */
+#define BLOB_HEAD (1 + 32 + 4)
+
 /* Somebody who waits for a job; on its stack. */
 struct waiter {
     sem_t done;
@@ -30,7 +33,6 @@ struct job {
     enum kind kind;
     uint16_t type;
     uint64_t number; /* sequence number, height or time */
-    uint8_t hash[32];
     char name[POA_STORE_NAME_MAX + 1];
     struct node_send send;
     struct node_commit *commit;
@@ -170,7 +172,13 @@ static int put_job(struct round *r, const struct job *j)
         rc = put_checkpoint(r, &j->checkpoint);
         break;
     case BLOB:
-        rc = poa_store_put_blob(r->io->group, (uint8_t)j->type, j->hash, j->number, bytes);
+        for (size_t at = 0; !rc && at < j->n;) {
+            const uint8_t *p = j->bytes + at;
+            uint32_t n = poa_le32(p + 33);
+            rc = poa_store_put_blob(r->io->group, p[0], p + 1, j->number,
+                                    poa_slice(p + BLOB_HEAD, n));
+            at += BLOB_HEAD + (size_t)n;
+        }
         break;
     case SYNC:
         /* What was written without fsync before becomes durable with it. */
@@ -533,15 +541,23 @@ int node_io_checkpoint(struct node_io *io, const struct node_checkpoint *c)
     return POA_OK;
 }
 
-int node_io_blob(struct node_io *io, uint8_t kind, const uint8_t hash32[32], uint64_t expires_ms,
-                 struct poa_slice bytes)
+int node_io_blobs(struct node_io *io, uint64_t expires_ms, const struct node_blob *list, size_t n)
 {
-    struct job *j = job_new(BLOB, bytes);
+    size_t all = 0;
+    for (size_t i = 0; i < n; i++)
+        all += BLOB_HEAD + list[i].bytes.n;
+    struct job *j = calloc(1, sizeof *j + all);
     if (!j)
         return POA_E_NO_MEMORY;
-    j->number = expires_ms;
-    j->type = kind;
-    memcpy(j->hash, hash32, 32);
+    *j = (struct job){.kind = BLOB, .number = expires_ms, .n = all, .cost = sizeof *j + all};
+    uint8_t *at = j->bytes;
+    for (size_t i = 0; i < n; i++) {
+        at[0] = list[i].kind;
+        memcpy(at + 1, list[i].hash32, 32);
+        poa_put_le32(at + 33, (uint32_t)list[i].bytes.n);
+        memcpy(at + BLOB_HEAD, list[i].bytes.p, list[i].bytes.n);
+        at += BLOB_HEAD + list[i].bytes.n;
+    }
     hand_over(io, j);
     return POA_OK;
 }

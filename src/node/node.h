@@ -120,6 +120,8 @@ struct poa_node {
     struct node_serve *serve;
     struct node_discover *discover;
     struct node_edge *edge;
+    bool serves;     /* current.c, the follow thread's: the gateway serves */
+    uint64_t lag_us; /* since when it should not; 0: it should */
     struct poa_rpc_backend rpc_backend;
     pthread_t core_thread;
     bool core_runs;
@@ -414,6 +416,13 @@ int node_run_final(struct poa_store *s, uint64_t height, uint8_t **bytes, size_t
  * longer kept. */
 int node_hand_over_read(struct poa_store *s, uint32_t epoch, uint8_t **bytes, size_t *n,
                         uint64_t *last);
+
+/* --- current.c: whether answers are current ----------------------------------------- */
+
+/* False: WHY. Any thread. */
+bool node_current(struct poa_node *n, char *why, size_t cap);
+/* The follow thread: the gateway serves devices, or sends them away. */
+void node_current_tell(struct poa_node *n);
 
 /* --- backend.c, edge.c ---------------------------------------------------------------------------
  */

@@ -79,9 +79,15 @@ POA_MUST_USE int node_io_expire(struct node_io *io, uint64_t now_ms);
 /* Takes COMMIT or CHECKPOINT over, also on error. */
 POA_MUST_USE int node_io_commit(struct node_io *io, struct node_commit *commit);
 POA_MUST_USE int node_io_checkpoint(struct node_io *io, const struct node_checkpoint *c);
-/* From any thread. */
-POA_MUST_USE int node_io_blob(struct node_io *io, uint8_t kind, const uint8_t hash32[32],
-                              uint64_t expires_ms, struct poa_slice bytes);
+/* From any thread. All of LIST or none survives a crash, but for a first one whose key waits
+ * already: that may be there alone. */
+struct node_blob {
+    uint8_t kind;
+    const uint8_t *hash32;
+    struct poa_slice bytes;
+};
+POA_MUST_USE int node_io_blobs(struct node_io *io, uint64_t expires_ms,
+                               const struct node_blob *list, size_t n);
 /* Waits until everything handed over before is durable; not from the core
  * thread. STORE when writing failed. */
 POA_MUST_USE int node_io_sync(struct node_io *io);

@@ -159,6 +159,8 @@ says "seal a slot twice" --key "$key" --gateway "$g1" --state "$POA_TMP/state"
 mv "$POA_TMP/whole" "$POA_TMP/state"
 says "another chain" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --chain "$(printf '%064d' 7)"
 says "another device" --key "$POA_KEYS/device-01.json" --gateway "$g1" --state "$POA_TMP/state"
+says "stopped before the end: [1-9][0-9]* packs wait" --key "$key" --gateway "$wrong" --state "$POA_TMP/waits" \
+    --source "csv:$POA_TMP/meter.csv" --interval 0 --once --for 2s
 says 2 "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --source csv:/etc/passwd
 "$device" --help | grep -q -- "--gateway" || fail "help"
 

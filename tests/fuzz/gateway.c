@@ -101,16 +101,17 @@ static int submit_tx(void *ctx, uint64_t token, struct poa_slice tx)
     (void)ctx;
     return fate(token, tx.n ? tx.p[0] : 0);
 }
-static int blob_put(void *ctx, enum poa_blob_kind kind, const uint8_t key32[32],
-                    struct poa_slice bytes)
+static int blob_put(void *ctx, const struct poa_gateway_blob *blob, size_t n)
 {
     (void)ctx;
-    unsigned i = w.blobs++ % BLOBS;
-    FUZZ_CHECK(bytes.n <= sizeof w.blob[i].bytes);
-    w.blob[i].kind = (uint8_t)kind;
-    memcpy(w.blob[i].key, key32, 32);
-    memcpy(w.blob[i].bytes, bytes.p, bytes.n);
-    w.blob[i].n = bytes.n;
+    for (size_t k = 0; k < n; k++) {
+        unsigned i = w.blobs++ % BLOBS;
+        FUZZ_CHECK(blob[k].bytes.n <= sizeof w.blob[i].bytes);
+        w.blob[i].kind = (uint8_t)blob[k].kind;
+        memcpy(w.blob[i].key, blob[k].key32, 32);
+        memcpy(w.blob[i].bytes, blob[k].bytes.p, blob[k].bytes.n);
+        w.blob[i].n = blob[k].bytes.n;
+    }
     return POA_OK;
 }
 static int blob_sync(void *ctx)

@@ -283,16 +283,10 @@ static inline int fake_tx(void *ctx, uint64_t token, struct poa_slice tx)
     return refuse;
 }
 
-static inline int fake_blob_put(void *ctx, enum poa_blob_kind kind, const uint8_t key[32],
-                                struct poa_slice bytes)
+static inline void fake_blob_set(struct fake *f, enum poa_blob_kind kind, const uint8_t key[32],
+                                 struct poa_slice bytes)
 {
-    struct fake *f = ctx;
-    pthread_mutex_lock(&f->mutex);
     struct blob *b = NULL;
-    if (f->full && kind == POA_BLOB_PACK) {
-        pthread_mutex_unlock(&f->mutex);
-        return POA_E_FULL;
-    }
     for (size_t i = 0; i < f->blobs && !b; i++)
         if (f->blob[i].kind == kind && !memcmp(f->blob[i].key, key, 32))
             b = &f->blob[i];
@@ -307,8 +301,19 @@ static inline int fake_blob_put(void *ctx, enum poa_blob_kind kind, const uint8_
     b->bytes = malloc(bytes.n);
     memcpy(b->bytes, bytes.p, bytes.n);
     b->n = bytes.n;
+}
+
+static inline int fake_blob_put(void *ctx, const struct poa_gateway_blob *blob, size_t n)
+{
+    struct fake *f = ctx;
+    bool full = false;
+    pthread_mutex_lock(&f->mutex);
+    for (size_t i = 0; i < n; i++)
+        full |= f->full && blob[i].kind == POA_BLOB_PACK;
+    for (size_t i = 0; i < n && !full; i++)
+        fake_blob_set(f, blob[i].kind, blob[i].key32, blob[i].bytes);
     pthread_mutex_unlock(&f->mutex);
-    return POA_OK;
+    return full ? POA_E_FULL : POA_OK;
 }
 
 static inline int fake_blob_sync(void *ctx)

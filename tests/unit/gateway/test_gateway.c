@@ -236,6 +236,54 @@ Test(gateway, without_an_epoch_devices_are_asked_to_return)
     fake_stop(&f);
 }
 
+/* Its node fell behind, or lost its peers. */
+Test(gateway, devices_are_sent_away_while_the_node_is_behind)
+{
+    fake_start(&f);
+    client_make(&a, &f, DEVICE_A);
+    client_make(&b, &f, DEVICE_B);
+    fake_device(&f, b.key, 1);
+    client_ready(&a);
+    poa_gateway_serve(f.g, false);
+    EXPECT_UNTIL(&a, a.fd < 0);
+    cr_assert_eq(client_told(&a, POA_DEVICE_BYE)->code, POA_E_AGAIN);
+    cr_assert(client_told(&a, POA_DEVICE_BYE)->retry_ms >= 1000);
+    client_dial(&b);
+    EXPECT_UNTIL(&b, b.fd < 0);
+    cr_assert_eq(client_told(&b, POA_DEVICE_BYE)->code, POA_E_AGAIN);
+    cr_assert_null(client_told(&b, POA_DEVICE_WELCOMED));
+    EXPECT_STAT(sent_away, 2);
+    EXPECT_STAT(devices, 0);
+    poa_gateway_serve(f.g, true);
+    client_ready(&a);
+    client_ready(&b);
+    client_close(&a);
+    client_close(&b);
+    fake_stop(&f);
+}
+
+Test(gateway, devices_wait_for_a_node_that_starts)
+{
+    struct poa_gateway_config config = fake_config(&f);
+    struct poa_why why;
+    cr_assert_eq(poa_gateway_new(&config, &f.g, &why), POA_OK);
+    poa_gateway_serve(f.g, false);
+    fake_epoch(&f, 3, 16);
+    cr_assert_eq(poa_gateway_start(f.g), POA_OK);
+    client_make(&a, &f, DEVICE_A);
+    client_dial(&a);
+    uint64_t end = client_now().mono_ms + 500;
+    while (client_now().mono_ms < end)
+        client_turn(&a, 10);
+    cr_assert(a.fd >= 0);
+    cr_assert_eq(a.d.state, POA_DEVICE_DIALING);
+    poa_gateway_serve(f.g, true);
+    EXPECT_UNTIL(&a, a.d.state == POA_DEVICE_READY);
+    EXPECT_STAT(sent_away, 0);
+    client_close(&a);
+    fake_stop(&f);
+}
+
 Test(gateway, refusals_come_back)
 {
     uint8_t tx[20] = {1};
@@ -361,7 +409,7 @@ Test(gateway, the_quota_of_a_day_is_kept)
     before.day = (uint32_t)(fake_wall() / 86400000);
     before.day_bytes = 700;
     cr_assert_eq(poa_pack_usage_encode(&w, &before), POA_OK);
-    cr_assert_eq(fake_blob_put(&f, POA_BLOB_USAGE, a.key, poa_written(&w)), POA_OK);
+    fake_blob_set(&f, POA_BLOB_USAGE, a.key, poa_written(&w));
     client_ready(&a);
     for (uint64_t i = 1; i <= 2; i++) {
         cr_assert_eq(poa_device_pack(&a.d, client_sign_pack(&a, i, bytes, sizeof bytes)), POA_OK);
@@ -414,6 +462,43 @@ Test(gateway, a_pack_that_comes_again_gets_its_receipt_again)
     EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_RECEIPT) == 2);
     EXPECT_STAT(anchors, 1);
     EXPECT_STAT(packs, 1);
+    client_close(&a);
+    fake_stop(&f);
+}
+
+/* The gateway died before the pack had its receipt; its store has the pack. */
+Test(gateway, a_pack_that_comes_again_after_a_restart_counts_once)
+{
+    uint8_t bytes[512], value[64], key[32];
+    struct poa_pack_usage u;
+    struct poa_gateway_config config = fake_config(&f);
+    f.refuse = POA_E_TX_BALANCE; /* no anchor */
+    fake_open(&f, &config);
+    client_make(&a, &f, DEVICE_A);
+    client_ready(&a);
+    struct poa_slice pack = client_sign_pack(&a, 1, bytes, sizeof bytes);
+    cr_assert_eq(poa_device_pack(&a.d, pack), POA_OK);
+    EXPECT_UNTIL(&a, client_count(&a, POA_DEVICE_PACK_RESULT) == 1);
+    client_close(&a);
+    poa_gateway_stop(f.g, 1);
+    poa_gateway_free(f.g);
+
+    f.refuse = POA_OK;
+    config.limits.day_kib = 0; /* what is kept needs no room */
+    fake_open(&f, &config);
+    poa_wipe(a.d.gateway, sizeof a.d.gateway); /* so that it does not resume */
+    client_ready(&a);
+    cr_assert_eq(poa_device_pack(&a.d, pack), POA_OK);
+    EXPECT_UNTIL(&a, client_told(&a, POA_DEVICE_RECEIPT));
+    cr_expect_eq(client_told(&a, POA_DEVICE_PACK_RESULT)->code, POA_OK);
+    EXPECT_STAT(packs, 0);
+    struct poa_writer w = poa_writer_over(value, sizeof value);
+    cr_assert_eq(fake_blob_get(&f, POA_BLOB_USAGE, a.key, &w), POA_OK);
+    cr_assert_eq(poa_pack_usage_decode(poa_written(&w), &u), POA_OK);
+    cr_expect_eq(u.packs, 1);
+    cr_expect_eq(u.day_bytes, pack.n);
+    poa_gateway_index_key(a.key, 1, key);
+    cr_expect_eq(fake_blob_get(&f, POA_BLOB_INDEX, key, &w), POA_E_NOT_FOUND, "listed twice");
     client_close(&a);
     fake_stop(&f);
 }

@@ -220,6 +220,28 @@ Test(io, checkpoint_holds_entries_and_height)
     test_store_remove(s.store);
 }
 
+Test(io, blobs_are_put_together)
+{
+    static struct seen s;
+    static const uint8_t device[32] = {1}, first[32] = {2}, second[32] = {3};
+    s.store = test_store_new();
+    struct node_io *io = start(&s, 1 << 20);
+    struct node_blob list[] = {{4, device, poa_slice("one", 3)}, {1, first, poa_slice("first", 5)}};
+    struct node_blob more[] = {{4, device, poa_slice("two", 3)},
+                               {1, second, poa_slice("second", 6)}};
+    cr_assert_eq(node_io_blobs(io, 1000, list, 2), POA_OK);
+    cr_assert_eq(node_io_blobs(io, 1000, more, 2), POA_OK);
+    node_io_stop(io);
+    const struct node_blob *now[] = {&more[0], &list[1], &more[1]};
+    for (size_t i = 0; i < 3; i++) {
+        struct poa_store_value v;
+        cr_assert_eq(poa_store_get_blob(s.store, now[i]->kind, now[i]->hash32, &v), POA_OK);
+        cr_expect(poa_slice_equal(v.bytes, now[i]->bytes));
+        poa_store_value_free(&v);
+    }
+    test_store_remove(s.store);
+}
+
 /* A block whose batch is not there cannot be stored: nothing is sent after it. */
 Test(io, a_failed_write_is_the_end)
 {
