@@ -35,18 +35,25 @@ static bool mesh_address(const struct poa_st_witness *w, char *out, size_t out_n
     return false;
 }
 
+/* Where the admitted witness KEY listens, by its metadata or by what others say; "": nobody does. */
+static void witness_address(struct poa_node *n, const uint8_t key[32], char *out, size_t out_n)
+{
+    struct poa_st_witness w;
+    out[0] = 0;
+    if (poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w))
+        return;
+    if (!mesh_address(&w, out, out_n) && !node_discover_address(n, key, out, out_n))
+        out[0] = 0;
+}
+
 /* KEY was admitted after this node was configured: its metadata say where it is.
  * What governance admitted is all that is dialed. */
 static int learn_peer(struct poa_node *n, const uint8_t key[32])
 {
-    struct poa_st_witness w;
     struct node_peer p = {.known = true};
     char hex[17];
     int at = -1;
-    if (poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, key, 32, &w))
-        return -1;
-    if (!mesh_address(&w, p.address, sizeof p.address))
-        (void)node_discover_address(n, key, p.address, sizeof p.address);
+    witness_address(n, key, p.address, sizeof p.address);
     p.flags = node_peer_flags(n, key);
     memcpy(p.key, key, 32);
     poa_hex(key, 8, hex);
@@ -74,7 +81,13 @@ static void renew_flags(struct poa_node *n)
         unsigned flags = p->known ? node_peer_flags(n, p->key) : 0;
         if (!flags && p->found)
             flags = POA_P2P_HEARSAY;
-        if (!p->known || flags == p->flags)
+        /* A peer that only dialed us so far: as a witness it has to hear from us too. */
+        bool learnt = false;
+        if (p->known && flags & POA_P2P_MESH && !p->address[0]) {
+            witness_address(n, p->key, p->address, sizeof p->address);
+            learnt = p->address[0];
+        }
+        if (!p->known || (flags == p->flags && !learnt))
             continue;
         if (!poa_p2p_peer_set(n->p2p, p->key, p->address[0] ? p->address : NULL, NULL, flags, &at))
             p->flags = flags;
