@@ -395,7 +395,7 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
     X("devnet up", cli_devnet_up, "", 0, 0,                                                        \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(TRUSTED) | CLI_BIT(DEVICES) | CLI_BIT(POLICY) |      \
           CLI_BIT(FOR) | CLI_BIT(LOAD) | CLI_BIT(CHAOS) | CLI_BIT(FLEET) | CLI_BIT(EPOCH_VIEWS) |  \
-          CLI_BIT(PRUNE) | CLI_BIT(PEER),                                                             \
+          CLI_BIT(PRUNE) | CLI_BIT(PEER),                                                          \
       "Run a network on this machine: each node and device is a process (`up` may be left out)",   \
       "poa devnet\n"                                                                               \
       "poa devnet --devices 50 --policy random --data-dir /tmp/net\n"                              \

@@ -35,7 +35,8 @@ static bool mesh_address(const struct poa_st_witness *w, char *out, size_t out_n
     return false;
 }
 
-/* Where the admitted witness KEY listens, by its metadata or by what others say; "": nobody does. */
+/* Where the admitted witness KEY listens, by its metadata or by what others say; "": nobody does.
+ */
 static void witness_address(struct poa_node *n, const uint8_t key[32], char *out, size_t out_n)
 {
     struct poa_st_witness w;
