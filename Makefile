@@ -184,7 +184,7 @@ CHAOS := $(O)/tests/chaos/poa-device $(O)/tests/chaos/poad
 chaos_poa-device_SRC  := device
 chaos_poa-device_WRAP := poa_device_init poa_edge_put
 chaos_poad_SRC  := gateway
-chaos_poad_WRAP := poa_gateway_new poa_gateway_epoch poa_gateway_slot poa_gateway_proved poa_gateway_result
+chaos_poad_WRAP := poa_gateway_new poa_gateway_epoch poa_gateway_slot poa_gateway_proved poa_gateway_result poa_edge_put
 # $(1) program
 define chaos_rules
 $(O)/tests/chaos/$(1): tests/chaos/$$(chaos_$(1)_SRC).c tests/chaos/mode.h $(O)/main/$(1).o $$(call archives,$$($(1)_MODULES)) $(O)/main/$(1).command $(O)/tests/.command

@@ -35,6 +35,7 @@ struct agent {
     struct agent_keep *keep;
     struct poa_device_port port;
     struct agent_source *source;
+    struct agent_talks *talks;
     struct poa_device device;
     struct agent_summary sum;
     struct agent_link link;
@@ -199,6 +200,12 @@ static void on_event(void *ctx, const struct poa_device_event *e)
         break;
     case POA_DEVICE_ANSWER:
         on_answer(a, e);
+        break;
+    case POA_DEVICE_RELAYED:
+        agent_talks_heard(a->talks, &a->device, now_of(a).mono_ms, e);
+        break;
+    case POA_DEVICE_RELAY_RESULT:
+        agent_talks_lost(a->talks, e);
         break;
     case POA_DEVICE_TX_RESULT:
         break;
@@ -523,6 +530,7 @@ static int turn(struct agent *a, uint64_t end_ms)
         }
         ask(a, now);
         send_packs(a, now);
+        agent_talks_turn(a->talks, &a->device, now, &wait);
         flush_out(a);
     }
     if (a->fatal)
@@ -572,6 +580,9 @@ static int open_all(struct agent *a, struct poa_why *why)
         e = agent_source_open(c->source, c->key32, a->keep, &a->source, why);
     if (e)
         return e;
+    e = agent_talks_open(c, &a->talks);
+    if (e)
+        return poa_because(why, e, "out of memory");
     struct poa_device_config d = {
         .suite = &poa_suite_ed25519,
         .seed32 = c->seed32,
@@ -581,6 +592,7 @@ static int open_all(struct agent *a, struct poa_why *why)
         .rx_bytes = sizeof a->rx,
         .tx_bytes = sizeof a->tx,
         .streaming = c->streaming,
+        .listen = c->talks > 0,
         .port = {load_mark, store_mark, load_trust, store_trust, a},
         .chain32 = c->chain32,
         .trust_first = !c->genesis.n,
@@ -635,6 +647,7 @@ int agent_run(const struct agent_config *config, struct agent_summary *out, stru
     if (a->fd >= 0)
         close(a->fd);
     poa_device_wipe(&a->device);
+    agent_talks_close(a->talks);
     agent_source_close(a->source);
     agent_keep_close(a->keep);
     free(a);

@@ -17,6 +17,7 @@
 #include "poa_keystore.h"
 #include "poa_ledger.h"
 #include "poa_log.h"
+#include "poa_talk.h"
 #include "poa_wallet.h"
 
 #define GENESIS_MAX (64u << 20)
@@ -108,6 +109,7 @@ struct options {
     bool json;
     uint8_t peer[32];
     struct agent_question question;
+    uint8_t talk[AGENT_TALKS_MAX][32];
     struct agent_config agent;
     int exit_code;
 };
@@ -196,6 +198,47 @@ static int question(struct options *o, const char *text, struct poa_why *why)
     return POA_OK;
 }
 
+/* One line for each text, in order. What is no text is printed in hex. */
+static void on_heard(void *ctx, const uint8_t from32[32], struct poa_slice text)
+{
+    const struct options *o = ctx;
+    char from[65], hex[2 * POA_EDGE_RELAY_MAX + 1];
+    poa_hex(from32, 32, from);
+    json_t *said = json_stringn((const char *)text.p, text.n);
+    if (!said || memchr(text.p, 0, text.n)) {
+        json_decref(said);
+        poa_hex(text.p, text.n, hex);
+        said = json_string(hex);
+    }
+    json_t *v = json_pack("{s:s, s:o}", "from", from, "said", said);
+    /* Escaped in both forms: it comes from somebody else. */
+    char *line = o->json ? json_dumps(v, JSON_COMPACT) : json_dumps(said, JSON_ENCODE_ANY);
+    if (line && o->json)
+        puts(line);
+    else if (line)
+        printf("device %s said %s\n", from, line);
+    fflush(stdout);
+    free(line);
+    json_decref(v);
+}
+
+static int talk_to(struct options *o, const char *text, struct poa_why *why)
+{
+    struct agent_config *a = &o->agent;
+    if (a->talks == AGENT_TALKS_MAX)
+        return poa_because(why, POA_E_CONFIG, "--talk: at most %d devices", AGENT_TALKS_MAX);
+    if (strlen(text) != 64 || poa_unhex(text, o->talk[a->talks], 32))
+        return bad(why, "talk", text, "a device's key, which has 64 hex digits");
+    for (size_t i = 0; i < a->talks; i++)
+        if (!memcmp(o->talk[i], o->talk[a->talks], 32))
+            return bad(why, "talk", text, "another device: it is given twice");
+    a->talks++;
+    a->talk = (const uint8_t(*)[32])o->talk;
+    a->heard = on_heard;
+    a->heard_ctx = o;
+    return POA_OK;
+}
+
 /* What takes an argument. */
 static int argument(struct options *o, int letter, const char *text, struct poa_why *why)
 {
@@ -249,6 +292,14 @@ static int argument(struct options *o, int letter, const char *text, struct poa_
                                           : bad(why, "for", text, "a time such as 30s, 5m or 2h");
     case 'C':
         return question(o, text, why);
+    case 'T':
+        return talk_to(o, text, why);
+    case 'y':
+        if (!*text || strlen(text) > POA_TALK_TEXT_MAX)
+            return poa_because(why, POA_E_CONFIG, "--say: from 1 to %d bytes",
+                               (int)POA_TALK_TEXT_MAX);
+        a->say = text;
+        return POA_OK;
     case 'w':
         if (poa_address_from_text(text, o->pair.owner, &fault))
             return poa_because(why, POA_E_CONFIG, "--pair: \"%.80s\" is no address: %s", text,
@@ -293,6 +344,8 @@ static int agree(const struct options *o, struct poa_why *why)
     if (o->pairing && !(o->genesis || a->chain32))
         return poa_because(why, POA_E_CONFIG,
                            "--genesis: missing: --pair needs the network, by it or by --chain");
+    if (a->say && !a->talks)
+        return poa_because(why, POA_E_CONFIG, "--talk: missing: --say needs to know whom");
     if (!a->gateways && !o->pairing)
         return poa_because(why, POA_E_CONFIG, "--gateway: missing: KEY@HOST:PORT");
     if (a->once && a->source && strncmp(a->source, "csv:", 4) != 0)
@@ -321,7 +374,7 @@ static int parse(int argc, char **argv, struct options *o, struct poa_why *why)
         size_t i = 0;
         while (longs[i].val != c)
             i++;
-        if (given[i] && c != 'g')
+        if (given[i] && c != 'g' && c != 'T')
             return poa_because(why, POA_E_CONFIG, "--%s: given twice", longs[i].name);
         given[i] = true;
         if (c == 'h') {
@@ -442,6 +495,15 @@ static int prepare(struct options *o, struct poa_why *why)
         if (asprintf(&o->default_state, "%s.state", o->key) < 0)
             return poa_because(why, POA_E_NO_MEMORY, "out of memory");
         o->state = o->default_state;
+    }
+    /* Which device it is, is known by now. */
+    for (size_t i = 0; !e && i < o->agent.talks; i++) {
+        struct poa_talk t;
+        if (poa_talk_init(&t, o->agent.key32, o->agent.seed32, o->agent.key32, o->talk[i]))
+            e = poa_because(why, POA_E_CONFIG, "--talk: %s",
+                            memcmp(o->talk[i], o->agent.key32, 32) ? "no key of a device"
+                                                                   : "this device itself");
+        poa_talk_wipe(&t);
     }
     return e || o->pairing ? e : check_state(o->state, why);
 }

@@ -238,6 +238,8 @@ struct agent_question {
     void *ctx;
 };
 
+#define AGENT_TALKS_MAX 8
+
 struct agent_config {
     uint8_t seed32[32], key32[32];
     const char *state_path;
@@ -254,6 +256,12 @@ struct agent_config {
     bool streaming;  /* hold no committee (poa_device.h) */
     bool once;       /* until the source has ended and every pack has its receipt */
     const struct agent_question *question; /* or NULL */
+    const uint8_t (*talk)[32];             /* Ed25519 keys of devices that it talks to */
+    size_t talks;                          /* at most AGENT_TALKS_MAX */
+    const char *say;                       /* once to each of them; NULL: only listen */
+    /* What one of them said; called in the run. */
+    void (*heard)(void *ctx, const uint8_t from32[32], struct poa_slice text);
+    void *heard_ctx;
     const struct poa_clock *clock;
     atomic_int *stop; /* set from a signal handler or another thread */
 };
@@ -270,5 +278,19 @@ struct agent_summary {
 /* Runs until stopped. Errors: what makes it pointless to go on; WHY. */
 POA_MUST_USE int agent_run(const struct agent_config *config, struct agent_summary *out,
                            struct poa_why *why);
+
+/* --- talking to other devices -------------------------------------------------------------
+ *
+ * Sessions with the devices of CONFIG (borrowed), through D's gateway, that it cannot read
+ * (poa_talk.h). *OUT is NULL when there are none; the others take NULL. */
+struct agent_talks;
+POA_MUST_USE int agent_talks_open(const struct agent_config *config, struct agent_talks **out);
+void agent_talks_close(struct agent_talks *t);
+/* What is due; lowers *WAIT to when it is to be called again. */
+void agent_talks_turn(struct agent_talks *t, struct poa_device *d, uint64_t now, uint64_t *wait);
+/* RELAYED, RELAY_RESULT. */
+void agent_talks_heard(struct agent_talks *t, struct poa_device *d, uint64_t now,
+                       const struct poa_device_event *e);
+void agent_talks_lost(struct agent_talks *t, const struct poa_device_event *e);
 
 #endif

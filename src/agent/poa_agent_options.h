@@ -21,6 +21,8 @@
     X("once", 'o', NULL, "stop when the source has ended and all its packs have a receipt")        \
     X("check", 'C', "KEY",                                                                         \
       "ask, with proof, who this device is (or what this poa1... holds); stop")                    \
+    X("talk", 'T', "KEY", "device to talk to, end to end through the gateway; repeat for several") \
+    X("say", 'y', "TEXT", "with --talk: say this once to each of them")                            \
     X("pair", 'w', "ADDRESS", "show a QR code with which ADDRESS, the owner, registers it; stop")  \
     X("maker", 'm', "ID@KEY", "with --pair: the manufacturer and its attestation key in hex")      \
     X("region", 'r', "N", "with --pair: where it stands (default 0)")                              \
@@ -36,7 +38,8 @@
     X("poa-device --key kettle.json --genesis genesis.poa --gateway 4f9c...@192.0.2.7:7650")       \
     X("poa-device --key meter.json --source csv:may.csv --once --gateway 4f9c...@192.0.2.7:7650")  \
     X("poa-device --key kettle.json --genesis genesis.poa --pair poa1... --maker 1@9c3d...")       \
-    X("poa-device --key kettle.json --check 1b2a... --gateway 4f9c...@192.0.2.7:7650")
+    X("poa-device --key kettle.json --check 1b2a... --gateway 4f9c...@192.0.2.7:7650")             \
+    X("poa-device --key kettle.json --talk 1b2a... --say \"on\" --gateway 4f9c...@192.0.2.7:7650")
 #define POA_AGENT_EXITS                                                                            \
     "0 done, 1 failed (--once: or packs refused for good, or stopped before every pack\n"          \
     "has its receipt), 2 used wrongly.\n"                                                          \

@@ -100,6 +100,16 @@ int poa_device_submit(struct poa_device *d, uint32_t ref, struct poa_slice tx)
     return d->state == POA_DEVICE_READY ? PUT(d, TX, edge_tx, &m) : POA_E_AGAIN;
 }
 
+int poa_device_relay(struct poa_device *d, const uint8_t device32[32], struct poa_slice bytes)
+{
+    struct poa_edge_relay m;
+    if (d->state != POA_DEVICE_READY)
+        return POA_E_AGAIN;
+    memcpy(m.device, device32, 32);
+    m.bytes = bytes;
+    return PUT(d, RELAY, edge_relay, &m);
+}
+
 int poa_device_query(struct poa_device *d, uint32_t ref, uint8_t table, struct poa_slice key)
 {
     if (d->state != POA_DEVICE_READY || d->query_open)

@@ -78,6 +78,15 @@ POA_RECORD_DEFINE(edge_bye, POA_EDGE_BYE_TABLE)
 #define F(k, n, m, s, d) POA_FIELD_ROW_(edge_pass, k, n, m, s, d)
 POA_RECORD_DEFINE(edge_pass, POA_EDGE_PASS_TABLE)
 #undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_listen, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_listen, POA_EDGE_LISTEN_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_relay, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_relay, POA_EDGE_RELAY_TABLE)
+#undef F
+#define F(k, n, m, s, d) POA_FIELD_ROW_(edge_relay_result, k, n, m, s, d)
+POA_RECORD_DEFINE(edge_relay_result, POA_EDGE_RELAY_RESULT_TABLE)
+#undef F
 #define F(k, n, m, s, d) POA_FIELD_ROW_(edge_mark, k, n, m, s, d)
 POA_RECORD_DEFINE(edge_mark, POA_EDGE_MARK_TABLE)
 #undef F

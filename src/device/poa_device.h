@@ -101,6 +101,9 @@ enum poa_device_event_kind {
     POA_DEVICE_ALARM,         /* code: the gateway sent what no honest one sends; the connection
                                  ends. EQUIVOCATION: two certified headers of one height */
     POA_DEVICE_BYE,           /* code, retry_ms: the gateway closes */
+    POA_DEVICE_RELAYED,       /* hash = key of the device that said so the gateway, value: for
+                                 poa_talk_input */
+    POA_DEVICE_RELAY_RESULT,  /* hash = key of the device, code: it was not passed on */
 };
 
 struct poa_device_event {
@@ -125,6 +128,8 @@ struct poa_device_config {
     /* Hold no committee: certificates come in parts, and POA_DEVICE_RX_STREAMING is
      * enough to receive. Costs 43 bytes of traffic per member and certificate. */
     bool streaming;
+    /* Take what other devices say through the gateway (RELAYED). */
+    bool listen;
     struct poa_device_port port;
     /* Chain that it must be, or NULL; a stored trust record says it too. */
     const uint8_t *chain32;
@@ -276,6 +281,10 @@ POA_MUST_USE int poa_device_pack(struct poa_device *d, struct poa_slice pack);
 POA_MUST_USE int poa_device_submit(struct poa_device *d, uint32_t ref, struct poa_slice tx);
 POA_MUST_USE int poa_device_query(struct poa_device *d, uint32_t ref, uint8_t table,
                                   struct poa_slice key);
+/* BYTES, at most POA_EDGE_RELAY_MAX, to the device with this key, when it is connected to
+ * the same gateway and listens (poa_talk.h). No answer: passed on. */
+POA_MUST_USE int poa_device_relay(struct poa_device *d, const uint8_t device32[32],
+                                  struct poa_slice bytes);
 
 /* Best known time; 0 before there is any. */
 uint64_t poa_device_wall_ms(const struct poa_device *d, struct poa_device_time now);

@@ -54,6 +54,7 @@
 #define POA_EDGE_PACK_CONTENT 4000
 #define POA_EDGE_TX_MAX       4096
 #define POA_EDGE_KEY_MAX      64
+#define POA_EDGE_RELAY_MAX    1057
 #define POA_EDGE_PATH_MAX     32 /* hashes: 2^32 packs under one root */
 
 /* Numbers below 64 go up (device to gateway), the others down.
@@ -67,6 +68,8 @@
     X(QUERY, 6, edge_query, "asks for a state entry with its proof")                               \
     X(GET_HANDOVER, 7, edge_get_handover, "asks for the committee after an epoch")                 \
     X(PING, 8, edge_ping, "keeps the connection and asks for the time")                            \
+    X(LISTEN, 9, edge_listen, "takes what other devices say (RELAYED), or no more")                \
+    X(RELAY, 10, edge_relay, "to be passed on to another device, unread")                          \
     X(WELCOME, 64, edge_welcome, "answer to HELLO; again whenever the device's state changes")     \
     X(EPOCH, 65, edge_epoch, "a new epoch: once to every device")                                  \
     X(TASK, 66, edge_task, "to the assigned only: seal this final block")                          \
@@ -85,7 +88,9 @@
     X(ANSWER, 75, edge_answer, "state entry and proof; FINAL with its header came before")         \
     X(PONG, 76, edge_pong, "answer to PING")                                                       \
     X(BYE, 77, edge_bye, "the gateway closes: why, and when to come back")                         \
-    X(PASS, 82, edge_pass, "to come back within the hour without a handshake, once")
+    X(PASS, 82, edge_pass, "to come back within the hour without a handshake, once")               \
+    X(RELAYED, 83, edge_relay, "what another device said")                                         \
+    X(RELAY_RESULT, 84, edge_relay_result, "a RELAY was not passed on, and why")
 
 enum poa_edge_message {
 #define POA_EDGE_MESSAGE_ROW(name, number, record, text) POA_EDGE_##name = (number),
@@ -274,6 +279,20 @@ POA_RECORD_DECLARE(edge_bye, POA_EDGE_BYE_TABLE)
     F(FIX, pass, POA_EDGE_PASS_BYTES, _, "to be shown")                                            \
     F(FIX, secret, 32, _, "what the next session's keys come from")
 POA_RECORD_DECLARE(edge_pass, POA_EDGE_PASS_TABLE)
+
+#define POA_EDGE_LISTEN_TABLE(F) F(U8, on, 1, _, "1: from now on, 0: no more")
+POA_RECORD_DECLARE(edge_listen, POA_EDGE_LISTEN_TABLE)
+
+/* Between two devices that are connected here; what is in it is theirs (poa_talk.h). */
+#define POA_EDGE_RELAY_TABLE(F)                                                                    \
+    F(FIX, device, 32, _, "RELAY: whom it is for; RELAYED: whom it is from")                       \
+    F(BLOB, bytes, POA_EDGE_RELAY_MAX, _, "what the gateway cannot read")
+POA_RECORD_DECLARE(edge_relay, POA_EDGE_RELAY_TABLE)
+
+#define POA_EDGE_RELAY_RESULT_TABLE(F)                                                             \
+    F(FIX, device, 32, _, "whom it was for")                                                       \
+    F(U16, code, 0, _, "why not")
+POA_RECORD_DECLARE(edge_relay_result, POA_EDGE_RELAY_RESULT_TABLE)
 
 /* --- what a device keeps across restarts ---------------------------------------
  *

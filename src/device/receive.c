@@ -54,6 +54,10 @@ static int on_welcome(struct poa_device *d, const void *edge_welcome)
         ev.epoch = m->epoch;
         poa_device_tell(d, &ev);
     }
+    if (!again && d->config.listen) {
+        struct poa_edge_listen on = {1};
+        return PUT(d, LISTEN, edge_listen, &on);
+    }
     return POA_OK;
 }
 
@@ -130,6 +134,25 @@ static int on_pong(struct poa_device *d, const void *edge_pong)
     return POA_OK;
 }
 
+static int on_relayed(struct poa_device *d, const void *edge_relay)
+{
+    const struct poa_edge_relay *m = (const struct poa_edge_relay *)edge_relay;
+    struct poa_device_event ev = poa_device_event_of(POA_DEVICE_RELAYED, POA_OK);
+    ev.hash = m->device;
+    ev.value = m->bytes;
+    poa_device_tell(d, &ev);
+    return POA_OK;
+}
+
+static int on_relay_result(struct poa_device *d, const void *edge_relay_result)
+{
+    const struct poa_edge_relay_result *m = (const struct poa_edge_relay_result *)edge_relay_result;
+    struct poa_device_event ev = poa_device_event_of(POA_DEVICE_RELAY_RESULT, -(int)m->code);
+    ev.hash = m->device;
+    poa_device_tell(d, &ev);
+    return POA_OK;
+}
+
 static int on_bye(struct poa_device *d, const void *edge_bye)
 {
     const struct poa_edge_bye *m = (const struct poa_edge_bye *)edge_bye;
@@ -157,6 +180,8 @@ static int on_bye(struct poa_device *d, const void *edge_bye)
     X(REWARD, edge_reward, on_reward)                                                              \
     X(TX_RESULT, edge_tx_result, on_tx_result)                                                     \
     X(ANSWER, edge_answer, on_answer)                                                              \
+    X(RELAYED, edge_relay, on_relayed)                                                             \
+    X(RELAY_RESULT, edge_relay_result, on_relay_result)                                            \
     X(PONG, edge_pong, on_pong)                                                                    \
     X(BYE, edge_bye, on_bye)
 

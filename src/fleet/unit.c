@@ -141,6 +141,8 @@ static void on_event(void *ctx, const struct poa_device_event *e)
     case POA_DEVICE_REWARD:
     case POA_DEVICE_TX_RESULT:
     case POA_DEVICE_ANSWER:
+    case POA_DEVICE_RELAYED:
+    case POA_DEVICE_RELAY_RESULT:
         break;
     }
 }

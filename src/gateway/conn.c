@@ -225,6 +225,12 @@ static size_t queue_max(const struct conn *c)
     return c->g->draining || all > GATEWAY_TRUNK_QUEUE ? GATEWAY_TRUNK_QUEUE : all;
 }
 
+bool conn_behind(const struct conn *c)
+{
+    const struct conn *by = c->trunk ? c->trunk : c;
+    return by->out && evbuffer_get_length(by->out) > queue_max(by) / 4;
+}
+
 bool conn_write(struct conn *c, const uint8_t *bytes, size_t n)
 {
     struct poa_gateway *g = c->g;

@@ -34,8 +34,10 @@
 #define GATEWAY_TOKENS_MAX 65536
 #define GATEWAY_RETRY_MS   1000
 /* When a node that was behind or cut off may be asked again. */
-#define GATEWAY_AWAY_MS    10000
-#define GATEWAY_ANCHOR_MAX 65536 /* packs under one root */
+#define GATEWAY_AWAY_MS 10000
+/* What others may say to one device. */
+#define GATEWAY_RELAYS_PER_S 50
+#define GATEWAY_ANCHOR_MAX   65536 /* packs under one root */
 /* Of the handshake that a connection is counted as, what one without it does not cost. */
 #define GATEWAY_RESUME_SAVES 0.75
 
@@ -67,6 +69,9 @@ struct conn {
     struct poa_gateway_presence presence; /* does not change while it is in the tree */
     uint8_t committee_max;                /* largest committee that the device holds */
     uint16_t frame_max;
+    bool listens;    /* takes RELAYED */
+    uint16_t relays; /* that it was sent in the second relay_s */
+    uint64_t relay_s;
     bool resumed;      /* without a handshake */
     uint8_t version;   /* of the edge, that the device speaks */
     uint8_t key[32];   /* X25519 until HELLO, then, or when resumed, the Ed25519 device key */
@@ -274,6 +279,8 @@ bool conn_over_rate(struct conn *c);
 void conn_fail(struct conn *c, int e); /* closes, and counts by how far it had come */
 /* Bytes to the socket; false when the connection died of it. */
 bool conn_write(struct conn *c, const uint8_t *bytes, size_t n);
+/* Whether so much waits for C to read it that what can wait should. */
+bool conn_behind(const struct conn *c);
 /* Says why and closes. */
 void conn_bye(struct conn *c, int code, uint32_t retry_ms);
 /* This node is behind: another one serves the device of C better. */

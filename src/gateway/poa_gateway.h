@@ -216,6 +216,8 @@ bool poa_gateway_presence(struct poa_gateway *g, const uint8_t device32[32],
     X(seals, counter, "seals carried")                                                             \
     X(txs, counter, "transactions carried")                                                        \
     X(queries, counter, "queries answered")                                                        \
+    X(relays, counter, "messages passed on from device to device")                                 \
+    X(relays_refused, counter, "messages between devices not passed on")                           \
     X(packs, counter, "packs stored")                                                              \
     X(packs_refused, counter, "packs refused")                                                     \
     X(anchors, counter, "anchors that became final")                                               \

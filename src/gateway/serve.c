@@ -382,11 +382,50 @@ void serve_proved(struct poa_gateway *g, uint64_t token, int code,
         CONN_SEND(c, ANSWER, edge_answer, &m);
 }
 
+/* The two may be of one trunk, whose end is also C's. */
+static int on_relay(struct conn *c, struct poa_slice in)
+{
+    struct poa_gateway *g = c->g;
+    struct poa_edge_relay m;
+    struct poa_edge_relay_result refused;
+    int e = poa_edge_relay_decode(in, &m);
+    if (e)
+        return e;
+    struct conn *to = conn_of_device(g, m.device);
+    uint64_t second = gateway_now_ms(g) / 1000;
+    int code = c->status == POA_EDGE_UNREGISTERED ? POA_E_DEVICE_UNKNOWN
+               : c->status == POA_EDGE_SUSPENDED  ? POA_E_DEVICE_SUSPENDED
+               : !to || to == c || !to->listens   ? POA_E_NOT_FOUND
+                                                  : POA_OK;
+    if (!code && POA_EDGE_OVERHEAD + 34 + m.bytes.n > to->frame_max)
+        code = POA_E_TOO_LONG;
+    if (!code && to->relay_s != second) {
+        to->relay_s = second;
+        to->relays = 0;
+    }
+    /* What others have for a device must neither crowd out what we have for it, nor drop it. */
+    if (!code && (to->relays >= GATEWAY_RELAYS_PER_S || conn_behind(to)))
+        code = POA_E_FULL;
+    if (code) {
+        memcpy(refused.device, m.device, 32);
+        refused.code = gateway_code(code);
+        STAT_ADD(g, relays_refused, 1);
+        CONN_SEND(c, RELAY_RESULT, edge_relay_result, &refused);
+        return POA_OK;
+    }
+    to->relays++;
+    memcpy(m.device, c->key, 32);
+    if (CONN_SEND(to, RELAYED, edge_relay, &m))
+        STAT_ADD(g, relays, 1);
+    return POA_OK;
+}
+
 int serve_message(struct conn *c, uint8_t type, struct poa_slice in)
 {
     struct poa_edge_get_handover get;
     struct poa_edge_ping ping;
     struct poa_edge_pong pong;
+    struct poa_edge_listen listen;
     int e;
     if (c->state == CONN_KEYED)
         return type == POA_EDGE_HELLO ? on_hello(c, in) : POA_E_RANGE;
@@ -401,6 +440,13 @@ int serve_message(struct conn *c, uint8_t type, struct poa_slice in)
         return on_tx(c, in);
     case POA_EDGE_QUERY:
         return on_query(c, in);
+    case POA_EDGE_RELAY:
+        return on_relay(c, in);
+    case POA_EDGE_LISTEN:
+        e = poa_edge_listen_decode(in, &listen);
+        if (!e)
+            c->listens = listen.on;
+        return e;
     case POA_EDGE_GET_HANDOVER:
         e = poa_edge_get_handover_decode(in, &get);
         if (!e)

@@ -13,8 +13,8 @@
  * randomness or allocation. The caller owns the structs, passes the ephemeral
  * secret in, and wipes. Freestanding C99; nothing here is thread-safe.
  *
- * poa speaks Noise_IK_25519_ChaChaPoly_BLAKE2b where the responder's key is
- * known and XX where it is not. The other patterns and hashes exist for the
+ * poa speaks Noise_IK_25519_ChaChaPoly_BLAKE2b. XX is for programs that do not know the
+ * responder's key. The other patterns and hashes exist for the
  * conformance vectors; a build for devices (POA_LEAN) has BLAKE2b only, and no
  * pre-shared keys.
  *

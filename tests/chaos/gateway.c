@@ -16,6 +16,12 @@
  *   entry       answers say more than the ledger: of an account a larger balance, of a
  *               device a better record
  *
+ * or what two devices that talk through it must not care about (tests/e2e/talk.sh):
+ *
+ *   hear        what it passes on between devices is also appended to POA_CHAOS_FILE.heard
+ *   tamper      and one bit of it is changed
+ *   repeat      and it comes twice
+ *
  * Anything else: honest. */
 #include <string.h>
 
@@ -217,4 +223,43 @@ void __wrap_poa_gateway_proved(struct poa_gateway *g, uint64_t token, int code,
         forged.proof = poa_slice(proof, a->proof.n);
     }
     __real_poa_gateway_proved(g, token, code, &forged);
+}
+
+/* --- from device to device --- */
+
+int __real_poa_edge_put(struct poa_session *s, uint8_t type, const struct poa_record *rec,
+                        const void *r, struct poa_writer *out);
+int __wrap_poa_edge_put(struct poa_session *s, uint8_t type, const struct poa_record *rec,
+                        const void *r, struct poa_writer *out);
+
+static void write_down(struct poa_slice bytes)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.heard", getenv("POA_CHAOS_FILE"));
+    FILE *f = fopen(path, "ae");
+    if (!f)
+        return;
+    (void)fwrite(bytes.p, 1, bytes.n, f);
+    (void)fputc('\n', f);
+    fclose(f);
+}
+
+int __wrap_poa_edge_put(struct poa_session *s, uint8_t type, const struct poa_record *rec,
+                        const void *r, struct poa_writer *out)
+{
+    struct poa_edge_relay m;
+    uint8_t bytes[POA_EDGE_RELAY_MAX];
+    if (type != POA_EDGE_RELAYED)
+        return __real_poa_edge_put(s, type, rec, r, out);
+    memcpy(&m, r, sizeof m);
+    if (chaos_is("hear"))
+        write_down(m.bytes);
+    if (chaos_is("tamper") && m.bytes.n) {
+        memcpy(bytes, m.bytes.p, m.bytes.n);
+        bytes[m.bytes.n - 1] ^= 1;
+        m.bytes = poa_slice(bytes, m.bytes.n);
+    }
+    if (chaos_is("repeat") && __real_poa_edge_put(s, type, rec, &m, out))
+        return POA_E_BUFFER;
+    return __real_poa_edge_put(s, type, rec, &m, out);
 }
