@@ -191,6 +191,20 @@ static void put_back(struct node_forward *f, struct node_submission *list)
         f->tx_waiting++;
 }
 
+/* No answer, for reason CODE. What was SENT, now or before, may be on its way all the same. */
+static void untrack(struct poa_node *n, const struct node_submission *s, bool sent, int code)
+{
+    for (; s; s = s->next)
+        for (uint32_t i = 0; s->local && i < s->check->n; i++) {
+            if (s->check->code[i])
+                continue;
+            if (sent || s->tries > 1)
+                node_tracker_unsure(n->tracker, s->check->view[i].id, code);
+            else
+                node_tracker_drop(n->tracker, s->check->view[i].id);
+        }
+}
+
 static void txs_answered(void *ctx, int error, uint16_t type, struct poa_slice bytes)
 {
     struct tx_request *r = ctx;
@@ -201,8 +215,10 @@ static void txs_answered(void *ctx, int error, uint16_t type, struct poa_slice b
     if (!error)
         settle(f->node, r->list, codes.codes);
     bool again = error && r->list->tries < TRIES && !f->stop;
-    if (error && !again)
+    if (error && !again) {
+        untrack(f->node, r->list, true, error);
         end_all(r->list, error);
+    }
     pthread_mutex_lock(&f->mutex);
     f->tx_busy = false;
     if (again)
@@ -261,15 +277,6 @@ static uint8_t *take_txs(struct node_forward *f, struct node_submission **list, 
     return out;
 }
 
-/* What could not be sent is nowhere, unless it was sent before. */
-static void untrack(struct poa_node *n, const struct node_submission *s)
-{
-    for (; s; s = s->next)
-        for (uint32_t i = 0; s->local && s->tries <= 1 && i < s->check->n; i++)
-            if (!s->check->code[i])
-                node_tracker_drop(n->tracker, s->check->view[i].id);
-}
-
 static void send_txs(struct node_forward *f, int avoid)
 {
     for (;;) {
@@ -306,7 +313,7 @@ static void send_txs(struct node_forward *f, int avoid)
         if (!rc)
             return;
         free(r);
-        untrack(f->node, list);
+        untrack(f->node, list, false, rc);
         end_all(list, rc);
     }
 }

@@ -17,6 +17,8 @@ void node_tracker_add(struct node_tracker *t, const uint8_t id32[32], uint64_t a
 bool node_tracker_accepted(struct node_tracker *t, const uint8_t id32[32]);
 /* It was not after all. What was accepted before stays: it was sent a second time. */
 void node_tracker_drop(struct node_tracker *t, const uint8_t id32[32]);
+/* Nobody said, and CODE is why. */
+void node_tracker_unsure(struct node_tracker *t, const uint8_t id32[32], int code);
 /* These are not on their way any more; others than ours may be among them. */
 void node_tracker_gone(struct node_tracker *t, const struct poa_tx_gone *gone, size_t n);
 /* OK: it is on its way; NOT_FOUND; or why it was let go. */

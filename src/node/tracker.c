@@ -114,6 +114,17 @@ void node_tracker_drop(struct node_tracker *t, const uint8_t id[32])
     pthread_mutex_unlock(&t->mutex);
 }
 
+void node_tracker_unsure(struct node_tracker *t, const uint8_t id[32], int code)
+{
+    pthread_mutex_lock(&t->mutex);
+    uint32_t at = *find(t, id);
+    if (at && !t->entry[at - 1].accepted && !t->entry[at - 1].gone) {
+        t->entry[at - 1].gone = code;
+        t->waiting--;
+    }
+    pthread_mutex_unlock(&t->mutex);
+}
+
 void node_tracker_gone(struct node_tracker *t, const struct poa_tx_gone *gone, size_t n)
 {
     pthread_mutex_lock(&t->mutex);

@@ -62,12 +62,22 @@ Test(tracker, a_second_refusal_takes_nothing_back)
     node_tracker_add(t, id, 2000);
     node_tracker_drop(t, id);
     cr_expect_eq(node_tracker_get(t, id), POA_OK);
+    node_tracker_unsure(t, id, POA_E_CLOSED);
+    cr_expect_eq(node_tracker_get(t, id), POA_OK);
     /* Let go, it is as new. */
     struct poa_tx_gone gone = {.code = POA_E_TX_EVICTED};
     memcpy(gone.id, id, 32);
     node_tracker_gone(t, &gone, 1);
     node_tracker_add(t, id, 3000);
     node_tracker_drop(t, id);
+    cr_expect_eq(node_tracker_get(t, id), POA_E_NOT_FOUND);
+    /* Sent, and nobody answered: it may come, but nobody says that it is on its way. */
+    node_tracker_add(t, id, 4000);
+    node_tracker_unsure(t, id, POA_E_CLOSED);
+    cr_expect_eq(node_tracker_get(t, id), POA_E_CLOSED);
+    struct poa_tx_result r = {.code = POA_OK};
+    memcpy(r.id, id, 32);
+    node_tracker_final(t, &r, 1, 5000);
     cr_expect_eq(node_tracker_get(t, id), POA_E_NOT_FOUND);
     node_tracker_free(t);
 }
