@@ -5,7 +5,8 @@
  * loopback and this network, and end with the processes.
  *
  * Orders on standard input: "delay MS" (one way), "loss PERCENT" (of packets),
- * "cut I" and "join I" (from everybody), "end". Prints one line per process:
+ * "rate I KIB" (per second, of what node I sends; 0: any), "cut I" and "join I" (from
+ * everybody), "end". Prints one line per process:
  * "I PID". Needs root, or `unshare -Ur`. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,6 +42,7 @@ static struct {
     int nodes, tun[NODES_MAX];
     pid_t pid[NODES_MAX];
     bool cut[NODES_MAX];
+    uint64_t rate[NODES_MAX], busy_us[NODES_MAX]; /* bytes per second; until */
     uint64_t delay_us;
     unsigned loss; /* of 1,000 */
     struct packet *queue;
@@ -178,13 +180,31 @@ static bool is_lost(void)
     return state % 1000 < w.loss;
 }
 
+/* A line that is busy sends nothing: packets wait in the node's own queue. It may be
+ * ahead by what this program sleeps too long. */
+#define BURST_US 3000
+static bool is_busy(int i, uint64_t now)
+{
+    return w.rate[i] && w.busy_us[i] > now;
+}
+
+static void spend(int i, size_t n, uint64_t now)
+{
+    if (!w.rate[i])
+        return;
+    if (w.busy_us[i] + BURST_US < now)
+        w.busy_us[i] = now - BURST_US;
+    w.busy_us[i] += n * 1000000 / w.rate[i];
+}
+
 static void take(int from, uint64_t now)
 {
-    for (int k = 0; k < 64; k++) {
+    for (int k = 0; k < 64 && !is_busy(from, now); k++) {
         struct packet *p = &w.queue[(w.first + w.count) % QUEUE];
         ssize_t n = read(w.tun[from], p->bytes, MTU);
         if (n <= 0)
             return;
+        spend(from, (size_t)n, now);
         int to = target(p->bytes, (size_t)n);
         if (to < 0)
             continue;
@@ -224,12 +244,14 @@ static bool obey(void)
     n += (size_t)k;
     line[n] = 0;
     for (char *end; (end = strchr(line, '\n'));) {
-        unsigned v = 0;
+        unsigned v = 0, kib = 0;
         *end = 0;
         if (sscanf(line, "delay %u", &v) == 1)
             w.delay_us = v * 1000u;
         else if (sscanf(line, "loss %u", &v) == 1)
             w.loss = v * 10;
+        else if (sscanf(line, "rate %u %u", &v, &kib) == 2 && v < NODES_MAX)
+            w.rate[v] = kib * UINT64_C(1024);
         else if (sscanf(line, "cut %u", &v) == 1 && v < NODES_MAX)
             w.cut[v] = true;
         else if (sscanf(line, "join %u", &v) == 1 && v < NODES_MAX)
@@ -262,6 +284,11 @@ int main(int argc, char **argv)
     fd[w.nodes] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
     for (bool go = true; go;) {
         uint64_t now = now_us(), next = give(now);
+        for (int i = 0; i < w.nodes; i++) {
+            bool busy = is_busy(i, now);
+            fd[i].fd = busy ? -1 : w.tun[i];
+            next = busy && w.busy_us[i] < next ? w.busy_us[i] : next;
+        }
         uint64_t wait = next > now ? next - now : 0;
         struct timespec t = {(time_t)(wait / 1000000), (long)(wait % 1000000) * 1000};
         int ready = ppoll(fd, (nfds_t)w.nodes + 1, &t, NULL);

@@ -75,6 +75,24 @@ pid_of() { # NAME: of a devnet's process that runs
     [ "$pid" -gt 0 ] || fail "$1 has pid $pid"
     echo "$pid"
 }
+with_accounts() { # N: the genesis on standard input (JSON) with so many accounts more
+    perl -e 'my @c = split //, "qpzry9x8gf2tvdw0s3jn54khce6mua7l"; # an address as text: BIP 350
+        sub mod { my $k = 1;
+            for (@_) { my $t = $k >> 25; $k = (($k & 0x1ffffff) << 5) ^ $_;
+                my @g = (0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3);
+                for my $i (0 .. 4) { $k ^= $g[$i] if $t >> $i & 1 } }
+            $k }
+        my @hrp = map { ord } split //, "poa";
+        for my $n (1 .. shift) {
+            my $bits = sprintf("%032b", $n * 60000) . "01101001" x 28 . "0000";
+            my @d = map { oct "0b$_" } $bits =~ /.{5}/g;
+            my $m = mod((map { $_ >> 5 } @hrp), 0, (map { $_ & 31 } @hrp), @d, (0) x 6) ^ 0x2bc830a3;
+            print "poa1", join("", map { $c[$_] } @d, map { $m >> 5 * (5 - $_) & 31 } 0 .. 5), "\n" }' "$1" |
+        jq -R '{address: ., balance: "5"}' | jq -s . >more-accounts.json
+    jq --slurpfile more more-accounts.json '
+        ("qpzry9x8gf2tvdw0s3jn54khce6mua7l" | explode | to_entries | map({key: ([.value] | implode), value: .key}) | from_entries) as $digit |
+        .accounts = (.accounts + $more[0] | sort_by(.address[4:56] | explode | map($digit[[.] | implode])))'
+}
 gateway() { echo "$(public "$1")@127.0.0.1:$(process "$1" gateway)"; } # NAME: as devices dial it
 
 # take_ports: $base and the 99 ports after it belong to this script until it ends,
