@@ -2,6 +2,7 @@
  * before it starts.
  *
  *   who has which ──> the proof, of one of them ──> parts, of all that have the same
+ *     └── and whom do you know
  *
  * It believes nothing: the proof leads from genesis to the state root, the manifest's
  * hashes make that root, and each part its hash (poa_snapshot.h). So whoever lies is
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "node.h"
+#include "poa_book.h"
 #include "poa_node_parts.h"
 #include "poa_progress.h"
 #include "poa_snapshot.h"
@@ -33,11 +35,14 @@
 #define OFFERS_US UINT64_C(1000000)
 /* Between two questions to who has nothing. */
 #define AGAIN_US UINT64_C(2000000)
+/* Beside those of the configuration: servers that these know. */
+#define FOUND_MAX 8u
+#define TOLD_MAX  4u /* of one of them */
 /* Without anything that is of use. */
 #define GIVE_UP_US UINT64_C(60000000)
 #define WAIT_MS    100
 
-enum kind { OFFER, PIECE, PART };
+enum kind { KNOWN, OFFER, PIECE, PART };
 
 struct answer {
     struct answer *next;
@@ -53,9 +58,10 @@ struct answer {
 struct server {
     int at; /* in the mesh */
     uint8_t key[32];
-    const char *address;
-    int group; /* whose manifest it has, or -1 */
-    bool asked, out, tried;
+    char address[POA_P2P_ADDRESS_MAX];
+    bool hearsay; /* nobody answered there yet */
+    int group;    /* whose manifest it has, or -1 */
+    bool asked, telling, out, tried;
     uint64_t ask_us;
     uint32_t silent, gave;
 };
@@ -69,7 +75,7 @@ struct joining {
     pthread_cond_t cond;
     struct answer *first, **last; /* MUTEX: what came */
     struct server *server;
-    uint32_t servers;
+    uint32_t servers, cap;
     struct poa_snapshot group[GROUPS]; /* no parts: free */
     enum phase phase;
     uint32_t round; /* answers of an earlier one come too late */
@@ -111,6 +117,8 @@ static void blame(struct joining *j, struct server *s, enum poa_p2p_fault fault,
 
 static void stalled(struct joining *j, struct server *s)
 {
+    if (s->hearsay)
+        return;
     blame(j, s, POA_P2P_FAULT_STALLED, "does not answer", "");
 }
 
@@ -203,6 +211,57 @@ static int ask_get(struct joining *j, enum kind kind, uint32_t server, uint32_t 
     return ask(j, kind, server, id, POA_MSG_REQ_PART, poa_written(&w), timeout_ms);
 }
 
+/* --- who knows whom ------------------------------------------------------------------------ */
+
+static bool is_known(const struct joining *j, const uint8_t key32[32])
+{
+    bool known = memcmp(key32, j->node->key, 32) == 0;
+    for (uint32_t i = 0; i < j->servers; i++)
+        known |= memcmp(j->server[i].key, key32, 32) == 0;
+    return known;
+}
+
+static void know(struct joining *j, const uint8_t key32[32], const char *address, bool hearsay)
+{
+    struct server *s = &j->server[j->servers];
+    *s = (struct server){.hearsay = hearsay, .group = -1};
+    memcpy(s->key, key32, 32);
+    snprintf(s->address, sizeof s->address, "%s", address);
+    if (!poa_p2p_peer_set(j->p2p, key32, address, NULL, hearsay ? POA_P2P_HEARSAY : 0, &s->at))
+        j->servers++;
+}
+
+static void take_known(struct joining *j, const struct answer *a)
+{
+    struct poa_peers_told r;
+    struct poa_known_node k;
+    uint32_t told = 0;
+    j->server[a->peer].telling = false;
+    if (a->error || a->type != POA_MSG_ANS_PEERS ||
+        poa_peers_told_decode(poa_slice(a->bytes, a->n), &r))
+        return;
+    struct poa_list_iter it = poa_list_begin(&r.nodes);
+    while (j->servers < j->cap && told < TOLD_MAX && poa_known_node_next(&it, &k)) {
+        char address[POA_P2P_ADDRESS_MAX];
+        if (is_known(j, k.key) || !poa_book_address_ok(k.address))
+            continue;
+        snprintf(address, sizeof address, "%.*s", (int)k.address.n, (const char *)k.address.p);
+        know(j, k.key, address, true);
+        told++;
+    }
+}
+
+static void ask_known(struct joining *j)
+{
+    uint8_t buffer[8];
+    struct poa_writer w = poa_writer_over(buffer, sizeof buffer);
+    struct poa_peers_ask r = {.address = poa_slice("", 0)};
+    POA_ASSERT(!poa_peers_ask_encode(&w, &r));
+    for (uint32_t i = 0; i < j->servers; i++)
+        j->server[i].telling =
+            !ask(j, KNOWN, i, 0, POA_MSG_REQ_PEERS, poa_written(&w), NODE_PATIENCE_MS);
+}
+
 /* --- who has which ------------------------------------------------------------------------ */
 
 /* The group of manifest S, which it takes over; -1: there are too many. */
@@ -239,6 +298,7 @@ static void take_offer(struct joining *j, const struct answer *a, uint64_t now_u
         s->ask_us = now_us + (AGAIN_US << s->silent);
         s->silent += s->silent < 5;
     }
+    s->hearsay = s->hearsay && (a->error == POA_E_TIMEOUT || a->error == POA_E_CLOSED);
     if (a->error)
         return;
     s->silent = 0;
@@ -294,7 +354,7 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
 {
     uint32_t pending = 0, most = 0;
     for (uint32_t i = 0; i < j->servers; i++)
-        pending += !j->server[i].out && j->server[i].asked;
+        pending += !j->server[i].out && (j->server[i].asked || j->server[i].telling);
     *wait = pending && (!j->offered_us || now_us < j->offered_us + OFFERS_US);
     if (*wait)
         return false;
@@ -585,6 +645,9 @@ static int take(struct joining *j, const struct answer *a)
 {
     uint64_t now_us = poa_clock_monotonic_us(j->node->clock);
     switch (a->kind) {
+    case KNOWN:
+        take_known(j, a);
+        return POA_OK;
     case OFFER:
         take_offer(j, a, now_us);
         return POA_OK;
@@ -663,24 +726,19 @@ static int load(struct joining *j)
     return rc;
 }
 
-/* Those of the configuration whose address is known. */
+/* Those of the configuration whose address is known, and those that they know. */
 static int know_servers(struct joining *j)
 {
     const struct poa_config *k = &j->node->config;
-    j->server = calloc(k->peers ? k->peers : 1, sizeof *j->server);
+    j->cap = k->peers + (k->peers_wanted ? FOUND_MAX : 0);
+    j->server = calloc(j->cap + 1, sizeof *j->server);
     if (!j->server)
         return POA_E_NO_MEMORY;
-    for (uint32_t i = 0; i < k->peers; i++) {
-        const struct poa_config_peer *p = &k->peer[i];
-        struct server *s = &j->server[j->servers];
-        if (!p->address[0] || memcmp(p->key, j->node->key, 32) == 0 ||
-            poa_p2p_peer_set(j->p2p, p->key, p->address, NULL, 0, &s->at))
-            continue;
-        memcpy(s->key, p->key, 32);
-        s->address = p->address;
-        s->group = -1;
-        j->servers++;
-    }
+    for (uint32_t i = 0; i < k->peers; i++)
+        if (k->peer[i].address[0] && !is_known(j, k->peer[i].key))
+            know(j, k->peer[i].key, k->peer[i].address, false);
+    if (k->peers_wanted)
+        ask_known(j);
     return POA_OK;
 }
 

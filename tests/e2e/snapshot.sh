@@ -111,9 +111,9 @@ stop_4() {
     wait "${pids[4]}" || fail "node 4: exit code $?"
 }
 
-echo "# from two honest ones"
+echo "# from two honest ones, of which it is told one"
 hold
-new_node honest "$at2" "$at3"
+new_node honest "$at2"
 wait_for 90 joined || fail "no snapshot was used: $(cat log-4)"
 nobody_else
 grep -o "snapshot: .* parts, .* from 2 servers" log-4 || fail "not from both: $(grep snapshot log-4)"
@@ -168,6 +168,17 @@ nobody_else "${bad[@]}"
 go_on
 wait_for 60 ready 4 || fail "the new node does not start"
 stop_4
+
+echo "# one that does not send anything is waited for, and SIGTERM ends that"
+hold
+liar nopart
+new_node waiting "${peers[3]}"
+wait_for 60 grep -q "1 servers have it" log-4 || fail "it does not begin: $(cat log-4)"
+kill -TERM "${pids[4]}"
+wait "${pids[4]}" || fail "node 4: exit code $?"
+grep -q "stopped" log-4 || fail "it was not stopped: $(cat log-4)"
+unset "peers[3]"
+go_on
 
 echo "# nobody but liars: it says so and begins at genesis"
 hold
