@@ -21,7 +21,24 @@ static void show(struct poa_fleet *f)
 {
     pthread_mutex_lock(&f->shown_mutex);
     f->shown = f->stat;
+    memcpy(f->shown_at, f->at, sizeof f->at);
     pthread_mutex_unlock(&f->shown_mutex);
+}
+
+/* Whose time has come has its turn, from NEXT on, for TURN_MS: drawing tickets for thousands
+ * takes seconds, in which handshakes would time out. Who is next then; 0: all had it. */
+static uint32_t take_turns(struct poa_fleet *f, uint32_t next)
+{
+    uint64_t begun = fleet_now_ms(f), now = begun;
+    for (; next < f->config.devices; next++) {
+        if (f->due_ms[next] > now)
+            continue;
+        if (now - begun >= TURN_MS)
+            return next;
+        unit_turn(f, &f->unit[next]);
+        now = fleet_now_ms(f);
+    }
+    return 0;
 }
 
 static void *loop(void *arg)
@@ -29,8 +46,9 @@ static void *loop(void *arg)
     struct poa_fleet *f = arg;
     struct epoll_event event[EVENTS];
     uint64_t looked_ms = 0;
+    uint32_t next = 0;
     while (!f->stop) {
-        int n = epoll_wait(f->epoll_fd, event, EVENTS, TURN_MS);
+        int n = epoll_wait(f->epoll_fd, event, EVENTS, next ? 0 : TURN_MS);
         pthread_mutex_lock(&f->mutex);
         for (int i = 0; i < n; i++) {
             uint32_t id = event[i].data.u32;
@@ -42,13 +60,11 @@ static void *loop(void *arg)
                 trunk_ready(f, &f->trunk[id - f->config.devices], in, out);
         }
         uint64_t now = fleet_now_ms(f);
-        if (now - looked_ms >= TURN_MS) {
+        if (next || now - looked_ms >= TURN_MS) {
             looked_ms = now;
             for (uint32_t i = 0; i < f->trunks; i++)
                 trunk_turn(f, &f->trunk[i]);
-            for (uint32_t i = 0; i < f->config.devices; i++)
-                if (f->due_ms[i] <= now)
-                    unit_turn(f, &f->unit[i]);
+            next = take_turns(f, next);
         }
         show(f);
         pthread_mutex_unlock(&f->mutex);
@@ -171,13 +187,9 @@ size_t poa_fleet_roots(struct poa_fleet *f, uint8_t (*out)[32], size_t max)
 
 uint32_t poa_fleet_at(struct poa_fleet *f, size_t gateway)
 {
-    uint32_t n = 0;
-    pthread_mutex_lock(&f->mutex);
-    for (uint32_t i = 0; i < f->config.devices; i++) {
-        const struct trunk *t = unit_trunk(f, &f->unit[i]);
-        n += f->unit[i].ready && (t ? t->link.next : f->unit[i].link.next) == gateway;
-    }
-    pthread_mutex_unlock(&f->mutex);
+    pthread_mutex_lock(&f->shown_mutex);
+    uint32_t n = f->shown_at[gateway];
+    pthread_mutex_unlock(&f->shown_mutex);
     return n;
 }
 

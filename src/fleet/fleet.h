@@ -31,7 +31,8 @@ struct unit {
     struct wire wire;              /* without trunks */
     bool up, ready, opening, came; /* CAME: was connected once */
     uint64_t dial_ms;
-    bool bye; /* it was told to leave */
+    size_t gateway; /* READY: connected to it */
+    bool bye;       /* it was told to leave */
     uint32_t bye_ms;
     int error; /* of the last input */
     uint8_t mark[POA_EDGE_MARK_BYTES];
@@ -74,9 +75,11 @@ struct poa_fleet {
 
     pthread_mutex_t shown_mutex; /* what the loop did by the end of its last turn */
     struct poa_fleet_stats shown;
+    uint32_t shown_at[AGENT_GATEWAYS_MAX];
 
     pthread_mutex_t mutex; /* what follows */
     struct poa_fleet_stats stat;
+    uint32_t at[AGENT_GATEWAYS_MAX]; /* devices that are connected, by gateway */
     uint64_t start_ms;
     uint32_t reached;
     uint64_t *reach_ms; /* reach_ms[k]: when the k-th device was connected */

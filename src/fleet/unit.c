@@ -219,6 +219,7 @@ static void unit_down(struct poa_fleet *f, struct unit *u, enum agent_down why, 
     if (u->ready) {
         f->stat.connected--;
         f->stat.lost++;
+        f->at[u->gateway]--;
     } else {
         f->stat.failed++;
     }
@@ -351,7 +352,10 @@ static uint64_t run_packs(struct poa_fleet *f, struct unit *u, uint64_t now)
 
 static void reached(struct poa_fleet *f, struct unit *u)
 {
+    struct trunk *t = unit_trunk(f, u);
     u->ready = true;
+    u->gateway = t ? t->link.next : u->link.next;
+    f->at[u->gateway]++;
     opened(f, u);
     agent_link_up(&u->link);
     f->stat.connected++;
@@ -389,6 +393,21 @@ void unit_turn(struct poa_fleet *f, struct unit *u)
     f->due_ms[unit_index(f, u)] = now + wait < pack_ms ? now + wait : pack_ms;
 }
 
+/* Something came from the gateway. What is due by time, a draw for example, waits for the
+ * unit's turn; an answer and a handshake do not. */
+static void heard(struct poa_fleet *f, struct unit *u)
+{
+    if (u->d.state != POA_DEVICE_READY) {
+        unit_turn(f, u);
+        return;
+    }
+    if (!u->ready)
+        reached(f, u);
+    f->due_ms[unit_index(f, u)] = 0;
+    if (!say(f, u))
+        unit_down(f, u, AGENT_DOWN_FAILED, true);
+}
+
 static bool unit_frame(struct poa_fleet *f, void *ctx, uint8_t *frame, size_t n)
 {
     struct unit *u = ctx;
@@ -418,7 +437,7 @@ void unit_ready(struct poa_fleet *f, struct unit *u, bool in, bool out)
     if (fine && in)
         fine = wire_read(f, &u->wire, unit_frame, u);
     if (fine)
-        unit_turn(f, u);
+        heard(f, u);
     else
         unit_down(f, u, down_by(u->error), false);
 }
@@ -482,7 +501,7 @@ static bool trunk_frame(struct poa_fleet *f, void *ctx, uint8_t *frame, size_t n
     if (u->error)
         unit_down(f, u, down_by(u->error), true);
     else
-        unit_turn(f, u);
+        heard(f, u);
     return true;
 }
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Two trusted nodes that keep a hundred blocks, beside four ledger servers under load, over many
-# short epochs: one only follows; the other is admitted to the committee, is needed for its
-# quorum, leaves it and comes back, and is killed with SIGKILL in between. Devices of both go on
-# sealing. tests/soak/pruned.sh does it longer and looks whether memory, disk, descriptors and
+# short epochs. One is admitted to the committee, is needed for its quorum, is killed with SIGKILL
+# again and again, and leaves; the other one follows, and is admitted later; a ledger server
+# leaves in between. Devices of both go on sealing. tests/soak/pruned.sh does it longer and looks whether memory, disk, descriptors and
 # tables grow.
 #
 # Environment: POA_BIN, POA_TMP, PRUNED_SECONDS (of the rounds, 40), PRUNED_LOAD (transfers per
@@ -20,7 +20,9 @@ devnet_up 6 --ledgers 4 --trusted 2 --devices 4 --epoch-views "${PRUNED_EPOCH_VI
 url0=$(process ledger-0 rpc)
 url1=$(process trusted-1 rpc)
 gate=$(process trusted-0 rpc)
-mesh=$(awk '$1 == "listen" { print $3 }' "$dir/trusted-0/poad.conf")
+mesh_of() { awk '$1 == "listen" { print $3 }' "$dir/$1/poad.conf"; }
+mesh=$(mesh_of trusted-0)
+mesh1=$(mesh_of trusted-1)
 says() { "$poa" status --rpc "$1" --json | jq -en "input | $2"; } # URL FILTER
 height() { "$poa" status --rpc "$1" --json | jq -r .height; }
 above() { [ "$(height "$1")" -gt "$2" ]; }
@@ -68,15 +70,14 @@ while [ $SECONDS -lt $end ]; do
     done
     seals=$(metric "$url0" poa_seals_total)
     kill -KILL "$(pid_of trusted-0)"
-    if [ $((round % 2)) = 1 ]; then
-        govern leave trusted-0 || fail "round $round: it may not leave"
-        wait_for 120 members 4 || fail "round $round: no committee of four"
-        wait_for 120 follows || fail "round $round: it does not follow: $("$poa" status --rpc "$gate")"
-    else
-        govern admit trusted-0 --mesh "$mesh" --maker 9 || fail "round $round: not admitted"
-        wait_for 120 members 5 || fail "round $round: no committee of five"
-        wait_for 120 votes || fail "round $round: it does not vote: $("$poa" status --rpc "$gate")"
-    fi
+    case $round in
+    1) govern leave ledger-3 || fail "ledger-3 may not leave" ;;
+    2) govern admit trusted-1 --mesh "$mesh1" --maker 10 || fail "trusted-1 is not admitted" ;;
+    3) govern leave trusted-0 || fail "trusted-0 may not leave" ;;
+    esac
+    [ $round -gt 3 ] || wait_for 120 members $((round == 2 ? 5 : 4)) || fail "round $round: $("$poa" status --rpc "$url0")"
+    [ $round -gt 2 ] || wait_for 120 votes || fail "round $round: it does not vote: $("$poa" status --rpc "$gate")"
+    [ $round -le 2 ] || wait_for 120 follows || fail "round $round: it does not follow: $("$poa" status --rpc "$gate")"
     sealing() { [ "$(metric "$url0" poa_seals_total)" -ge $((seals + 4)) ]; }
     wait_for 120 sealing || fail "round $round: devices do not seal"
 done
