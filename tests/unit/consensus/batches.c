@@ -27,16 +27,32 @@ static void finish(struct poa_sim *s)
 
 struct withheld {
     uint8_t digest[32]; /* the liar's first batch */
-    bool have;
-    uint32_t kept;
+    bool have, open;
+    uint32_t kept, listed;
 };
+
+/* Whether a proposal of it lists the batch with DIGEST. */
+static bool lists(struct poa_slice proposal, const uint8_t digest[32])
+{
+    struct poa_proposal p;
+    struct poa_body body;
+    struct poa_digest d;
+    if (poa_proposal_decode(proposal, &p) || poa_body_decode(p.body, &body))
+        return false;
+    struct poa_list_iter it = poa_list_begin(&body.batches);
+    while (poa_digest_next(&it, &d))
+        if (!memcmp(d.digest, digest, 32))
+            return true;
+    return false;
+}
 
 /* The liar's first batch reaches node 0 only, the others everybody. */
 static bool withhold(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
 {
     struct withheld *w = ctx;
     uint8_t digest[32];
-    if (type != POA_MSG_BATCH)
+    w->listed += type == POA_MSG_PROPOSAL && w->have && lists(bytes, w->digest);
+    if (type != POA_MSG_BATCH || w->open)
         return true;
     poa_batch_digest(bytes, digest);
     if (from == LIAR && !w->have) {
@@ -73,6 +89,11 @@ Test(batches, a_withheld_one_does_not_block_those_after_it)
     cr_expect(w.have && w.kept >= 5, "nothing was withheld");
     for (uint32_t i = 1; i < n; i++)
         cr_expect(lt(u64, 0, poa_sim_final(s, id[i])), "transfer %u waits", i);
+    /* The author and that member are two of the three that have to hold it. */
+    cr_expect(eq(u32, w.listed, 0));
+    w.open = true;
+    run_ms(s, 20000);
+    cr_expect(lt(u32, 0, w.listed), "not even when all have it");
     finish(s);
 }
 

@@ -216,3 +216,100 @@ Test(homes, those_that_wait_do_not_hide_a_dead_home)
     cr_expect(lt(u64, 0, poa_sim_final(s, id)));
     finish(s);
 }
+
+/* --- homes that fail -------------------------------------------------------------------- */
+
+struct fault {
+    struct poa_sim *s;
+    uint32_t home, shown; /* whom the home's first batch reaches */
+    uint8_t digest[32];
+    bool have;
+};
+
+/* It votes, but nobody gets its batches. */
+static bool mute(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
+{
+    const struct fault *f = ctx;
+    (void)to;
+    (void)bytes;
+    return type != POA_MSG_BATCH || from != f->home;
+}
+
+/* ACCOUNT has its home there, and node 0 is another. */
+static uint32_t home_of(struct poa_sim *s, uint32_t account)
+{
+    struct poa_core_status st;
+    uint16_t home = poa_core_home(poa_sim_core(s, 0), poa_sim_account(s, account));
+    for (uint32_t node = 1; node < 4; node++) {
+        poa_core_status(poa_sim_core(s, node), &st);
+        if (st.member == home)
+            return node;
+    }
+    cr_fatal("no home");
+    return 0;
+}
+
+static uint64_t ms_until_final(struct poa_sim *s, const uint8_t id[32])
+{
+    uint64_t from = poa_sim_now_us(s);
+    for (int i = 0; i < 20000 && !poa_sim_final(s, id); i++)
+        run_ms(s, 1);
+    return (poa_sim_now_us(s) - from) / 1000;
+}
+
+/* Two heartbeats (200 ms) without a batch: the next rank; and nobody waits for it again. */
+Test(homes, one_that_makes_no_batches_is_left)
+{
+    struct poa_sim *s = network(1024, 1u << 20);
+    uint8_t id[2][32];
+    uint32_t a = stranger(s, 0, 0);
+    struct fault f = {.s = s, .home = home_of(s, a)};
+    poa_sim_filter(s, mute, &f);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, 1, id[0]), POA_OK));
+    uint64_t first = ms_until_final(s, id[0]);
+    cr_expect(first >= 200 && first < 1500, "%lu ms", (unsigned long)first);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, 1, id[1]), POA_OK));
+    uint64_t second = ms_until_final(s, id[1]);
+    cr_expect(second < 200, "%lu ms", (unsigned long)second);
+    finish(s);
+}
+
+/* Its first batch gets to one member and no further. */
+static bool first_to_one(void *ctx, uint32_t from, uint32_t to, uint16_t type,
+                         struct poa_slice bytes)
+{
+    struct fault *f = ctx;
+    uint8_t digest[32];
+    if (type != POA_MSG_BATCH)
+        return true;
+    poa_batch_digest(bytes, digest);
+    if (!f->have && from == f->home) {
+        memcpy(f->digest, digest, 32);
+        f->have = true;
+    }
+    return !f->have || memcmp(digest, f->digest, 32) != 0 || to == f->shown;
+}
+
+/* The home packs the transfer and dies. Enough hold the batch, as far as the member knows
+ * that accepted the transfer, but nobody can fetch it from there: when the batch's time
+ * is over, the transfer goes to another home. */
+Test(homes, a_batch_of_a_dead_home_that_nobody_can_fetch)
+{
+    struct poa_sim *s = network(1024, 1u << 20);
+    uint8_t id[32];
+    uint32_t a = stranger(s, 0, 0);
+    struct fault f = {.s = s, .home = home_of(s, a), .shown = 0};
+    poa_sim_filter(s, first_to_one, &f);
+    cr_assert(eq(int, poa_sim_transfer(s, 0, a, 15, 1, id), POA_OK));
+    for (int i = 0; i < 100 && !f.have; i++)
+        run_ms(s, 1);
+    cr_assert(f.have);
+    run_ms(s, 5); /* to node 0 */
+    poa_sim_kill(s, f.home);
+    run_ms(s, 50000);
+    cr_expect(eq(u64, poa_sim_final(s, id), 0), "the batch got through");
+    cr_expect(eq(int, poa_sim_gone(s, id), POA_OK));
+    run_ms(s, 30000);
+    cr_expect(lt(u64, 0, poa_sim_final(s, id)));
+    finish(s);
+}

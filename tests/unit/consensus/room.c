@@ -1,5 +1,6 @@
 /* Room for batches: what one member's core takes of each author, how long it keeps
- * what does not become final, and when it lets go of what did. The messages of
+ * what does not become final, when it lets go of what did, and which of them it votes
+ * for when a block lists them. The messages of
  * these tests are handed to one core; the simulator's network does the rest. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -362,4 +363,158 @@ Test(room, what_a_block_lists_is_always_taken)
     cr_expect(ge(u64, status().height, final), "it stays behind");
     cr_expect(seen.have && has(&seen.b), "it only followed");
     cr_expect(eq(u32, poa_sim_result(s)->violations, 0), "%s", poa_sim_result(s)->first);
+}
+
+/* --- what a block may list -------------------------------------------------------------------- */
+
+/* The first proposal of another that was on its way to US, which gets none any more. */
+struct proposed {
+    uint8_t bytes[4096];
+    size_t n;
+    struct poa_header h;
+};
+
+static bool keep(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
+{
+    struct proposed *kept = ctx;
+    struct poa_proposal p;
+    if (type != POA_MSG_PROPOSAL || to != US)
+        return true;
+    if (!kept->n && bytes.n <= sizeof kept->bytes && !poa_proposal_decode(bytes, &p) &&
+        !poa_header_decode(p.header, &kept->h) && kept->h.leader == index_of(from)) {
+        memcpy(kept->bytes, bytes.p, bytes.n);
+        kept->n = bytes.n;
+    }
+    return false;
+}
+
+static struct proposed kept;
+
+/* Until US waits for the proposal of a view. */
+static void until_proposed(void)
+{
+    memset(&kept, 0, sizeof kept);
+    poa_sim_filter(s, keep, &kept);
+    for (int i = 0; i < 2000 && !kept.n; i++)
+        poa_sim_run(s, poa_sim_now_us(s) + 500);
+    cr_assert(kept.n > 0);
+}
+
+/* The same proposal, by the same leader, of a block that lists these N batches. */
+static void list(const struct batch *const *b, uint32_t n)
+{
+    uint8_t digests[64], body[4096], header[POA_HEADER_BYTES], bytes[8192], hash[32], digest[32];
+    struct poa_proposal p;
+    struct poa_body old;
+    uint32_t leader = 0;
+    cr_assert(eq(int, poa_proposal_decode(poa_slice(kept.bytes, kept.n), &p), POA_OK));
+    cr_assert(eq(int, poa_body_decode(p.body, &old), POA_OK));
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(digests + i * 32, b[i]->digest, 32);
+    old.batches = (struct poa_list){.bytes = poa_slice(digests, n * 32), .count = n};
+    struct poa_writer w = poa_writer_over(body, sizeof body);
+    cr_assert(eq(int, poa_body_encode(&w, &old), POA_OK));
+    p.body = poa_written(&w);
+    poa_body_hash(p.body, kept.h.body);
+    w = poa_writer_over(header, sizeof header);
+    cr_assert(eq(int, poa_header_encode(&w, &kept.h), POA_OK));
+    p.header = poa_written(&w);
+    poa_header_hash(&kept.h, hash);
+    poa_proposal_digest(hash, digest);
+    while (index_of(leader) != kept.h.leader)
+        leader++;
+    poa_sim_suite(s)->sign(poa_sim_seed(s, leader), poa_sim_key(s, leader), digest, 32, p.sig);
+    w = poa_writer_over(bytes, sizeof bytes);
+    cr_assert(eq(int, poa_proposal_encode(&w, &p), POA_OK));
+    cr_assert(eq(int, message(leader, POA_MSG_PROPOSAL, poa_written(&w)), POA_OK));
+}
+
+/* Whether the last step votes for the block of that view. */
+static bool votes(void)
+{
+    struct poa_vote v;
+    for (size_t i = 0; i < effects.n; i++)
+        if (effects.effect[i].kind == POA_EFFECT_SEND && effects.effect[i].type == POA_MSG_VOTE &&
+            !poa_vote_decode(effects.effect[i].bytes, &v) && v.kind == POA_VOTE_NOTARIZE &&
+            v.view == kept.h.view)
+            return true;
+    return false;
+}
+
+Test(room, a_block_that_lists_what_it_may)
+{
+    network(0);
+    until_proposed();
+    const struct batch *b = batch_of(0, 1, kept.h.time_ms, 1);
+    cr_assert(eq(int, give(0, b, POA_OK), POA_OK));
+    list(&b, 1);
+    cr_expect(votes());
+}
+
+Test(room, a_block_that_lists_what_expired)
+{
+    network(0);
+    until_proposed();
+    const struct batch *b = batch_of(0, 1, kept.h.time_ms - 1, 1);
+    cr_assert(eq(int, give(0, b, POA_OK), POA_OK), "blocks are not that late yet");
+    list(&b, 1);
+    cr_expect(not(votes()));
+}
+
+Test(room, a_block_that_lists_something_twice)
+{
+    network(0);
+    until_proposed();
+    const struct batch *b = batch_of(0, 1, later_ms(), 1), *twice[] = {b, b};
+    cr_assert(eq(int, give(0, b, POA_OK), POA_OK));
+    list(twice, 2);
+    cr_expect(not(votes()));
+}
+
+Test(room, a_block_that_lists_what_breaks_a_rule)
+{
+    network(0);
+    until_proposed();
+    const struct batch *b = batch_of(0, 1, later_ms(), 1);
+    cr_assert(eq(int, give(0, b, POA_E_TX_SIGNATURE), POA_E_BATCH_INVALID));
+    list(&b, 1);
+    cr_expect(not(votes()));
+}
+
+/* It is asked for, and the vote waits for it. */
+Test(room, a_block_that_lists_what_is_not_here)
+{
+    network(0);
+    until_proposed();
+    const struct batch *b = batch_of(0, 1, later_ms(), 1);
+    list(&b, 1);
+    cr_expect(not(votes()));
+    for (int i = 0; i < 50 && !effect(POA_EFFECT_SEND, POA_MSG_GET_BATCH); i++) {
+        offset_us += 1000;
+        (void)step((struct poa_event){.kind = POA_EVENT_TICK});
+        cr_expect(not(votes()));
+    }
+    cr_expect(effect(POA_EFFECT_SEND, POA_MSG_GET_BATCH) != NULL);
+    cr_assert(eq(int, give(0, b, POA_OK), POA_OK));
+    cr_expect(votes());
+}
+
+Test(room, a_block_that_lists_what_another_did)
+{
+    struct seen seen = {.have = false};
+    uint8_t id[32];
+    uint32_t from = 0;
+    network(0);
+    poa_sim_filter(s, watch, &seen);
+    while (poa_core_home(core, poa_sim_account(s, from)) == index_of(US))
+        from++;
+    cr_assert(eq(int, poa_sim_transfer(s, 0, from, from + 1, 5, id), POA_OK));
+    for (int i = 0; i < 1000 && (!poa_sim_final(s, id) || status().height < poa_sim_final(s, id));
+         i++)
+        poa_sim_run(s, poa_sim_now_us(s) + 1000);
+    cr_assert(poa_sim_final(s, id) > 0 && seen.have);
+    until_proposed();
+    const struct batch *b = &seen.b;
+    list(&b, 1);
+    cr_expect(not(votes()));
 }
