@@ -53,6 +53,20 @@ static int bundle_check(struct poa_core *c, const struct poa_blocks *bundle)
     return POA_OK;
 }
 
+/* Where the bundle lay may be another one by now: its blocks are told by their hashes, and the
+ * certificate by its own. */
+static void cert_hash(struct poa_slice cert, uint8_t out[32])
+{
+    poa_hash(POA_DOMAIN_OBJECT, cert.p, cert.n, out);
+}
+
+static bool cert_is_there(const struct poa_core *c)
+{
+    uint8_t hash[32];
+    cert_hash(c->bundle.cert, hash);
+    return hash_eq(hash, c->bundle.cert_hash);
+}
+
 /* A quorum checked the proof before it voted. */
 static void beacon_take(struct poa_core *c, struct block *b)
 {
@@ -133,6 +147,7 @@ static int bundle_begin(struct poa_core *c, const struct poa_event *ev)
         return e;
     c->bundle.bytes = ev->bytes;
     c->bundle.cert = bundle.cert;
+    cert_hash(bundle.cert, c->bundle.cert_hash);
     c->bundle.next = poa_list_begin(&bundle.blocks);
     c->bundle.at = c->bundle.batches = 0;
     return POA_OK;
@@ -161,6 +176,8 @@ static int bundle_next(struct poa_core *c, const struct poa_event *ev, const str
             return POA_E_BLOCK_INVALID;
         *closed = h.kind == POA_BLOCK_CLOSING;
         bool last = it->left == 0 || *closed;
+        if (last && !cert_is_there(c))
+            return POA_E_BLOCK_INVALID;
         e = bundle_block(c, raw, &h, c->bundle.hash[c->bundle.at], batch,
                          last ? c->bundle.cert : poa_slice(NULL, 0),
                          *closed ? it->rest : poa_slice(NULL, 0), *closed ? it->left : 0);
@@ -196,7 +213,10 @@ int core_on_bundle(struct poa_core *c, const struct poa_event *ev)
             return e;
     }
     struct poa_slice cert = c->bundle.cert;
+    bool whole = closed || (c->bundle.at == c->bundle.n && cert_is_there(c));
     c->bundle.n = 0;
+    if (!whole)
+        return POA_E_BLOCK_INVALID;
     if (closed) {
         c->live_handover = false;
         core_hand_over(c, cert);

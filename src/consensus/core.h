@@ -328,6 +328,7 @@ struct poa_core {
         uint8_t (*hash)[32];    /* BUNDLE_MAX */
         struct poa_slice bytes; /* only its place is looked at */
         struct poa_slice cert;
+        uint8_t cert_hash[32];
         struct poa_list_iter next; /* of its blocks */
         uint32_t at, batches;      /* blocks before it, and their batches */
     } bundle;
