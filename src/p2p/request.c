@@ -98,16 +98,15 @@ static int remaining_ms(const struct request *r)
     return ms > 3600000 ? 3600000 : (int)ms;
 }
 
-/* R was claimed: its state is SENDING and the caller holds no lock. */
-static void send_request(struct request *r)
+/* R was claimed: its state is SENDING and the caller holds no lock. When it fails, R is still
+ * the caller's. */
+static int send_request(struct request *r)
 {
     struct peer *peer = r->peer;
     size_t plain = MESH_ITEM_HEAD + r->n;
     nng_msg *m = mesh_msg_new(MESH_OVERHEAD + plain);
-    if (m == NULL) {
-        fail(r, POA_E_NO_MEMORY);
-        return;
-    }
+    if (m == NULL)
+        return POA_E_NO_MEMORY;
     struct poa_writer w = poa_writer_over((uint8_t *)nng_msg_body(m) + MESH_HEAD, plain);
     struct poa_mesh_item item = {.type = r->type, .bytes = poa_slice(r->bytes, r->n)};
     int rc = poa_mesh_item_encode(&w, &item);
@@ -120,13 +119,13 @@ static void send_request(struct request *r)
     }
     if (rc != POA_OK) {
         nng_msg_free(m);
-        fail(r, rc);
-        return;
+        return rc;
     }
     r->sent_us = mesh_now_us();
     nng_aio_set_msg(r->aio, m);
     nng_aio_set_timeout(r->aio, remaining_ms(r));
     nng_ctx_send(r->ctx, r->aio);
+    return POA_OK;
 }
 
 /* With p->lock. */
@@ -139,6 +138,16 @@ static void claim(struct request *r)
     peer->stats.frames_out++;
     peer->stats.messages_out++;
     peer->stats.bytes_out += MESH_OVERHEAD + MESH_ITEM_HEAD + r->n;
+}
+
+/* The mesh's own thread tries again, or says that it failed. */
+static void wait_again(struct request *r)
+{
+    struct poa_p2p *p = r->peer->p;
+    pthread_mutex_lock(&p->lock);
+    r->state = REQUEST_WAITING;
+    mesh_wake(p);
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* Not served, as far as anybody can know: waits for the link again. */
@@ -317,8 +326,8 @@ int mesh_request_new(struct peer *peer, uint16_t type, struct poa_slice bytes, u
     pthread_mutex_unlock(&p->lock);
     if (rc != POA_OK)
         free(copy);
-    else if (start)
-        send_request(r);
+    else if (start && send_request(r) != POA_OK)
+        wait_again(r); /* who asks must not get the answer from inside */
     return rc;
 }
 
@@ -380,9 +389,11 @@ uint64_t mesh_request_work(struct peer *peer, uint64_t now_us)
         pthread_mutex_unlock(&p->lock);
         if (expired != NULL)
             fail(expired, POA_E_TIMEOUT);
-        else if (start != NULL)
-            send_request(start);
-        else if (spare != NULL)
+        else if (start != NULL) {
+            int rc = send_request(start);
+            if (rc != POA_OK)
+                fail(start, rc);
+        } else if (spare != NULL)
             request_free(spare);
         else
             break;
