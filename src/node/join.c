@@ -40,7 +40,10 @@
 #define TOLD_MAX  4u /* of one of them */
 /* Without anything that is of use. */
 #define GIVE_UP_US UINT64_C(60000000)
-#define WAIT_MS    100
+/* For a proof, while others are there that may be faster; twice as long each time that
+ * none was in time. */
+#define PROOF_US UINT64_C(30000000)
+#define WAIT_MS  100
 
 enum kind { KNOWN, OFFER, PIECE, PART };
 
@@ -86,7 +89,7 @@ struct joining {
     FILE *proof;
     uint32_t giver, piece, patience_ms;
     bool piece_asked;
-    uint64_t proof_bytes;
+    uint64_t proof_bytes, given_us, limit_us; /* since when; how long that may take */
     /* The state. */
     char state_path[POA_CONFIG_TEXT_MAX + 32];
     int state;
@@ -400,6 +403,7 @@ static bool next_giver(struct joining *j)
         s->tried = true;
         j->giver = i;
         j->proof_bytes = 0;
+        j->given_us = poa_clock_monotonic_us(j->node->clock);
         j->proof = fopen(j->proof_path, "w+b");
         return true;
     }
@@ -411,6 +415,7 @@ static int ask_piece(struct joining *j)
     if (j->piece_asked)
         return POA_OK;
     if (!j->proof && !next_giver(j)) {
+        j->limit_us *= 2;
         look(j);
         return POA_OK;
     }
@@ -465,7 +470,7 @@ static int begin_parts(struct joining *j)
     j->had_bytes = j->held_bytes;
     if (j->held_bytes)
         POA_LOG_INFO(NODE, "snapshot: %u of %u parts are here already", j->parts.held, s->parts);
-    j->begun_us = poa_clock_monotonic_us(j->node->clock);
+    j->begun_us = j->moved_us = poa_clock_monotonic_us(j->node->clock);
     j->phase = FETCH;
     return rc;
 }
@@ -481,6 +486,7 @@ static int proven(struct joining *j)
     int rc = fflush(j->proof) ? POA_E_IO : POA_OK;
     if (!rc)
         rc = poa_archive_verify(j->proof, "its proof", j->node->chain, &progress, &info, &why);
+    j->moved_us = poa_clock_monotonic_us(j->node->clock); /* that was our own time */
     if (rc == POA_E_IO || rc == POA_E_NO_MEMORY)
         return rc;
     next_proof(j);
@@ -505,6 +511,14 @@ static int proven(struct joining *j)
         return POA_OK;
     }
     return begin_parts(j);
+}
+
+static bool others(const struct joining *j, uint32_t than)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < j->servers; i++)
+        n += i != than && !j->server[i].out && j->server[i].group >= 0;
+    return n > 0;
 }
 
 static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us)
@@ -536,7 +550,13 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
         return POA_E_IO;
     j->proof_bytes += a->n;
     j->moved_us = now_us;
-    return a->n < POA_SNAPSHOT_PIECE_BYTES ? proven(j) : POA_OK;
+    if (a->n < POA_SNAPSHOT_PIECE_BYTES)
+        return proven(j);
+    if (others(j, a->peer) && now_us - j->given_us > j->limit_us) {
+        next_proof(j);
+        stalled(j, s);
+    }
+    return POA_OK;
 }
 
 /* --- the parts ------------------------------------------------------------------------------ */
@@ -801,6 +821,7 @@ int node_snapshot_fetch(struct poa_node *n)
     j->node = n;
     j->chosen = j->state = -1;
     j->patience_ms = NODE_PATIENCE_MS;
+    j->limit_us = PROOF_US;
     j->moved_us = poa_clock_monotonic_us(n->clock);
     open_queue(j);
     (void)!mkdir(n->config.data_dir, 0700);
