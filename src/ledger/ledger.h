@@ -123,7 +123,6 @@ static inline int key_bit(const uint8_t *key, unsigned bit)
 {
     return key[bit >> 3] >> (7 - (bit & 7)) & 1;
 }
-/* First bit in which A and B differ; 256 when they are equal. */
 /* Sorts by key; SCRATCH has room for N. */
 void poa_changes_sort(struct change *c, struct change *scratch, uint32_t n);
 /* Merges the N sorted changes into O's tree; lists what it makes and replaces

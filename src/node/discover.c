@@ -118,8 +118,8 @@ static void ask(struct node_discover *d)
     pthread_mutex_lock(&d->node->peers_mutex);
     memcpy(q->key, d->node->peer[peer].key, 32);
     pthread_mutex_unlock(&d->node->peers_mutex);
-    if (poa_peers_ask_encode(&w, &r) || poa_p2p_request(d->node->p2p, peer, POA_MSG_REQ_PEERS,
-                                                        poa_written(&w), NODE_REQUEST_MS, told, q))
+    if (poa_peers_ask_encode(&w, &r) || node_request(d->node, peer, q->key, POA_MSG_REQ_PEERS,
+                                                     poa_written(&w), NODE_REQUEST_MS, told, q))
         free(q);
 }
 
