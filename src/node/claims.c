@@ -35,6 +35,8 @@ void node_roster_set(struct poa_node *n)
         memcpy(r->key[r->n], m.key, 32);
     memcpy(r->seed, epoch.seed, 32);
     pthread_mutex_unlock(&n->roster_mutex);
+    if (n->workers)
+        node_workers_enough(n->workers, c->quorum - 1u); /* and our own */
 }
 
 void node_roster_view(struct poa_node *n, const struct poa_core_status *s)
@@ -127,8 +129,9 @@ static void of_cert(struct claims *c, struct poa_slice bytes)
     struct poa_cert cert;
     struct poa_sig sig;
     uint8_t digest[32];
+    /* What is final here came with a certificate; while nothing happens, all pass it on. */
     if (poa_cert_decode(bytes, &cert) || cert.epoch != c->roster.epoch ||
-        cert.view < c->roster.tip_view)
+        cert.view <= c->roster.tip_view)
         return;
     poa_vote_digest(c->chain, cert.kind, cert.epoch, cert.view, cert.hash, digest);
     struct poa_list_iter it = poa_list_begin(&cert.sigs);

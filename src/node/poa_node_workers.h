@@ -81,6 +81,9 @@ void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), v
 /* Where the core is: notarize votes before VIEW and votes up to TIP_VIEW are not
  * looked at any more. Any thread. */
 void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint64_t tip_view);
+/* A quorum needs so many VOTES of others, so later ones of the same kind and view wait some
+ * milliseconds for it; 0: no vote waits. Any thread. */
+void node_workers_enough(struct node_workers *w, uint32_t votes);
 /* Strangers' checks at less than FLOOR wait from now on; those that wait for
  * NODE_HELD_US are refused with TX_FEE_FLOOR. Any thread, now and then. */
 #define NODE_HELD_US 2000000u

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Transactions that one worker takes at a time: about half a millisecond, which
  * is how long a vote may have to wait. */
@@ -20,6 +21,10 @@
 #define COST     4
 /* A check costs something even when it is nearly empty. */
 #define COST_CHECK 2
+
+/* A vote beyond those that a quorum needs waits so long: mostly its view is decided then. */
+#define LATER_US 10000
+#define TALLIES  16
 
 /* A check may be taken once per worker that may help with it. */
 struct line {
@@ -37,12 +42,22 @@ struct job {
     unsigned helpers; /* workers in it; with the mutex */
 };
 
+/* Votes of one kind and view that came. */
+struct tally {
+    uint8_t vote;
+    uint32_t epoch, n;
+    uint64_t view;
+};
+
 struct node_workers {
     uint8_t chain[32];
     pthread_mutex_t mutex;
     pthread_cond_t cond;
-    struct line urgent, line[LINES];
-    uint64_t now; /* virtual: the start of the check that was taken last */
+    struct line urgent, later, line[LINES];
+    size_t later_n;
+    struct tally tally[TALLIES];
+    uint32_t enough; /* votes of others that decide; 0: not known */
+    uint64_t now;    /* virtual: the start of the check that was taken last */
     _Atomic size_t urgent_n;
     size_t other_n, cap; /* of each kind */
     uint32_t floor;
@@ -215,6 +230,36 @@ static struct node_check *take_other(struct node_workers *w, struct line *best)
     return c;
 }
 
+/* Whether K comes when enough others of its kind are under way. */
+static bool is_surplus(struct node_workers *w, const struct node_claim *k)
+{
+    struct tally *t = &w->tally[(k->view * 3 + k->vote) % TALLIES];
+    if (!k->vote || !w->enough)
+        return false;
+    if (t->vote != k->vote || t->epoch != k->epoch || t->view != k->view)
+        *t = (struct tally){.vote = k->vote, .epoch = k->epoch, .view = k->view};
+    return t->n++ >= w->enough;
+}
+
+/* What waited long enough is urgent. *UNTIL_US: the next one is then; UINT64_MAX: none. */
+static void bring_later(struct node_workers *w, uint64_t *until_us)
+{
+    *until_us = UINT64_MAX;
+    if (!w->later.first)
+        return;
+    uint64_t now_us = poa_clock_monotonic_us(poa_clock_system());
+    for (struct node_check *c; (c = w->later.first);) {
+        if (!w->stop && now_us < c->since_us + LATER_US) {
+            *until_us = c->since_us + LATER_US;
+            return;
+        }
+        w->later.first = c->after;
+        w->later_n--;
+        append(&w->urgent, c);
+        w->urgent_n++;
+    }
+}
+
 static struct node_check *take_urgent(struct node_workers *w)
 {
     w->urgent_n--;
@@ -298,12 +343,24 @@ void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), v
     pthread_mutex_unlock(&w->mutex);
 }
 
+static void wait(struct node_workers *w, uint64_t until_us)
+{
+    struct timespec t = {.tv_sec = (time_t)(until_us / 1000000),
+                         .tv_nsec = (long)(until_us % 1000000 * 1000)};
+    if (until_us == UINT64_MAX)
+        pthread_cond_wait(&w->cond, &w->mutex);
+    else
+        (void)pthread_cond_timedwait(&w->cond, &w->mutex, &t);
+}
+
 static void *worker(void *arg)
 {
     struct node_workers *w = arg;
     node_memo_worker();
     pthread_mutex_lock(&w->mutex);
     for (;;) {
+        uint64_t until_us;
+        bring_later(w, &until_us);
         struct line *line = w->urgent_n ? NULL : next_line(w);
         if (!w->urgent_n && !line && job_waits(w)) {
             help_job(w);
@@ -312,7 +369,7 @@ static void *worker(void *arg)
         if (!w->urgent_n && !line && w->stop)
             break;
         if (!w->urgent_n && !line) {
-            pthread_cond_wait(&w->cond, &w->mutex);
+            wait(w, until_us);
             continue;
         }
         struct node_check *c = w->urgent_n ? take_urgent(w) : take_other(w, line);
@@ -339,7 +396,11 @@ int node_workers_new(const uint8_t chain32[32], unsigned threads, size_t queue_m
     memcpy(w->chain, chain32, 32);
     w->cap = queue_max;
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->cond, NULL);
+    pthread_condattr_t mono;
+    pthread_condattr_init(&mono);
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->cond, &mono);
+    pthread_condattr_destroy(&mono);
     pthread_cond_init(&w->job_done, NULL);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -398,8 +459,11 @@ int node_workers_check(struct node_workers *w, struct node_check *c)
     c->helpers = helpers;
     c->taken = false;
     c->since_us = poa_clock_monotonic_us(poa_clock_system());
-    bool fits = !w->stop && (c->n ? w->other_n : w->urgent_n) + helpers <= w->cap;
-    if (fits && c->n) {
+    bool fits = !w->stop && (c->n ? w->other_n : w->urgent_n + w->later_n) + helpers <= w->cap;
+    if (fits && !c->n && c->claims == 1 && is_surplus(w, c->claim)) {
+        w->later_n++;
+        append(&w->later, c);
+    } else if (fits && c->n) {
         w->other_n += helpers;
         wait_in_line(w, c);
     } else if (fits) {
@@ -414,6 +478,13 @@ int node_workers_check(struct node_workers *w, struct node_check *c)
     else
         pthread_cond_signal(&w->cond);
     return POA_OK;
+}
+
+void node_workers_enough(struct node_workers *w, uint32_t votes)
+{
+    pthread_mutex_lock(&w->mutex);
+    w->enough = votes;
+    pthread_mutex_unlock(&w->mutex);
 }
 
 void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint64_t tip_view)

@@ -179,6 +179,22 @@ uint64_t store_log_number(const struct poa_store *s)
     return n;
 }
 
+/* The folder is read only when a file came or went; one that came with the same time
+ * stamp as the last look is seen with the next that comes or goes. */
+bool store_log_begun(struct poa_store *s)
+{
+    char path[sizeof s->dir + 4];
+    struct stat st;
+    uint64_t before = s->log_number;
+    snprintf(path, sizeof path, "%s/db", s->dir);
+    if (stat(path, &st) == 0 && st.st_mtim.tv_sec == s->looked.tv_sec &&
+        st.st_mtim.tv_nsec == s->looked.tv_nsec)
+        return false;
+    s->looked = st.st_mtim;
+    s->log_number = store_log_number(s);
+    return s->log_number != before;
+}
+
 static void remove_file(void *ctx, const char *file)
 {
     (void)ctx;

@@ -5,6 +5,7 @@
 #include <leveldb/c.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "poa_store.h"
 
@@ -79,7 +80,8 @@ struct poa_store {
     uint64_t next_batch;         /* writer's */
     size_t write_buffer, in_log; /* bytes written since LevelDB's log began, at most */
     uint64_t log_number;
-    uint64_t torn; /* bytes cut off at the start */
+    struct timespec looked; /* when the folder had changed last, then */
+    uint64_t torn;          /* bytes cut off at the start */
     _Atomic uint64_t batches, writes, synced, bytes;
     _Atomic int failed; /* sticky write error */
     pthread_mutex_t why_mutex;
@@ -140,6 +142,8 @@ int store_get_reference(struct poa_store *s, const struct poa_stored_locator *at
 bool store_trim(struct poa_store *s, const char *db);
 /* The highest number of a log of LevelDB's. */
 uint64_t store_log_number(const struct poa_store *s);
+/* Whether LevelDB has begun a new log since this was asked last. May say so late. */
+bool store_log_begun(struct poa_store *s);
 /* LevelDB keeps what went wrong in the background for the next write. */
 int store_probe(struct poa_store *s);
 /* The sum of all blobs: as the database says, or counted when it does not. */

@@ -375,10 +375,8 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
         atomic_store(&s->failed, rc);
         return rc;
     }
-    if (near && store_log_number(s) != s->log_number) {
-        s->log_number = store_log_number(s);
+    if (near && store_log_begun(s))
         s->in_log = bytes;
-    }
     s->writes++;
     s->synced += sync;
     s->bytes += bytes;

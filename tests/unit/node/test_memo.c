@@ -370,3 +370,69 @@ Test(memo, workers_leave_out_votes_of_decided_views, .init = setup)
     }
     node_workers_free(w);
 }
+
+static _Atomic unsigned answered;
+static struct node_claim votes[6];
+static unsigned order[6]; /* which was answered as the how manieth */
+
+static void count_answer(struct node_check *c)
+{
+    order[c->claim - votes] = answered++;
+    free(c);
+    sem_post(&finished);
+}
+
+/* A claim of its own each: the first VOTES are finalize votes of VIEW. */
+static void claim_all(struct node_workers *w, uint32_t all, uint32_t count, uint64_t view)
+{
+    answered = 0;
+    for (uint32_t i = 0; i < all; i++) {
+        struct node_claim *k = &votes[i];
+        uint8_t seed[32] = {(uint8_t)(20 + i)};
+        *k = (struct node_claim){.epoch = 3, .view = view, .msg = {(uint8_t)view, (uint8_t)i, 5}};
+        k->vote = i < count ? 1 + POA_VOTE_FINALIZE : 0;
+        poa_ed25519_public(seed, k->key);
+        poa_ed25519_sign(seed, k->key, k->msg, 32, k->proof);
+    }
+    for (uint32_t i = 0; i < all; i++) {
+        struct node_check *c = node_check_new(0, 0, NULL);
+        cr_assert(c);
+        c->claim = &votes[i];
+        c->claims = 1;
+        c->done = count_answer;
+        cr_assert_eq(node_workers_check(w, c), POA_OK);
+    }
+}
+
+/* The third vote of others in a committee of four lets those pass that came after it, and
+ * is answered unverified when the view is decided meanwhile, else verified. */
+Test(memo, workers_keep_votes_beyond_a_quorum_for_later, .init = setup)
+{
+    struct node_workers *w = NULL;
+    bool passed = false;
+    sem_init(&finished, 0, 0);
+    cr_assert_eq(node_workers_new(chain, 1, 16, &w), POA_OK);
+    node_workers_enough(w, 2);
+    node_workers_at(w, 3, 10, 8);
+    /* Again when this thread was late itself. */
+    for (uint64_t view = 10; view < 110 && !passed; view++) {
+        unsigned before = verified;
+        claim_all(w, 4, 3, view);
+        for (int i = 0; i < 4; i++)
+            sem_wait(&finished);
+        cr_assert_eq(verified - before, 4);
+        cr_assert(order[0] < order[1]);
+        passed = order[3] < order[2];
+    }
+    cr_assert(passed);
+    node_workers_at(w, 3, 200, 199);
+    unsigned before = verified;
+    claim_all(w, 4, 3, 120);
+    for (int i = 0; i < 4; i++)
+        sem_wait(&finished);
+    cr_assert_eq(verified - before, 1);
+    node_workers_at(w, 3, 200, 100);
+    claim_all(w, 6, 6, 130);
+    node_workers_free(w);
+    cr_assert_eq(answered, 6);
+}
