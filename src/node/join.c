@@ -42,7 +42,7 @@
 #define GIVE_UP_US UINT64_C(60000000)
 /* For a proof, while others are there that may be faster; twice as long each time that
  * none was in time. */
-#define PROOF_US UINT64_C(30000000)
+#define PROOF_US UINT64_C(15000000)
 #define WAIT_MS  100
 
 enum kind { KNOWN, OFFER, PIECE, PART };
@@ -415,6 +415,9 @@ static int ask_piece(struct joining *j)
     if (j->piece_asked)
         return POA_OK;
     if (!j->proof && !next_giver(j)) {
+        /* Only now: however many stall, the others have their turn within a minute. */
+        uint32_t longer = 2 * j->patience_ms;
+        j->patience_ms = longer < NODE_PATIENCE_MAX_MS ? longer : NODE_PATIENCE_MAX_MS;
         j->limit_us *= 2;
         look(j);
         return POA_OK;
@@ -531,8 +534,6 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
         next_proof(j);
         if (a->error == POA_E_TIMEOUT) {
             stalled(j, s);
-            j->patience_ms = 2 * j->patience_ms < NODE_PATIENCE_MAX_MS ? 2 * j->patience_ms
-                                                                       : NODE_PATIENCE_MAX_MS;
         } else if (!a->error) {
             lied(j, s, "does not answer what it was asked for", "");
         } else {
