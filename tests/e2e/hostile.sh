@@ -121,6 +121,16 @@ attack() {
     [ "$(largest)" -lt $limit_kib ] || fail "$name: $(largest) KiB"
     [ "$lines" -le 60 ] || fail "$name: $lines log lines"
     [ -z "$who" ] || grep -q "$who" log.new || fail "$name: the log does not name $who"
+    [ -z "$who" ] || shown "$who" || fail "$name: poa peers does not show it: $(cat peers)"
+}
+# What the log said of the culprit, poa peers says too: who, that it is banned and for how
+# long, and why.
+shown() { # WHO
+    "$poa" peers --rpc "$(rpc "$victim")" --json >peers
+    jq -en --arg from "127.0.0.$source" --arg evil "$evil" --arg line "$(grep -m1 "$1" log.new)" 'input | any(.[];
+        (.address == $from or .key == $evil or .role == "stranger") and .bans >= 1 and
+        (if .banned then .ban_ms | tonumber > 0 else true end) and (.reason | length > 0) and
+        (.reason as $why | $line | contains($why)))' peers >/dev/null
 }
 banned="address SOURCE is banned"
 attack preamble "$banned"
@@ -138,7 +148,7 @@ attack "lowfee" "" --payer "$dir/keys/alice.json"
 at trusted-0
 attack "lowfee follower" "" --payer "$dir/keys/bob.json"
 at ledger-0
-attack "lowfee again" "stranger .* is banned.*known" --payer "$dir/keys/steering.json" --mode again
+attack "lowfee again" "stranger .* is banned.*known" --payer "$dir/keys/steering.json" --mode again --seconds $((seconds + 8)) # a slow machine takes fewer
 # With the key of a witness.
 attack "tiny-session witness" "node ${evil:0:8} is banned" --key "$POA_TMP/evil.json" --mode witness
 long_past() { [ "$(metric poa_epoch)" -ge 2 ]; }
