@@ -9,6 +9,7 @@
  *   serve.c    sessions of others; HELLO and frames on REP and PULL
  *   answer.c   requests that wait for the owner
  *   standing.c what others did wrong, and bans
+ *   contacts.c the list of all of them
  *   wire.c     records and message heads
  *   url.c      addresses
  *   nngfix.c   a repair of the library
@@ -391,8 +392,14 @@ void mesh_peer_ban(struct peer *peer, const char *reason, uint32_t ms);
 void mesh_blame(struct poa_p2p *p, const uint8_t key32[32], enum poa_p2p_fault fault);
 void mesh_blame_address(struct poa_p2p *p, const uint8_t from[16], enum poa_p2p_fault fault);
 bool mesh_banned(const struct standing *s, uint64_t now_us);
+void mesh_fade(struct standing *s, uint64_t now_us); /* to what is left at NOW_US */
+struct offender *mesh_offender(struct poa_p2p *p, enum offender_kind kind, const uint8_t id[32]);
 bool mesh_key_banned(struct poa_p2p *p, const uint8_t key32[32]);
 bool mesh_address_banned(struct poa_p2p *p, const uint8_t from[16]);
+
+/* contacts.c, with p->lock: a session outlives its connection, for requests under way, and
+ * works only while there is one on which its dialer is heard. */
+bool mesh_session_works(struct poa_p2p *p, const struct session *s, uint64_t now_us);
 
 /* link.c */
 int mesh_link_open(struct peer *peer);

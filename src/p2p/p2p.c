@@ -427,7 +427,7 @@ int poa_p2p_stats(struct poa_p2p *p, int index, struct poa_p2p_stats *out)
         out->up = peer->reported_up;
         out->banned = mesh_banned(&peer->standing, mesh_now_us());
         for (const struct session *s = p->session_list; s != NULL; s = s->next)
-            if (s->peer == peer && s->promoted && s->ends_us == 0)
+            if (s->peer == peer && mesh_session_works(p, s, mesh_now_us()))
                 out->inbound = true;
         rc = POA_OK;
     }

@@ -2,8 +2,6 @@
  * standing with it; others are remembered by their key and by the address that
  * they come from. An address where a node on the list lives has no standing:
  * strangers there must not keep that node out. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mesh.h"
@@ -22,7 +20,7 @@ static const struct {
 #undef ROW
 };
 
-static void fade(struct standing *s, uint64_t now_us)
+void mesh_fade(struct standing *s, uint64_t now_us)
 {
     uint64_t gone = (now_us - s->at_us) / (1000000 / FADE_PER_S);
     s->points -= gone < s->points ? (uint32_t)gone : s->points;
@@ -55,7 +53,7 @@ static uint32_t ban(const struct poa_p2p *p, struct standing *s, const char *rea
 static bool add(const struct poa_p2p *p, struct standing *s, enum poa_p2p_fault fault,
                 uint64_t now_us, uint32_t *ms)
 {
-    fade(s, now_us);
+    mesh_fade(s, now_us);
     if (mesh_banned(s, now_us))
         return false;
     s->points += faults[fault].points;
@@ -104,7 +102,7 @@ static void address_id(const uint8_t from[16], uint8_t id[32])
     memcpy(id, from, memcmp(from, mapped, sizeof mapped) == 0 ? 16 : IPV6_NETWORK);
 }
 
-static struct offender *find(struct poa_p2p *p, enum offender_kind kind, const uint8_t id[32])
+struct offender *mesh_offender(struct poa_p2p *p, enum offender_kind kind, const uint8_t id[32])
 {
     for (unsigned i = 0; i < p->offenders_n; i++)
         if (p->offender[i].kind == kind && memcmp(p->offender[i].id, id, 32) == 0)
@@ -116,12 +114,12 @@ static struct offender *find(struct poa_p2p *p, enum offender_kind kind, const u
 static struct offender *need(struct poa_p2p *p, enum offender_kind kind, const uint8_t id[32],
                              uint64_t now_us)
 {
-    struct offender *o = find(p, kind, id), *least = NULL;
+    struct offender *o = mesh_offender(p, kind, id), *least = NULL;
     if (o != NULL)
         return o;
     for (unsigned i = 0; i < p->offenders_n; i++) {
         struct standing *s = &p->offender[i].standing, *l = least != NULL ? &least->standing : NULL;
-        fade(s, now_us);
+        mesh_fade(s, now_us);
         if (l == NULL || s->banned_until_us < l->banned_until_us ||
             (s->banned_until_us == l->banned_until_us && s->points < l->points))
             least = &p->offender[i];
@@ -202,13 +200,13 @@ bool mesh_address_banned(struct poa_p2p *p, const uint8_t from[16])
 {
     uint8_t id[32];
     address_id(from, id);
-    const struct offender *o = find(p, OFFENDER_ADDRESS, id);
+    const struct offender *o = mesh_offender(p, OFFENDER_ADDRESS, id);
     return o != NULL && mesh_banned(&o->standing, mesh_now_us());
 }
 
 bool mesh_key_banned(struct poa_p2p *p, const uint8_t key32[32])
 {
-    const struct offender *o = find(p, OFFENDER_KEY, key32);
+    const struct offender *o = mesh_offender(p, OFFENDER_KEY, key32);
     return o != NULL && mesh_banned(&o->standing, mesh_now_us());
 }
 
@@ -237,90 +235,4 @@ void poa_p2p_ban(struct poa_p2p *p, int index, const char *reason, uint32_t ms)
     if (index >= 0 && index < POA_P2P_PEERS_MAX && p->peer[index] != NULL)
         mesh_peer_ban(p->peer[index], reason, ms);
     pthread_mutex_unlock(&p->lock);
-}
-
-/* --- the list ---------------------------------------------------------------------------- */
-
-static void tell(struct standing *s, uint64_t now_us, struct poa_p2p_contact *out)
-{
-    fade(s, now_us);
-    out->score = s->points;
-    out->bans = s->bans;
-    out->reason = s->reason != NULL ? s->reason : "";
-    out->banned = mesh_banned(s, now_us);
-    out->ban_ms = out->banned ? (s->banned_until_us - now_us) / 1000 : 0;
-}
-
-static void tell_peer(struct poa_p2p *p, struct peer *peer, uint64_t now_us,
-                      struct poa_p2p_contact *out)
-{
-    out->kind = POA_P2P_LISTED;
-    out->index = peer->index;
-    memcpy(out->key, peer->key, 32);
-    if (peer->req_url[0] != 0)
-        snprintf(out->address, sizeof out->address, "%s", peer->req_url + strlen("tcp://"));
-    else if (peer->have_from)
-        mesh_ip_text(peer->from, out->address);
-    out->outbound = peer->reported_up;
-    for (const struct session *s = p->session_list; s != NULL; s = s->next)
-        if (s->peer == peer && s->promoted && s->ends_us == 0)
-            out->inbound = true;
-    out->bytes_in = peer->stats.bytes_in;
-    out->bytes_out = peer->stats.bytes_out;
-    out->queued_bytes = peer->stats.queued_bytes;
-    out->rtt_us = peer->stats.rtt_us;
-    tell(&peer->standing, now_us, out);
-}
-
-static void tell_session(struct poa_p2p *p, const struct session *s, uint64_t now_us,
-                         struct poa_p2p_contact *out)
-{
-    struct offender *o = find(p, OFFENDER_KEY, s->key);
-    out->kind = POA_P2P_UNLISTED;
-    out->index = POA_P2P_STRANGER;
-    memcpy(out->key, s->key, 32);
-    mesh_ip_text(s->from, out->address);
-    out->inbound = true;
-    out->bytes_in = s->bytes_in;
-    out->bytes_out = s->bytes_out;
-    out->reason = "";
-    if (o != NULL)
-        tell(&o->standing, now_us, out);
-}
-
-static bool has_session(const struct poa_p2p *p, const uint8_t key32[32])
-{
-    const struct session *s = p->session_list;
-    while (s != NULL && memcmp(s->key, key32, 32) != 0)
-        s = s->next;
-    return s != NULL;
-}
-
-size_t poa_p2p_contacts(struct poa_p2p *p, struct poa_p2p_contact *out, size_t max)
-{
-    size_t n = 0;
-    uint64_t now_us = mesh_now_us();
-    memset(out, 0, max * sizeof *out);
-    pthread_mutex_lock(&p->lock);
-    for (int i = 0; i < POA_P2P_PEERS_MAX && n < max; i++)
-        if (p->peer[i] != NULL)
-            tell_peer(p, p->peer[i], now_us, &out[n++]);
-    for (const struct session *s = p->session_list; s != NULL && n < max; s = s->next)
-        if (s->peer == NULL && s->ends_us == 0)
-            tell_session(p, s, now_us, &out[n++]);
-    for (unsigned i = 0; i < p->offenders_n && n < max; i++) {
-        struct offender *o = &p->offender[i];
-        fade(&o->standing, now_us);
-        if ((o->standing.points == 0 && !mesh_banned(&o->standing, now_us)) ||
-            (o->kind == OFFENDER_KEY && has_session(p, o->id)))
-            continue;
-        out[n].kind = o->kind == OFFENDER_KEY ? POA_P2P_UNLISTED : POA_P2P_ADDRESS;
-        out[n].index = POA_P2P_STRANGER;
-        if (o->kind == OFFENDER_KEY)
-            memcpy(out[n].key, o->id, 32);
-        mesh_ip_text(o->from, out[n].address);
-        tell(&o->standing, now_us, &out[n++]);
-    }
-    pthread_mutex_unlock(&p->lock);
-    return n;
 }

@@ -116,6 +116,26 @@ Test(standing, stranger)
     node_close(server);
 }
 
+/* A session that is kept for its dialer's return is no connection. */
+Test(standing, who_is_gone_is_not_connected)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL), *stranger = node_open(9, NULL);
+    struct poa_p2p_contact c;
+    int ab = node_knows(a, b, true, POA_P2P_MESH), sb = node_knows(stranger, b, true, 0);
+    (void)node_knows(b, a, true, POA_P2P_MESH);
+    UNTIL(find(b, POA_P2P_LISTED, NULL, a->key, &c) && c.inbound && c.outbound && c.rtt_us > 0);
+    UNTIL(find(b, POA_P2P_UNLISTED, NULL, stranger->key, &c) && c.inbound);
+    cr_assert(node_up(a, ab) && node_up(stranger, sb));
+    node_stop(a);
+    node_stop(stranger);
+    UNTIL(find(b, POA_P2P_LISTED, NULL, a->key, &c) && !c.inbound && !c.outbound);
+    cr_assert_eq(c.rtt_us, 0);
+    UNTIL(!find(b, POA_P2P_UNLISTED, NULL, stranger->key, &c));
+    node_close(stranger);
+    node_close(a);
+    node_close(b);
+}
+
 Test(standing, pushes_over_the_rate)
 {
     struct node *a = node_open(1, NULL);
