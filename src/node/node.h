@@ -384,7 +384,7 @@ void node_follow_behind(struct node_follow *f, uint64_t height);
  * --------------------------------------------------------------------------------------- */
 
 void node_on_message(void *node, const struct poa_p2p_message *m);
-void node_on_peer(void *node, int peer, bool up);
+void node_on_peer(void *node, int peer, const uint8_t key32[32], bool up);
 /* Follow requests that wait for a block. */
 int node_serve_new(struct poa_node *n);
 int node_serve_start(struct poa_node *n);

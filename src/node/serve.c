@@ -586,14 +586,18 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
     }
 }
 
-void node_on_peer(void *ctx, int peer, bool up)
+void node_on_peer(void *ctx, int peer, const uint8_t key32[32], bool up)
 {
     struct poa_node *n = ctx;
     char key[17];
+    poa_hex(key32, 8, key);
     pthread_mutex_lock(&n->peers_mutex);
-    n->peer[peer].up = up;
-    poa_hex(n->peer[peer].key, 8, key);
+    bool here = memcmp(n->peer[peer].key, key32, 32) == 0;
+    if (here)
+        n->peer[peer].up = up;
     pthread_mutex_unlock(&n->peers_mutex);
+    if (!here)
+        return;
     POA_LOG_INFO(NODE, "peer %s... is %s", key, up ? "connected" : "gone");
     if (up)
         ask_height(n, peer);

@@ -549,7 +549,7 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
         next_us = sooner(next_us, now_us + 100000);
     kick = peer->up && !peer->sending && (peer->greet || peer->stats.queued_bytes > 0);
     up = peer->up && (push_here || !pushes(peer) || !peer->pushes_taken);
-    if (up != peer->reported_up) {
+    if (up != peer->reported_up && !peer->removed) {
         peer->reported_up = up;
         report = true;
     }
@@ -589,7 +589,7 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
     if (report) {
         POA_LOG_INFO("p2p", "%s is %s", peer->name, up ? "connected" : "not connected");
         if (p->config.on_peer != NULL)
-            p->config.on_peer(p->config.ctx, peer->index, up);
+            p->config.on_peer(p->config.ctx, peer->index, peer->key, up);
     }
     return sooner(next_us, mesh_request_work(peer, now_us));
 }

@@ -105,6 +105,7 @@ int poa_p2p_peer_set(struct poa_p2p *p, const uint8_t key32[32], const char *add
     }
     if (at >= 0) { /* a new address is no new reputation */
         peer->standing = p->peer[at]->standing;
+        peer->reported_up = p->peer[at]->reported_up;
         remove_peer(p, p->peer[at]);
     }
     for (int i = 0; at < 0 && i < POA_P2P_PEERS_MAX; i++)

@@ -117,8 +117,9 @@ struct poa_p2p_config {
     void *ctx;
     void (*on_message)(void *ctx, const struct poa_p2p_message *m);
     /* The link to a peer with an address works now, or does not any more. In
-     * order for each peer, from one thread. May be NULL. */
-    void (*on_peer)(void *ctx, int peer, bool up);
+     * order for each peer, from one thread. It may be news of KEY32 who has left PEER to
+     * another one meanwhile. May be NULL. */
+    void (*on_peer)(void *ctx, int peer, const uint8_t key32[32], bool up);
 };
 
 /* Binds and starts; *OUT is set before the first callback. Errors: POA_E_CONFIG (an address that is

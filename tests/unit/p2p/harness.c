@@ -37,10 +37,11 @@ static void on_message(void *ctx, const struct poa_p2p_message *m)
         (void)!poa_p2p_answer(n->p, m->token, (uint16_t)(m->type + 1), m->bytes);
 }
 
-static void on_peer(void *ctx, int peer, bool up)
+static void on_peer(void *ctx, int peer, const uint8_t key32[32], bool up)
 {
     struct node *n = ctx;
     (void)peer;
+    (void)key32;
     atomic_fetch_add(up ? &n->ups : &n->downs, 1);
 }
 

@@ -261,6 +261,26 @@ Test(p2p, another_chain)
     cr_assert(never_up(NULL, &(struct poa_p2p_config){.chain32 = chain_b}, &error));
 }
 
+/* It moves to where nobody answers: whoever was told that the link works is told that it
+ * does not, although that was another one. */
+Test(p2p, a_new_address_that_is_dead)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL), *c = node_open(3, NULL);
+    node_knows(b, a, false, POA_P2P_MESH);
+    int ab = node_knows(a, b, true, POA_P2P_MESH), index = -1;
+    UNTIL(atomic_load(&a->ups) >= 1 && node_up(a, ab));
+    UNTIL(atomic_load(&a->ups) == atomic_load(&a->downs) + 1);
+    unsigned downs = atomic_load(&a->downs);
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, c->address, c->push_address, POA_P2P_MESH, &index),
+                 POA_OK);
+    cr_assert_eq(index, ab);
+    UNTIL(atomic_load(&a->downs) > downs);
+    cr_assert(!node_up(a, index));
+    node_close(a);
+    node_close(b);
+    node_close(c);
+}
+
 /* The address is right but somebody else answers there. */
 Test(p2p, wrong_key)
 {
