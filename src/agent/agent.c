@@ -368,10 +368,10 @@ static void lost(struct agent *a, int e)
         POA_LOG_LIMITED(10000, POA_LOG_INFO, "device", "connection ended: %s", poa_error_text(e));
     if (a->device.state == POA_DEVICE_DIALING && e != POA_E_TIMEOUT)
         suspect(a);
-    hang_up(a, e == POA_E_REKEY                          ? AGENT_DOWN_RENEW
-               : !a->was_ready                           ? AGENT_DOWN_FAILED
-               : e == POA_E_CLOSED || e == POA_E_TIMEOUT ? AGENT_DOWN_LOST
-                                                         : AGENT_DOWN_BROKEN);
+    hang_up(a, e == POA_E_REKEY    ? AGENT_DOWN_RENEW
+               : !a->was_ready     ? AGENT_DOWN_FAILED
+               : e == POA_E_CLOSED ? AGENT_DOWN_LOST
+                                   : AGENT_DOWN_BROKEN);
 }
 
 static void flush_out(struct agent *a)

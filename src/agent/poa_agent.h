@@ -196,7 +196,7 @@ POA_MUST_USE int agent_qr_print(FILE *to, const char *text);
 enum agent_down {
     AGENT_DOWN_FAILED, /* never worked */
     AGENT_DOWN_LOST,   /* worked, then the stream broke: the same gateway once more */
-    AGENT_DOWN_BROKEN, /* worked, then said what it should not: another one */
+    AGENT_DOWN_BROKEN, /* worked, then said what it should not, or nothing: another one */
     AGENT_DOWN_TOLD,   /* the gateway said when to return */
     AGENT_DOWN_RENEW,  /* the session got old: same gateway, at once */
 };

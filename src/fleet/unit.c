@@ -224,9 +224,9 @@ static void unit_down(struct poa_fleet *f, struct unit *u, enum agent_down why, 
         f->stat.failed++;
     }
     uint64_t wait = agent_link_down(&u->link,
-                                    u->bye     ? AGENT_DOWN_TOLD
-                                    : u->ready ? AGENT_DOWN_LOST
-                                               : why,
+                                    u->bye                                 ? AGENT_DOWN_TOLD
+                                    : u->ready && why != AGENT_DOWN_BROKEN ? AGENT_DOWN_LOST
+                                                                           : why,
                                     u->bye_ms);
     poa_device_close(&u->d);
     wire_close(f, &u->wire);
@@ -386,7 +386,11 @@ void unit_turn(struct poa_fleet *f, struct unit *u)
         reached(f, u);
     uint64_t pack_ms = e ? 0 : run_packs(f, u, now);
     if (e || !say(f, u)) {
-        unit_down(f, u, e == POA_E_REKEY ? AGENT_DOWN_RENEW : AGENT_DOWN_FAILED, true);
+        unit_down(f, u,
+                  e == POA_E_REKEY                 ? AGENT_DOWN_RENEW
+                  : e == POA_E_TIMEOUT && u->ready ? AGENT_DOWN_BROKEN
+                                                   : AGENT_DOWN_FAILED,
+                  true);
         return;
     }
     count_vrf(f, u);

@@ -76,6 +76,20 @@ Test(gateways, all_that_send_a_device_away_are_asked_more_and_more_slowly)
     cr_expect(agent_link_down(&l, AGENT_DOWN_TOLD, 1000) < 1000);
 }
 
+Test(gateways, a_lost_one_is_tried_once_more_a_silent_one_is_not)
+{
+    struct agent_link l;
+    agent_link_init(&l, 2);
+    agent_link_up(&l);
+    cr_expect(agent_link_down(&l, AGENT_DOWN_LOST, 0) < 1000);
+    cr_expect_eq(l.next, 0);
+    cr_expect(agent_link_down(&l, AGENT_DOWN_FAILED, 0) < 1000);
+    cr_expect_eq(l.next, 1);
+    agent_link_up(&l);
+    cr_expect(agent_link_down(&l, AGENT_DOWN_BROKEN, 0) < 1000);
+    cr_expect_eq(l.next, 0);
+}
+
 Test(gateways, every_address_of_a_name_has_its_turn)
 {
     struct agent_link l;
