@@ -109,6 +109,7 @@ static void add_current_vote(struct claims *c, const struct poa_vote *v)
         return;
     struct node_claim *k = &c->claim[before];
     k->vote = (uint8_t)(1 + v->kind);
+    k->voter = (uint8_t)v->voter;
     k->epoch = v->epoch;
     k->view = v->view;
 }

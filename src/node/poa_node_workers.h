@@ -27,6 +27,8 @@ struct node_claim {
     const uint8_t *seed;                 /* of KEY, 32 bytes, borrowed; or NULL */
     uint8_t key[32], msg[32], proof[80]; /* a signature: its first 64 bytes */
     uint8_t vote; /* 0, or 1 + the kind of a vote of VIEW in EPOCH: left out when that is decided */
+    uint8_t voter;   /* below POA_COMMITTEE_MAX */
+    bool first_hand; /* it came from its voter, so nobody else makes it many */
     uint32_t epoch;
     uint64_t view;
     struct poa_slice batch; /* when not empty, of this encoded batch: it is long to hash, and MSG
@@ -81,8 +83,8 @@ void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), v
 /* Where the core is: notarize votes before VIEW and votes up to TIP_VIEW are not
  * looked at any more. Any thread. */
 void node_workers_at(struct node_workers *w, uint32_t epoch, uint64_t view, uint64_t tip_view);
-/* A quorum needs so many VOTES of others, so later ones of the same kind and view wait some
- * milliseconds for it; 0: no vote waits. Any thread. */
+/* A quorum needs so many VOTES of others: when as many voters were heard, first hand, those of
+ * the same kind and view that come after wait some milliseconds; 0: none does. Any thread. */
 void node_workers_enough(struct node_workers *w, uint32_t votes);
 /* Strangers' checks at less than FLOOR wait from now on; those that wait for
  * NODE_HELD_US are refused with TX_FEE_FLOOR. Any thread, now and then. */

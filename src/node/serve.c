@@ -172,6 +172,8 @@ static void on_push(struct poa_node *n, const struct poa_p2p_message *m)
     memcpy(p->bytes, m->bytes.p, m->bytes.n);
     uint32_t claims = 0;
     p->claim = node_claims_message(n, p->type, poa_slice(p->bytes, p->n), &claims);
+    if (claims == 1)
+        p->claim->first_hand = memcmp(p->claim->key, m->key32, 32) == 0;
     p->check = claims ? node_check_new(0, 0, NULL) : NULL;
     if (p->check) {
         p->check->claim = p->claim;

@@ -42,9 +42,9 @@ struct job {
     unsigned helpers; /* workers in it; with the mutex */
 };
 
-/* Votes of one kind and view that came. */
+/* Who voted, by kind and view. */
 struct tally {
-    uint8_t vote;
+    uint8_t vote, voters[POA_COMMITTEE_MAX / 8];
     uint32_t epoch, n;
     uint64_t view;
 };
@@ -54,7 +54,7 @@ struct node_workers {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     struct line urgent, later, line[LINES];
-    size_t later_n;
+    _Atomic size_t later_n;
     struct tally tally[TALLIES];
     uint32_t enough; /* votes of others that decide; 0: not known */
     uint64_t now;    /* virtual: the start of the check that was taken last */
@@ -230,15 +230,21 @@ static struct node_check *take_other(struct node_workers *w, struct line *best)
     return c;
 }
 
-/* Whether K comes when enough others of its kind are under way. */
+/* Whether K comes when enough others of its kind are under way. Nothing of it is verified yet:
+ * a voter counts once, and only by what it sends itself, or forged votes would hold up true
+ * ones. */
 static bool is_surplus(struct node_workers *w, const struct node_claim *k)
 {
     struct tally *t = &w->tally[(k->view * 3 + k->vote) % TALLIES];
-    if (!k->vote || !w->enough)
+    if (!k->vote || !k->first_hand || !w->enough)
         return false;
     if (t->vote != k->vote || t->epoch != k->epoch || t->view != k->view)
         *t = (struct tally){.vote = k->vote, .epoch = k->epoch, .view = k->view};
-    return t->n++ >= w->enough;
+    bool surplus = t->n >= w->enough;
+    uint8_t *voters = &t->voters[k->voter / 8], bit = (uint8_t)(1u << k->voter % 8);
+    t->n += !(*voters & bit);
+    *voters |= bit;
+    return surplus;
 }
 
 /* What waited long enough is urgent. *UNTIL_US: the next one is then; UINT64_MAX: none. */
@@ -277,7 +283,9 @@ static void help(struct node_workers *w, struct node_check *c);
 
 static void help_urgent(struct node_workers *w)
 {
+    uint64_t until_us;
     pthread_mutex_lock(&w->mutex);
+    bring_later(w, &until_us);
     struct node_check *c = w->urgent_n ? take_urgent(w) : NULL;
     pthread_mutex_unlock(&w->mutex);
     if (c)
@@ -296,7 +304,7 @@ static void help(struct node_workers *w, struct node_check *c)
         for (uint32_t i = first; i < end; i++)
             check_one(w, c, i);
         did += end - first;
-        if (c->n && w->urgent_n)
+        if (c->n && (w->urgent_n || w->later_n))
             help_urgent(w);
     }
     release(c, did);

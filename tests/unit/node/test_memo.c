@@ -373,7 +373,8 @@ Test(memo, workers_leave_out_votes_of_decided_views, .init = setup)
 
 static _Atomic unsigned answered;
 static struct node_claim votes[6];
-static unsigned order[6]; /* which was answered as the how manieth */
+static unsigned order[6];   /* which was answered as the how manieth */
+static bool alone, hearsay; /* one voter sends all; somebody else does */
 
 static void count_answer(struct node_check *c)
 {
@@ -391,6 +392,8 @@ static void claim_all(struct node_workers *w, uint32_t all, uint32_t count, uint
         uint8_t seed[32] = {(uint8_t)(20 + i)};
         *k = (struct node_claim){.epoch = 3, .view = view, .msg = {(uint8_t)view, (uint8_t)i, 5}};
         k->vote = i < count ? 1 + POA_VOTE_FINALIZE : 0;
+        k->voter = (uint8_t)(alone ? 1 : i);
+        k->first_hand = !hearsay;
         poa_ed25519_public(seed, k->key);
         poa_ed25519_sign(seed, k->key, k->msg, 32, k->proof);
     }
@@ -431,8 +434,20 @@ Test(memo, workers_keep_votes_beyond_a_quorum_for_later, .init = setup)
     for (int i = 0; i < 4; i++)
         sem_wait(&finished);
     cr_assert_eq(verified - before, 1);
+    /* Nobody makes himself many, to hold up the others. */
+    node_workers_at(w, 3, 10, 8);
+    for (int i = 0; i < 20; i++) {
+        alone = i % 2;
+        hearsay = !alone;
+        claim_all(w, 6, 5, 121 + (uint64_t)i);
+        for (int k = 0; k < 6; k++)
+            sem_wait(&finished);
+        for (unsigned k = 0; k < 6; k++)
+            cr_assert_eq(order[k], k);
+    }
+    alone = hearsay = false;
     node_workers_at(w, 3, 200, 100);
-    claim_all(w, 6, 6, 130);
+    claim_all(w, 6, 6, 190);
     node_workers_free(w);
     cr_assert_eq(answered, 6);
 }
