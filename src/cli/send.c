@@ -153,16 +153,38 @@ int cli_submitted(const struct cli *c, json_t *v, const char *made)
     return finish(c, v, made, NULL);
 }
 
+/* The id of D, or "" when it is damaged. */
+static void id_of(const uint8_t chain32[32], const struct cli_draft *d, char id[65])
+{
+    struct poa_tx_view view;
+    id[0] = 0;
+    if (poa_tx_parse(chain32, poa_slice(d->bytes, d->n), &view) == POA_OK)
+        poa_hex(view.id, 32, id);
+}
+
+/* Who sends again what is in a block, after a lost answer for example, is told that its nonce is
+ * used. Whoever then makes it anew pays twice. */
+static bool sent_before(const struct cli *c, const char *id, json_t **out)
+{
+    struct poa_why why = {{0}};
+    if (get_tx(c, id, out, &why) != POA_OK)
+        return false;
+    if (strcmp(cli_text(*out, "state"), "dropped") != 0)
+        return true;
+    json_decref(*out);
+    *out = NULL;
+    return false;
+}
+
 /* It was refused for WHY: another transaction has its nonce. */
 static int refused(const struct cli *c, const struct cli_draft *d, const char *made,
                    struct cli_race *race, const char *why)
 {
-    struct poa_tx_view view;
     char id[65];
     json_t *v;
-    if (poa_tx_parse(race->chain, poa_slice(d->bytes, d->n), &view) != POA_OK)
+    id_of(race->chain, d, id);
+    if (!id[0])
         return cli_fail("%s", why);
-    poa_hex(view.id, 32, id);
     race->lost = overtaken(c, id, race, &v);
     if (race->lost)
         return 1;
@@ -217,9 +239,20 @@ int cli_send_draft(const struct cli *c, const uint8_t chain32[32], const struct 
         return finish(c, v, made, race);
     if (rc == POA_E_TX_BALANCE)
         return too_low(c, chain32, d);
+    json_t *known = NULL;
+    char id[65];
+    id_of(chain32, d, id);
+    if (rc == POA_E_TIMEOUT && id[0])
+        return cli_fail("%s; %s may be executed all the same: `poa tx %s` tells, and the very same "
+                        "transaction is never executed twice",
+                        why.text, id, id);
     bool used = rc == POA_E_TX_NONCE_USED || rc == POA_E_TX_REPLACE || rc == POA_E_TX_DUPLICATE;
     if (used && race != NULL)
         return refused(c, d, made, race, why.text);
+    if (used && id[0] && sent_before(c, id, &known)) {
+        fprintf(stderr, "poa: this very transaction was sent before\n");
+        return finish(c, known, made, NULL);
+    }
     return cli_fail("%s%s", why.text,
                     rc == POA_E_TX_NONCE_USED ? ": make it anew, without --nonce" : "");
 }

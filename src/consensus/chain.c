@@ -251,6 +251,11 @@ enum verdict core_block_check(struct poa_core *c, struct block *b)
     }
     if (b->h.time_ms > c->now.wall_ms + c->genesis->drift_ms) {
         uint64_t wait = b->h.time_ms - c->now.wall_ms - c->genesis->drift_ms;
+        if (b->h.view != c->ahead_view) { /* how far at first, not when it is looked at again */
+            c->ahead_view = b->h.view;
+            c->ahead_ms = wait + c->genesis->drift_ms;
+            memcpy(c->ahead_key, c->keys[b->h.leader], 32);
+        }
         c->retry_us = c->now.us + (wait < 60000 ? wait : 60000) * 1000;
         return V_WAIT;
     }

@@ -547,6 +547,9 @@ void poa_core_status(const struct poa_core *c, struct poa_core_status *out)
     out->abstaining = c->abstain || (c->self >= 0 && c->view < c->vote_from);
     out->recovering = c->recovery.on;
     out->lag_us = core_batches_lag(c);
+    out->ahead_ms = c->ahead_ms;
+    out->ahead_view = c->ahead_view;
+    memcpy(out->ahead_key, c->ahead_key, 32);
     out->final_us = c->now.us - c->finality_us;
     core_heard_in(c, c->view, out->heard);
     out->synced = c->final_view <= c->tip_view;

@@ -347,6 +347,8 @@ struct poa_core {
     size_t author_bytes[2][POA_COMMITTEE_MAX];
     uint64_t batch_number;
     uint32_t own_pending;
+    uint64_t ahead_ms, ahead_view; /* the last proposal from a clock ahead of ours */
+    uint8_t ahead_key[32];
     uint64_t lag_us, lag_at_us; /* of the own batch that was final last, and when */
     uint64_t flush_us, flushed_us, batch_tick_us;
     uint64_t ack_us; /* when what still waits is acknowledged to everybody */

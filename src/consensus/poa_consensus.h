@@ -379,6 +379,9 @@ struct poa_core_status {
     uint64_t final_us; /* since the last block became final, or the epoch or the node began */
     uint8_t heard[16]; /* members whose vote in the view in work is here: bit i of byte i/8 */
     bool synced;       /* no certificate is known beyond the tip */
+    /* The last proposal whose time was further ahead of our clock than drift_ms; 0: none. */
+    uint64_t ahead_ms, ahead_view;
+    uint8_t ahead_key[32]; /* its leader's */
 };
 /* Nothing final for so long in a committee that works means that it does not. */
 static inline uint64_t poa_stall_us(const struct poa_genesis *g)

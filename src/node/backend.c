@@ -492,6 +492,8 @@ static unsigned nng_threads(void)
     X("poa_store_synced_total", COUNTER, "groups made durable", st.synced)                         \
     X("poa_store_bytes_total", COUNTER, "bytes written to the log", st.bytes)                      \
     X("poa_store_disk_bytes", GAUGE, "size of the tables", st.disk_bytes)                          \
+    X("poa_clock_ahead_seconds", GAUGE, "this machine's clock, of the time of the blocks",         \
+      (double)s.clock_ms / 1e3)                                                                    \
     X("poa_io_rounds_total", COUNTER, "fsyncs of the I/O thread", io.rounds)                       \
     X("poa_io_fsync_seconds_total", COUNTER, "time in them", (double)io.fsync_us_sum / 1e6)        \
     X("poa_io_fsync_max_seconds", GAUGE, "the longest", (double)io.fsync_us_max / 1e6)             \

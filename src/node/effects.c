@@ -108,6 +108,46 @@ static int do_send(struct poa_node *n, const struct poa_effect *f)
     return POA_OK;
 }
 
+/* --- clocks ------------------------------------------------------------------------ */
+
+/* By so much clocks may differ without a word: blocks are as old when they are final. */
+static int64_t tolerated_ms(const struct poa_node *n)
+{
+    return 1000 + (int64_t)n->genesis.drift_ms;
+}
+
+/* A block of TIME_MS is final. */
+static void look_at_clock(struct poa_node *n, uint64_t now_us, uint64_t time_ms)
+{
+    if (!node_skew_saw(&n->skew, now_us, poa_clock_wall_ms(n->clock), time_ms))
+        return;
+    int64_t ms = n->skew.ms;
+    pthread_mutex_lock(&n->status_mutex);
+    bool current = n->behind.current;
+    n->status.clock_ms = current ? ms : 0;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (current && llabs(ms) > tolerated_ms(n))
+        POA_LOG_LIMITED(600000, POA_LOG_WARN, NODE,
+                        "clock: this machine's is %lld ms %s the time of the blocks: set it "
+                        "(NTP); a witness whose clock is wrong makes the chain slow",
+                        llabs(ms), ms > 0 ? "ahead of" : "behind");
+}
+
+/* A leader whose blocks we wait for, because its clock is ahead. */
+static void look_at_leaders(struct poa_node *n, const struct poa_core_status *s)
+{
+    if (!s->ahead_ms || s->ahead_view == n->ahead_view)
+        return;
+    n->ahead_view = s->ahead_view;
+    char hex[17];
+    poa_hex(s->ahead_key, 8, hex);
+    POA_LOG_LIMITED(600000, POA_LOG_WARN, NODE,
+                    "clock: witness %s... proposed a block %llu ms ahead of this machine's clock, "
+                    "more than the network's drift_ms: one of the two is wrong (NTP), and its "
+                    "blocks wait or are skipped",
+                    hex, (unsigned long long)s->ahead_ms);
+}
+
 /* --- committing ------------------------------------------------------------------- */
 
 static int do_commit(struct poa_node *n, const struct poa_commit *c)
@@ -127,6 +167,7 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
         return rc;
     node_tracker_final(n->tracker, c->tx, c->txs, now_us);
     node_forward_final(n->forward, c->tx, c->txs, now_us);
+    look_at_clock(n, now_us, c->header->time_ms);
     node_edge_commit(n, c);
     pthread_mutex_lock(&n->status_mutex);
     n->status.commits++;
@@ -335,6 +376,7 @@ static void house(struct poa_node *n, uint64_t now_us)
         node_memory_regained(n);
     node_recover(n);
     node_stall_tell(n, &s, now_us);
+    look_at_leaders(n, &s);
     node_again_tick(n->again, now_us);
     if (now_us >= n->heights_us) {
         pthread_mutex_lock(&n->status_mutex);

@@ -30,6 +30,7 @@
 #include "poa_node_pages.h"
 #include "poa_node_queue.h"
 #include "poa_node_ranges.h"
+#include "poa_node_skew.h"
 #include "poa_node_tracker.h"
 #include "poa_node_workers.h"
 #include "poa_p2p.h"
@@ -88,6 +89,7 @@ struct node_status {
     uint64_t first_block_ms;
     uint64_t stored; /* height up to which the store can be read */
     uint64_t commits, steps, checkpoints;
+    int64_t clock_ms; /* our clock is so far ahead of the blocks */
 };
 
 struct poa_node {
@@ -157,7 +159,9 @@ struct poa_node {
     uint32_t beacon_epoch; /* last proof of ours that a worker was asked for */
     uint64_t beacon_view;
     struct node_pace pace;
-    uint32_t fee_epoch; /* that FEE_MIN and FEE_KIB were read for, + 1 */
+    struct node_skew skew;
+    uint64_t ahead_view; /* of the last proposal that came from a clock ahead of ours */
+    uint32_t fee_epoch;  /* that FEE_MIN and FEE_KIB were read for, + 1 */
 
     /* peers_mutex */
     pthread_mutex_t peers_mutex;

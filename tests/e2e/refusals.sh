@@ -21,6 +21,11 @@ call() { # METHOD PARAMS
 "$poa" send bob 1 --from alice >/dev/null || fail "no good transfer: $(cat net.err)"
 account() { "$poa" balance alice --json; }
 registry() { call poa_devices_list '[]' | jq -c '[.result.total, (.result.items | map(.device))]'; }
+# Sent again, as after a lost answer, it is the same payment: nobody is told to make it anew.
+"$poa" send bob 1 --from alice --nonce "$("$poa" balance alice --json | jq -r .nonce)" --output once.tx >/dev/null
+"$poa" tx submit once.tx >first.out || fail "no second transfer"
+"$poa" tx submit once.tx >again.out 2>again.err || fail "sent again: $(cat again.err)"
+cmp -s first.out again.out && grep -q "sent before" again.err || fail "sent again: $(cat again.out again.err)"
 before=$(account)
 devices=$(registry)
 "$POA_BIN/tests/e2e/forge" "$POA_KEYS" "$dir/genesis.poa" "$(jq -r .nonce <<<"$before")" >cases
