@@ -35,6 +35,8 @@ static void print_bound(const json_t *w)
                cli_number(w, "relaxed"));
 }
 
+#define SYNC_BAR 20
+
 int cli_status(const struct cli *c)
 {
     json_t *v;
@@ -63,8 +65,11 @@ int cli_status(const struct cli *c)
     const json_t *sync = json_object_get(v, "sync");
     uint64_t target = cli_number(sync, "target");
     if (json_is_object(sync) && target > 0) {
-        printf("sync       %" PRIu64 " %% of %" PRIu64 " blocks",
-               cli_number(v, "height") * 100 / target, target);
+        uint64_t height = cli_number(v, "height");
+        height = height < target ? height : target;
+        int full = (int)(height * SYNC_BAR / target);
+        printf("sync       [%.*s%*s] %" PRIu64 " %% of %" PRIu64 " blocks", full,
+               "####################", SYNC_BAR - full, "", height * 100 / target, target);
         if (cli_number(sync, "left_s") > 0)
             printf(", about %" PRIu64 " s left", cli_number(sync, "left_s"));
         printf("\n");

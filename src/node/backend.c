@@ -311,9 +311,10 @@ static void submitted(struct node_submission *s)
 static void submit(struct poa_node *n, struct poa_slice raw, struct poa_rpc_call *call)
 {
     uint8_t *bytes = NULL;
-    struct node_submission *s = node_submission_new(n, 1, raw.n, &bytes);
+    bool starting = node_starting(n);
+    struct node_submission *s = starting ? NULL : node_submission_new(n, 1, raw.n, &bytes);
     if (!s) {
-        poa_rpc_done(call, POA_E_NO_MEMORY, NULL);
+        poa_rpc_done(call, starting ? POA_E_AGAIN : POA_E_NO_MEMORY, NULL);
         return;
     }
     memcpy(bytes, raw.p, raw.n);

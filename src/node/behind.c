@@ -45,6 +45,19 @@ void node_behind_look(struct node_behind *b, const struct node_heard *heard, uin
     b->current = alone || (b->known && missing <= few);
 }
 
+static double per_us(struct node_behind_pace p)
+{
+    return p.took_us ? (double)p.done / (double)p.took_us : 0;
+}
+
+uint64_t node_behind_left_s(struct node_behind_pace all, struct node_behind_pace lately,
+                            uint64_t missing)
+{
+    double rate = (per_us(all) + per_us(lately)) / 2;
+    double left_s = rate > 0 ? (double)missing / rate / 1e6 + 1 : 0;
+    return left_s < 1e12 ? (uint64_t)left_s : (uint64_t)1e12; /* a target that somebody made up */
+}
+
 bool node_behind_old(uint64_t final_us, uint64_t stall_us, bool member)
 {
     return final_us >= stall_us + (member ? 0 : NODE_BEHIND_FETCH_US);

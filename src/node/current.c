@@ -38,6 +38,11 @@ static enum lag look(struct poa_node *n, char *why, size_t cap)
     uint32_t peers = peers_up(n);
     unsigned long long age_s = s.core.final_us / 1000000;
     bool cut_off = !alone && !peers;
+    if (s.starting) {
+        snprintf(why, cap, "starting: block %llu of the %llu stored here is executed again",
+                 (unsigned long long)s.core.height, (unsigned long long)s.stored);
+        return BEHIND;
+    }
     if (!behind.current && !behind.known)
         snprintf(why, cap, "height %llu, and no peer has said its own yet",
                  (unsigned long long)s.core.height);

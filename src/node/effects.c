@@ -8,8 +8,10 @@
 #define HOUSE_US 1000000u
 /* Blocks between two deletions of old ones. */
 #define PRUNE_EVERY 32u
-/* Transactions after the checkpoint that a start replays in well under a second. */
-#define STOP_TXS 50000u
+/* What a start replays in well under a second: so many transactions, and a block without any
+ * costs what so many of them do. */
+#define WORK_TXS  50000u
+#define BLOCK_TXS 50u
 /* Peers are asked for their height: each second while this node does not know
  * itself to be where they are. */
 #define HEIGHTS_US 5000000u
@@ -226,6 +228,32 @@ void node_checkpoint(struct poa_node *n)
                   (unsigned long long)g.height, c.n);
 }
 
+void node_checkpoint_work(struct poa_node *n)
+{
+    struct poa_st_global g;
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    if (g.txs - n->checkpoint_txs + (g.height - n->checkpoint_height) * BLOCK_TXS > WORK_TXS)
+        node_checkpoint(n);
+}
+
+/* By time, by blocks, and when it caught up: what was fetched in seconds is executed again
+ * just as long by the start after a crash. */
+static void checkpoint_due(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us)
+{
+    uint64_t each_us = n->config.checkpoint_s * UINT64_C(1000000);
+    pthread_mutex_lock(&n->status_mutex);
+    bool far = n->sync_target != 0, caught_up = n->caught_up;
+    n->caught_up = false;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (far && each_us > NODE_CHECKPOINT_FAR_US)
+        each_us = NODE_CHECKPOINT_FAR_US;
+    if (s->height >= n->checkpoint_height + n->config.checkpoint_blocks ||
+        now_us - n->checkpoint_us >= each_us)
+        node_checkpoint(n);
+    else if (caught_up)
+        node_checkpoint_work(n);
+}
+
 /* --- effects ------------------------------------------------------------------------------ */
 
 static int do_effect(struct poa_node *n, const struct poa_effect *f)
@@ -364,9 +392,7 @@ static void house(struct poa_node *n, uint64_t now_us)
     struct poa_core_status s;
     poa_core_status(n->core, &s);
     set_floor(n, &s); /* also when nothing happens */
-    if (s.height >= n->checkpoint_height + n->config.checkpoint_blocks ||
-        now_us - n->checkpoint_us >= n->config.checkpoint_s * UINT64_C(1000000))
-        node_checkpoint(n);
+    checkpoint_due(n, &s, now_us);
     if (now_us >= n->expire_us) {
         n->expire_us = now_us + EXPIRE_US;
         if (node_io_expire(n->io, poa_clock_wall_ms(n->clock)))
@@ -413,9 +439,6 @@ void *node_core_thread(void *arg)
     }
     /* A short tail is replayed faster than it is worth another state whose
      * certificate is not there yet: snapshots are made of certified ones. */
-    struct poa_st_global g;
-    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
-    if (g.txs - n->checkpoint_txs > STOP_TXS)
-        node_checkpoint(n);
+    node_checkpoint_work(n);
     return NULL;
 }

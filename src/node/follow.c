@@ -274,9 +274,10 @@ static unsigned givers(const struct node_follow *f)
 
 static void tell_end(struct node_follow *f, uint64_t height, uint64_t now_us)
 {
-    POA_LOG_INFO(NODE, "following: caught up at %llu: %llu blocks in %llu ms from %u servers",
+    unsigned given = givers(f);
+    POA_LOG_INFO(NODE, "following: caught up at %llu: %llu blocks in %llu ms from %u server%s",
                  (unsigned long long)height, (unsigned long long)(height - f->begun_height),
-                 (unsigned long long)((now_us - f->begun_us) / 1000), givers(f));
+                 (unsigned long long)((now_us - f->begun_us) / 1000), given, given == 1 ? "" : "s");
     f->told_us = 0;
 }
 
@@ -295,7 +296,8 @@ static void progress(struct node_follow *f, const struct poa_core_status *core)
     if (!known)
         return;
     bool far = target >= height + (f->told_us ? NEAR_BLOCKS : FAR_BLOCKS);
-    if (!far && f->told_us)
+    bool end = !far && f->told_us;
+    if (end)
         tell_end(f, height, now_us);
     if (far && !f->told_us) {
         f->told_us = f->begun_us = now_us;
@@ -303,24 +305,28 @@ static void progress(struct node_follow *f, const struct poa_core_status *core)
         memset(f->gave, 0, sizeof f->gave);
     }
     uint64_t took_us = now_us - f->told_us, done = height - f->told_height;
-    uint64_t left_s = far && done ? (target - height) * took_us / done / 1000000 : 0;
+    const struct node_behind_pace all = {height - f->begun_height, now_us - f->begun_us};
+    const struct node_behind_pace lately = {done, took_us};
+    uint64_t left_s = far ? node_behind_left_s(all, lately, target - height) : 0;
     bool tell = far && took_us >= PROGRESS_US;
     pthread_mutex_lock(&n->status_mutex);
     n->sync_target = far ? target : 0;
+    n->caught_up |= end;
     if (tell || !far)
         n->sync_left_s = left_s;
     pthread_mutex_unlock(&n->status_mutex);
     if (!tell)
         return;
+    unsigned given = givers(f);
     char bar[21] = "....................", eta[40] = "no progress";
     memset(bar, '#', (size_t)(height * 20 / target));
     if (done)
         snprintf(eta, sizeof eta, "about %llu s left", (unsigned long long)left_s);
     POA_LOG_INFO(
-        NODE, "following: [%s] %llu of %llu blocks, %llu %%, %llu per second from %u servers, %s",
+        NODE, "following: [%s] %llu of %llu blocks, %llu %%, %llu per second from %u server%s, %s",
         bar, (unsigned long long)height, (unsigned long long)target,
         (unsigned long long)(height * 100 / target), (unsigned long long)(done * 1000000 / took_us),
-        givers(f), eta);
+        given, given == 1 ? "" : "s", eta);
     f->told_us = now_us;
     f->told_height = height;
 }

@@ -13,7 +13,6 @@
  * there is not fetched again. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -694,20 +693,13 @@ static int take_all(struct joining *j, struct answer *a)
     return rc;
 }
 
-/* The signals that end the program wait until there is somebody who takes them. */
-static bool told_to_stop(void)
-{
-    sigset_t s;
-    return !sigpending(&s) && (sigismember(&s, SIGTERM) == 1 || sigismember(&s, SIGINT) == 1);
-}
-
 static int fetch(struct joining *j)
 {
     int rc = POA_OK;
     while (!rc) {
         uint64_t now_us = poa_clock_monotonic_us(j->node->clock);
         bool wait = false;
-        if (told_to_stop())
+        if (node_told_to_stop())
             return POA_E_CLOSED;
         if (now_us - j->moved_us > GIVE_UP_US)
             return POA_E_TIMEOUT;

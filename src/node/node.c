@@ -1,4 +1,5 @@
 /* Start and stop of everything. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,12 @@ static const struct node_queue_limit queue_limits[NODE_CLASSES] = {
     [NODE_CLASS_LOCAL] = {65536, (size_t)64 << 20},
 };
 #define IO_BYTES_MAX ((size_t)64 << 20)
+
+bool node_told_to_stop(void)
+{
+    sigset_t s;
+    return !sigpending(&s) && (sigismember(&s, SIGTERM) == 1 || sigismember(&s, SIGINT) == 1);
+}
 
 struct poa_now node_now(const struct poa_node *n)
 {
@@ -63,6 +70,14 @@ void node_status_get(struct poa_node *n, struct node_status *out)
     /* The core steps only when something happens. */
     uint64_t now_us = poa_clock_monotonic_us(n->clock);
     out->core.final_us += now_us > out->at_us ? now_us - out->at_us : 0;
+}
+
+bool node_starting(struct poa_node *n)
+{
+    pthread_mutex_lock(&n->status_mutex);
+    bool starting = n->status.starting;
+    pthread_mutex_unlock(&n->status_mutex);
+    return starting;
 }
 
 bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms)
@@ -318,15 +333,24 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = node_edge_open(n, why);
     if (!rc)
         rc = node_restore_core(n, why);
+    /* Whoever asks during a long replay is answered: operators, and peers who would take
+     * silence for a fault. */
+    if (!rc && node_serve_start(n))
+        rc = poa_because(why, POA_E_THREADS, "cannot start threads: %s",
+                         poa_error_text(POA_E_THREADS));
+    if (!rc)
+        rc = open_rpc(n, why);
+    if (!rc)
+        rc = node_restore_blocks(n, why);
     if (!rc)
         rc = node_edge_tell(n, why);
     if (rc)
         return rc;
-    n->checkpoint_us = poa_clock_monotonic_us(n->clock);
     rc = node_thread(&n->core_thread, "core", NODE_CORE_STACK, node_core_thread, n);
     n->core_runs = !rc;
-    if (!rc)
-        rc = node_serve_start(n);
+    pthread_mutex_lock(&n->status_mutex);
+    n->status.starting = false;
+    pthread_mutex_unlock(&n->status_mutex);
     if (!rc)
         rc = node_follow_start(n->follow);
     if (!rc)
@@ -335,8 +359,7 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = node_discover_start(n);
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
-    rc = node_edge_start(n, why);
-    return rc ? rc : open_rpc(n, why);
+    return node_edge_start(n, why);
 }
 
 int poa_node_start(const struct poa_config *config, uint64_t started_us, struct poa_node **out,
@@ -350,6 +373,7 @@ int poa_node_start(const struct poa_config *config, uint64_t started_us, struct 
     n->started_us = started_us;
     n->self = -1;
     n->status.first_block_ms = POA_NEVER;
+    n->status.starting = true;
     for (int i = 0; i < POA_COMMITTEE_MAX; i++)
         n->member_peer[i] = -1;
     init_locks(n);

@@ -88,6 +88,7 @@ struct node_status {
     struct poa_st_global global;
     uint64_t first_block_ms;
     uint64_t stored; /* height up to which the store can be read */
+    bool starting;   /* it executes its own blocks again: nothing is taken yet */
     uint64_t commits, steps, checkpoints;
     int64_t clock_ms; /* our clock is so far ahead of the blocks */
 };
@@ -153,6 +154,7 @@ struct poa_node {
     bool replaying;          /* blocks that the store has are stepped through again */
     uint64_t replay_stored;  /* highest of them */
     uint64_t checkpoint_height, checkpoint_us, checkpoint_txs;
+    bool caught_up; /* status_mutex; the follow thread's: the state is worth saving */
     uint64_t house_us, heights_us, expire_us;
     uint64_t sealed_slot;
     uint64_t steps;
@@ -197,8 +199,13 @@ struct poa_node {
 /* Stops the node with one line; any thread. */
 void node_halt(struct poa_node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void node_status_get(struct poa_node *n, struct node_status *out);
+/* It executes its own blocks again: nobody takes events yet. */
+bool node_starting(struct poa_node *n);
 /* Waits until block HEIGHT can be read from the store, TIMEOUT_MS at most. */
 bool node_wait_stored(struct poa_node *n, uint64_t height, uint32_t timeout_ms);
+/* A signal asks the program to end, and waits until there is somebody who takes it: for what
+ * takes long before that. */
+bool node_told_to_stop(void);
 struct poa_now node_now(const struct poa_node *n);
 int node_thread(pthread_t *thread, const char *name, size_t stack, void *(*run)(void *), void *arg);
 
@@ -208,6 +215,10 @@ int node_thread(pthread_t *thread, const char *name, size_t stack, void *(*run)(
 int node_step(struct poa_node *n, const struct poa_event *event);
 void node_publish(struct poa_node *n);
 void node_checkpoint(struct poa_node *n);
+/* The same if a start would be slowed by what it had to execute again. */
+void node_checkpoint_work(struct poa_node *n);
+/* While blocks come faster than they are made: it is saved so often. */
+#define NODE_CHECKPOINT_FAR_US UINT64_C(10000000)
 void *node_core_thread(void *node);
 /* NOW, or with the next kick of the mesh. Any thread. */
 void node_send(struct poa_node *n, const struct node_send *to, struct poa_slice bytes, bool now);
@@ -255,7 +266,10 @@ void node_risk_epoch(struct poa_node *n);
 /* --- restore.c --------------------------------------------------------------------------- */
 
 int node_restore_ledger(struct poa_node *n, struct poa_why *why);
+/* Sets up the core at the last checkpoint, so that there is a status to read. */
 int node_restore_core(struct poa_node *n, struct poa_why *why);
+/* The blocks after it, and the write-ahead log. CLOSED: a signal asks the program to end. */
+int node_restore_blocks(struct poa_node *n, struct poa_why *why);
 
 /* --- join.c -------------------------------------------------------------------------------- */
 

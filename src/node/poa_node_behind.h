@@ -39,6 +39,14 @@ struct node_behind {
 void node_behind_look(struct node_behind *b, const struct node_heard *heard, uint32_t n,
                       uint64_t height, bool alone);
 
+/* How long MISSING blocks will take, in seconds, at least 1; 0: not known. By what was done since
+ * the beginning and lately, half each: blocks are not alike, and links change. */
+struct node_behind_pace {
+    uint64_t done, took_us;
+};
+uint64_t node_behind_left_s(struct node_behind_pace all, struct node_behind_pace lately,
+                            uint64_t missing);
+
 /* How long ago the last block may have become final: STALL_US (poa_stall_us), and where
  * blocks are only fetched, as long as it may take to find another one who has them. */
 #define NODE_BEHIND_FETCH_US UINT64_C(15000000)

@@ -42,6 +42,7 @@ struct restoring {
     struct poa_progress progress;
     uint64_t records;     /* of the write-ahead log, or entries of the state */
     uint64_t first, last; /* blocks to replay */
+    uint64_t begun_us;
 };
 
 static void say_progress(struct restoring *r, const char *what, uint64_t done, uint64_t total)
@@ -54,13 +55,21 @@ static void say_progress(struct restoring *r, const char *what, uint64_t done, u
     POA_LOG_INFO(NODE, "%s: %s", what, text);
 }
 
+static int stopped(struct poa_why *why, const char *what)
+{
+    return poa_because(why, POA_E_CLOSED, "stopped while %s", what);
+}
+
 static int put_state(void *ctx, const uint8_t key[32], struct poa_slice value)
 {
     struct restoring *r = ctx;
     struct poa_entry e = {.value = value};
     memcpy(e.key, key, 32);
-    if (r->records++ % 4096 == 0) /* the keys are hashes and come in order */
+    if (r->records++ % 4096 == 0) { /* the keys are hashes and come in order */
         say_progress(r, "loading the state", poa_be64(key) >> 32, (uint64_t)1 << 32);
+        if (node_told_to_stop())
+            return POA_E_CLOSED;
+    }
     return poa_ledger_restore_put(r->node->ledger, &e);
 }
 
@@ -111,7 +120,8 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
     if (!rc)
         rc = poa_ledger_restore_end(n->ledger, at.root);
     if (rc)
-        return node_store_fault(n, rc, why);
+        return rc == POA_E_CLOSED ? stopped(why, "loading the state")
+                                  : node_store_fault(n, rc, why);
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
     n->checkpoint_height = at.height;
@@ -145,9 +155,21 @@ static int replay_step(void *ctx, const struct poa_event *e)
     struct restoring *r = ctx;
     struct poa_node *n = r->node;
     int rc = node_step(n, e);
-    uint64_t at = n->status.core.height;
-    say_progress(r, "replaying", at > r->first ? at - r->first : 0, r->last - r->first);
-    return n->halted ? POA_E_STORE_CORRUPT : rc;
+    uint64_t at = n->status.core.height, now_us = poa_clock_monotonic_us(n->clock);
+    uint64_t done = at > r->first ? at - r->first : 0, took_us = now_us - r->begun_us;
+    say_progress(r, "replaying", done, r->last - r->first);
+    if (done && at < r->last && took_us > 1000000) {
+        const struct node_behind_pace pace = {done, took_us};
+        pthread_mutex_lock(&n->status_mutex);
+        n->sync_left_s = node_behind_left_s(pace, pace, r->last - at);
+        pthread_mutex_unlock(&n->status_mutex);
+    }
+    /* Who is killed in it goes on from here. */
+    if (now_us - n->checkpoint_us >= NODE_CHECKPOINT_FAR_US)
+        node_checkpoint(n);
+    if (n->halted)
+        return POA_E_STORE_CORRUPT;
+    return node_told_to_stop() ? POA_E_CLOSED : rc;
 }
 
 static void replay_opened(void *ctx, struct node_bundle *b)
@@ -166,9 +188,14 @@ static int replay(struct poa_node *n, struct poa_why *why)
         POA_LOG_INFO(NODE, "replaying blocks %llu to %llu", (unsigned long long)height + 1,
                      (unsigned long long)last);
     uint64_t before = poa_clock_monotonic_us(n->clock);
-    struct restoring r = {.node = n, .first = height, .last = last};
+    struct restoring r = {.node = n, .first = height, .last = last, .begun_us = before};
     n->replaying = true;
     n->replay_stored = last;
+    n->checkpoint_us = before;
+    pthread_mutex_lock(&n->status_mutex);
+    n->status.stored = last > height ? last : height;
+    n->sync_target = last > height ? last : 0;
+    pthread_mutex_unlock(&n->status_mutex);
     struct node_replay_config c = {.store = n->store,
                                    .workers = n->workers,
                                    .ctx = &r,
@@ -177,15 +204,22 @@ static int replay(struct poa_node *n, struct poa_why *why)
     /* Blocks at the end whose certificate was not written come back from peers. */
     rc = node_replay(&c, &height, last);
     n->replaying = false;
+    pthread_mutex_lock(&n->status_mutex);
+    n->sync_target = n->sync_left_s = 0;
+    n->status.stored = height;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (!n->halted && (!rc || rc == POA_E_CLOSED))
+        node_checkpoint_work(n); /* not again from where it began */
     if (n->halted)
         return poa_because(why, rc ? rc : POA_E_STORE_CORRUPT, "replaying after height %llu: %s",
                            (unsigned long long)height, n->halt_why.text);
+    if (rc == POA_E_CLOSED)
+        return stopped(why, "replaying");
     if (rc)
         return node_store_fault(n, rc, why);
     if (last > n->checkpoint_height)
         POA_LOG_INFO(NODE, "replayed to height %llu in %llu ms", (unsigned long long)height,
                      (unsigned long long)(poa_clock_monotonic_us(n->clock) - before) / 1000);
-    n->status.stored = height;
     return POA_OK;
 }
 
@@ -245,7 +279,13 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
     if (rc)
         return poa_because(why, rc, "cannot set up the core: %s", poa_error_text(rc));
     node_map(n);
-    rc = replay(n, why);
+    node_publish(n);
+    return POA_OK;
+}
+
+int node_restore_blocks(struct poa_node *n, struct poa_why *why)
+{
+    int rc = replay(n, why);
     if (rc)
         return rc;
     struct restoring r = {.node = n};

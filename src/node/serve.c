@@ -562,6 +562,10 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
         on_push(n, m);
         return;
     }
+    if ((m->type == POA_MSG_REQ_SUBMIT || m->type == POA_MSG_REQ_MINING) && node_starting(n)) {
+        (void)!poa_p2p_refuse(n->p2p, m->token, POA_E_AGAIN);
+        return;
+    }
     switch (m->type) {
     case POA_MSG_REQ_FOLLOW:
         on_follow(n, m);

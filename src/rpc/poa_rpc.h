@@ -67,8 +67,9 @@ struct poa_rpc_status {
     uint64_t packs;          /* usage packs that the gateway accepted */
     uint64_t txs_accepted, txs_rejected; /* submitted here */
     uint32_t fee_floor_percent;          /* of the smallest fee: what strangers pay here now */
-    uint64_t sync_target;                /* far behind: what most peers have reached; else 0 */
-    uint64_t sync_left_s;                /* until then, 0: not known yet */
+    uint64_t sync_target; /* far behind: what most peers have reached; starting: the last block
+                             here; else 0 */
+    uint64_t sync_left_s; /* until then, 0: not known yet */
     bool faucet;
     bool ready;    /* answers are current: synchronised, not halted nor stalled */
     char why[128]; /* when not ready */

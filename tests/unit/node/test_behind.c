@@ -108,3 +108,16 @@ Test(behind, no_single_one_decides)
     set_up();
     cr_expect(LOOK(100, OTHER(100), OTHER(UINT64_MAX)));
 }
+
+Test(behind, what_is_left_does_not_jump_with_every_reading)
+{
+    const struct node_behind_pace all = {1000, 10000000}, slow = {50, 5000000},
+                                  fast = {5000, 5000000}, none = {0, 5000000};
+    cr_expect_eq(node_behind_left_s(all, all, 1000), 11);
+    cr_expect_eq(node_behind_left_s(all, slow, 1000), 19, "0.5 of 100 and of 10 per second");
+    cr_expect_eq(node_behind_left_s(all, fast, 1000), 2);
+    cr_expect_eq(node_behind_left_s(all, none, 1000), 21);
+    cr_expect_eq(node_behind_left_s(none, none, 1000), 0, "not known");
+    cr_expect_eq(node_behind_left_s(none, (struct node_behind_pace){0, 0}, 1000), 0);
+    cr_expect_eq(node_behind_left_s(slow, slow, UINT64_MAX), UINT64_C(1000000000000));
+}
