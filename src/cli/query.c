@@ -49,7 +49,8 @@ int cli_status(const struct cli *c)
     printf("node       %s, %s", cli_text(v, "name"), cli_text(v, "version"));
     for (size_t i = 0; i < json_array_size(roles); i++)
         printf("%s%s", i == 0 ? ", " : " and ", json_string_value(json_array_get(roles, i)));
-    printf("\nchain      %s\n", cli_text(v, "chain"));
+    printf("\nkey        %s\n", cli_text(v, "key"));
+    printf("chain      %s\n", cli_text(v, "chain"));
     printf("height     %s  %s\n", cli_text(v, "height"), cli_text(v, "hash"));
     printf("slot       %s\n", cli_text(v, "slot"));
     printf("epoch      %" PRIu64 ", view %s\n", cli_number(k, "epoch"), cli_text(k, "view"));

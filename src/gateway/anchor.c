@@ -287,9 +287,12 @@ static int submit(struct poa_gateway *g)
 
 static void refused(struct poa_gateway *g, int e)
 {
-    POA_LOG_LIMITED(30000, POA_LOG_WARN, "gateway", "%zu packs wait for their anchor: %s%s",
+    char address[POA_ADDRESS_TEXT_BYTES];
+    poa_address_to_text(g->anchor.address, address);
+    POA_LOG_LIMITED(30000, POA_LOG_WARN, "gateway", "%zu packs wait for their anchor: %s%s%s",
                     g->anchor.sent_n + g->anchor.wait_n, poa_error_text(e),
-                    e == POA_E_TX_BALANCE ? "; fund the gateway's account" : "");
+                    e == POA_E_TX_BALANCE ? "; send to the gateway's account, " : "",
+                    e == POA_E_TX_BALANCE ? address : "");
     give_up(g, ANCHOR_PAUSE_MS);
 }
 
