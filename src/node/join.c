@@ -39,10 +39,14 @@
 #define TOLD_MAX  4u /* of one of them */
 /* Without anything that is of use. */
 #define GIVE_UP_US UINT64_C(60000000)
-/* For a proof, while others are there that may be faster; twice as long each time that
- * none was in time. */
-#define PROOF_US UINT64_C(15000000)
-#define WAIT_MS  100
+/* For a proof, while others are there that may be faster, else PROOF_LAST times as long;
+ * twice as long each time that none was in time. */
+#define PROOF_US   UINT64_C(15000000)
+#define PROOF_LAST 10
+/* Slower than this after a while, those of another height may be faster. */
+#define SLOW_US          UINT64_C(20000000)
+#define SLOW_BYTES_PER_S (UINT64_C(128) << 10)
+#define WAIT_MS          100
 
 enum kind { KNOWN, OFFER, PIECE, PART };
 
@@ -63,7 +67,7 @@ struct server {
     char address[POA_P2P_ADDRESS_MAX];
     bool hearsay; /* nobody answered there yet */
     int group;    /* whose manifest it has, or -1 */
-    bool asked, telling, out, tried;
+    bool asked, telling, out, tried, slow;
     uint64_t ask_us;
     uint32_t silent, gave;
 };
@@ -362,6 +366,8 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
         return false;
     for (int g = 0; g < GROUPS; g++) {
         uint32_t n = j->group[g].parts ? members(j, g) : 0;
+        for (uint32_t i = 0; n && i < j->servers; i++) /* more than all of the slow ones */
+            n += j->server[i].group == g && !j->server[i].slow ? POA_P2P_PEERS_MAX : 0;
         bool newer = j->chosen >= 0 && j->group[g].base > j->group[j->chosen].base;
         if (n > most || (n && n == most && newer)) {
             most = n;
@@ -372,6 +378,7 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
         j->chosen = -1;
         return false;
     }
+    most = members(j, j->chosen);
     POA_LOG_INFO(NODE, "snapshot of height %llu: %llu bytes in %u parts, %u servers have it",
                  (unsigned long long)j->group[j->chosen].base,
                  (unsigned long long)j->group[j->chosen].bytes, j->group[j->chosen].parts, most);
@@ -552,7 +559,8 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
     j->moved_us = now_us;
     if (a->n < POA_SNAPSHOT_PIECE_BYTES)
         return proven(j);
-    if (others(j, a->peer) && now_us - j->given_us > j->limit_us) {
+    if (now_us - j->given_us > j->limit_us * (others(j, a->peer) ? 1 : PROOF_LAST)) {
+        s->slow = true;
         next_proof(j);
         stalled(j, s);
     }
@@ -560,6 +568,24 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
 }
 
 /* --- the parts ------------------------------------------------------------------------------ */
+
+/* Whether those of the chosen height are slow, while others, who were not found so yet, have
+ * another one. */
+static bool leave_slow(struct joining *j, uint64_t now_us)
+{
+    uint64_t due_us = SLOW_US + (j->held_bytes - j->had_bytes) * 1000000 / SLOW_BYTES_PER_S;
+    bool other = false;
+    for (uint32_t i = 0; i < j->servers; i++) {
+        const struct server *s = &j->server[i];
+        other |= !s->out && !s->slow && s->group >= 0 && s->group != j->chosen;
+    }
+    if (!other || now_us < j->begun_us + due_us)
+        return false;
+    for (uint32_t i = 0; i < j->servers; i++)
+        j->server[i].slow |= j->server[i].group == j->chosen;
+    POA_LOG_INFO(NODE, "snapshot: that is slow: those who have another one are tried");
+    return true;
+}
 
 static void ask_parts(struct joining *j, uint64_t now_us)
 {
@@ -576,7 +602,7 @@ static void ask_parts(struct joining *j, uint64_t now_us)
         if (ask_get(j, PART, i, q.id, q.part, 0, q.timeout_ms))
             (void)node_parts_answered(&j->parts, q.id, POA_E_CLOSED, now_us);
     }
-    if (!n && j->parts.held < j->parts.n)
+    if ((!n && j->parts.held < j->parts.n) || leave_slow(j, now_us))
         look(j);
 }
 

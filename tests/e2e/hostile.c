@@ -661,7 +661,7 @@ static size_t false_manifest(struct poa_slice honest, uint8_t *to, size_t cap)
 }
 
 /* MODE "part": parts are wrong; "proof"; "state": a false state; "nopart": parts do not
- * come. What an honest node answered otherwise. */
+ * come; "drip": the proof never ends. What an honest node answered otherwise. */
 static void lie_of_state(void *ctx, int error, uint16_t type, struct poa_slice bytes)
 {
     struct question *q = ctx;
@@ -702,6 +702,14 @@ static bool serve_state(const struct poa_p2p_message *m)
     q->token = m->token;
     if (m->type == POA_MSG_REQ_PART && !poa_snapshot_get_decode(m->bytes, &get)) {
         q->part = get.part != POA_SNAPSHOT_PROOF;
+        if (!q->part && !strcmp(o.mode, "drip")) {
+            static uint8_t junk[POA_SNAPSHOT_PIECE_BYTES];
+            nap_ms(1000);
+            (void)!poa_p2p_answer(flood.p2p, m->token, POA_MSG_ANS_PART,
+                                  poa_slice(junk, sizeof junk));
+            free(q);
+            return true;
+        }
         if (!strcmp(o.mode, "state"))
             memcpy(get.manifest, honest_manifest, 32);
         must(poa_snapshot_get_encode(&w, &get), "question");

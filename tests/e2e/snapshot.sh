@@ -172,13 +172,25 @@ stop_4
 echo "# one that does not send anything is waited for, and SIGTERM ends that"
 hold
 liar nopart
-new_node waiting "${peers[3]}"
+new_node waiting "${peers[@]: -1}"
 wait_for 60 grep -q "1 servers have it" log-4 || fail "it does not begin: $(cat log-4)"
 kill -TERM "${pids[4]}"
 wait "${pids[4]}" || fail "node 4: exit code $?"
 grep -q "stopped" log-4 || fail "it was not stopped: $(cat log-4)"
-unset "peers[3]"
+unset "peers[-1]"
 go_on
+
+echo "# one whose proof does not end is left for another one"
+hold
+liar drip
+new_node drip "${peers[@]: -1}" "$at3"
+wait_for 120 joined || fail "no snapshot was used: $(cat log-4)"
+named "${bad[-1]}" "does not answer" || fail "who drips is not named: $(grep snapshot log-4)"
+nobody_else "${bad[-1]}"
+go_on
+wait_for 60 ready 4 || fail "the new node does not start"
+stop_4
+unset "peers[-1]"
 
 echo "# nobody but liars: it says so and begins at genesis"
 hold
