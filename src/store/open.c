@@ -426,6 +426,8 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
         rc = find_next_batch(s);
         if (!rc)
             rc = store_count_blobs(s);
+        if (!rc)
+            rc = store_load_deleted(s);
         if (rc)
             tell(s, why);
     }
@@ -469,7 +471,8 @@ void poa_store_reclaim(struct poa_store *s)
     uint64_t bytes = s->deleted, height = s->deleted_height;
     static const char scattered[] = {SPACE_DIGEST, SPACE_HASH, SPACE_TX};
     char *message = NULL;
-    if (!bytes)
+    /* What an earlier process deleted waits until this one has, too: it knows up to where. */
+    if (!bytes || !(height || s->deleted_blobs))
         return;
     /* Compacting begins a new log: nothing may be unsynced in the old one. */
     s->reclaiming = true;

@@ -240,6 +240,18 @@ int store_count_blobs(struct poa_store *s)
     return rc == POA_E_NOT_FOUND ? scan(s, SPACE_BLOB, add_blob, s) : rc;
 }
 
+int store_load_deleted(struct poa_store *s)
+{
+    struct poa_store_value v;
+    int rc = poa_store_get_meta(s, META_DELETED, &v);
+    if (!rc && v.bytes.n != 8)
+        rc = store_corrupt(s, SPACE_META, META_DELETED);
+    if (!rc)
+        s->deleted = poa_le64(v.bytes.p);
+    poa_store_value_free(&v);
+    return rc == POA_E_NOT_FOUND ? POA_OK : rc;
+}
+
 int store_recount_blobs(struct poa_store *s)
 {
     uint64_t said = s->blob_bytes;

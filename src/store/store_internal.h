@@ -96,6 +96,7 @@ struct fresh {
 #define FRESH_SLOTS (2 * POA_STORE_GROUP_MAX)
 
 #define META_BLOB_BYTES "blob_bytes"
+#define META_DELETED    "deleted_bytes" /* and not reclaimed; after a crash maybe what was, too */
 /* What a blob takes besides its bytes: when it expires, and its two keys. */
 #define BLOB_BYTES  (8 + 34 + 42)
 #define BLOBS_GROUP 64
@@ -148,6 +149,7 @@ bool store_log_begun(struct poa_store *s);
 int store_probe(struct poa_store *s);
 /* The sum of all blobs: as the database says, or counted when it does not. */
 int store_count_blobs(struct poa_store *s);
+int store_load_deleted(struct poa_store *s);
 /* Counts them, and has the database say that. */
 int store_recount_blobs(struct poa_store *s);
 /* S->blob_bytes, by itself. */

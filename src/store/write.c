@@ -557,6 +557,11 @@ static int forget_batch(struct sweep *w, const struct key *k, const struct poa_s
 static int sweep_write(struct sweep *w)
 {
     struct poa_store *s = w->store;
+    uint8_t le[8];
+    struct key k = key_bytes(SPACE_META, META_DELETED, strlen(META_DELETED));
+    /* A process that is killed again and again must not forget it each time. */
+    poa_put_le64(le, s->deleted + w->freed);
+    leveldb_writebatch_put(w->wb, k.p, k.n, (const char *)le, sizeof le);
     if (w->freed)
         put_blob_bytes(w->wb, s->blob_bytes - w->freed);
     int rc = store_write(s, w->wb, false, w->bytes);

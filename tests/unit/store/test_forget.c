@@ -256,7 +256,8 @@ static int ids_of(const uint8_t chain[32], struct poa_slice batch,
     return rc;
 }
 
-Test(forget, pruning_bounds_the_disk, .timeout = 600)
+/* RESTARTS: long before there is enough to reclaim. */
+static void live(bool restarts)
 {
     struct poa_store *s = NULL;
     struct poa_store_config c = {.dir = dir,
@@ -298,6 +299,16 @@ Test(forget, pruning_bounds_the_disk, .timeout = 600)
             if (st.deleted_bytes > 4 << 20)
                 poa_store_reclaim(s);
         }
+        if (restarts && h % 320 == 0) {
+            struct poa_store_stats before, after;
+            poa_store_stats(s, &before);
+            poa_store_batch_free(b);
+            poa_store_close(s);
+            cr_assert_eq(poa_store_open(&c, &s, &why), POA_OK);
+            poa_store_stats(s, &after);
+            cr_assert(after.deleted_bytes >= before.deleted_bytes, "what was pruned is forgotten");
+            b = group(s);
+        }
         if (h == KEEP)
             kept = poa_store_files_bytes(dir);
         if (h % 500 == 0 && poa_store_files_bytes(dir) > most)
@@ -313,6 +324,16 @@ Test(forget, pruning_bounds_the_disk, .timeout = 600)
     /* Per block: itself, hash, receipts, batch, digest, twenty transactions. */
     uint64_t first = 0, last = 0;
     cr_assert_eq(poa_store_heights(s, &first, &last), POA_OK);
-    cr_assert_eq(a.entries, 2 + (last - first + 1) * 25);
+    cr_assert_eq(a.entries, 3 + (last - first + 1) * 25);
     poa_store_close(s);
+}
+
+Test(forget, pruning_bounds_the_disk, .timeout = 600)
+{
+    live(false);
+}
+
+Test(forget, pruning_bounds_the_disk_over_restarts, .timeout = 600)
+{
+    live(true);
 }
