@@ -355,8 +355,8 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "Make a database from a snapshot, once its certificates and state root are verified",        \
       "poa snapshot restore state.snapshot poa-data --genesis genesis.poa")                        \
     X("peers", cli_peers, "", 0, 0, CLI_NODE,                                                      \
-      "Who a node talks with: role, seat, traffic, queue, round trip, score and ban with its "     \
-      "reason",                                                                                    \
+      "Who a node talks with: role, seat, since when, last heard, height, traffic, round trip, "   \
+      "score and bans, and why it does not",                                                       \
       "poa peers\n"                                                                                \
       "poa peers --json")                                                                          \
     X("status", cli_status, "", 0, 0, CLI_NODE, "Tip, roles, committee and readiness of a node",   \

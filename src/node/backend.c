@@ -431,6 +431,9 @@ static void peer_of(struct poa_node *n, const struct poa_p2p_contact *c, struct 
     o->received_bytes = c->bytes_in;
     o->queued_bytes = c->queued_bytes;
     o->rtt_us = c->rtt_us;
+    o->connected_ms = c->connected_ms;
+    o->heard_ms = c->heard_ms;
+    o->trouble = c->trouble;
     o->score = c->score;
     o->banned = c->banned;
     o->ban_ms = c->ban_ms;

@@ -212,8 +212,14 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     for (uint32_t i = 0; i < k->peers; i++) {
         const struct poa_config_peer *p = &k->peer[i];
         int at = -1;
-        if (memcmp(p->key, n->key, 32) == 0)
+        if (memcmp(p->key, n->key, 32) == 0) {
+            POA_LOG_WARN(NODE,
+                         "peer %s has this node's own key and is passed over: fine in a list that "
+                         "all machines share; if that is another machine, it must not have this "
+                         "node's key",
+                         p->address);
             continue;
+        }
         unsigned flags = node_peer_flags(n, p->key);
         /* The callbacks know a peer from here on. */
         pthread_mutex_lock(&n->peers_mutex);

@@ -595,8 +595,8 @@ void node_on_message(void *ctx, const struct poa_p2p_message *m)
 void node_on_peer(void *ctx, int peer, const uint8_t key32[32], bool up)
 {
     struct poa_node *n = ctx;
-    char key[17];
-    poa_hex(key32, 8, key);
+    char key[9];
+    poa_hex(key32, 4, key);
     pthread_mutex_lock(&n->peers_mutex);
     bool here = memcmp(n->peer[peer].key, key32, 32) == 0;
     if (here)
@@ -604,7 +604,7 @@ void node_on_peer(void *ctx, int peer, const uint8_t key32[32], bool up)
     pthread_mutex_unlock(&n->peers_mutex);
     if (!here)
         return;
-    POA_LOG_INFO(NODE, "peer %s... is %s", key, up ? "connected" : "gone");
+    POA_LOG_INFO(NODE, "node %s is %s", key, up ? "connected" : "gone");
     if (up)
         ask_height(n, peer);
 }

@@ -23,6 +23,14 @@ static void tell(struct standing *s, uint64_t now_us, struct poa_p2p_contact *ou
     out->ban_ms = out->banned ? (s->banned_until_us - now_us) / 1000 : 0;
 }
 
+static void times(struct poa_p2p_contact *out, uint64_t since_us, uint64_t heard_us,
+                  uint64_t now_us)
+{
+    if (out->outbound || out->inbound)
+        out->connected_ms = now_us > since_us ? (now_us - since_us) / 1000 + 1 : 1;
+    out->heard_ms = heard_us == 0 ? UINT64_MAX : now_us > heard_us ? (now_us - heard_us) / 1000 : 0;
+}
+
 static void tell_peer(struct poa_p2p *p, struct peer *peer, uint64_t now_us,
                       struct poa_p2p_contact *out)
 {
@@ -34,13 +42,23 @@ static void tell_peer(struct poa_p2p *p, struct peer *peer, uint64_t now_us,
     else if (peer->have_from)
         mesh_ip_text(peer->from, out->address);
     out->outbound = peer->reported_up;
+    uint64_t since_us = out->outbound && peer->reach.up_us != 0 ? peer->reach.up_us : now_us;
+    uint64_t heard_us = peer->heard_us;
     for (const struct session *s = p->session_list; s != NULL; s = s->next)
-        if (s->peer == peer && mesh_session_works(p, s, now_us))
+        if (s->peer == peer && mesh_session_works(p, s, now_us)) {
             out->inbound = true;
+            since_us = s->since_us < since_us ? s->since_us : since_us;
+            heard_us = s->used_us > heard_us ? s->used_us : heard_us;
+        }
     out->bytes_in = peer->stats.bytes_in;
     out->bytes_out = peer->stats.bytes_out;
     out->queued_bytes = peer->stats.queued_bytes;
     out->rtt_us = out->outbound ? peer->stats.rtt_us : 0;
+    const char *why = mesh_reach_why(peer, now_us);
+    out->trouble = mesh_is_doubled(peer, now_us) ? "two nodes run with this key" : why;
+    if (out->trouble == NULL)
+        out->trouble = "";
+    times(out, since_us, heard_us, now_us);
     tell(&peer->standing, now_us, out);
 }
 
@@ -55,7 +73,8 @@ static void tell_session(struct poa_p2p *p, const struct session *s, uint64_t no
     out->inbound = true;
     out->bytes_in = s->bytes_in;
     out->bytes_out = s->bytes_out;
-    out->reason = "";
+    out->trouble = out->reason = "";
+    times(out, s->since_us, s->used_us, now_us);
     if (o != NULL)
         tell(&o->standing, now_us, out);
 }
@@ -86,6 +105,8 @@ size_t poa_p2p_contacts(struct poa_p2p *p, struct poa_p2p_contact *out, size_t m
         if ((o->standing.points == 0 && !mesh_banned(&o->standing, now_us)) ||
             (o->kind == OFFENDER_KEY && has_session(p, o->id, now_us)))
             continue;
+        out[n].trouble = "";
+        out[n].heard_ms = UINT64_MAX;
         out[n].kind = o->kind == OFFENDER_KEY ? POA_P2P_UNLISTED : POA_P2P_ADDRESS;
         out[n].index = POA_P2P_STRANGER;
         if (o->kind == OFFENDER_KEY)

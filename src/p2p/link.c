@@ -13,6 +13,7 @@
 #define SHAKE_DELAY_MS  25 /* after a failure, doubled up to the next */
 #define SHAKE_DELAY_MAX 2000
 #define SETTLED_US      1000000 /* a link that lived this long starts without delay */
+#define LIVED_US        5000000
 #define REDIAL_DEAD_US  3000000 /* an attempt to connect is given up after this */
 #define REOPEN_MS       50      /* before a PUSH connection that did not live long is dialed anew */
 #define REOPEN_MAX_MS   1000    /* doubled up to this */
@@ -56,6 +57,9 @@ void mesh_link_lost(struct peer *peer, int error)
     peer->cut = peer->cut || error == POA_E_TIMEOUT;
     if (peer->up) {
         peer->up = false;
+        /* A displaced session lives on for some time, so a short one ended otherwise. */
+        peer->given_up = peer->pushes_taken && error != POA_E_TIMEOUT &&
+                         mesh_now_us() - peer->up_since_us >= LIVED_US;
         if (mesh_now_us() - peer->up_since_us >= SETTLED_US) {
             peer->shake_delay_ms = 0;
             peer->shake_next_us = 0;
@@ -135,12 +139,9 @@ static void shake_failed(struct peer *peer, int error)
     if (peer->shake_delay_ms > SHAKE_DELAY_MAX)
         peer->shake_delay_ms = SHAKE_DELAY_MAX;
     peer->shake_next_us = mesh_now_us() + (uint64_t)peer->shake_delay_ms * 1000;
-    bool removed = peer->removed;
+    mesh_reach_shake(peer, error);
     mesh_wake(p);
     pthread_mutex_unlock(&p->lock);
-    if (!removed)
-        poa_log_limited(&peer->limit[MESH_R_HANDSHAKE], MESH_LOG_MS, POA_LOG_WARN, "p2p",
-                        "%s: handshake failed: %s", peer->name, poa_error_text(error));
 }
 
 static void shake_begin(struct peer *peer)
@@ -233,6 +234,11 @@ static int welcomed(struct peer *peer, nng_msg *m)
         peer->pushes_taken = welcome.push == 1;
         peer->greet = true;
         peer->up = true;
+        uint32_t pipe = (uint32_t)nng_pipe_id(peer->req_pipe);
+        if (peer->given_up && pipe == peer->session_pipe)
+            mesh_given_up(peer);
+        peer->given_up = false;
+        peer->session_pipe = pipe;
         peer->up_since_us = mesh_now_us();
         peer->shake_delay_ms = 0;
         peer->shake_next_us = 0;
@@ -416,6 +422,7 @@ void mesh_link_close(struct peer *peer)
         nng_msleep(1);
     }
     mesh_request_close(peer);
+    mesh_reach_close(peer);
     nng_aio_free(peer->shake_aio);
     nng_aio_free(peer->push_aio);
     close_sockets(peer, peer->push_open);
@@ -587,9 +594,10 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us)
         pthread_mutex_unlock(&p->lock);
     }
     if (report) {
-        POA_LOG_INFO("p2p", "%s is %s", peer->name, up ? "connected" : "not connected");
+        POA_LOG_DEBUG("p2p", "%s is %s", peer->name, up ? "connected" : "not connected");
         if (p->config.on_peer != NULL)
             p->config.on_peer(p->config.ctx, peer->index, peer->key, up);
     }
+    next_us = sooner(next_us, mesh_reach_work(peer, now_us));
     return sooner(next_us, mesh_request_work(peer, now_us));
 }

@@ -2,6 +2,7 @@
  *
  *   p2p.c      open, close, peers, worker, statistics
  *   link.c     a peer that we dial: sockets, handshake, pings
+ *   reach.c    why it is not connected
  *   push.c     its queues and the PUSH side
  *   request.c  its requests and their answers
  *   arrive.c   connections to us that have not sent anything
@@ -9,6 +10,7 @@
  *   serve.c    sessions of others; HELLO and frames on REP and PULL
  *   answer.c   requests that wait for the owner
  *   standing.c what others did wrong, and bans
+ *   double.c   two nodes with one key
  *   contacts.c the list of all of them
  *   wire.c     records and message heads
  *   url.c      addresses
@@ -191,6 +193,30 @@ struct request {
     void *answer_ctx;
 };
 
+/* Why the link to a peer is down; reach.c. Under p->lock, but for what the probe owns. */
+struct reach {
+    uint64_t up_us, down_us;   /* since when it is; 0: it is not */
+    uint64_t probe_us, say_us; /* the next ones */
+    uint64_t every_us;         /* between two lines of the log */
+    const char *found, *shake; /* by the probe, by the last handshake; static, or NULL */
+    uint64_t shake_us;
+    bool probing, ended;
+    /* The probe, while PROBING. */
+    bool push; /* of the push port */
+    enum { PROBE_DIALING, PROBE_SENDING, PROBE_RECEIVING } step;
+    uint8_t bytes[8];
+    size_t got;
+    nng_aio *aio;
+    nng_stream_dialer *dialer;
+    nng_stream *stream;
+};
+
+/* The key of a session that worked is used from elsewhere, again and again. */
+struct doubled {
+    unsigned n;
+    uint64_t since_us, said_us;
+};
+
 /* A known node. Freed when the last of its references goes. */
 struct peer {
     struct poa_p2p *p;
@@ -262,6 +288,11 @@ struct peer {
     nng_aio *push_aio;
     uint64_t push_generation;
 
+    struct reach reach;
+    struct doubled its, ours; /* its key, and ours as it seems to see it */
+    uint32_t session_pipe;    /* where our session with it began */
+    bool given_up;            /* it ended that while the connection held */
+    uint64_t heard_us;        /* the last answer; 0: none */
     struct poa_p2p_stats stats;
     unsigned sessions; /* of its with us, confirmed or not */
     unsigned waiting;  /* its requests that wait for the owner */
@@ -280,7 +311,8 @@ struct session {
     bool dropped;         /* not in the tables any more */
     bool promoted;        /* confirmed, and older ones of its peer are ending */
     uint64_t created_us, used_us;
-    uint64_t ends_us; /* 0: open */
+    uint64_t since_us; /* of the first of those that it renewed */
+    uint64_t ends_us;  /* 0: open */
     unsigned waiting;
     struct bucket bucket;
     uint8_t from[16];
@@ -397,6 +429,12 @@ struct offender *mesh_offender(struct poa_p2p *p, enum offender_kind kind, const
 bool mesh_key_banned(struct poa_p2p *p, const uint8_t key32[32]);
 bool mesh_address_banned(struct poa_p2p *p, const uint8_t from[16]);
 
+/* double.c, with p->lock: S displaces OLD though that is heard on another connection; PEER
+ * ended our session though the connection held. */
+void mesh_doubled(struct poa_p2p *p, const struct session *s, const struct session *old);
+void mesh_given_up(struct peer *peer);
+bool mesh_is_doubled(const struct peer *peer, uint64_t now_us); /* it was said lately */
+
 /* contacts.c, with p->lock: a session outlives its connection, for requests under way, and
  * works only while there is one on which its dialer is heard. */
 bool mesh_session_works(struct poa_p2p *p, const struct session *s, uint64_t now_us);
@@ -409,6 +447,12 @@ uint64_t mesh_link_work(struct peer *peer, uint64_t now_us);
 /* With p->lock: the session with PEER is of no use any more. */
 void mesh_link_lost(struct peer *peer, int error);
 int mesh_error_of(int nng_error);
+
+/* reach.c. With p->lock: a handshake failed; what is wrong with the link, or NULL. */
+void mesh_reach_shake(struct peer *peer, int error);
+const char *mesh_reach_why(const struct peer *peer, uint64_t now_us);
+uint64_t mesh_reach_work(struct peer *peer, uint64_t now_us); /* as mesh_link_work */
+void mesh_reach_close(struct peer *peer);                     /* not from a callback */
 
 /* nngfix.c: true when libnng.so calls what is defined there. */
 bool mesh_nng_repaired(void);

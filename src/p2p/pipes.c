@@ -243,8 +243,11 @@ void mesh_pipe_fault(struct poa_p2p *p, nng_pipe pipe, struct peer *peer, enum m
     mesh_ip_text(ip, from);
     if (entry != NULL) /* else it hung up before we looked */
         poa_log_limited(peer != NULL ? &peer->limit[reason] : &p->limit[reason], MESH_LOG_MS,
-                        soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s",
+                        soft && !close ? POA_LOG_DEBUG : POA_LOG_WARN, "p2p", "%s at %s: %s%s%s",
                         peer != NULL ? peer->name : "unknown node", from, poa_error_text(error),
+                        reason == MESH_R_HANDSHAKE ? " (it expects another key here, or is of "
+                                                     "another chain)"
+                                                   : "",
                         close ? ": connection closed" : "");
     if (close)
         nng_pipe_close(pipe);

@@ -205,8 +205,12 @@ struct poa_p2p_contact {
     char address[POA_P2P_ADDRESS_MAX]; /* where it is dialed, else where it comes from */
     bool outbound, inbound;            /* sessions that work */
     uint64_t bytes_in, bytes_out, queued_bytes;
-    uint32_t rtt_us;
-    uint32_t score; /* points */
+    uint32_t rtt_us;       /* of the last ping; 0: not OUTBOUND */
+    uint64_t connected_ms; /* for so long; 0: not connected */
+    uint64_t heard_ms;     /* since its last frame; UINT64_MAX: none yet */
+    const char *trouble;   /* why it is not OUTBOUND though it is dialed, or that its key is used
+                            twice; static, "": none known */
+    uint32_t score;        /* points */
     bool banned;
     uint64_t ban_ms; /* left */
     unsigned bans;

@@ -213,6 +213,8 @@ static void answered(struct request *r, struct poa_slice frame)
     peer->stats.bytes_in += size + 1;
     if (rc != POA_OK)
         peer->stats.refused_frames++;
+    else
+        peer->heard_us = mesh_now_us();
     pthread_mutex_unlock(&peer->p->lock);
     if (rc != POA_OK) {
         poa_log_limited(&peer->limit[MESH_R_FRAME], MESH_LOG_MS, POA_LOG_WARN, "p2p",

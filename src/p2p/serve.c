@@ -161,9 +161,15 @@ static bool make_room(struct poa_p2p *p, const struct session *new)
 static void promote(struct poa_p2p *p, struct session *s, uint64_t now_us)
 {
     s->promoted = true;
-    for (struct session *o = p->session_list; o != NULL; o = o->next)
-        if (o != s && o->promoted && o->ends_us == 0 && memcmp(o->x25519, s->x25519, 32) == 0)
-            o->ends_us = now_us + ENDING_US;
+    for (struct session *o = p->session_list; o != NULL; o = o->next) {
+        if (o == s || !o->promoted || o->ends_us != 0 || memcmp(o->x25519, s->x25519, 32) != 0)
+            continue;
+        if (mesh_session_works(p, o, now_us)) {
+            s->since_us = o->since_us;
+            mesh_doubled(p, s, o);
+        }
+        o->ends_us = now_us + ENDING_US;
+    }
 }
 
 /* --- HELLO ----------------------------------------------------------------- */
@@ -220,7 +226,7 @@ static struct session *session_new(struct poa_noise *noise, struct peer *peer,
     s->peer = peer != NULL ? mesh_peer_hold(peer) : NULL;
     memcpy(s->key, hello->key, 32);
     memcpy(s->x25519, poa_noise_remote(noise), 32);
-    s->created_us = s->used_us = mesh_now_us();
+    s->created_us = s->since_us = s->used_us = mesh_now_us();
     int rc = poa_session_start(&base, noise, POA_SESSION_STRICT);
     if (rc == POA_OK)
         rc = poa_session_lane(&s->lane, &base, 0, POA_SESSION_WINDOWED);
@@ -382,13 +388,13 @@ static void account(struct poa_p2p *p, struct session *s, uint32_t pipe, bool pu
     uint32_t *mine = pull ? &s->pipe_pull : &s->pipe_rep;
     uint64_t now_us = mesh_now_us();
     s->used_us = now_us;
-    if (!s->promoted)
-        promote(p, s, now_us);
     if (*mine != pipe && !s->dropped) {
         pipe_unknown(p, *mine, s->id, false); /* a session has one connection per port */
         *mine = pipe;
         mesh_pipe_known(p, pipe, s);
     }
+    if (!s->promoted)
+        promote(p, s, now_us);
     s->bytes_in += size;
     if (s->peer != NULL) {
         s->peer->stats.frames_in++;

@@ -166,6 +166,9 @@ static json_t *peer_json(const struct poa_rpc_peer *p)
     v = rpc_with(v, "received_bytes", poa_json_u64(p->received_bytes));
     v = rpc_with(v, "queued_bytes", poa_json_u64(p->queued_bytes));
     v = rpc_with(v, "rtt_us", json_integer(p->rtt_us));
+    v = rpc_with(v, "connected_ms", connected ? poa_json_u64(p->connected_ms) : json_null());
+    v = rpc_with(v, "heard_ms", u64_or_null(p->heard_ms));
+    v = rpc_with(v, "trouble", json_string(p->trouble));
     v = rpc_with(v, "score", json_integer(p->score));
     v = rpc_with(v, "banned", json_boolean(p->banned));
     v = rpc_with(v, "ban_ms", poa_json_u64(p->ban_ms));

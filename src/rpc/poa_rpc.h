@@ -111,6 +111,9 @@ struct poa_rpc_peer {
     uint64_t height; /* last heard of, 0 = never */
     uint64_t sent_bytes, received_bytes, queued_bytes;
     uint32_t rtt_us;
+    uint64_t connected_ms; /* for so long; 0: not connected */
+    uint64_t heard_ms;     /* since its last frame, or POA_NEVER */
+    const char *trouble;   /* why it cannot be reached, or that its key is used twice; static */
     uint32_t score; /* points for misbehaviour: at 1,000 it is banned; ten fade in a second */
     bool banned;
     uint64_t ban_ms; /* left */

@@ -136,6 +136,62 @@ Test(standing, who_is_gone_is_not_connected)
     node_close(b);
 }
 
+/* What `poa peers` says of a peer that is not reached. */
+static void troubled(struct node *n, const struct node *who, const char *word)
+{
+    struct poa_p2p_contact c;
+    UNTIL(find(n, POA_P2P_LISTED, NULL, who->key, &c) && strstr(c.trouble, word) != NULL);
+    cr_assert(!c.outbound && c.connected_ms == 0);
+}
+
+Test(standing, why_a_peer_is_not_reached)
+{
+    struct node *a = node_open(1, NULL), *b = node_open(2, NULL), *x = node_open(3, NULL);
+    struct node *elsewhere = node_open(4, &(struct poa_p2p_config){.chain32 = chain_b});
+    char dead[64];
+    uint16_t port;
+    int silent = raw_listen(&port), index;
+    snprintf(dead, sizeof dead, "127.0.0.1:%u", port);
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, dead, dead, 0, &index), POA_OK);
+    troubled(a, b, "says nothing");
+    close(silent);
+    UNTIL(raw_connect(port) < 0);
+    cr_assert_eq(poa_p2p_peer_remove(a->p, index), POA_OK);
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, dead, dead, 0, &index), POA_OK);
+    troubled(a, b, "refused");
+    cr_assert_eq(poa_p2p_peer_set(a->p, b->key, b->push_address, dead, 0, &index), POA_OK);
+    troubled(a, b, "port for pushes");
+    cr_assert_eq(poa_p2p_peer_set(a->p, x->key, b->address, NULL, 0, &index), POA_OK);
+    troubled(a, x, "another key");
+    (void)node_knows(a, elsewhere, true, 0);
+    troubled(a, elsewhere, "another chain");
+    int at = node_knows(a, b, true, 0);
+    struct poa_p2p_contact c;
+    UNTIL(node_up(a, at) && find(a, POA_P2P_LISTED, NULL, b->key, &c) && c.heard_ms < 10000);
+    cr_assert(c.trouble[0] == 0 && c.connected_ms > 0);
+    node_close(a);
+    node_close(b);
+    node_close(x);
+    node_close(elsewhere);
+}
+
+/* Two nodes with one key: their peer says so. */
+Test(standing, two_nodes_with_one_key)
+{
+    struct poa_p2p_config often = {.session_renew_ms = 300};
+    struct node *b = node_open(2, NULL), *one = node_open(1, &often), *two = node_open(1, &often);
+    struct poa_p2p_contact c;
+    (void)node_knows(b, one, false, POA_P2P_MESH);
+    (void)node_knows(one, b, true, POA_P2P_MESH);
+    UNTIL(node_stats(one, 0).handshakes > 8);
+    cr_assert(find(b, POA_P2P_LISTED, NULL, one->key, &c) && c.trouble[0] == 0, "%s", c.trouble);
+    (void)node_knows(two, b, true, POA_P2P_MESH);
+    UNTIL(find(b, POA_P2P_LISTED, NULL, one->key, &c) && strstr(c.trouble, "two nodes") != NULL);
+    node_close(one);
+    node_close(two);
+    node_close(b);
+}
+
 Test(standing, pushes_over_the_rate)
 {
     struct node *a = node_open(1, NULL);
