@@ -273,7 +273,9 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
         c.tip_header = blk.header;
         c.tip_cert = blk.cert;
     }
+    pthread_mutex_lock(&n->status_mutex); /* the mesh answers already */
     n->status.stored = n->checkpoint_height;
+    pthread_mutex_unlock(&n->status_mutex);
     rc = poa_core_new(&c, node_now(n), &n->core);
     poa_store_value_free(&tip);
     if (rc)
