@@ -47,6 +47,7 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     out->sync_left_s = n->sync_left_s;
     pthread_mutex_unlock(&n->status_mutex);
     out->faucet = n->faucet;
+    out->woke = node_woke(n, poa_clock_monotonic_us(n->clock));
     out->ready = node_current(n, out->why, sizeof out->why);
 }
 

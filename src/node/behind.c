@@ -62,3 +62,8 @@ bool node_behind_old(uint64_t final_us, uint64_t stall_us, bool member)
 {
     return final_us >= stall_us + (member ? 0 : NODE_BEHIND_FETCH_US);
 }
+
+bool node_behind_paused(uint64_t due_us, uint64_t now_us)
+{
+    return now_us > due_us && now_us - due_us >= NODE_BEHIND_PAUSE_US;
+}

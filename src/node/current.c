@@ -53,6 +53,8 @@ static enum lag look(struct poa_node *n, char *why, size_t cap)
         snprintf(why, cap, "catching up: height %llu", (unsigned long long)s.core.height);
     else if (!node_behind_old(s.core.final_us, poa_stall_us(&n->genesis), member))
         return CURRENT;
+    else if (node_woke(n, poa_clock_monotonic_us(n->clock)))
+        snprintf(why, cap, "this process stood still: no block for %llu s", age_s);
     else if (member)
         snprintf(why, cap, "stalled: nothing became final for %llu s", age_s);
     else

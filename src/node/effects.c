@@ -386,8 +386,24 @@ void node_publish(struct poa_node *n)
 /* --- the thread ---------------------------------------------------------------------------------
  */
 
+/* Before anybody is called silent: was it this process that stood still? */
+static void look_at_pause(struct poa_node *n, uint64_t now_us)
+{
+    if (!node_behind_paused(n->house_us, now_us))
+        return;
+    pthread_mutex_lock(&n->status_mutex);
+    n->status.woke_us = now_us;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (n->house_us) /* not the first round */
+        POA_LOG_WARN(NODE,
+                     "this process stood still for %llu s: stopped, its machine was moved, or "
+                     "there is too little CPU",
+                     (unsigned long long)((now_us - n->house_us) / 1000000));
+}
+
 static void house(struct poa_node *n, uint64_t now_us)
 {
+    look_at_pause(n, now_us);
     n->house_us = now_us + HOUSE_US;
     struct poa_core_status s;
     poa_core_status(n->core, &s);

@@ -87,8 +87,9 @@ struct node_status {
     uint64_t at_us;
     struct poa_st_global global;
     uint64_t first_block_ms;
-    uint64_t stored; /* height up to which the store can be read */
-    bool starting;   /* it executes its own blocks again: nothing is taken yet */
+    uint64_t stored;  /* height up to which the store can be read */
+    uint64_t woke_us; /* when it had stood still, or started */
+    bool starting;    /* it executes its own blocks again: nothing is taken yet */
     uint64_t commits, steps, checkpoints;
     int64_t clock_ms; /* our clock is so far ahead of the blocks */
 };
@@ -229,6 +230,8 @@ void node_map(struct poa_node *n);
 /* What p2p is told of a peer: witnesses push to one another. Core thread, or
  * before it runs. */
 unsigned node_peer_flags(struct poa_node *n, const uint8_t key32[32]);
+/* It stood still less than a stall period ago: it does not know yet who is silent. Any thread. */
+bool node_woke(struct poa_node *n, uint64_t now_us);
 /* Says so when nothing becomes final any more, and who is silent. */
 void node_stall_tell(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us);
 /* poa_p2p_request to PEER, while it is KEY32 who has that place: places are given again.
@@ -236,7 +239,7 @@ void node_stall_tell(struct poa_node *n, const struct poa_core_status *s, uint64
 POA_MUST_USE int node_request(struct poa_node *n, int peer, const uint8_t key32[32], uint16_t type,
                               struct poa_slice bytes, uint32_t timeout_ms,
                               poa_p2p_answer_fn *on_answer, void *ctx);
-/* (the last four: peers.c) */
+/* (the last five: peers.c) */
 /* Asks every connected peer for its height. */
 void node_ask_heights(struct poa_node *n);
 

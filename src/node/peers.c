@@ -143,11 +143,20 @@ static void map_peers(struct poa_node *n)
     pthread_mutex_unlock(&n->peers_mutex);
 }
 
+bool node_woke(struct poa_node *n, uint64_t now_us)
+{
+    pthread_mutex_lock(&n->status_mutex);
+    uint64_t woke_us = n->status.woke_us;
+    pthread_mutex_unlock(&n->status_mutex);
+    return now_us < woke_us + poa_stall_us(&n->genesis);
+}
+
 #define STALL_LOG_US 30000000u
 
 void node_stall_tell(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us)
 {
-    if (s->member < 0 || s->final_us < poa_stall_us(&n->genesis) || now_us < n->stall_log_us)
+    if (s->member < 0 || s->final_us < poa_stall_us(&n->genesis) || now_us < n->stall_log_us ||
+        node_woke(n, now_us))
         return;
     n->stall_log_us = now_us + STALL_LOG_US;
     struct poa_list_iter it = poa_list_begin(&poa_core_committee(n->core)->members);

@@ -52,4 +52,9 @@ uint64_t node_behind_left_s(struct node_behind_pace all, struct node_behind_pace
 #define NODE_BEHIND_FETCH_US UINT64_C(15000000)
 bool node_behind_old(uint64_t final_us, uint64_t stall_us, bool member);
 
+/* A round that was due at DUE_US begins at NOW_US: the process, or its machine, stood still
+ * meanwhile, and what it did not hear then says nothing of the others. */
+#define NODE_BEHIND_PAUSE_US UINT64_C(3000000)
+bool node_behind_paused(uint64_t due_us, uint64_t now_us);
+
 #endif

@@ -126,7 +126,7 @@ void rpc_status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
         "abstaining", (int)s.core.abstaining, "synced", (int)s.core.synced);
     consensus = rpc_with(consensus, "recovering", json_boolean(s.core.recovering));
     consensus = rpc_with(consensus, "final_age_ms", poa_json_u64(s.core.final_us / 1000));
-    consensus = rpc_with(consensus, "silent", silent_json(node, &s.core));
+    consensus = rpc_with(consensus, "silent", s.woke ? json_array() : silent_json(node, &s.core));
     json_t *v = json_pack(
         "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, "
         "s:b, s:b, s:s, s:o}",

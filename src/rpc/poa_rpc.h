@@ -71,6 +71,7 @@ struct poa_rpc_status {
                              here; else 0 */
     uint64_t sync_left_s; /* until then, 0: not known yet */
     bool faucet;
+    bool woke;     /* it stood still just now: who is silent is not known */
     bool ready;    /* answers are current: synchronised, not halted nor stalled */
     char why[128]; /* when not ready */
 };

@@ -121,3 +121,12 @@ Test(behind, what_is_left_does_not_jump_with_every_reading)
     cr_expect_eq(node_behind_left_s(none, (struct node_behind_pace){0, 0}, 1000), 0);
     cr_expect_eq(node_behind_left_s(slow, slow, UINT64_MAX), UINT64_C(1000000000000));
 }
+
+Test(behind, a_process_that_stood_still_accuses_nobody)
+{
+    cr_expect_not(node_behind_paused(5000000, 5000000));
+    cr_expect_not(node_behind_paused(5000000, 7999999), "a busy machine");
+    cr_expect(node_behind_paused(5000000, 8000000));
+    cr_expect_not(node_behind_paused(5000000, 4000000));
+    cr_expect(node_behind_paused(0, 8000000), "so the time counts from the first round on");
+}
