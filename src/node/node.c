@@ -191,6 +191,7 @@ static int open_store(struct poa_node *n, struct poa_why *why)
 static int open_mesh(struct poa_node *n, struct poa_why *why)
 {
     const struct poa_config *k = &n->config;
+    struct poa_why inner = {""};
     struct poa_p2p_config c = {.seed32 = n->seed,
                                .chain32 = n->chain,
                                .listen = k->listen[0] ? k->listen : NULL,
@@ -199,16 +200,18 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
                                .strangers_max = k->strangers,
                                .no_strangers = k->strangers == 0,
                                .ban_ms = k->ban_s * 1000,
+                               .why = &inner,
                                .ctx = n,
                                .on_message = node_on_message,
                                .on_peer = node_on_peer};
     int rc = poa_p2p_open(&n->p2p, &c);
-    if (rc == POA_E_LOCKED)
-        return poa_because(why, rc, "listen: %s or the port after it is in use", k->listen);
-    if (rc) /* the address may come up later, so it is not called misconfigured */
-        return rc == POA_E_THREADS ? poa_because(why, rc, "mesh: %s", poa_error_text(rc))
-                                   : poa_because(why, POA_E_IO, "listen: cannot use %s: %s",
-                                                 k->listen, poa_error_text(rc));
+    if (rc && inner.text[0]) /* the address may come up later, so it is not called misconfigured */
+        return poa_because(why, rc == POA_E_LOCKED ? rc : POA_E_IO, "listen: %s%s", inner.text,
+                           rc == POA_E_LOCKED ? " (the mesh takes two ports: that of `listen` and "
+                                                "the one after it)"
+                                              : "");
+    if (rc)
+        return poa_because(why, rc == POA_E_CONFIG ? POA_E_IO : rc, "mesh: %s", poa_error_text(rc));
     for (uint32_t i = 0; i < k->peers; i++) {
         const struct poa_config_peer *p = &k->peer[i];
         int at = -1;

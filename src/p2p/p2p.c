@@ -10,6 +10,7 @@
 #include <nng/transport/tcp/tcp.h>
 
 #include "mesh.h"
+#include "poa_file.h"
 
 #define ROUND_MAX_US 1000000
 
@@ -242,6 +243,19 @@ static int listen_on(nng_socket s, const char *url, uint16_t *port)
     return rv;
 }
 
+/* What cannot be listened on, and why, for people. */
+static int not_listening(const struct poa_p2p *p, const char *url, int rv)
+{
+    const char *at = strstr(url, "://");
+    if (p->config.why != NULL)
+        snprintf(p->config.why->text, sizeof p->config.why->text, "%.120s: %s",
+                 at != NULL ? at + 3 : url,
+                 rv == NNG_EADDRINUSE   ? "in use by another process"
+                 : rv == NNG_EADDRINVAL ? "this machine has no such address"
+                                        : nng_strerror(rv));
+    return rv == NNG_EADDRINVAL ? POA_E_NOT_FOUND : mesh_error_of(rv);
+}
+
 static int open_listeners(struct poa_p2p *p, const char *listen, const char *listen_push)
 {
     char url[MESH_URL_MAX], push_url[MESH_URL_MAX];
@@ -273,9 +287,10 @@ static int open_listeners(struct poa_p2p *p, const char *listen, const char *lis
     if (rc != POA_OK)
         return rc;
     nng_recv_aio(p->pull, p->pull_aio);
-    if ((rv = listen_on(p->rep, url, &p->port)) ||
-        (rv = listen_on(p->pull, push_url, &p->push_port)))
-        return mesh_error_of(rv);
+    if ((rv = listen_on(p->rep, url, &p->port)))
+        return not_listening(p, url, rv);
+    if ((rv = listen_on(p->pull, push_url, &p->push_port)))
+        return not_listening(p, push_url, rv);
     mesh_arrivals_open(p);
     return POA_OK;
 }
@@ -355,6 +370,7 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
         *out = NULL;
         return rc;
     }
+    p->config.why = NULL;
     pthread_mutex_lock(&p->lock);
     p->worker_runs = true;
     pthread_mutex_unlock(&p->lock);

@@ -114,6 +114,7 @@ struct poa_p2p_config {
     uint32_t ban_ms;                            /* the first one: 60,000 */
     bool no_strangers;
 
+    struct poa_why *why; /* while it opens: which address cannot be listened on, and why; or NULL */
     void *ctx;
     void (*on_message)(void *ctx, const struct poa_p2p_message *m);
     /* The link to a peer with an address works now, or does not any more. In
@@ -123,7 +124,8 @@ struct poa_p2p_config {
 };
 
 /* Binds and starts; *OUT is set before the first callback. Errors: POA_E_CONFIG (an address that is
- * none), POA_E_LOCKED (address in use), POA_E_IO, POA_E_NO_MEMORY; nothing is left behind. */
+ * none), POA_E_LOCKED (address in use), POA_E_NOT_FOUND (not one of this machine), POA_E_IO,
+ * POA_E_NO_MEMORY; nothing is left behind. */
 POA_MUST_USE int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config);
 /* Stops everything and frees. Requests in flight end with POA_E_CLOSED; no
  * callback runs after it returned. Not from inside a callback. */

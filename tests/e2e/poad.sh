@@ -70,6 +70,13 @@ wait_for 30 above 0 70 || fail "no progress: $(height 0)"
 echo "# the directory is in use; so is the port"
 ! "$poad" --config "$net/0.conf" >"$POA_TMP/out" 2>&1 || fail "two processes in one directory"
 grep -q "is in use by process ${pid[0]}" "$POA_TMP/out" || fail "$(cat "$POA_TMP/out")"
+not_here() { # LISTEN TEXT
+    ! "$poad" --config "$net/0.conf" --data-dir "$net/other" --rpc 127.0.0.1:0 --listen "$1" >"$POA_TMP/out" 2>&1 || fail "it listens on $1"
+    grep -q "^poad: listen: $2" "$POA_TMP/out" || fail "not «$2»: $(cat "$POA_TMP/out")"
+}
+not_here "127.0.0.1:$((base + 2))" "127.0.0.1:$((base + 2)): in use by another process"
+not_here "127.0.0.1:$((base + 9))" "127.0.0.1:$((base + 10)): in use by another process (.*two ports"
+not_here "192.0.2.9:$((base + 60))" "192.0.2.9:$((base + 60)): this machine has no such address"
 
 echo "# one that comes late is not ready before it is where the others are"
 readyz() { curl -s --max-time 5 -o "$POA_TMP/readyz" -w '%{http_code}' "http://127.0.0.1:$(rpc_port "$1")/readyz"; }
