@@ -187,7 +187,7 @@ static void try_one(struct node_discover *d)
     if (!p.address[0])
         return;
     pthread_mutex_lock(&n->peers_mutex);
-    /* Whether it is a witness shows with the next epoch. */
+    /* Whether it is a witness shows when it proved its key. */
     int rc = poa_p2p_peer_set(n->p2p, p.key, p.address, NULL, p.flags, &at);
     if (!rc)
         n->peer[at] = p;
@@ -230,6 +230,7 @@ static void judge(struct node_discover *d, uint32_t up)
         t->used = false;
         if (p.up) {
             was_there(d, &p);
+            atomic_store(&n->peer_found, true);
             if (up <= n->config.peers_wanted)
                 POA_LOG_INFO(NODE, "found peer %02x%02x%02x%02x at %s", p.key[0], p.key[1],
                              p.key[2], p.key[3], p.address);

@@ -193,8 +193,12 @@ void node_map(struct poa_node *n)
     struct poa_core_status core;
     poa_core_status(n->core, &core);
     n->self = core.member;
-    if (n->mapped && core.epoch == n->mapped_epoch)
+    bool found = atomic_exchange(&n->peer_found, false);
+    if (n->mapped && core.epoch == n->mapped_epoch) {
+        if (found) /* who it is in the committee shows at once */
+            map_peers(n);
         return;
+    }
     n->mapped = true;
     n->mapped_epoch = core.epoch;
     map_peers(n);

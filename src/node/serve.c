@@ -30,12 +30,16 @@ struct pushed {
 static void blame(struct poa_node *n, const uint8_t key[32], uint16_t type, int rc,
                   enum poa_p2p_fault fault)
 {
-    char hex[17];
+    char hex[9];
     if (!n->p2p || poa_error_class(rc) != POA_CLASS_PEER)
         return;
-    poa_hex(key, 8, hex);
-    POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of %s... is refused: %s", type, hex,
-                    poa_error_text(rc));
+    poa_hex(key, 4, hex);
+    /* Who comes back after long begins with the epoch that it knows; a ban is told anyway. */
+    if (fault == POA_P2P_FAULT_OUTDATED)
+        POA_LOG_DEBUG(NODE, "message %u of node %s is of an epoch long past", type, hex);
+    else
+        POA_LOG_LIMITED(10000, POA_LOG_WARN, NODE, "message %u of node %s is refused: %s", type,
+                        hex, poa_error_text(rc));
     poa_p2p_blame(n->p2p, key, fault);
 }
 

@@ -45,13 +45,17 @@ static void tell_peer(struct poa_p2p *p, struct peer *peer, uint64_t now_us,
     uint64_t since_us = out->outbound && peer->reach.up_us != 0 ? peer->reach.up_us : now_us;
     uint64_t heard_us = peer->heard_us;
     for (const struct session *s = p->session_list; s != NULL; s = s->next)
-        if (s->peer == peer && mesh_session_works(p, s, now_us)) {
+        if (memcmp(s->key, peer->key, 32) == 0 && mesh_session_works(p, s, now_us)) {
+            if (s->peer == NULL) { /* it began before we knew the node */
+                out->bytes_in += s->bytes_in;
+                out->bytes_out += s->bytes_out;
+            }
             out->inbound = true;
             since_us = s->since_us < since_us ? s->since_us : since_us;
             heard_us = s->used_us > heard_us ? s->used_us : heard_us;
         }
-    out->bytes_in = peer->stats.bytes_in;
-    out->bytes_out = peer->stats.bytes_out;
+    out->bytes_in += peer->stats.bytes_in;
+    out->bytes_out += peer->stats.bytes_out;
     out->queued_bytes = peer->stats.queued_bytes;
     out->rtt_us = out->outbound ? peer->stats.rtt_us : 0;
     const char *why = mesh_reach_why(peer, now_us);
@@ -79,6 +83,14 @@ static void tell_session(struct poa_p2p *p, const struct session *s, uint64_t no
         tell(&o->standing, now_us, out);
 }
 
+static bool is_listed(const struct poa_p2p *p, const uint8_t key32[32])
+{
+    for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
+        if (p->peer[i] != NULL && memcmp(p->peer[i]->key, key32, 32) == 0)
+            return true;
+    return false;
+}
+
 static bool has_session(struct poa_p2p *p, const uint8_t key32[32], uint64_t now_us)
 {
     const struct session *s = p->session_list;
@@ -97,7 +109,7 @@ size_t poa_p2p_contacts(struct poa_p2p *p, struct poa_p2p_contact *out, size_t m
         if (p->peer[i] != NULL)
             tell_peer(p, p->peer[i], now_us, &out[n++]);
     for (const struct session *s = p->session_list; s != NULL && n < max; s = s->next)
-        if (s->peer == NULL && mesh_session_works(p, s, now_us))
+        if (s->peer == NULL && !is_listed(p, s->key) && mesh_session_works(p, s, now_us))
             tell_session(p, s, now_us, &out[n++]);
     for (unsigned i = 0; i < p->offenders_n && n < max; i++) {
         struct offender *o = &p->offender[i];

@@ -122,7 +122,9 @@ int poa_p2p_peer_set(struct poa_p2p *p, const uint8_t key32[32], const char *add
     memcpy(peer->req_url, url, sizeof url);
     memcpy(peer->push_url, push_url, sizeof push_url);
     peer->have_from = address != NULL && mesh_url_ip(url, peer->from);
-    mesh_sessions_end(p, NULL, x); /* what it had as a stranger */
+    /* What it has as a stranger goes on when it is one still. */
+    if ((flags & POA_P2P_HEARSAY) == 0)
+        mesh_sessions_end(p, NULL, x);
     mesh_peer_hold(peer);
     atomic_fetch_add(&peer->users, 1);
     pthread_mutex_unlock(&p->lock);
@@ -444,7 +446,7 @@ int poa_p2p_stats(struct poa_p2p *p, int index, struct poa_p2p_stats *out)
         out->up = peer->reported_up;
         out->banned = mesh_banned(&peer->standing, mesh_now_us());
         for (const struct session *s = p->session_list; s != NULL; s = s->next)
-            if (s->peer == peer && mesh_session_works(p, s, mesh_now_us()))
+            if (memcmp(s->x25519, peer->x25519, 32) == 0 && mesh_session_works(p, s, mesh_now_us()))
                 out->inbound = true;
         rc = POA_OK;
     }

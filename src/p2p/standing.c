@@ -68,7 +68,7 @@ static bool add(const struct poa_p2p *p, struct standing *s, enum poa_p2p_fault 
 
 static void shut_out(struct peer *peer, uint32_t ms)
 {
-    mesh_sessions_end(peer->p, peer, NULL);
+    mesh_sessions_end(peer->p, peer, peer->x25519);
     mesh_link_lost(peer, POA_E_PEER_UNKNOWN);
     peer->p->totals.bans++;
     POA_LOG_WARN("p2p", "%s is banned for %u s: %s", peer->name, (ms + 999) / 1000,

@@ -94,6 +94,26 @@ Test(standing, address_of_a_node_that_was_found)
     node_close(b);
 }
 
+/* A stranger that is heard of keeps its session, and is one entry of the list. */
+Test(standing, stranger_that_becomes_a_peer)
+{
+    struct node *server = node_open(1, NULL), *one = node_open(9, NULL);
+    struct poa_p2p_contact c;
+    int os = node_knows(one, server, true, 0), so;
+    UNTIL(node_up(one, os) && find(server, POA_P2P_UNLISTED, NULL, one->key, &c) && c.inbound);
+    so = node_knows(server, one, true, POA_P2P_HEARSAY);
+    UNTIL(node_up(server, so));
+    cr_assert(find(server, POA_P2P_LISTED, NULL, one->key, &c) && c.inbound && c.bytes_in > 0);
+    cr_assert(!find(server, POA_P2P_UNLISTED, NULL, one->key, &c));
+    cr_assert(node_stats(server, so).inbound);
+    cr_assert_eq(node_stats(one, os).handshakes, 1);
+    cr_assert_eq(atomic_load(&one->downs), 0);
+    poa_p2p_ban(server->p, so, "test", 1000); /* both of its sides end */
+    UNTIL(!node_up(one, os) && !node_up(server, so));
+    node_close(one);
+    node_close(server);
+}
+
 /* The owner blames a stranger: the key is shut out, and comes back later. */
 Test(standing, stranger)
 {
