@@ -91,18 +91,22 @@ Test(p2p, four_nodes_broadcast_in_order)
     UNTIL(node_count(n[2], 5) == 1);
     sleep_ms(50);
     cr_assert_eq(node_count(n[1], 5) + node_count(n[3], 5), 0);
-    /* Several things in one frame. */
-    struct poa_p2p_stats before, after;
-    cr_assert_eq(poa_p2p_stats(n[0]->p, index[0][2], &before), POA_OK);
-    for (int i = 0; i < 5; i++)
-        cr_assert_eq(poa_p2p_queue(n[0]->p, set, 1, 6, poa_slice("x", 1)), POA_OK);
-    sleep_ms(50);
-    cr_assert_eq(node_count(n[2], 6), 0, "not before the kick");
-    poa_p2p_kick(n[0]->p);
-    UNTIL(node_count(n[2], 6) == 5);
-    UNTIL(poa_p2p_stats(n[0]->p, index[0][2], &after) == POA_OK &&
-          after.messages_out == before.messages_out + 5);
-    cr_assert_eq(after.frames_out, before.frames_out + 1);
+    /* Several things in one frame, unless something else goes to the same node meanwhile. */
+    bool together = false;
+    for (uint16_t type = 6; type < 16 && !together; type++) {
+        struct poa_p2p_stats before, after;
+        cr_assert_eq(poa_p2p_stats(n[0]->p, index[0][2], &before), POA_OK);
+        for (int i = 0; i < 5; i++)
+            cr_assert_eq(poa_p2p_queue(n[0]->p, set, 1, type, poa_slice("x", 1)), POA_OK);
+        sleep_ms(50);
+        bool early = node_count(n[2], type) > 0;
+        poa_p2p_kick(n[0]->p);
+        UNTIL(node_count(n[2], type) == 5);
+        UNTIL(poa_p2p_stats(n[0]->p, index[0][2], &after) == POA_OK &&
+              after.messages_out >= before.messages_out + 5);
+        together = !early && after.frames_out == before.frames_out + 1;
+    }
+    cr_assert(together, "not before the kick, and then in one frame");
     for (int i = 0; i < N; i++)
         node_close(n[i]);
 }
