@@ -259,8 +259,12 @@ int cli_call_about(const struct cli *c, const char *about, const char *method, j
     }
     rc = poa_rpc_client_call(client, method, params, result, &why);
     poa_rpc_client_free(client);
-    if (rc == POA_E_NOT_FOUND && about != NULL)
+    const char *bare = poa_error_text(POA_E_NOT_FOUND); /* else the node says why */
+    bool plain = strncmp(why.text, bare, strlen(bare)) == 0;
+    if (rc == POA_E_NOT_FOUND && about != NULL && plain)
         cli_fail("%s: not known to the node at %s", about, cli_rpc_url(c));
+    else if (rc == POA_E_NOT_FOUND && about != NULL)
+        cli_fail("%s: %s", about, why.text);
     else if (rc != POA_OK)
         cli_fail("%s", why.text);
     return rc;

@@ -184,6 +184,12 @@ static int do_block(void *ctx, uint64_t height, const uint8_t *hash32, struct po
     return rc;
 }
 
+static uint64_t do_first(void *ctx)
+{
+    uint64_t first = 0, last = 0;
+    return poa_store_heights(((struct poa_node *)ctx)->store, &first, &last) ? 0 : first;
+}
+
 static int do_block_txs(void *ctx, uint64_t height, int (*visit)(void *v, struct poa_slice raw),
                         void *v)
 {
@@ -594,6 +600,7 @@ void node_rpc_backend(struct poa_node *n, struct poa_rpc_backend *out)
                                     .read = do_read,
                                     .block = do_block,
                                     .block_free = do_block_free,
+                                    .first = do_first,
                                     .block_txs = do_block_txs,
                                     .run = do_run,
                                     .hand_over = do_hand_over,

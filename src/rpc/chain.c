@@ -160,6 +160,15 @@ void rpc_block_get(void *ctx, json_t *const *param, struct poa_rpc_call *call)
     struct poa_rpc_block block;
     memset(&block, 0, sizeof block);
     int rc = b->block(b->ctx, height, param[1] != NULL ? hash : NULL, &block);
+    uint64_t first =
+        rc == POA_E_NOT_FOUND && param[1] == NULL && b->first != NULL ? b->first(b->ctx) : 0;
+    if (height > 0 && height < first) {
+        poa_rpc_fail_why(call, rc,
+                         "blocks below %" PRIu64 " are not kept here: deleted (prune), or the node "
+                         "began with a snapshot; ask one that keeps all",
+                         first);
+        return;
+    }
     if (rc != POA_OK) {
         poa_rpc_fail(call, rc);
         return;

@@ -248,11 +248,26 @@ static const char *class_name(enum poa_error_class class)
     return "none";
 }
 
-void poa_rpc_fail(struct poa_rpc_call *call, int error)
+static void fail_with(struct poa_rpc_call *call, int error, const char *text)
 {
     json_t *data = json_pack("{s:i, s:s, s:s}", "code", -error, "name", poa_error_name(error),
                              "class", class_name(poa_error_class(error)));
-    call_end(call, NULL, error_json(POA_RPC_APPLICATION, poa_error_text(error), data));
+    call_end(call, NULL, error_json(POA_RPC_APPLICATION, text, data));
+}
+
+void poa_rpc_fail(struct poa_rpc_call *call, int error)
+{
+    fail_with(call, error, poa_error_text(error));
+}
+
+void poa_rpc_fail_why(struct poa_rpc_call *call, int error, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fail_with(call, error, text);
 }
 
 void poa_rpc_refuse(struct poa_rpc_call *call, enum poa_rpc_code code, const char *format, ...)

@@ -174,6 +174,8 @@ struct poa_rpc_backend {
     /* By HASH32, or by HEIGHT when HASH32 is NULL. NOT_FOUND. */
     int (*block)(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out);
     void (*block_free)(void *ctx, struct poa_rpc_block *block);
+    /* Height of the first block that is kept; 0: none. */
+    uint64_t (*first)(void *ctx);
     /* Visits the transactions of the block at HEIGHT, in order, until VISIT answers
      * something else than POA_OK, which is returned. */
     int (*block_txs)(void *ctx, uint64_t height, int (*visit)(void *v, struct poa_slice raw),

@@ -67,6 +67,9 @@ struct poa_rpc_methods {
 void poa_rpc_result(struct poa_rpc_call *call, json_t *result); /* takes RESULT; NULL: no memory */
 /* The caller's mistake, as the application says: a poa_error number. */
 void poa_rpc_fail(struct poa_rpc_call *call, int error);
+/* The same with a line that says more than the error's text. */
+void poa_rpc_fail_why(struct poa_rpc_call *call, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* JSON-RPC error CODE with one line in data. */
 void poa_rpc_refuse(struct poa_rpc_call *call, enum poa_rpc_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -56,7 +56,7 @@ follow() { # ROLE
 }
 follower_at() { "$poa" status --rpc "http://$(sed -n 's/^rpc //p' "$1.ready")" --json | jq -r .height; }
 follower_beyond() { [ "$(follower_at "$1")" -gt "$2" ]; }
-pruned() { ! "$poa" block 100 --rpc "http://$(sed -n 's/^rpc //p' "$1.ready")"; }
+pruned() { ! "$poa" block 100 --rpc "http://$(sed -n 's/^rpc //p' "$1.ready")" 2>pruned.err; }
 for role in ledger trusted; do
     "$poa" keys new $role --kind node --no-passphrase --keys follower-keys >/dev/null || fail "keys new"
     printf '%s\n' "role = $role" "genesis = genesis.poa" "key = follower-keys/$role.json" "data_dir = $role" \
@@ -69,6 +69,7 @@ wait_for 120 beyond 300 || fail "the chain stops at $(height)"
 for role in ledger trusted; do
     wait_for 120 follower_beyond $role 300 || fail "the $role follower stops at $(follower_at $role)"
     wait_for 120 pruned $role || fail "the $role follower prunes nothing"
+    grep -q "^poa: block 100: blocks below [0-9]* are not kept here: deleted (prune)" pruned.err || fail "$(cat pruned.err)"
     kill -TERM "${follower[$role]}"
     wait "${follower[$role]}" || fail "the $role follower: exit code $?"
     # The same state makes the same snapshot: once is enough.

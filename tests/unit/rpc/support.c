@@ -70,11 +70,17 @@ static void fake_latency(void *ctx, struct poa_histogram *out)
         poa_histogram_add(out, us);
 }
 
+static uint64_t fake_first(void *ctx)
+{
+    (void)ctx;
+    return fake.first;
+}
+
 static int fake_block(void *ctx, uint64_t height, const uint8_t *hash32, struct poa_rpc_block *out)
 {
     static uint8_t header_bytes[512], body_bytes[1024], seal_bytes[512];
     (void)ctx;
-    if (hash32 != NULL || height > BLOCKS)
+    if (hash32 != NULL || height > BLOCKS || height < fake.first)
         return POA_E_NOT_FOUND;
     struct poa_header h = {.version = 1, .height = height, .view = height + 5};
     struct poa_seal seal = {.device = {1, 2, 3}, .slot = height - 1, .height = height - 1};
@@ -125,6 +131,7 @@ static int fake_block_txs(void *ctx, uint64_t height, int (*visit)(void *v, stru
 const struct poa_rpc_backend backend = {.status = fake_status,
                                         .read = fake_read,
                                         .block = fake_block,
+                                        .first = fake_first,
                                         .block_txs = fake_block_txs,
                                         .submit = fake_submit,
                                         .latency = fake_latency};

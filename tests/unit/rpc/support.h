@@ -24,8 +24,9 @@ extern struct fake {
     uint8_t raw[64];
     size_t raw_n;
     uint32_t submitted;
-    uint64_t who; /* of the last one */
-    bool pays;    /* every block has a payment to the account that its height names */
+    uint64_t who;   /* of the last one */
+    uint64_t first; /* blocks below are not kept */
+    bool pays;      /* every block has a payment to the account that its height names */
     uint8_t chain[32], sender[32];
 } fake;
 extern const struct poa_rpc_backend backend;

@@ -142,6 +142,14 @@ Test(server, calls)
         int rc = poa_rpc_client_call(client, refusals[i].method, params, &v, &why);
         cr_expect_eq(rc, refusals[i].code, "%s: %d %s", refusals[i].method, rc, why.text);
     }
+    fake.first = 3;
+    json_t *below = json_pack("{s:s}", "height", "2"),
+           *above = json_pack("{s:s}", "height", "999999");
+    cr_expect_eq(poa_rpc_client_call(client, "poa_block_get", below, &v, &why), POA_E_NOT_FOUND);
+    cr_expect_not_null(strstr(why.text, "blocks below 3 are not kept here"), "%s", why.text);
+    cr_expect_eq(poa_rpc_client_call(client, "poa_block_get", above, &v, &why), POA_E_NOT_FOUND);
+    cr_expect_str_eq(why.text, "not found (NOT_FOUND)");
+    fake.first = 0;
     static const char *const empty[] = {"poa_devices_list", "poa_witnesses_list"};
     for (size_t i = 0; i < 2; i++) {
         cr_assert_eq(poa_rpc_client_call(client, empty[i], NULL, &v, &why), POA_OK);
