@@ -200,15 +200,17 @@ static void try_one(struct node_discover *d)
     d->gone_s[at] = now_s(d);
 }
 
-/* P, which was at AT; governance may want it now. */
+/* P, which was at AT; a witness among witnesses it may be now, and stays. */
 static void forget_peer(struct poa_node *n, int at, const struct node_peer *p)
 {
     pthread_mutex_lock(&n->peers_mutex);
     const struct node_peer *now = &n->peer[at];
-    if (now->known && now->found && memcmp(now->key, p->key, 32) == 0 && n->peer_member[at] < 0 &&
-        !now->witness) {
+    if (now->known && now->found && memcmp(now->key, p->key, 32) == 0 &&
+        (now->flags & POA_P2P_MESH) == 0) {
         (void)!poa_p2p_peer_remove(n->p2p, at);
         n->peer[at].known = n->peer[at].up = false;
+        n->peer_member[at] = -1;
+        atomic_store(&n->peer_found, true); /* its seat leads elsewhere now */
     }
     pthread_mutex_unlock(&n->peers_mutex);
 }
@@ -259,7 +261,7 @@ static uint32_t look(struct node_discover *d, uint32_t *found)
             d->gone_s[i] = 0;
         else if (!d->gone_s[i])
             d->gone_s[i] = now_s(d);
-        bool ours = p.found && !p.member && !p.witness;
+        bool ours = p.found && (p.flags & POA_P2P_MESH) == 0;
         if (ours && !p.up && now_s(d) >= d->gone_s[i] + GONE_S) {
             was_not_there(d, &p);
             forget_peer(n, i, &p);

@@ -147,7 +147,7 @@ struct poa_node {
     int self;
     uint32_t mapped_epoch;
     bool mapped;
-    _Atomic bool peer_found; /* discover.c: somebody proved its key */
+    _Atomic bool peer_found; /* discover.c: somebody proved its key, or went */
     bool amnesia;            /* memory.c: in the store, until the core votes again */
     bool recover_done;       /* the order was given, or is over */
     bool recovering;         /* it is being carried out */

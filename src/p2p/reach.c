@@ -18,21 +18,20 @@
 #define NO_MESH   "what listens there is no mesh port (is it the RPC port?)"
 
 /* After handshakes that failed this is their consequence. */
-static const char closes[] = "it closes the connection at once: it is no mesh port, has too many "
-                             "connections, or banned this address";
+static const char closes[] = "it closes the connection at once: no mesh port, too many "
+                             "connections, or this address is banned";
 static const uint8_t we_are_req[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
 
 static const char *shake_reason(int error)
 {
     switch (error) {
     case POA_E_CLOSED:
-        return "it ends the handshake: another key than this lives there, or it is of another "
-               "chain; `poa status` there tells both";
+        return "it ends the handshake: another key lives there, or another chain: see `poa status` "
+               "there";
     case POA_E_HANDSHAKE:
-        return "the handshake does not open: another key than this lives there";
+        return "the handshake does not open: another key lives there";
     case POA_E_TIMEOUT:
-        return "it takes the connection but does not answer the handshake: it hangs, or is "
-               "overloaded";
+        return "it does not answer the handshake: it hangs, or is overloaded";
     case POA_E_PEER_UNKNOWN:
         return "it refuses this node: it banned it, or takes no strangers";
     case POA_E_UNSUPPORTED:
@@ -132,9 +131,10 @@ static void probe_cb(void *arg)
         }
         break;
     }
-    probe_ends(peer, rv == NNG_ETIMEDOUT ? "it takes the connection and says nothing: it hangs, or "
-                                           "that is no mesh port (is it the RPC port?)"
-                                         : closes);
+    probe_ends(peer, rv == NNG_ETIMEDOUT
+                         ? "it says nothing: it hangs, or that is no mesh port (is it the RPC "
+                           "port?)"
+                         : closes);
 }
 
 static void probe_free(struct reach *r)

@@ -31,9 +31,24 @@ stop() {
 outbound() { "$poa" peers --rpc "$mine" --json | jq '[.[] | select(.outbound)] | length'; }
 found() { [ "$(outbound)" -ge "$1" ]; }
 
-start log-first --peer "$seed"
+# A peer where nobody listens, a wrong key at a server's address, and the node itself.
+"$poa" keys new ghost --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" >ghost.made
+"$poa" keys new wrong --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" >wrong.made
+public() { jq -r .public "$POA_TMP/$1.json"; }
+start log-first --peer "$seed" --peer "$(public ghost)@127.0.0.1:1" \
+    --peer "$(public wrong)@${seed#*@}" --peer "$(public follower)@127.0.0.1:2"
 wait_for 60 found 4 || fail "found only $(outbound) peers"
 "$poa" peers --rpc "$mine"
+seats() { # of those that it found
+    "$poa" peers --rpc "$mine" --json |
+        jq -en 'input | [.[] | select(.role == "witness" and .member != null and .name != "")] | length == 4' >/dev/null
+}
+wait_for 30 seats || fail "who is in the committee: $("$poa" peers --rpc "$mine")"
+grep -q "has this node's own key and is passed over" log-first || fail "its own key is taken for a peer"
+wait_for 60 grep -q "at 127.0.0.1:1 has not been reached for .*connection refused" log-first || fail "nobody says that a peer is dead"
+wait_for 60 grep -q "at ${seed#*@} has not been reached for .*another key" log-first || fail "nobody says that a key is wrong"
+[ "$(grep -c "has not been reached" log-first)" -le 4 ] || fail "it says so again and again"
+"$poa" peers --rpc "$mine" | grep -A1 127.0.0.1:1 | grep -q "connection refused" || fail "poa peers does not say why"
 caught_up() { [ "$("$poa" status --rpc "$mine" --json | jq -r .height)" -gt 5 ]; }
 wait_for 30 caught_up || fail "it does not follow"
 stop
