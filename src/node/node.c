@@ -215,14 +215,8 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     for (uint32_t i = 0; i < k->peers; i++) {
         const struct poa_config_peer *p = &k->peer[i];
         int at = -1;
-        if (memcmp(p->key, n->key, 32) == 0) {
-            POA_LOG_WARN(NODE,
-                         "peer %s has this node's own key and is passed over: fine in a list that "
-                         "all machines share; if that is another machine, it must not have this "
-                         "node's key",
-                         p->address);
+        if (memcmp(p->key, n->key, 32) == 0)
             continue;
-        }
         unsigned flags = node_peer_flags(n, p->key);
         /* The callbacks know a peer from here on. */
         pthread_mutex_lock(&n->peers_mutex);
@@ -240,6 +234,18 @@ static int open_mesh(struct poa_node *n, struct poa_why *why)
     for (uint32_t i = 0; i < n->faults_n; i++)
         poa_p2p_blame(n->p2p, n->faults[i].key, n->faults[i].fault);
     return POA_OK;
+}
+
+/* Said by a node that runs: one that does not start has one reason for that. */
+static void tell_own_peers(const struct poa_node *n)
+{
+    for (uint32_t i = 0; i < n->config.peers; i++)
+        if (memcmp(n->config.peer[i].key, n->key, 32) == 0)
+            POA_LOG_WARN(NODE,
+                         "peer %s has this node's own key and is passed over: fine in a list that "
+                         "all machines share; if that is another machine, it must not have this "
+                         "node's key",
+                         n->config.peer[i].address);
 }
 
 static int open_rpc(struct poa_node *n, struct poa_why *why)
@@ -368,6 +374,7 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = node_discover_start(n);
     if (rc)
         return poa_because(why, rc, "cannot start threads: %s", poa_error_text(rc));
+    tell_own_peers(n);
     return node_edge_start(n, why);
 }
 
