@@ -165,8 +165,9 @@ static int do_block(void *ctx, uint64_t height, const uint8_t *hash32, struct po
         return POA_E_NOT_FOUND;
     if (height > s.core.height)
         return POA_E_NOT_FOUND;
-    if (height > s.stored)
-        (void)node_wait_stored(n, height, STORE_WAIT_MS);
+    /* Executed, and on its way to the disk: while a node catches up that can take longer. */
+    if (height > s.stored && !node_wait_stored(n, height, STORE_WAIT_MS))
+        return POA_E_AGAIN;
     struct held_block *h = calloc(1, sizeof *h);
     if (!h)
         return POA_E_NO_MEMORY;

@@ -191,7 +191,10 @@ forged() { # MODE...
     # Nothing of the lies got into what it serves.
     local h hash
     h=$(follower | jq -r .height)
-    hash=$("$poa" block "$h" --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json | jq -r .hash)
+    # What is executed may still be on its way to the disk.
+    stored() { "$poa" block "$h" --rpc "http://$(sed -n 's/^rpc //p' "$f/ready")" --json >"$f/block" 2>"$f/block.err"; }
+    wait_for 60 stored || fail "forged $*: $(cat "$f/block.err")"
+    hash=$(jq -r .hash "$f/block")
     [ "$hash" = "$("$poa" block "$h" --json | jq -r .hash)" ] || fail "forged $*: block $h differs"
     [ $# = 1 ] || wait_for 60 grep -q "following: caught up" "$f/log" || fail "forged $*: it does not say that it caught up"
     kill $pid "${pids[@]}"
