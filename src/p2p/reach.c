@@ -137,12 +137,13 @@ static void probe_cb(void *arg)
                          : closes);
 }
 
+/* The dialer first: its stream, which NNG frees in a thread of its own, holds it. */
 static void probe_free(struct reach *r)
 {
-    if (r->stream != NULL)
-        nng_stream_free(r->stream);
     if (r->dialer != NULL)
         nng_stream_dialer_free(r->dialer);
+    if (r->stream != NULL)
+        nng_stream_free(r->stream);
     r->stream = NULL;
     r->dialer = NULL;
 }
