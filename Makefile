@@ -113,9 +113,10 @@ programs: $(addprefix $(O)/,$(PROGRAMS))
 # tests/prop/NAME/*.c, properties over many seeds, another, $(O)/tests/prop_NAME.
 # Criterion's own runner serves release and debug; the other profiles put
 # tests/runner in front of it, because it aborts under TSan and hides leaks.
+# tests/runner/wake.c serves all of them.
 # Criterion's assertions with values (criterion/new/assert.h) trip -Wconversion.
 CFLAGS_TEST := $(CFLAGS_ALL) -Wno-conversion
-RUNNER_OBJ := $(if $(filter asan tsan cov,$(PROFILE)),$(O)/tests/runner/runner.o)
+RUNNER_OBJ := $(O)/tests/runner/wake.o $(if $(filter asan tsan cov,$(PROFILE)),$(O)/tests/runner/runner.o)
 $(eval $(call stamp_rules,$(O)/tests/.command,$$(CC) $$(CFLAGS_TEST) $$(LDFLAGS_ALL) $$(RUNNER_OBJ)))
 $(O)/tests/runner/%.o: tests/runner/%.c $(O)/tests/.command
 	@mkdir -p $(@D)

@@ -26,6 +26,8 @@
 #define LATER_US 10000
 #define TALLIES  16
 
+#define WAIT_MAX_US 100000
+
 /* A check may be taken once per worker that may help with it. */
 struct line {
     uint64_t submitter;
@@ -351,14 +353,16 @@ void node_workers_parallel(void *workers, void (*task)(void *arg, uint32_t i), v
     pthread_mutex_unlock(&w->mutex);
 }
 
+/* Never for ever: glibc before 2.41 may lose a signal when several threads wait (its bug
+ * 25847). */
 static void wait(struct node_workers *w, uint64_t until_us)
 {
+    uint64_t latest_us = poa_clock_monotonic_us(poa_clock_system()) + WAIT_MAX_US;
+    if (until_us > latest_us)
+        until_us = latest_us;
     struct timespec t = {.tv_sec = (time_t)(until_us / 1000000),
                          .tv_nsec = (long)(until_us % 1000000 * 1000)};
-    if (until_us == UINT64_MAX)
-        pthread_cond_wait(&w->cond, &w->mutex);
-    else
-        (void)pthread_cond_timedwait(&w->cond, &w->mutex, &t);
+    (void)pthread_cond_timedwait(&w->cond, &w->mutex, &t);
 }
 
 static void *worker(void *arg)

@@ -458,6 +458,8 @@ void mesh_reach_close(struct peer *peer);                     /* not from a call
 bool mesh_nng_repaired(void);
 /* Whether the threads that NNG starts can be made. */
 bool mesh_nng_threads_fit(void);
+/* No task of NNG lies longer than a moment; false without memory. */
+bool mesh_nng_beats(void);
 
 /* push.c */
 void mesh_push_init(struct peer *peer);

@@ -1,4 +1,4 @@
-/* A repair of NNG 1.5.2, by interposing two of its public functions.
+/* Repairs of NNG 1.5.2. The first by interposing two of its public functions:
  *
  * Starting an operation on an aio that was closed meanwhile ends without a
  * callback there. Its TCP transport starts a read for the body when it has a
@@ -65,7 +65,36 @@ bool mesh_nng_repaired(void)
     return memcmp(&symbol, &fn, sizeof fn) == 0;
 }
 
-/* The second repair: when a thread cannot be made, NNG's start goes on half-built
+/* The second repair, of what is below NNG: when several threads wait on one condition, glibc
+ * before 2.41 loses a pthread_cond_signal now and then (its bug 25847). A task of NNG then
+ * lies in the queue while all its task threads sleep, until the next task wakes one; whoever
+ * waits for the task before that waits for ever, nng_close above all. So there is always a
+ * next task. It runs as long as the process. */
+enum { BEAT_MS = 100 };
+static nng_aio *beat[2]; /* when the task of one is what lies there, the other's comes */
+
+static void beat_cb(void *arg)
+{
+    nng_aio **a = arg;
+    if (nng_aio_result(*a) == 0)
+        nng_sleep_aio(BEAT_MS, *a);
+}
+
+static void beat_start(void)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (nng_aio_alloc(&beat[i], beat_cb, &beat[i]) == 0)
+            nng_sleep_aio(BEAT_MS, beat[i]);
+}
+
+bool mesh_nng_beats(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, beat_start);
+    return beat[0] != NULL && beat[1] != NULL;
+}
+
+/* The third repair: when a thread cannot be made, NNG's start goes on half-built
  * and crashes or hangs. So we see first whether its threads would fit. */
 static void *probe(void *lock)
 {

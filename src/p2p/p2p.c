@@ -339,7 +339,7 @@ int poa_p2p_open(struct poa_p2p **out, const struct poa_p2p_config *config)
     }
     if (!mesh_nng_threads_fit())
         return POA_E_THREADS;
-    struct poa_p2p *p = calloc(1, sizeof *p);
+    struct poa_p2p *p = mesh_nng_beats() ? calloc(1, sizeof *p) : NULL;
     if (p == NULL)
         return POA_E_NO_MEMORY;
     p->config = *config;

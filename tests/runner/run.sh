@@ -12,6 +12,8 @@
 # failed, and `N passed, N failed` as the last line. Exit 0 only when something
 # passed and nothing failed.
 #
+# A Criterion program has POA_UNIT_TIMEOUT seconds (default 900).
+#
 # An end-to-end test starts in a fresh directory $POA_TMP of its own, finds the
 # programs in $POA_BIN and the checkout in $POA_ROOT, has POA_E2E_TIMEOUT
 # seconds (default 300), and must leave no process behind. They wait most of the
@@ -98,6 +100,8 @@ verdict() { # kind, name, exit code, microseconds, log, note
         case $kind in make | script | fuzz | e2e) count 1 0 ;; esac
     else
         echo "FAIL  $kind $name ($seconds$note), exit code $rc; its log:"
+        # What failed, before everything that a long log has of what did not.
+        [ "$kind" != unit ] || grep -a '^\[----]\|^\[FAIL]\|assertion failed\|^no end' "$log" | sed 's/^/    /'
         sed 's/^/    /' "$log"
         case $kind in build | make | script | fuzz | e2e) count 0 1 ;; esac
         broken+=("$kind $name")
@@ -159,7 +163,8 @@ for item in "$@"; do
         continue
         ;;
     unit)
-        "$what" >"$log" 2>&1 </dev/null || rc=$?
+        timeout -k 10 "${POA_UNIT_TIMEOUT:-900}" "$what" >"$log" 2>&1 </dev/null || rc=$?
+        [ $rc -ne 124 ] || echo "no end after ${POA_UNIT_TIMEOUT:-900} s" >>"$log"
         # [====] Synthesis: Tested: 6 | Passing: 5 | Failing: 1 | Crashing: 0
         # Crashing ones are among the failing.
         sums=$(sed -n 's/.*Synthesis: Tested:[^0-9]*\([0-9]*\).*Passing:[^0-9]*\([0-9]*\).*Failing:[^0-9]*\([0-9]*\).*/\1 \2 \3/p' "$log" | tail -n 1)
