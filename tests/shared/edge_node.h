@@ -16,7 +16,7 @@
 #define STATE_MAX   256
 #define BLOBS_MAX   512
 #define SUBMITS_MAX 256
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 30000
 
 struct state_entry {
     enum poa_state_table table;

@@ -229,7 +229,7 @@ static void prepare(struct runner *r)
     r->config.queue_packs = 64;
     r->config.clock = poa_clock_system();
     r->config.stop = &r->stop;
-    r->config.for_ms = 30000;
+    r->config.for_ms = 100000;
 }
 
 static void launch(struct runner *r)
@@ -348,7 +348,7 @@ Test(agent, packs_wait_on_disk_for_a_gateway)
     size_t rows = write_csv(csv, 300);
     snprintf(r.source, sizeof r.source, "csv:%s", csv);
     r.config.source = r.source;
-    r.config.for_ms = 700;
+    r.config.for_ms = 3000;
     launch(&r);
     pthread_join(r.thread, NULL);
     cr_assert_eq(r.result, POA_OK, "%s", r.why.text);
@@ -357,7 +357,7 @@ Test(agent, packs_wait_on_disk_for_a_gateway)
     /* Another process, later, with a gateway: nothing is lost, nothing read twice. */
     config.port = port;
     fake_open(&f, &config);
-    r.config.for_ms = 30000;
+    r.config.for_ms = 100000;
     r.config.once = true;
     launch(&r);
     pthread_join(r.thread, NULL);

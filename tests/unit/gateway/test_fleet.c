@@ -135,7 +135,15 @@ static struct cost measure(uint32_t devices)
         cr_assert_lt(ms, WAIT_MS, "%lu devices came", (unsigned long)stats_of(g).devices);
         usleep(10000);
     }
-    usleep(300000); /* what they were greeted with is out */
+    /* What they were greeted with is out: each gets the same. */
+    uint64_t out = 0;
+    for (uint32_t ms = 0; ms < 60000; ms += 500) {
+        uint64_t now = stats_of(g).frames_out;
+        if (now && now == out && now % devices == 0)
+            break;
+        out = now;
+        usleep(500000);
+    }
     struct poa_gateway_stats before = stats_of(g);
     for (uint64_t slot = 1; slot <= SLOTS; slot++) {
         struct block b = block_make(&w, 3, slot);
@@ -144,9 +152,14 @@ static struct cost measure(uint32_t devices)
             keys_of((uint32_t)((slot * 7919 + i * 104729) % devices), seed, seats[i]);
         poa_gateway_slot(g, slot, &proof, (const uint8_t(*)[32])seats, SEATS);
     }
-    for (uint32_t ms = 0; stats_of(g).tasks < before.tasks + SLOTS * SEATS && ms < 60000; ms += 10)
+    for (uint32_t ms = 0; ms < 60000; ms += 10) {
+        struct poa_gateway_stats now = stats_of(g);
+        if (now.tasks >= before.tasks + SLOTS * SEATS &&
+            now.frames_out >= before.frames_out + SLOTS * SEATS)
+            break;
         usleep(10000);
-    usleep(300000);
+    }
+    usleep(300000); /* nothing comes after it */
     struct poa_gateway_stats after = stats_of(g);
     cr_expect_eq(after.devices, devices);
     kill(pid, SIGKILL);

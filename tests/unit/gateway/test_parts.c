@@ -5,7 +5,7 @@
 static struct fake f;
 static struct client a;
 
-TestSuite(gateway_parts, .timeout = 60);
+TestSuite(gateway_parts, .timeout = 120);
 
 static void start(void)
 {

@@ -261,7 +261,7 @@ Test(passes, what_was_recorded_goes_nowhere)
     memcpy(seen, out.p, out.n);
     size_t n = out.n;
     /* The answer, and then HELLO. */
-    client_turn(&a, 1000);
+    client_turn(&a, PATIENCE_MS);
     out = poa_device_output(&a.d);
     cr_assert(out.n > 0);
     memcpy(seen + n, out.p, out.n);

@@ -63,12 +63,12 @@ Test(client, load_goes_around_a_dead_node)
     static struct poa_rpc_load_item item[500];
     for (size_t i = 0; i < 500; i++)
         item[i] = (struct poa_rpc_load_item){body, sizeof body - 1, (uint32_t)i};
-    struct poa_rpc_load_config lc = {urls, 2, item, 500, 500, 5000, 100, 2000, 20};
+    struct poa_rpc_load_config lc = {urls, 2, item, 500, 500, 5000, 100, PATIENCE_MS, 20};
     struct poa_rpc_load *load;
     struct poa_why why;
     cr_assert_eq(poa_rpc_load_start(&lc, &load, &why), POA_OK, "%s", why.text);
     struct poa_rpc_load_stats s;
-    for (int i = 0; i < 2000 && !poa_rpc_load_stats(load, &s); i++)
+    for (int i = 0; i < PATIENCE_MS / 5 && !poa_rpc_load_stats(load, &s); i++)
         usleep(5000);
     cr_expect_eq(s.offered, 500);
     cr_expect_eq(s.accepted, 500);
@@ -80,7 +80,7 @@ Test(client, load_goes_around_a_dead_node)
     lc.url = urls + 1;
     lc.urls = 1;
     cr_assert_eq(poa_rpc_load_start(&lc, &load, &why), POA_OK);
-    for (int i = 0; i < 2000 && !poa_rpc_load_stats(load, &s); i++)
+    for (int i = 0; i < PATIENCE_MS / 5 && !poa_rpc_load_stats(load, &s); i++)
         usleep(5000);
     cr_expect_eq(s.rejected, 500);
     cr_expect_eq(s.first_error, POA_E_TX_BALANCE);
