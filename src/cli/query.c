@@ -37,6 +37,44 @@ static void print_bound(const json_t *w)
 
 #define SYNC_BAR 20
 
+/* FULL in a hundred. */
+static void print_bar(const char *name, uint64_t full)
+{
+    int marks = (int)((full < 100 ? full : 100) * SYNC_BAR / 100);
+    printf("%-10s [%.*s%*s] %" PRIu64 " %%", name, marks, "####################", SYNC_BAR - marks,
+           "", full);
+}
+
+static void print_left(const json_t *v)
+{
+    if (cli_number(v, "left_s") > 0)
+        printf(", about %" PRIu64 " s left", cli_number(v, "left_s"));
+    printf("\n");
+}
+
+/* A new node that has no state yet, so that there is nothing else to say of it. */
+static void print_join(const json_t *v)
+{
+    uint64_t bytes = cli_number(v, "bytes"), parts = cli_number(v, "parts");
+    uint64_t held = cli_number(v, "bytes_held"), servers = cli_number(v, "servers");
+    if (parts == 0 || bytes == 0)
+        return;
+    print_bar("snapshot", held * 100 / bytes);
+    printf(", %" PRIu64 " of %" PRIu64 " parts, %" PRIu64 " of %" PRIu64 " bytes of height %" PRIu64
+           " from %" PRIu64 " server%s",
+           cli_number(v, "parts_held"), parts, held, bytes, cli_number(v, "height"), servers,
+           servers == 1 ? "" : "s");
+    print_left(v);
+}
+
+static void print_ready(const json_t *v)
+{
+    if (json_is_true(json_object_get(v, "ready")))
+        printf("ready      yes\n");
+    else
+        printf("ready      no: %s\n", cli_text(v, "why"));
+}
+
 int cli_status(const struct cli *c)
 {
     json_t *v;
@@ -51,6 +89,12 @@ int cli_status(const struct cli *c)
         printf("%s%s", i == 0 ? ", " : " and ", json_string_value(json_array_get(roles, i)));
     printf("\nkey        %s\n", cli_text(v, "key"));
     printf("chain      %s\n", cli_text(v, "chain"));
+    if (json_is_object(json_object_get(v, "snapshot"))) {
+        print_join(json_object_get(v, "snapshot"));
+        print_ready(v);
+        json_decref(v);
+        return 0;
+    }
     printf("height     %s  %s\n", cli_text(v, "height"), cli_text(v, "hash"));
     printf("slot       %s\n", cli_text(v, "slot"));
     printf("epoch      %" PRIu64 ", view %s\n", cli_number(k, "epoch"), cli_text(k, "view"));
@@ -68,12 +112,9 @@ int cli_status(const struct cli *c)
     if (json_is_object(sync) && target > 0) {
         uint64_t height = cli_number(v, "height");
         height = height < target ? height : target;
-        int full = (int)(height * SYNC_BAR / target);
-        printf("sync       [%.*s%*s] %" PRIu64 " %% of %" PRIu64 " blocks", full,
-               "####################", SYNC_BAR - full, "", height * 100 / target, target);
-        if (cli_number(sync, "left_s") > 0)
-            printf(", about %" PRIu64 " s left", cli_number(sync, "left_s"));
-        printf("\n");
+        print_bar("sync", height * 100 / target);
+        printf(" of %" PRIu64 " blocks", target);
+        print_left(sync);
     }
     size_t silent = json_array_size(json_object_get(k, "silent"));
     if (json_is_true(json_object_get(k, "abstaining")))
@@ -88,10 +129,7 @@ int cli_status(const struct cli *c)
     for (size_t i = 0; i < silent; i++)
         printf("  silent   %s\n",
                json_string_value(json_array_get(json_object_get(k, "silent"), i)));
-    if (json_is_true(json_object_get(v, "ready")))
-        printf("ready      yes\n");
-    else
-        printf("ready      no: %s\n", cli_text(v, "why"));
+    print_ready(v);
     json_decref(v);
     return 0;
 }

@@ -47,6 +47,8 @@
 #define SLOW_US          UINT64_C(20000000)
 #define SLOW_BYTES_PER_S (UINT64_C(128) << 10)
 #define WAIT_MS          100
+/* How long it will take is looked at so often. */
+#define PACE_US UINT64_C(2000000)
 
 enum kind { KNOWN, OFFER, PIECE, PART };
 
@@ -99,6 +101,7 @@ struct joining {
     struct node_parts parts;
     uint64_t held_bytes, had_bytes;
     struct poa_progress progress;
+    uint64_t paced_us, paced_bytes, left_s; /* how fast it is: since when; 0: not known */
 };
 
 /* --- servers ------------------------------------------------------------------------- */
@@ -386,17 +389,90 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
     return true;
 }
 
+/* --- how far it is ----------------------------------------------------------------------- */
+
+static unsigned givers(const struct joining *j)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < j->servers; i++)
+        n += j->server[i].gave > 0;
+    return n;
+}
+
+static void publish(struct joining *j, const char *doing, const char *why)
+{
+    const struct poa_snapshot *s = j->chosen >= 0 ? &j->group[j->chosen] : NULL;
+    struct poa_rpc_join join = {.doing = doing, .servers = givers(j)};
+    if (s) {
+        join.height = s->base;
+        join.offered = members(j, j->chosen);
+        join.parts = s->parts;
+        join.bytes = s->bytes;
+    }
+    if (s && j->parts.n) {
+        join.parts_held = j->parts.held;
+        join.bytes_held = j->held_bytes;
+        join.left_s = j->left_s;
+    }
+    node_joining_set(j->node, &join, why);
+}
+
+static void say_fetching(struct joining *j, uint64_t now_us)
+{
+    const struct poa_snapshot *s = &j->group[j->chosen];
+    unsigned long long percent = j->held_bytes * 100 / s->bytes;
+    unsigned given = givers(j);
+    char bar[21] = "....................", left[40] = "no progress", why[128];
+    if (now_us - j->paced_us >= PACE_US) {
+        /* What was there does not say how long the rest takes. */
+        const struct node_behind_pace all = {j->held_bytes - j->had_bytes, now_us - j->begun_us};
+        const struct node_behind_pace lately = {j->held_bytes - j->paced_bytes,
+                                                now_us - j->paced_us};
+        j->left_s = node_behind_left_s(all, lately, s->bytes - j->held_bytes);
+        j->paced_us = now_us;
+        j->paced_bytes = j->held_bytes;
+    }
+    snprintf(why, sizeof why, "joining: %u of %u parts of the snapshot of height %llu, %llu %%",
+             j->parts.held, s->parts, (unsigned long long)s->base, percent);
+    publish(j, "fetching", why);
+    if (!poa_progress_due(&j->progress, "fetching", now_us, false))
+        return;
+    memset(bar, '#', (size_t)(percent / 5));
+    if (j->left_s)
+        snprintf(left, sizeof left, "about %llu s left", (unsigned long long)j->left_s);
+    POA_LOG_INFO(NODE,
+                 "snapshot: fetching: [%s] %u of %u parts, %llu of %llu bytes, %llu %%, from %u "
+                 "server%s, %s",
+                 bar, j->parts.held, s->parts, (unsigned long long)j->held_bytes,
+                 (unsigned long long)s->bytes, percent, given, given == 1 ? "" : "s", left);
+}
+
+static void say(struct joining *j, uint64_t now_us)
+{
+    char why[128] = "joining: looks for a snapshot";
+    if (j->phase == FETCH) {
+        say_fetching(j, now_us);
+        return;
+    }
+    if (j->phase == PROVE)
+        snprintf(why, sizeof why, "joining: fetches the proof of the snapshot of height %llu",
+                 (unsigned long long)j->group[j->chosen].base);
+    publish(j, j->phase == PROVE ? "proving" : "looking", why);
+}
+
 /* --- the proof ---------------------------------------------------------------------------- */
 
 static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     struct joining *j = ctx;
-    char text[POA_PROGRESS_TEXT_MAX];
+    char text[POA_PROGRESS_TEXT_MAX], why[128];
     uint64_t now_us = poa_clock_monotonic_us(j->node->clock);
-    if (!poa_progress_due(&j->progress, what, now_us, false))
-        return;
+    bool due = poa_progress_due(&j->progress, what, now_us, false);
     poa_progress_text(&j->progress, now_us, done, total, text);
-    POA_LOG_INFO(NODE, "snapshot: %s: %s", what, text);
+    snprintf(why, sizeof why, "joining: snapshot: %s: %s", what, text);
+    publish(j, j->parts.n && j->parts.held == j->parts.n ? "loading" : "proving", why);
+    if (due)
+        POA_LOG_INFO(NODE, "snapshot: %s: %s", what, text);
 }
 
 /* The next one that was not tried yet. */
@@ -479,7 +555,9 @@ static int begin_parts(struct joining *j)
     j->had_bytes = j->held_bytes;
     if (j->held_bytes)
         POA_LOG_INFO(NODE, "snapshot: %u of %u parts are here already", j->parts.held, s->parts);
-    j->begun_us = j->moved_us = poa_clock_monotonic_us(j->node->clock);
+    j->begun_us = j->moved_us = j->paced_us = poa_clock_monotonic_us(j->node->clock);
+    j->paced_bytes = j->held_bytes;
+    j->left_s = 0;
     j->phase = FETCH;
     return rc;
 }
@@ -606,28 +684,6 @@ static void ask_parts(struct joining *j, uint64_t now_us)
         look(j);
 }
 
-static unsigned givers(const struct joining *j)
-{
-    unsigned n = 0;
-    for (uint32_t i = 0; i < j->servers; i++)
-        n += j->server[i].gave > 0;
-    return n;
-}
-
-static void say_progress(struct joining *j, uint64_t now_us)
-{
-    const struct poa_snapshot *s = &j->group[j->chosen];
-    char bar[21] = "....................", text[POA_PROGRESS_TEXT_MAX];
-    if (!poa_progress_due(&j->progress, "fetching", now_us, false))
-        return;
-    memset(bar, '#', (size_t)(j->held_bytes * 20 / s->bytes));
-    /* What was there does not say how long the rest takes. */
-    poa_progress_text(&j->progress, now_us, j->held_bytes - j->had_bytes, s->bytes - j->had_bytes,
-                      text);
-    POA_LOG_INFO(NODE, "snapshot: fetching: [%s] %llu of %llu bytes from %u servers, %s", bar,
-                 (unsigned long long)j->held_bytes, (unsigned long long)s->bytes, givers(j), text);
-}
-
 /* The part that question ID asked for. */
 static uint32_t part_of(const struct joining *j, uint32_t id)
 {
@@ -656,7 +712,6 @@ static int take_part(struct joining *j, const struct answer *a, uint64_t now_us)
         s->gave++;
         j->held_bytes += a->n;
         j->moved_us = now_us;
-        say_progress(j, now_us);
     } else if (!a->error && rc != POA_E_NO_MEMORY) {
         lied(j, s, "sent a part of the state that is wrong", "");
     } else if (rc == POA_E_TIMEOUT && first) {
@@ -738,6 +793,7 @@ static int fetch(struct joining *j)
             return POA_OK;
         if (j->phase == FETCH)
             ask_parts(j, now_us);
+        say(j, now_us);
         if (!rc)
             rc = take_all(j, take_answers(j));
     }
@@ -815,10 +871,15 @@ static void close_all(struct joining *j)
     free(j);
 }
 
-int node_snapshot_fetch(struct poa_node *n)
+bool node_snapshot_wanted(const struct poa_node *n)
 {
     char db[POA_CONFIG_TEXT_MAX + 32];
     snprintf(db, sizeof db, "%s/db", n->config.data_dir);
+    return n->config.snapshot && access(db, F_OK) != 0;
+}
+
+int node_snapshot_fetch(struct poa_node *n)
+{
     if (!n->config.snapshot)
         return POA_OK;
     struct joining *j = calloc(1, sizeof *j);
@@ -826,7 +887,7 @@ int node_snapshot_fetch(struct poa_node *n)
         return POA_E_NO_MEMORY;
     snprintf(j->proof_path, sizeof j->proof_path, "%s/" PROOF_FILE, n->config.data_dir);
     snprintf(j->state_path, sizeof j->state_path, "%s/" STATE_FILE, n->config.data_dir);
-    if (access(db, F_OK) == 0) { /* what is left of an attempt is of no use any more */
+    if (!node_snapshot_wanted(n)) { /* what is left of an attempt is of no use any more */
         unlink(j->proof_path);
         unlink(j->state_path);
         free(j);
@@ -861,5 +922,7 @@ int node_snapshot_fetch(struct poa_node *n)
         unlink(j->state_path);
     }
     close_all(j);
+    const struct poa_rpc_join join = {.doing = "starting"};
+    node_joining_set(n, &join, "starting: loads the state");
     return rc == POA_E_CLOSED ? rc : POA_OK;
 }

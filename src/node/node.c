@@ -248,7 +248,8 @@ static void tell_own_peers(const struct poa_node *n)
                          n->config.peer[i].address);
 }
 
-static int open_rpc(struct poa_node *n, struct poa_why *why)
+static int open_rpc(struct poa_node *n, const struct poa_rpc_backend *backend, struct poa_rpc **out,
+                    struct poa_why *why)
 {
     char host[128];
     uint16_t port = 0;
@@ -269,10 +270,34 @@ static int open_rpc(struct poa_node *n, struct poa_why *why)
                                .behind_tls_proxy = n->config.rpc_behind_tls_proxy,
                                .connections_max = n->config.rpc_connections,
                                .genesis = poa_slice(n->genesis_bytes, n->genesis_n),
-                               .backend = &n->rpc_backend};
-    node_rpc_backend(n, &n->rpc_backend);
+                               .backend = backend};
+    return poa_rpc_start(&c, out, why);
+}
+
+/* Fetching a state takes long. */
+static int open_joining(struct poa_node *n, struct poa_why *why)
+{
+    const struct poa_rpc_join join = {.doing = "looking"};
+    node_joining_set(n, &join, "joining: looks for a snapshot");
+    node_joining_backend(n, &n->join_backend);
+    return open_rpc(n, &n->join_backend, &n->join_rpc, why);
+}
+
+static void close_joining(struct poa_node *n)
+{
+    if (!n->join_rpc)
+        return;
+    poa_rpc_stop(n->join_rpc);
+    poa_rpc_free(n->join_rpc);
+    n->join_rpc = NULL;
+}
+
+static int open_node_rpc(struct poa_node *n, struct poa_why *why)
+{
     struct poa_rpc *rpc = NULL; /* the I/O thread sees it when it is whole */
-    rc = poa_rpc_start(&c, &rpc, why);
+    close_joining(n);
+    node_rpc_backend(n, &n->rpc_backend);
+    int rc = open_rpc(n, &n->rpc_backend, &rpc, why);
     __atomic_store_n(&n->rpc, rpc, __ATOMIC_RELEASE);
     return rc;
 }
@@ -334,6 +359,10 @@ static int start(struct poa_node *n, struct poa_why *why)
     if (n->config.prune && n->config.ledger)
         POA_LOG_INFO(NODE, "blocks older than %u are deleted here: this is no full history",
                      n->config.prune);
+    if (node_snapshot_wanted(n))
+        rc = open_joining(n, why);
+    if (rc)
+        return rc;
     rc = node_snapshot_fetch(n);
     if (rc)
         return poa_because(why, rc, "stopped: %s", poa_error_text(rc));
@@ -354,7 +383,7 @@ static int start(struct poa_node *n, struct poa_why *why)
         rc = poa_because(why, POA_E_THREADS, "cannot start threads: %s",
                          poa_error_text(POA_E_THREADS));
     if (!rc)
-        rc = open_rpc(n, why);
+        rc = open_node_rpc(n, why);
     if (!rc)
         rc = node_restore_blocks(n, why);
     if (!rc)
@@ -439,6 +468,7 @@ void poa_node_wake(struct poa_node *n)
  * in the queue is dropped last, when there is nobody to answer any more. */
 void poa_node_stop(struct poa_node *n)
 {
+    close_joining(n);
     if (n->rpc)
         poa_rpc_stop(n->rpc);
     node_edge_stop(n);

@@ -127,6 +127,8 @@ struct poa_node {
     bool serves;     /* current.c, the follow thread's: the gateway serves */
     uint64_t lag_us; /* since when it should not; 0: it should */
     struct poa_rpc_backend rpc_backend;
+    struct poa_rpc *join_rpc; /* joining.c: until RPC takes its place */
+    struct poa_rpc_backend join_backend;
     pthread_t core_thread;
     bool core_runs;
 
@@ -187,6 +189,8 @@ struct poa_node {
     uint64_t fee_min, fee_kib; /* of the epoch in work */
     struct node_behind behind;
     uint64_t sync_target, sync_left_s; /* 0: not far behind; not known */
+    struct poa_rpc_join join;          /* joining.c: before the node has a state */
+    char join_why[128];
     uint64_t txs_accepted, txs_rejected;
 
     /* Halt: the first reason stays. */
@@ -277,10 +281,19 @@ int node_restore_blocks(struct poa_node *n, struct poa_why *why);
 
 /* --- join.c -------------------------------------------------------------------------------- */
 
-/* Before the store is opened: makes the database from a snapshot that peers have when the
- * configuration says so and there is none. Failing is no error: the node then
- * begins at genesis. CLOSED: a signal asks the program to end; NO_MEMORY. */
+/* The configuration asks for a snapshot, and there is no database yet. */
+bool node_snapshot_wanted(const struct poa_node *n);
+/* Before the store is opened: makes the database from a snapshot that peers have when one is
+ * wanted. Failing is no error: the node then begins at genesis. CLOSED: a signal asks the
+ * program to end; NO_MEMORY. */
 int node_snapshot_fetch(struct poa_node *n);
+
+/* --- joining.c: what it says meanwhile ------------------------------------------------------- */
+
+/* An RPC that knows how far the snapshot is, and is not ready for anything else. */
+void node_joining_backend(struct poa_node *n, struct poa_rpc_backend *out);
+/* Any thread. WHY: why the node is not ready. */
+void node_joining_set(struct poa_node *n, const struct poa_rpc_join *join, const char *why);
 
 /* --- snapshot.c: a snapshot for peers ------------------------------------------------------- */
 

@@ -107,6 +107,18 @@ static json_t *silent_json(const struct poa_rpc_node *node, const struct poa_cor
     return list;
 }
 
+static json_t *join_json(const struct poa_rpc_join *j)
+{
+    if (j->doing == NULL)
+        return json_null();
+    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:o}", "doing", j->doing, "height",
+                     poa_json_u64(j->height), "offered", (json_int_t)j->offered, "parts",
+                     (json_int_t)j->parts, "parts_held", (json_int_t)j->parts_held, "bytes",
+                     poa_json_u64(j->bytes), "bytes_held", poa_json_u64(j->bytes_held), "servers",
+                     (json_int_t)j->servers, "left_s",
+                     j->left_s > 0 ? poa_json_u64(j->left_s) : json_null());
+}
+
 void rpc_status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 {
     const struct poa_rpc_node *node = ctx;
@@ -146,6 +158,7 @@ void rpc_status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
                      ? json_null()
                      : json_pack("{s:o, s:o}", "target", poa_json_u64(s.sync_target), "left_s",
                                  s.sync_left_s > 0 ? poa_json_u64(s.sync_left_s) : json_null()));
+    v = rpc_with(v, "snapshot", join_json(&s.join));
     poa_rpc_result(call, v);
 }
 

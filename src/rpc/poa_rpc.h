@@ -51,6 +51,17 @@ uint64_t poa_histogram_bound(size_t i);
 
 #define POA_NEVER UINT64_MAX
 
+/* What a new node fetches before it starts. */
+struct poa_rpc_join {
+    const char *doing;          /* looking, proving, fetching, loading, starting; static */
+    uint64_t height;            /* of the snapshot that was chosen; 0: none yet */
+    uint32_t offered;           /* servers that have it */
+    uint32_t parts, parts_held; /* of its state */
+    uint64_t bytes, bytes_held;
+    uint32_t servers; /* that gave parts */
+    uint64_t left_s;  /* until all are here; 0: not known */
+};
+
 struct poa_rpc_status {
     const char *version;              /* static */
     char name[POA_KEY_LABEL_MAX + 1]; /* of this node */
@@ -67,9 +78,10 @@ struct poa_rpc_status {
     uint64_t packs;          /* usage packs that the gateway accepted */
     uint64_t txs_accepted, txs_rejected; /* submitted here */
     uint32_t fee_floor_percent;          /* of the smallest fee: what strangers pay here now */
-    uint64_t sync_target; /* far behind: what most peers have reached; starting: the last block
-                             here; else 0 */
-    uint64_t sync_left_s; /* until then, 0: not known yet */
+    uint64_t sync_target;     /* far behind: what most peers have reached; starting: the last block
+                                 here; else 0 */
+    uint64_t sync_left_s;     /* until then, 0: not known yet */
+    struct poa_rpc_join join; /* no DOING: it has its state, or does without a snapshot */
     bool faucet;
     bool woke;     /* it stood still just now: who is silent is not known */
     bool ready;    /* answers are current: synchronised, not halted nor stalled */

@@ -660,8 +660,12 @@ static size_t false_manifest(struct poa_slice honest, uint8_t *to, size_t cap)
     return w.n;
 }
 
+/* Parts that a server of mode "few" gives. */
+#define FEW 4
+
 /* MODE "part": parts are wrong; "proof"; "state": a false state; "nopart": parts do not
- * come; "drip": the proof never ends. What an honest node answered otherwise. */
+ * come; "few": none after the first ones; "drip": the proof never ends. What an honest node
+ * answered otherwise. */
 static void lie_of_state(void *ctx, int error, uint16_t type, struct poa_slice bytes)
 {
     struct question *q = ctx;
@@ -692,6 +696,7 @@ static bool serve_state(const struct poa_p2p_message *m)
 {
     struct poa_snapshot_get get;
     uint8_t bytes[64];
+    bool silent = false;
     struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
     struct poa_slice ask = m->bytes;
     if (m->type != POA_MSG_REQ_SNAPSHOT && m->type != POA_MSG_REQ_PART)
@@ -702,6 +707,8 @@ static bool serve_state(const struct poa_p2p_message *m)
     q->token = m->token;
     if (m->type == POA_MSG_REQ_PART && !poa_snapshot_get_decode(m->bytes, &get)) {
         q->part = get.part != POA_SNAPSHOT_PROOF;
+        silent =
+            q->part && (!strcmp(o.mode, "nopart") || (!strcmp(o.mode, "few") && get.part >= FEW));
         if (!q->part && !strcmp(o.mode, "drip")) {
             static uint8_t junk[POA_SNAPSHOT_PIECE_BYTES];
             nap_ms(1000);
@@ -715,8 +722,7 @@ static bool serve_state(const struct poa_p2p_message *m)
         must(poa_snapshot_get_encode(&w, &get), "question");
         ask = poa_written(&w);
     }
-    if ((q->part && !strcmp(o.mode, "nopart")) ||
-        poa_p2p_request(flood.p2p, flood.peer, m->type, ask, 8000, lie_of_state, q))
+    if (silent || poa_p2p_request(flood.p2p, flood.peer, m->type, ask, 8000, lie_of_state, q))
         free(q);
     return true;
 }

@@ -119,6 +119,7 @@ nobody_else
 grep -o "snapshot: .* parts, .* from 2 servers" log-4 || fail "not from both: $(grep snapshot log-4)"
 go_on
 wait_for 60 ready 4 || fail "the new node does not start"
+"$poa" status --rpc "${url[4]}" --json | jq -en 'input | .snapshot == null' >/dev/null || fail "it still joins"
 
 echo "# it has what they have"
 at=$(height 4)
@@ -169,11 +170,26 @@ go_on
 wait_for 60 ready 4 || fail "the new node does not start"
 stop_4
 
-echo "# one that does not send anything is waited for, and SIGTERM ends that"
+echo "# one that does not send more than four parts is waited for: status and log say how far it is"
 hold
-liar nopart
+liar few
 new_node waiting "${peers[@]: -1}"
-wait_for 60 grep -q "1 servers have it" log-4 || fail "it does not begin: $(cat log-4)"
+status() { "$poa" status --rpc "${url[4]}" "$@" >status.out 2>&1; }
+joins() { # CONDITION over .snapshot
+    status --json && jq -en "input | .ready == false and (.why | startswith(\"joining: 4 of \")) and (.snapshot | $1)" <status.out >/dev/null
+}
+wait_for 60 joins '.doing == "fetching" and .parts_held == 4 and .parts > 4 and .servers == 1 and .offered == 1 and
+    (.bytes_held | tonumber) > 0 and (.bytes_held | tonumber) < (.bytes | tonumber) and
+    (.height | tonumber) % 40 == 0 and (.left_s | tonumber) > 0' || fail "$(cat status.out log-4)"
+status || fail "$(cat status.out)"
+grep -E '^snapshot   \[#* *\] [1-9][0-9]? %, 4 of [0-9]+ parts, [0-9]+ of [0-9]+ bytes of height [0-9]+ from 1 server, about [0-9]+ s left$' status.out ||
+    fail "$(cat status.out)"
+grep '^ready      no: joining: 4 of ' status.out || fail "$(cat status.out)"
+curl -s --max-time 5 "${url[4]}/readyz" | grep -q "^joining: 4 of" || fail "$(curl -s --max-time 5 "${url[4]}/readyz")"
+! "$poa" balance bob --rpc "${url[4]}" >asked 2>&1 || fail "a balance without a state: $(cat asked)"
+grep -q "not ready yet" asked || fail "$(cat asked)"
+wait_for 60 grep -o "fetching: \[[#.]*\] 4 of [0-9]* parts, .* from 1 server, about [0-9]* s left" log-4 || fail "$(cat log-4)"
+echo "# SIGTERM ends that"
 kill -TERM "${pids[4]}"
 wait "${pids[4]}" || fail "node 4: exit code $?"
 grep -q "stopped" log-4 || fail "it was not stopped: $(cat log-4)"

@@ -27,6 +27,7 @@ static void fake_status(void *ctx, struct poa_rpc_status *out)
     out->ready = __atomic_load_n(&fake.ready, __ATOMIC_SEQ_CST);
     out->first_block_ms = POA_NEVER;
     strcpy(out->why, "height 41 of 50");
+    out->join = fake.join;
 }
 
 /* One account and an empty device registry. */

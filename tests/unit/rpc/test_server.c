@@ -28,6 +28,39 @@ Test(server, pages)
     stop(r);
 }
 
+static void joins_as(const char *want)
+{
+    static char out[65536];
+    struct poa_rpc_config c = {.port = 0};
+    struct poa_rpc *r = start(&c);
+    cr_expect_eq(
+        ask(r, POST, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"poa_status\"}", out, sizeof out),
+        200);
+    cr_expect_not_null(strstr(out, want), "%s", out);
+    stop(r);
+}
+
+Test(server, status_says_how_far_a_snapshot_is)
+{
+    joins_as("\"snapshot\":null");
+    fake.join = (struct poa_rpc_join){.doing = "proving", .height = 40, .offered = 3};
+    joins_as(
+        "\"snapshot\":{\"doing\":\"proving\",\"height\":\"40\",\"offered\":3,\"parts\":0,"
+        "\"parts_held\":0,\"bytes\":\"0\",\"bytes_held\":\"0\",\"servers\":0,\"left_s\":null}");
+    fake.join = (struct poa_rpc_join){.doing = "fetching",
+                                      .height = 40,
+                                      .offered = 3,
+                                      .parts = 27,
+                                      .parts_held = 11,
+                                      .bytes = UINT64_C(5000000000),
+                                      .bytes_held = 700,
+                                      .servers = 2,
+                                      .left_s = 9};
+    joins_as("\"snapshot\":{\"doing\":\"fetching\",\"height\":\"40\",\"offered\":3,\"parts\":27,"
+             "\"parts_held\":11,\"bytes\":\"5000000000\",\"bytes_held\":\"700\",\"servers\":2,"
+             "\"left_s\":\"9\"}");
+}
+
 static uint64_t who_submits(const struct poa_rpc *r, const char *from, const char *token)
 {
     static const char body[] =
