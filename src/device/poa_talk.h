@@ -18,7 +18,7 @@
  * - Reset: who gets a frame of a session that it does not know dials, once in
  *   POA_TALK_RETRY_MS, so nobody can reset others with a forged message.
  * - Rekey: by count in the session; by time with a new handshake beside the old one,
- *   whose frames are taken for POA_TALK_OLD_MS more.
+ *   whose frames are taken until the peer speaks in the new one, POA_TALK_OLD_MS at most.
  *
  * What is said arrives once, unchanged, in order, or not at all: who needs to know
  * has the other one answer. Bytes in, bytes out; no allocation, clock, randomness or

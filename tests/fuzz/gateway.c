@@ -1,6 +1,7 @@
 /* A gateway on loopback before a device that is hostile or broken: raw bytes,
  * or any messages under the right session keys. It answers with well-formed
- * frames, closes when the device has closed, and goes on serving.
+ * frames, closes when the device has closed, and goes on serving. What the device
+ * says to another one arrives there, under its name and in order, or is refused.
  *
  * The gateway runs in a thread of its own and lives as long as the program. */
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 
 #define PATIENCE_MS 20000 /* a machine may be slow; a gateway that waits is broken */
 #define BLOBS       64
+#define STEPS       60
 
 static struct {
     struct poa_gateway *g;
@@ -29,15 +31,23 @@ static struct {
     unsigned blobs;
 } w;
 
-/* The device's end. */
-static struct {
+/* A device's end: the one of the input, and one that listens to it (RELAYED). */
+static struct end {
     int fd;
     bool keyed;
     struct poa_session session;
     uint8_t seed[32], key[32], in[20000];
     size_t in_n, pongs;
     bool closed;
-} d;
+} end[2], *d;
+#define EAR (&end[1])
+/* What the one said to the other: as much of it as was not refused is heard, in order. */
+static struct {
+    uint8_t bytes[STEPS][POA_EDGE_RELAY_MAX];
+    size_t size[STEPS];
+    size_t said, at; /* heard: up to here */
+    size_t relays, heard, refused;
+} words;
 
 /* --- the node --------------------------------------------------------------------- */
 
@@ -189,38 +199,48 @@ static void dial(void)
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                    .sin_port = htons(poa_gateway_port(w.g))};
     const struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* leave no port behind */
-    memset(&d, 0, sizeof d);
-    d.fd = socket(AF_INET, SOCK_STREAM, 0);
-    FUZZ_CHECK(d.fd >= 0 && !setsockopt(d.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset));
-    FUZZ_CHECK(!connect(d.fd, (const struct sockaddr *)&to, sizeof to));
+    memset(d, 0, sizeof *d);
+    d->fd = socket(AF_INET, SOCK_STREAM, 0);
+    FUZZ_CHECK(d->fd >= 0 && !setsockopt(d->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset));
+    FUZZ_CHECK(!connect(d->fd, (const struct sockaddr *)&to, sizeof to));
 }
 
 static void say_raw(struct poa_slice bytes)
 {
-    while (bytes.n && !d.closed) {
-        ssize_t n = send(d.fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+    while (bytes.n && !d->closed) {
+        ssize_t n = send(d->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
         if (n <= 0) {
-            d.closed = true;
+            d->closed = true;
             break;
         }
         bytes = poa_slice(bytes.p + n, bytes.n - (size_t)n);
     }
 }
 
+static void relayed(const struct poa_edge_relay *m)
+{
+    FUZZ_CHECK(d == EAR && !memcmp(m->device, end[0].key, 32));
+    while (words.at < words.said &&
+           !poa_slice_equal(poa_slice(words.bytes[words.at], words.size[words.at]), m->bytes))
+        words.at++;
+    FUZZ_CHECK(words.at++ < words.said);
+    words.heard++;
+}
+
 /* Whole frames that came: each opens and decodes. */
 static void take_frames(void)
 {
-    while (d.in_n >= 2) {
-        size_t n = poa_le16(d.in);
+    while (d->in_n >= 2) {
+        size_t n = poa_le16(d->in);
         uint8_t type;
         struct poa_slice payload;
         uint64_t record[128];
         const struct poa_record *rec = NULL;
         FUZZ_CHECK(n && n <= POA_EDGE_DOWN_MAX);
-        if (d.in_n < 2 + n)
+        if (d->in_n < 2 + n)
             return;
-        if (d.keyed) {
-            FUZZ_CHECK(!poa_edge_take(&d.session, d.in + 2, n, &type, &payload));
+        if (d->keyed) {
+            FUZZ_CHECK(!poa_edge_take(&d->session, d->in + 2, n, &type, &payload));
 #define ROW(name, number, record_, text)                                                           \
     if (type == (number) && (number) >= 64)                                                        \
         rec = &poa_##record_##_record;
@@ -228,26 +248,30 @@ static void take_frames(void)
 #undef ROW
             FUZZ_CHECK(rec && rec->size <= sizeof record);
             FUZZ_CHECK(!poa_record_decode(rec, payload, record));
-            d.pongs += type == POA_EDGE_PONG;
+            d->pongs += type == POA_EDGE_PONG;
+            if (type == POA_EDGE_RELAYED)
+                relayed((const struct poa_edge_relay *)(const void *)record);
+            if (type == POA_EDGE_RELAY_RESULT)
+                words.refused++;
         }
-        memmove(d.in, d.in + 2 + n, d.in_n - 2 - n);
-        d.in_n -= 2 + n;
+        memmove(d->in, d->in + 2 + n, d->in_n - 2 - n);
+        d->in_n -= 2 + n;
     }
 }
 
 /* Reads once; false when the gateway has closed. */
 static bool hear(void)
 {
-    struct pollfd p = {.fd = d.fd, .events = POLLIN};
+    struct pollfd p = {.fd = d->fd, .events = POLLIN};
     int ready;
     do
         ready = poll(&p, 1, PATIENCE_MS);
     while (ready < 0);
     FUZZ_CHECK(ready == 1);
-    ssize_t n = recv(d.fd, d.in + d.in_n, sizeof d.in - d.in_n, 0);
+    ssize_t n = recv(d->fd, d->in + d->in_n, sizeof d->in - d->in_n, 0);
     if (n <= 0)
         return false;
-    d.in_n += (size_t)n;
+    d->in_n += (size_t)n;
     return true;
 }
 
@@ -256,25 +280,40 @@ static void shake(uint8_t who)
     uint8_t entropy[32], first[128];
     struct poa_noise n;
     struct poa_writer o = poa_writer_over(first, sizeof first);
-    fuzz_identity(who, d.seed, d.key);
+    fuzz_identity(who, d->seed, d->key);
     memset(entropy, 7, sizeof entropy);
-    FUZZ_CHECK(!poa_edge_dial(&n, d.seed, NULL, w.key, entropy, &o));
+    FUZZ_CHECK(!poa_edge_dial(&n, d->seed, NULL, w.key, entropy, &o));
     say_raw(poa_written(&o));
-    while (d.in_n < 2 + POA_EDGE_SECOND_BYTES)
+    while (d->in_n < 2 + POA_EDGE_SECOND_BYTES)
         FUZZ_CHECK(hear());
-    FUZZ_CHECK(poa_le16(d.in) == POA_EDGE_SECOND_BYTES);
-    FUZZ_CHECK(!poa_edge_start(&n, poa_slice(d.in + 2, POA_EDGE_SECOND_BYTES), &d.session));
-    d.in_n -= 2 + POA_EDGE_SECOND_BYTES;
-    memmove(d.in, d.in + 2 + POA_EDGE_SECOND_BYTES, d.in_n);
-    d.keyed = true;
+    FUZZ_CHECK(poa_le16(d->in) == POA_EDGE_SECOND_BYTES);
+    FUZZ_CHECK(!poa_edge_start(&n, poa_slice(d->in + 2, POA_EDGE_SECOND_BYTES), &d->session));
+    d->in_n -= 2 + POA_EDGE_SECOND_BYTES;
+    memmove(d->in, d->in + 2 + POA_EDGE_SECOND_BYTES, d->in_n);
+    d->keyed = true;
+}
+
+static void said(struct poa_slice payload)
+{
+    struct poa_edge_relay m;
+    if (d == EAR || poa_edge_relay_decode(payload, &m))
+        return;
+    words.relays++;
+    if (!EAR->keyed || memcmp(m.device, EAR->key, 32))
+        return;
+    memcpy(words.bytes[words.said], m.bytes.p, m.bytes.n);
+    words.size[words.said++] = m.bytes.n;
 }
 
 static void say(uint8_t type, struct poa_slice payload)
 {
     uint8_t frame[70000];
     struct poa_writer o = poa_writer_over(frame, sizeof frame);
-    if (!poa_edge_put_raw(&d.session, type, payload, &o))
-        say_raw(poa_written(&o));
+    if (poa_edge_put_raw(&d->session, type, payload, &o))
+        return;
+    if (type == POA_EDGE_RELAY)
+        said(payload);
+    say_raw(poa_written(&o));
 }
 #define SAY(NAME, rec, r)                                                                          \
     do {                                                                                           \
@@ -288,10 +327,10 @@ static void say(uint8_t type, struct poa_slice payload)
 static void settle(void)
 {
     const struct poa_edge_ping p = {.nonce = 1};
-    size_t before = d.pongs;
+    size_t before = d->pongs;
     SAY(PING, edge_ping, &p);
-    while (d.pongs == before && !d.closed) {
-        d.closed |= !hear();
+    while (d->pongs == before && !d->closed) {
+        d->closed |= !hear();
         take_frames();
     }
 }
@@ -299,7 +338,7 @@ static void settle(void)
 static void hello(uint8_t flags)
 {
     struct poa_edge_hello m = {.version = POA_EDGE_VERSION, .epoch = POA_EPOCH_NONE};
-    memcpy(m.device, d.key, 32);
+    memcpy(m.device, d->key, 32);
     memcpy(m.chain, poa_ledger_chain(w.ledger), 32);
     m.frame_max = flags & 1 ? 300 : POA_EDGE_DOWN_MAX;
     m.epoch = flags & 2 ? 0 : 1;
@@ -314,21 +353,56 @@ static void pack(struct fuzz_in *in)
     struct poa_writer o = poa_writer_over(encoded, sizeof encoded);
     struct poa_pack p = {.seq = fuzz_u8(in), .from_ms = 1, .to_ms = fuzz_u8(in), .readings = 1};
     p.content = fuzz_slice(in, fuzz_u8(in));
-    if (!poa_pack_sign(&poa_suite_ed25519, poa_ledger_chain(w.ledger), d.seed, d.key, &p, &o))
+    if (!poa_pack_sign(&poa_suite_ed25519, poa_ledger_chain(w.ledger), d->seed, d->key, &p, &o))
         say(POA_EDGE_PACK, poa_written(&o));
+}
+
+/* To the ear, which listens or does not; to itself; or to nobody. */
+static void relay(struct fuzz_in *in, unsigned who)
+{
+    uint8_t seed[32], how = fuzz_u8(in);
+    const struct poa_edge_listen listen = {how & 1};
+    struct poa_edge_relay m = {.bytes = fuzz_slice(in, fuzz_u8(in))};
+    d = EAR;
+    if (!d->keyed) {
+        dial();
+        shake((uint8_t)(30 + (who + 1) % FUZZ_DEVICES));
+        hello(0);
+    }
+    SAY(LISTEN, edge_listen, &listen);
+    settle();
+    FUZZ_CHECK(!d->closed);
+    memcpy(m.device, d->key, 32);
+    d = &end[0];
+    if (how & 2)
+        fuzz_identity((uint8_t)(how & 4 ? 90 : 30 + who), seed, m.device);
+    SAY(RELAY, edge_relay, &m);
+}
+
+static void hang_up(void)
+{
+    shutdown(d->fd, SHUT_WR);
+    do
+        take_frames();
+    while (!d->closed && hear());
+    close(d->fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_in in = {data, size};
     uint8_t flags = fuzz_u8(&in);
+    unsigned who = flags >> 1 & 7;
     start();
+    memset(end, 0, sizeof end);
+    memset(&words, 0, sizeof words);
+    d = &end[0];
     dial();
     if (flags & 1)
-        shake((uint8_t)(30 + (flags >> 1 & 7))); /* two of the eight are not registered */
-    for (unsigned step = 0; step < 60 && in.n && !d.closed; step++) {
+        shake((uint8_t)(30 + who)); /* two of the eight are not registered */
+    for (unsigned step = 0; step < STEPS && in.n && !d->closed; step++) {
         uint8_t op = fuzz_u8(&in);
-        if (!d.keyed) {
+        if (!d->keyed) {
             say_raw(fuzz_chunk(&in));
             continue;
         }
@@ -346,14 +420,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 3: {
             struct poa_ticket t = {.epoch = 1, .window = fuzz_u8(&in)};
-            memcpy(t.device, d.key, 32);
+            memcpy(t.device, d->key, 32);
             t.proof[0] = fuzz_u8(&in);
             SAY(TICKET, ticket, &t);
             break;
         }
         case 4: {
             struct poa_seal s = {.epoch = 1, .slot = fuzz_u8(&in)};
-            memcpy(s.device, d.key, 32);
+            memcpy(s.device, d->key, 32);
             s.sig[0] = fuzz_u8(&in);
             SAY(SEAL, seal, &s);
             break;
@@ -368,7 +442,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             size_t n = fuzz_u8(&in) % (sizeof key + 1);
             fuzz_fill(&in, key, n);
             if (n == 32 && op & 16)
-                memcpy(key, d.key, 32);
+                memcpy(key, d->key, 32);
             const struct poa_edge_query q = {.ref = op, .table = table, .key = poa_slice(key, n)};
             SAY(QUERY, edge_query, &q);
             break;
@@ -388,21 +462,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                 .links = poa_slice(w.header, op & 16 ? 289 : 0),
                                                 .cert = poa_slice(w.cert, w.cert_n)};
             settle();
-            poa_gateway_slot(w.g, fuzz_u8(&in), &p, (const uint8_t(*)[32])d.key, 1);
+            poa_gateway_slot(w.g, fuzz_u8(&in), &p, (const uint8_t(*)[32])d->key, 1);
             break;
         }
         case 10:
             say_raw(fuzz_chunk(&in));
             break;
+        case 11:
+            relay(&in, who);
+            break;
         default:
             break;
         }
     }
-    shutdown(d.fd, SHUT_WR);
-    do
-        take_frames();
-    while (!d.closed && hear());
-    close(d.fd);
+    if (EAR->keyed && !d->closed) {
+        settle(); /* the gateway has it all; then the ear has */
+        bool all = !d->closed;
+        d = EAR;
+        settle();
+        FUZZ_CHECK(!d->closed && (!all || words.heard + words.refused == words.relays));
+        hang_up();
+        d = &end[0];
+    }
+    hang_up();
     return 0;
 }
 
@@ -418,6 +500,11 @@ void fuzz_seeds(void)
     fuzz_seed("unregistered", stranger, sizeof stranger);
     static const uint8_t task[] = {1, 0x01, 9, 3, 0x19, 4, 8};
     fuzz_seed("task", task, sizeof task);
+    static const uint8_t relays[] = {1,   0x01, 11, 1, 2,   'h', 'i', 11, 1,   1,  '!', 11, 0,   1,
+                                     'x', 11,   3,  1, 'y', 11,  7,   1,  'z', 11, 1,   1,  '.', 8};
+    fuzz_seed("relays", relays, sizeof relays);
+    static const uint8_t early[] = {1, 11, 1, 1, 'x', 0x01, 8};
+    fuzz_seed("relay-before-hello", early, sizeof early);
     static const uint8_t small[] = {3, 0x11, 9, 1, 7, 0, 8};
     fuzz_seed("small-frames", small, sizeof small);
     for (uint8_t flags = 2; flags < 16; flags = (uint8_t)(flags * 2)) {

@@ -20,7 +20,7 @@ for t in "$@"; do
     mkdir -p "$found" "$crashes"
     echo "fuzz $t: $seconds s; log: $log"
     # Compared values guide parsers well; where a run takes long they only cost.
-    case $t in core | gateway | mesh) profile=0 ;; *) profile=1 ;; esac
+    case $t in core | gateway | mesh | talk) profile=0 ;; *) profile=1 ;; esac
     # libFuzzer says INITED, pulse and REDUCE lines: show the pulse.
     nice "$program" -max_total_time="$seconds" -timeout=25 -malloc_limit_mb=512 -rss_limit_mb=2048 \
         -max_len=16384 -use_value_profile=$profile -print_final_stats=1 -reload=0 -verbosity=1 \

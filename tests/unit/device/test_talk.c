@@ -356,6 +356,7 @@ Test(talk, rekey_by_time)
     cr_assert_eq(say(&a, "4"), POA_OK);
     settle();
     HEARD(&b, "14");
+    cr_assert(a.t.old.used, "B said nothing in the new one yet");
     now += POA_TALK_OLD_MS;
     (void)poll(&a);
     cr_assert(!a.t.old.used, "the old key is gone");
@@ -366,6 +367,25 @@ Test(talk, rekey_by_time)
     (void)poll(&a);
     cr_assert(!poa_talk_ready(&a.t));
     cr_assert_eq(say(&a, "x"), POA_E_AGAIN);
+}
+
+/* What a gateway kept of the session before does not come after what was said in this one. */
+Test(talk, kept_over_a_rekey)
+{
+    connect();
+    cr_assert_eq(say(&b, "1"), POA_OK);
+    cr_assert_eq(say(&b, "2"), POA_OK);
+    size_t kept = b.from + 1; /* the second of them */
+    cr_assert_eq(pass(&b, &a), POA_OK);
+    b.from = b.to;
+    now += POA_SESSION_AGE_RENEW_MS;
+    (void)poll(&a);
+    settle();
+    cr_assert_eq(say(&b, "3"), POA_OK);
+    settle();
+    HEARD(&a, "13");
+    cr_assert_eq(hear(&a, b.out[kept % QUEUE].bytes, b.out[kept % QUEUE].n), POA_E_SESSION_UNKNOWN);
+    HEARD(&a, "13");
 }
 
 /* Each changed bit of each message is noticed, and harms nothing. */
