@@ -41,7 +41,7 @@ done
 for i in $(seq $senders); do
     final "${ids[$((i - 1))]}" "${url[$(((i + 2) % 5))]}"
 done
-wait_for 30 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 7 * senders)) ]" ||
+wait_for 60 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 7 * senders)) ]" ||
     fail "bob has $(bob), not $((before + 7 * senders))"
 
 echo "# what is accepted and can never be in a block any more is told, at a server and a follower"
@@ -71,7 +71,7 @@ done
 for id in "${ids[@]}"; do
     final "$id" "${url[0]}"
 done
-wait_for 30 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 14 * senders)) ]" ||
+wait_for 60 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance) -eq $((before + 14 * senders)) ]" ||
     fail "bob has $(bob), not $((before + 14 * senders))"
 
 kill -CONT $devnet

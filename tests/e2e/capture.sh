@@ -22,27 +22,11 @@ keep=() # as root tcpdump would change to a user who may not write here
 
 tcpdump -i lo -s 0 -B 16384 "${keep[@]}" -U -w all.pcap tcp 2>tcpdump.log &
 tcpdump=$!
-for _ in $(seq 50); do
-    grep -q "listening on" tcpdump.log && break
-    sleep 0.1
-done
-grep -q "listening on" tcpdump.log || fail "no capture: $(cat tcpdump.log)"
+wait_for 60 grep -q "listening on" tcpdump.log || fail "no capture: $(cat tcpdump.log)"
 
 "$poa" devnet --ledgers 4 --trusted 1 --devices 4 --data-dir "$dir" --json >net.json 2>net.err &
 devnet=$!
-ready() {
-    "$poa" devnet status --data-dir "$dir" --json 2>/dev/null |
-        jq -en 'input | [.processes[] | select(.rpc)] | length == 5 and all(.ready)' >/dev/null
-}
-up=false
-for _ in $(seq 150); do
-    if ready; then
-        up=true
-        break
-    fi
-    sleep 0.2
-done
-$up || fail "the devnet is not ready: $(cat net.err)"
+wait_for 120 devnet_ready "$dir" 5 || fail "the devnet is not ready: $(cat net.err)"
 export POA_KEYS=$dir/keys
 POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[0].rpc')
 export POA_RPC

@@ -32,10 +32,14 @@ rows=4000
         printf "2020-01-01T%02d:%02d:%02d,%d,230.%d\n", i / 3600, i / 60 % 60, i % 60, i, i % 10 }'
 } >"$POA_TMP/meter.csv"
 csv=(--source "csv:$POA_TMP/meter.csv" --interval 0.002 --pack-every 0.2 --state "$POA_TMP/state")
-for i in $(seq 12); do
-    start 60 "$g0,$g1" "${csv[@]}" 2>>"$POA_TMP/agent.log" &
+sealed() { grep -o "sealed slot [0-9]*" "$POA_TMP/agent.log"; }
+pulled=0
+# On a busy machine it takes more of them until something was sealed.
+while [ $pulled -lt 12 ] || { [ $pulled -lt 60 ] && [ "$(sealed | wc -l)" -lt 5 ]; }; do
+    pulled=$((pulled + 1))
+    start 300 "$g0,$g1" "${csv[@]}" 2>>"$POA_TMP/agent.log" &
     agent=$!
-    sleep "0.$((RANDOM % 7 + 2))"
+    sleep "$((pulled / 13)).$((RANDOM % 7 + 2))"
     kill -KILL $agent
     wait $agent 2>/dev/null || true
 done
@@ -44,22 +48,21 @@ run 60 "$g0,$g1" --source "csv:$POA_TMP/meter.csv" --interval 0 --pack-every 0.2
     fail "the last run: $(tail -n 1 "$POA_TMP/agent.log")"
 jq -en 'input | .packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
     fail "packs are left: $(cat last.json)"
-sealed() { grep -o "sealed slot [0-9]*" "$POA_TMP/agent.log"; }
 [ "$(sealed | wc -l)" -ge 5 ] || fail "it sealed next to nothing: $(sealed | wc -l)"
 [ -z "$(sealed | sort | uniq -d)" ] || fail "sealed twice: $(sealed | sort | uniq -d)"
 
 echo "# a gateway dies"
-start 60 "$g0,$g1" --source none --state "$POA_TMP/state" 2>"$POA_TMP/agent2.log" &
+start 300 "$g0,$g1" --source none --state "$POA_TMP/state" 2>"$POA_TMP/agent2.log" &
 agent=$!
 connected() { [ "$(grep -c "connected; this device is active" "$POA_TMP/agent2.log")" -ge "$1" ]; }
-wait_for 20 connected 1 || fail "not connected"
+wait_for 60 connected 1 || fail "not connected"
 online() { "$poa" device presence "$(public device-02)" --rpc "$(process "$1" rpc)" --json | jq -r .connected; }
 [ "$(online trusted-0)$(online trusted-1)" = truefalse ] || fail "trusted-0 does not say that it is there"
 kill -KILL "$(pid_of trusted-0)"
-wait_for 20 connected 2 || fail "it did not go to the other gateway"
+wait_for 60 connected 2 || fail "it did not go to the other gateway"
 [ "$(online trusted-1)" = true ] || fail "trusted-1 does not say that it is there"
 before=$(grep -c "sealed slot" "$POA_TMP/agent2.log" || true)
-wait_for 30 sh -c "[ \$(grep -c 'sealed slot' $POA_TMP/agent2.log) -gt $((before + 2)) ]" ||
+wait_for 60 sh -c "[ \$(grep -c 'sealed slot' $POA_TMP/agent2.log) -gt $((before + 2)) ]" ||
     fail "it stopped sealing"
 ! run 5 "$g1" --source none --state "$POA_TMP/state" 2>err || fail "one state file, two processes"
 grep -q "another poa-device uses" err || fail "no reason: $(cat err)"
@@ -73,17 +76,17 @@ run 2 "$wrong" --source none --state "$POA_TMP/state" --json >impostor.json 2>er
 jq -en 'input | .sealed == 0' impostor.json >/dev/null || fail "sealed for an impostor"
 ! grep -q "connected" err || fail "it talked to an impostor"
 : >suspect.log
-start 60 "$wrong" --source exec:false --interval 0.5 --state "$POA_TMP/state" 2>suspect.log &
+start 300 "$wrong" --source exec:false --interval 0.5 --state "$POA_TMP/state" 2>suspect.log &
 agent=$!
 suspected() { grep -q "has ended 3 handshakes: it may have another key" suspect.log; }
-wait_for 50 suspected || fail "nobody says that the key may be wrong: $(cat suspect.log)"
-wait_for 50 grep -q "the command failed, exit status 1" suspect.log || fail "nobody says that the command failed: $(cat suspect.log)"
+wait_for 100 suspected || fail "nobody says that the key may be wrong: $(cat suspect.log)"
+wait_for 60 grep -q "the command failed, exit status 1" suspect.log || fail "nobody says that the command failed: $(cat suspect.log)"
 kill -TERM $agent
 wait $agent || fail "exit code $? after SIGTERM"
 [ "$(grep -c "ended 3 handshakes" suspect.log)" -eq 1 ] || fail "said again"
 
 echo "# who is who"
-ask() { run 20 "$g1" --state "$POA_TMP/asker" "$@"; }
+ask() { run 90 "$g1" --state "$POA_TMP/asker" "$@"; }
 ask --check "$(public device-00)" --json >peer.json 2>err || fail "check: $(cat err)"
 jq -en 'input | .status == "active" and .height > 0 and .maker > 0' peer.json >/dev/null || fail "$(cat peer.json)"
 code=0
@@ -114,7 +117,7 @@ sig=$("$poa" device attest "$code" --maker-key maker-1) || fail "attest"
 refused "signed for another network\|maker's signature" device pair "$(tr 0-8 1-9 <<<"${code:0:60}")${code:60}" --attestation "$sig" --from alice
 "$poa" device pair "$code" --attestation "$sig" --from alice >/dev/null || fail "pair"
 kettle=$(public kettle)
-run 30 "$g1" --state "$POA_TMP/asker2" --check "$kettle" --json >peer.json 2>err || fail "check: $(cat err)"
+run 90 "$g1" --state "$POA_TMP/asker2" --check "$kettle" --json >peer.json 2>err || fail "check: $(cat err)"
 jq -en --arg owner "$owner" 'input | .status == "active" and .maker == 1 and .owner == $owner' peer.json >/dev/null ||
     fail "$(cat peer.json)"
 owner_text=$("$poa" keys new poor --no-passphrase --json | jq -r .address)
@@ -126,10 +129,10 @@ refused "already registered" device pair "$code" --attestation "$sig" --from ali
 unset POA_RPC
 
 echo "# readings of a command"
-start 60 "$g1" --state "$POA_TMP/state" --source "exec:echo power \$((20 + 1)) W; echo junk" --interval 0.2 --pack-every 1 \
+start 300 "$g1" --state "$POA_TMP/state" --source "exec:echo power \$((20 + 1)) W; echo junk" --interval 0.2 --pack-every 1 \
     --json >exec.json 2>"$POA_TMP/exec.log" &
 agent=$!
-sleep 6
+sleep 12
 kill -TERM $agent
 wait $agent || fail "exit code $? after SIGTERM"
 jq -en 'input | .readings >= 4 and .packs > 0 and .receipts > 0' exec.json >/dev/null || fail "$(cat exec.json)"
@@ -160,7 +163,7 @@ mv "$POA_TMP/whole" "$POA_TMP/state"
 says "another chain" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --chain "$(printf '%064d' 7)"
 says "another device" --key "$POA_KEYS/device-01.json" --gateway "$g1" --state "$POA_TMP/state"
 says "stopped before the end: [1-9][0-9]* packs wait" --key "$key" --gateway "$wrong" --state "$POA_TMP/waits" \
-    --source "csv:$POA_TMP/meter.csv" --interval 0 --once --for 2s
+    --source "csv:$POA_TMP/meter.csv" --interval 0 --once --for 5s
 says 2 "no row with a time" --key "$key" --gateway "$g1" --state "$POA_TMP/state" --source csv:/etc/passwd
 "$device" --help | grep -q -- "--gateway" || fail "help"
 

@@ -42,9 +42,9 @@ grep -q "was made with 4 ledgers" err || fail "no reason: $(cat err)"
 echo "# again in the same directory, idle, with a killed server, stopped from outside"
 "$poa" devnet --data-dir "$dir" --json >second.json 2>second.err &
 devnet=$!
-wait_for 30 "$poa" devnet status --data-dir "$dir"
+wait_for 60 "$poa" devnet status --data-dir "$dir"
 rpc() { "$poa" devnet status --data-dir "$dir" --json | jq -r ".processes[] | select(.name == \"$1\") | .$2"; }
-wait_for 30 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | all(.ready)'" ||
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json | jq -en 'input | [.processes[] | select(.rpc)] | all(.ready)'" ||
     fail "not ready: $(cat second.err)"
 url=$(rpc ledger-0 rpc)
 now=$("$poa" block --rpc "$url" --json | jq -r .header.height)
@@ -85,10 +85,10 @@ grep -q "is running" err || fail "no reason: $(cat err)"
 
 kill -KILL "$(rpc ledger-3 pid)"
 at=$("$poa" block --json | jq -r .header.height)
-wait_for 10 sh -c "[ \"\$($poa block --json | jq -r .header.height)\" -gt $((at + 5)) ]" ||
+wait_for 60 sh -c "[ \"\$($poa block --json | jq -r .header.height)\" -gt $((at + 5)) ]" ||
     fail "finality stopped when one of four died"
 "$poa" send bob 1 --from alice >/dev/null || fail "send with one server down"
-wait_for 20 sh -c "$poa devnet status --data-dir $dir --json |
+wait_for 60 sh -c "$poa devnet status --data-dir $dir --json |
     jq -en 'input | .processes[] | select(.name == \"ledger-3\") | .ready and .restarts == 1'" ||
     fail "the killed server did not come back"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
@@ -118,9 +118,9 @@ none_left || fail "processes are left"
 echo "# the supervisor is killed"
 "$poa" devnet --data-dir "$dir" --json >third.json 2>third.err &
 devnet=$!
-wait_for 30 "$poa" devnet status --data-dir "$dir"
-wait_for 30 curl -sf "$url/readyz" || fail "not ready"
+wait_for 60 "$poa" devnet status --data-dir "$dir"
+wait_for 60 curl -sf "$url/readyz" || fail "not ready"
 kill -KILL $devnet
 wait $devnet 2>/dev/null || true
-wait_for 5 none_left || fail "$(processes) orphans"
+wait_for 60 none_left || fail "$(processes) orphans"
 echo "ok"

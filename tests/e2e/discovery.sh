@@ -21,7 +21,7 @@ start() { # LOG ARGUMENTS...
     "$POA_BIN/poad" --data-dir "$POA_TMP/data" --genesis "$dir/genesis.poa" --key "$POA_TMP/follower.json" \
         --role trusted --listen 127.0.0.1:0 --rpc 127.0.0.1:0 --ready-file "$POA_TMP/ready" "$@" >"$log.out" 2>"$log" &
     pid=$!
-    wait_for 30 test -s ready || fail "$log: it does not start"
+    wait_for 60 test -s ready || fail "$log: it does not start"
     mine=http://$(sed -n 's/^rpc //p' ready)
 }
 stop() {
@@ -43,14 +43,14 @@ seats() { # of those that it found
     "$poa" peers --rpc "$mine" --json |
         jq -en 'input | [.[] | select(.role == "witness" and .member != null and .name != "")] | length == 4' >/dev/null
 }
-wait_for 30 seats || fail "who is in the committee: $("$poa" peers --rpc "$mine")"
+wait_for 60 seats || fail "who is in the committee: $("$poa" peers --rpc "$mine")"
 grep -q "has this node's own key and is passed over" log-first || fail "its own key is taken for a peer"
 wait_for 60 grep -q "at 127.0.0.1:1 has not been reached for .*connection refused" log-first || fail "nobody says that a peer is dead"
 wait_for 60 grep -q "at ${seed#*@} has not been reached for .*another key" log-first || fail "nobody says that a key is wrong"
 [ "$(grep -c "has not been reached" log-first)" -le 4 ] || fail "it says so again and again"
 "$poa" peers --rpc "$mine" | grep -A1 127.0.0.1:1 | grep -q "connection refused" || fail "poa peers does not say why"
 caught_up() { [ "$("$poa" status --rpc "$mine" --json | jq -r .height)" -gt 5 ]; }
-wait_for 30 caught_up || fail "it does not follow"
+wait_for 60 caught_up || fail "it does not follow"
 stop
 [ "$(grep -c '^[0-9a-f]* 127.0.0.1:' data/peers.book)" -ge 4 ] || fail "the book: $(cat data/peers.book)"
 

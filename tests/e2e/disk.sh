@@ -57,7 +57,7 @@ for case in "FULL=250000 No space left" "SICK=25 Input/output error"; do
     export LD_PRELOAD=$shim POA_SHIM_DIR=sick/db "POA_SHIM_${case%% *}"
     launch sick
     unset LD_PRELOAD POA_SHIM_DIR POA_SHIM_FULL POA_SHIM_SICK
-    if wait_for 30 up_or_down && [ -e ready ]; then
+    if wait_for 60 up_or_down && [ -e ready ]; then
         POA_RPC=http://$(sed -n 's/^rpc //p' ready)
         spend
     fi

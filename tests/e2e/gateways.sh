@@ -26,7 +26,7 @@ for i in 0 1; do
 done
 "$poa" keys new asker --kind device --type ed25519 --no-passphrase >/dev/null
 code=0
-"$POA_BIN/poa-device" --key "$POA_KEYS/asker.json" --genesis "$dir/genesis.poa" --gateway "$g0" --for 5s \
+"$POA_BIN/poa-device" --key "$POA_KEYS/asker.json" --genesis "$dir/genesis.poa" --gateway "$g0" --for 12s \
     --check "$(public device-00)" >answer 2>err || code=$?
 [ $code -eq 1 ] && grep -q "the gateway closes: " err || fail "exit code $code: $(cat answer err)"
 kill -CONT "$supervisor"

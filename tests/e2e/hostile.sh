@@ -102,7 +102,7 @@ attack() {
     # Its own work is not to be what slows the servers down: it has the same cores.
     nice -n 5 "$hostile" "$kind" "${to[@]}" --from 127.0.0.$source "$@" >attack.out 2>attack.err &
     pid=$!
-    case $kind in lowfee) wait_for 60 grep -q ready attack.out || fail "$name: $(cat attack.err)" ;; esac
+    case $kind in lowfee) wait_for 180 grep -q ready attack.out || fail "$name: $(cat attack.err)" ;; esac
     during=$(rate "$seconds")
     after=$(($(height) - after))
     wait $pid || fail "$name: $(cat attack.err)"
@@ -174,7 +174,7 @@ forged() { # MODE...
         "$hostile" forged "${to[@]}" --seconds 60 --key "$key" --mode "$mode" \
             --listen 127.0.0.1:0 >"$f/attack-$i" 2>"$f/attack-$i.err" &
         pids+=($!)
-        wait_for 10 grep -q ready "$f/attack-$i" || fail "forged $mode: $(cat "$f/attack-$i.err")"
+        wait_for 60 grep -q ready "$f/attack-$i" || fail "forged $mode: $(cat "$f/attack-$i.err")"
         peers+=(--peer "${liars[i]}@127.0.0.1:$(sed -n 's/^ready //p' "$f/attack-$i")" --peer "${honest[i]}")
         i=$((i + 1))
     done

@@ -44,7 +44,7 @@ exec 3>orders
 trap 'exec 3>&-; wait $link 2>/dev/null || true' EXIT
 order() { echo "$*" >&3; }
 four() { [ "$(wc -l <pids)" -eq 4 ]; }
-wait_for 10 four || fail "no namespaces: $(cat link.err)"
+wait_for 60 four || fail "no namespaces: $(cat link.err)"
 inside() { # I COMMAND...
     local pid
     pid=$(awk -v i="$1" '$1 == i { print $2 }' pids)
@@ -94,7 +94,7 @@ order loss 0
 
 order cut 3
 before=$(height 0)
-wait_for 30 above 0 $((before + 5)) || fail "three of four do not go on"
+wait_for 60 above 0 $((before + 5)) || fail "three of four do not go on"
 order cut 2
 sleep "$cut_s"
 before=$(height 0)

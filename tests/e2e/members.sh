@@ -90,7 +90,7 @@ govern admit ledger-4 --mesh "127.0.0.1:$((base + 8))" --maker 9 --from steering
 wait_for 120 says 0 '.consensus.members == 5 and .consensus.quorum == 4' || fail "no committee of five: $(status 0)"
 for i in 0 1 2 3 4; do wait_for 120 says $i '.consensus.members == 5 and .consensus.member >= 0' || fail "node $i: $(status $i)"; done
 # From the ledger or from its other peers; the log may be a moment behind what the node answers.
-for i in 0 1 2 3; do wait_for 20 grep -q "at 127.0.0.1:$((base + 8))\$" "$net/$i.log" || fail "node $i does not know it"; done
+for i in 0 1 2 3; do wait_for 60 grep -q "at 127.0.0.1:$((base + 8))\$" "$net/$i.log" || fail "node $i does not know it"; done
 joined=$(epoch 0)
 wait_for 120 above 0 $(($(height 0) + 20)) || fail "five do not go on"
 kill -STOP "${pid[2]}" # four must sign: now the new one has to

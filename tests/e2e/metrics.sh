@@ -8,17 +8,17 @@ devnet=
 "$poa" devnet --ledgers 1 --trusted 1 --devices 1 --data-dir "$dir" --json >out 2>err &
 devnet=$!
 ready() { "$poa" devnet status --data-dir "$dir" --json | jq -en 'input | [.processes[] | select(.rpc)] | length == 2 and all(.ready)'; }
-for _ in $(seq 600); do
-    ! ready >/dev/null 2>&1 || break
-    sleep 0.1
-done
-ready >/dev/null || fail "not ready: $(cat err)"
+wait_for 120 ready || fail "not ready: $(cat err)"
 # NNG's threads are counted: as many as the kernel knows by their names.
 for name in ledger-0 trusted-0; do
     pid=$(process_of "$dir" $name pid)
-    threads=$(cat "/proc/$pid/task/"*/comm | grep -c '^nng:')
-    counted=$(curl -sf "$(process_of "$dir" $name rpc)/metrics" | awk '$1 == "poa_mesh_nng_threads" { print $2 }')
-    [ "$threads" -gt 0 ] && [ "$counted" = "$threads" ] || fail "$name: $counted threads of NNG, not $threads"
+    # Some of them may just begin or end.
+    as_counted() {
+        threads=$(cat "/proc/$pid/task/"*/comm | grep -c '^nng:')
+        counted=$(curl -sf "$(process_of "$dir" $name rpc)/metrics" | awk '$1 == "poa_mesh_nng_threads" { print $2 }')
+        [ "$threads" -gt 0 ] && [ "$counted" = "$threads" ]
+    }
+    wait_for 30 as_counted || fail "$name: $counted threads of NNG, not $threads"
 done
 for url in $("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[] | select(.rpc) | .rpc'); do
     curl -sf "$url/metrics" >page

@@ -18,7 +18,7 @@ kill -STOP "$stopped"
 sleep 15 # longer than a stall takes to be one
 h=$(height "$other")
 kill -CONT "$stopped"
-wait_for 30 grep -q "this process stood still for 1[0-9] s" "$log" || fail "it does not say that it stood still: $(tail -n 5 "$log")"
+wait_for 60 grep -q "this process stood still for [1-9][0-9] s" "$log" || fail "it does not say that it stood still: $(tail -n 5 "$log")"
 wait_for 60 above "$url" "$h" || fail "it does not go on: $(height "$url") of $h"
 wait_for 60 ready || fail "not ready again"
 ! grep "stalled: " "$log" || fail "it calls others silent"

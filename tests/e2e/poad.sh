@@ -54,7 +54,7 @@ start() {
     rm -f "$net/ready-$1"
     "$poad" --config "$net/$1.conf" >>"$net/$1.log" 2>&1 &
     pid[$1]=$!
-    wait_for 10 test -f "$net/ready-$1" || fail "node $1 is not ready"
+    wait_for 60 test -f "$net/ready-$1" || fail "node $1 is not ready"
 }
 stop() {
     kill -TERM "${pid[$1]}"
@@ -64,7 +64,7 @@ stop() {
 
 echo "# four servers over several epochs"
 for i in 0 1 2 3; do start $i; done
-wait_for 30 above 0 70 || fail "no progress: $(height 0)"
+wait_for 60 above 0 70 || fail "no progress: $(height 0)"
 [ "$(status 0 | jq -r .consensus.epoch)" -ge 2 ] || fail "no new epoch: $(status 0)"
 
 echo "# the directory is in use; so is the port"
@@ -81,7 +81,7 @@ not_here "192.0.2.9:$((base + 60))" "192.0.2.9:$((base + 60)): this machine has 
 echo "# one that comes late is not ready before it is where the others are"
 readyz() { curl -s --max-time 5 -o "$POA_TMP/readyz" -w '%{http_code}' "http://127.0.0.1:$(rpc_port "$1")/readyz"; }
 ready() { [ "$(readyz "$1")" = 200 ]; }
-for i in 0 1 2 3; do wait_for 30 ready $i || fail "server $i is not ready: $(cat "$POA_TMP/readyz")"; done
+for i in 0 1 2 3; do wait_for 60 ready $i || fail "server $i is not ready: $(cat "$POA_TMP/readyz")"; done
 h=$(height 0)
 servers=("${pid[@]}")
 kill -STOP "${servers[@]}"
@@ -104,11 +104,11 @@ wait_for 60 ready 4 || fail "not ready again: $(cat "$POA_TMP/readyz")"
 echo "# one that is killed"
 kill -KILL "${pid[3]}"
 wait "${pid[3]}" 2>/dev/null || true
-wait_for 20 above 4 $(($(height 0) + 20)) || fail "the follower does not follow: $(height 4)"
+wait_for 60 above 4 $(($(height 0) + 20)) || fail "the follower does not follow: $(height 4)"
 start 3
 h=$(height 0)
-wait_for 20 above 3 "$h" || fail "the killed server does not catch up: $(height 3)"
-wait_for 20 above 4 "$h" || fail "the follower stopped: $(height 4)"
+wait_for 60 above 3 "$h" || fail "the killed server does not catch up: $(height 3)"
+wait_for 60 above 4 "$h" || fail "the follower stopped: $(height 4)"
 same_hash "$h" 0 1 2 3 4
 
 echo "# a lost disk: abstains, follows, votes again in a later epoch"
@@ -116,8 +116,8 @@ stop 3
 rm -rf "$net/data-3"
 start 3
 grep -q "abstaining until the next epoch" "$net/3.log" || fail "does not notice"
-wait_for 20 above 3 "$h" || fail "does not catch up from nothing: $(height 3)"
-wait_for 30 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq -en 'input | .consensus.abstaining | not'" ||
+wait_for 60 above 3 "$h" || fail "does not catch up from nothing: $(height 3)"
+wait_for 60 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq -en 'input | .consensus.abstaining | not'" ||
     fail "abstains for ever: $(status 3)"
 same_hash "$h" 0 3
 
@@ -133,16 +133,16 @@ rc=0
 grep -Eq "^poad: cannot (open|write to) $net/data-3.*File too large" "$POA_TMP/full" ||
     fail "no reason: $(cat "$POA_TMP/full")"
 h=$(height 0)
-wait_for 10 above 0 $((h + 5)) || fail "the others stopped"
+wait_for 60 above 0 $((h + 5)) || fail "the others stopped"
 start 3
-wait_for 20 above 3 "$h" || fail "does not come back with space: $(height 3)"
+wait_for 60 above 3 "$h" || fail "does not come back with space: $(height 3)"
 
 echo "# everything stops and goes on"
 h=$(height 0)
 for i in 4 0 1 2 3; do stop $i; done
 for i in 0 1 2 3 4; do start $i; done
-wait_for 20 above 0 $((h + 10)) || fail "the chain does not go on: $(height 0) after $h"
-wait_for 20 above 4 $((h + 10)) || fail "the follower does not go on: $(height 4) after $h"
+wait_for 60 above 0 $((h + 10)) || fail "the chain does not go on: $(height 0) after $h"
+wait_for 60 above 4 $((h + 10)) || fail "the follower does not go on: $(height 4) after $h"
 same_hash "$h" 0 1 2 3 4
 same_hash $((h + 10)) 0 1 2 4
 for i in 0 1 2 3 4; do stop $i; done

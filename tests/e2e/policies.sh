@@ -6,7 +6,7 @@ set -eu
 logs=("$POA_TMP/*/*/log" err)
 
 echo "# random"
-"$poa" devnet --ledgers 4 --trusted 1 --devices 5 --policy random --for 11s \
+"$poa" devnet --ledgers 4 --trusted 1 --devices 5 --policy random --for 15s \
     --data-dir "$POA_TMP/random" --json >out.json 2>err || fail "exit code $?"
 expect out.json '.healthy and .agreement and .supply_conserved and .devices_rewarded > 0'
 
@@ -58,7 +58,7 @@ wait_for 60 devnet_ready "$dir" 5 || fail "not ready"
 export POA_KEYS=$dir/keys
 POA_RPC=$(process_of "$dir" ledger-0 rpc)
 export POA_RPC
-wait_for 30 sh -c "$poa devices --json | jq -en 'input | [.. | .sealed? // empty | tonumber] | add > 0'" || fail "no device seals"
+wait_for 60 sh -c "$poa devices --json | jq -en 'input | [.. | .sealed? // empty | tonumber] | add > 0'" || fail "no device seals"
 id=$("$poa" send bob 700000000000 --from alice | head -n 1)
 asked=$("$poa" send alice 7 --from bob --hold --json | jq -r .id)
 "$poa" tx "$id" --json | jq -en 'input | .grade == 1 and .hold.state == "held" or .hold.state == "released"' >/dev/null ||

@@ -46,7 +46,7 @@ start() { # NODE OPTIONS...
     rm -f "$net/ready-$i"
     "$poad" --config "$net/$i.conf" "$@" >>"$net/$i.log" 2>&1 &
     pid[$i]=$!
-    wait_for 20 test -f "$net/ready-$i" || fail "node $i is not ready"
+    wait_for 60 test -f "$net/ready-$i" || fail "node $i is not ready"
 }
 stop() {
     kill -TERM "${pid[$1]}"

@@ -7,11 +7,8 @@ set -eu
 dir=$POA_TMP/net
 "$poa" devnet --ledgers 4 --trusted 1 --devices 1 --data-dir "$dir" --json >net.json 2>net.err &
 devnet=$!
-for _ in $(seq 300); do
-    url=$("$poa" devnet status --data-dir "$dir" --json 2>/dev/null | jq -r '.processes[0].rpc // empty') || true
-    [ -n "$url" ] && curl -sf "$url/readyz" >/dev/null && break
-    sleep 0.1
-done
+wait_for 120 devnet_ready "$dir" 5 || fail "not ready: $(cat net.err)"
+url=$(process_of "$dir" ledger-0 rpc)
 export POA_RPC=$url POA_KEYS=$dir/keys
 call() { # METHOD PARAMS
     curl -s -d "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"$1\",\"params\":$2}" "$url"
@@ -38,7 +35,7 @@ while read -r want name hex; do
     got=$(jq -r '.error.data.name // empty' <<<"$answer")
     if [ -z "$got" ]; then # accepted: its fate is in a block
         id=$(jq -r .result.id <<<"$answer")
-        for _ in $(seq 100); do
+        for _ in $(seq 1200); do
             got=$(call poa_tx_get "[\"$id\"]" | jq -r 'select(.result.state == "final") | .result.result')
             [ -z "$got" ] || break
             sleep 0.05
@@ -59,7 +56,7 @@ done
 # The same key can still send, with the nonce that nobody used.
 hex=$(awk '$1 == "OK" { print $3 }' cases)
 id=$(call poa_tx_send "[\"$hex\"]" | jq -r .result.id)
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
     [ "$("$poa" tx "$id" --json 2>/dev/null | jq -r .result)" != OK ] || break
     sleep 0.05
 done

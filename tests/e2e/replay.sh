@@ -86,13 +86,15 @@ once() { # NODE: whether a start needs no longer begin at block 1
 start 0
 killed 0
 [ "$(first_replayed 0)" = 1 ] || fail "there was a state: $(cat log-0)"
-wait_for 30 once 0 || fail "each start begins at block 1: $(cat log-0)"
+wait_for 120 once 0 || fail "each start begins at block 1: $(cat log-0)"
 
 echo "# and once it has caught up"
 start 0
 start 1
 wait_for 120 grep -q "following: caught up at .* from 1 server$" log-1 || fail "it does not catch up"
 # The state is written by another thread, after the line: killed too soon it may be missing.
+given() { curl -sf "${url[1]}/metrics" | grep -q '^poa_checkpoints_total [1-9]'; }
+wait_for 60 given || fail "no state is saved"
 sleep 3
 killed 1
 start 1

@@ -73,10 +73,10 @@ liar() { # MODE: a server that asks ledger-2 and changes the answers
     "$poa" keys new "bad-$n" --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" --json >"bad-$n.made" || fail "no key"
     key=$(jq -r .public "bad-$n.made")
     bad+=("$key")
-    "$hostile" forged --mesh "127.0.0.1:$((base + 4))" --node "${honest[0]}" --chain "$(cat chain)" --seconds 120 \
+    "$hostile" forged --mesh "127.0.0.1:$((base + 4))" --node "${honest[0]}" --chain "$(cat chain)" --seconds 900 \
         --key "bad-$n.json" --mode "$1" --listen 127.0.0.1:0 >"bad-$n.out" 2>"bad-$n.err" &
     liars+=($!)
-    wait_for 20 grep -q ready "bad-$n.out" || fail "$1: $(cat "bad-$n.err")"
+    wait_for 60 grep -q ready "bad-$n.out" || fail "$1: $(cat "bad-$n.err")"
     peers+=("$key@127.0.0.1:$(sed -n 's/^ready //p' "bad-$n.out")")
 }
 new_node() { # NAME PEER...: node 4 with these peers only

@@ -22,7 +22,7 @@ victim=$(pid_of trusted-0)
 kill -STOP $devnet # it would start the gateway again
 kill -KILL "$victim"
 gone() { ! curl -s "$rpc/metrics"; }
-wait_for 30 gone || fail "the gateway does not die"
+wait_for 60 gone || fail "the gateway does not die"
 echo hear >"$chaos"
 POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.conf" >"$POA_TMP/liar.log" 2>&1 &
 liar=$!

@@ -66,7 +66,7 @@ for p in "${pids[@]}"; do wait "$p" || fail "token new, eight at once"; done
 "$poad" "${options[@]}" --rpc 0.0.0.0:0 --rpc-tls-cert good.pem --rpc-tls-key good.key --rpc-tokens tokens \
     --rpc-anonymous nothing --rpc-cors https://wallet.example >log 2>&1 &
 node=$!
-for _ in $(seq 300); do [ -s ready ] && break; sleep 0.1; done
+wait_for 60 test -s ready || fail "it does not start: $(cat log)"
 port=$(sed -n 's/^rpc .*:\([0-9]*\)$/\1/p' ready)
 [ -n "$port" ] || fail "it does not start"
 url=https://127.0.0.1:$port
@@ -105,8 +105,13 @@ call() { get -H "$(bearer "$1")" -d "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"
 [ "$(call submit)" != FORBIDDEN ] || fail "a token to submit does not send"
 
 # Events, for longer than a request takes.
-get -N -H "$(bearer read)" --max-time 4 "$url/v1/events?topics=block" >events || true
-[ "$(grep -c '^event: block' events)" -ge 2 ] || fail "events over TLS: $(head -3 events)"
+curl -sN --cacert good.pem -H "$(bearer read)" --max-time 60 "$url/v1/events?topics=block" >events &
+reader=$!
+sleep 4
+two() { [ "$(grep -c '^event: block' events)" -ge 2 ]; }
+wait_for 50 two || fail "events over TLS: $(head -3 events)"
+kill $reader
+wait $reader || true
 
 # Pages of other sites.
 [ "$(code -H 'Origin: https://evil.example' -H "$(bearer read)" "$url/v1/status")" = 403 ] || fail "a foreign page"
@@ -136,11 +141,11 @@ chmod 600 read.token
 cp good.key first.key
 cp other.key good.key
 kill -HUP $node
-for _ in $(seq 100); do ! grep -q 'not reloaded' log || break; sleep 0.1; done
+wait_for 60 grep -q 'not reloaded' log || fail "nothing is said of a reload that failed"
 [ "$(code -H "$(bearer read)" "$url/v1/status")" = 200 ] || fail "a reload that failed took the token"
 cp good.pem first.pem && cp other.pem good.pem
 kill -HUP $node
-for _ in $(seq 100); do ! grep -q 'read again' log || break; sleep 0.1; done
+wait_for 60 grep -q 'read again' log || fail "it does not reload"
 curl -s --max-time 20 --cacert other.pem --resolve "other.example:$port:127.0.0.1" "https://other.example:$port/healthz" | grep -q ok || fail "the new certificate is not in use"
 [ "$(curl -s -o /dev/null -w '%{http_code}' -k -H "$(bearer read)" "$url/v1/status")" = 401 ] || fail "the revoked token is still good"
 kill $node
@@ -156,7 +161,7 @@ ip address add 192.0.2.1/32 dev lo
 rm -f ready
 "$@" &
 trap "kill $!; wait" EXIT
-for _ in $(seq 300); do [ -s ready ] && break; sleep 0.1; done
+for _ in $(seq 600); do [ -s ready ] && break; sleep 0.1; done
 port=$(sed -n 's/^rpc .*:\([0-9]*\)$/\1/p' ready)
 many() { for _ in $(seq 60); do echo "url = $1"; echo "output = /dev/null"; done | curl -s -k -K - -w '%{http_code}\n' | sort | uniq -c | tr -s ' \n' ' '; }
 echo "far: $(many "https://192.0.2.1:$port/healthz")"

@@ -16,7 +16,7 @@ rm -rf "$dir"/ledger-*/data "$dir"/trusted-*/data "$dir"/device-*/state*
 cp short.poa "$dir/genesis.poa"
 jq --arg chain "$(cat chain)" '.chain = $chain' "$dir/devnet.json" >spec && cp spec "$dir/devnet.json"
 POA_VERIFY_COUNT=$count LD_PRELOAD=$POA_BIN/tests/e2e/preload/verify_count.so \
-    "$poa" devnet --data-dir "$dir" --load 100 --for 90s >run.out 2>run.err &
+    "$poa" devnet --data-dir "$dir" --load 100 --for 400s >run.out 2>run.err &
 devnet=$!
 status() { "$poa" devnet status --data-dir "$dir" --json; }
 wait_for 60 devnet_ready "$dir" 5 ||
@@ -28,7 +28,7 @@ enough() {
     [ "$(metric poa_seals_total)" -ge 10 ] && [ "$(metric poa_epoch)" -ge 3 ] &&
         [ "$(metric poa_signatures_verified_total)" -ge 2000 ]
 }
-wait_for 80 enough || fail "seals $(metric poa_seals_total), epoch $(metric poa_epoch), verified $(metric poa_signatures_verified_total)"
+wait_for 300 enough || fail "seals $(metric poa_seals_total), epoch $(metric poa_epoch), verified $(metric poa_signatures_verified_total)"
 all=$(metric poa_signatures_verified_total)
 workers=$(metric poa_signatures_verified_by_workers_total)
 echo "ledger-0: $all signatures and proofs verified, $workers by workers, $(metric poa_signatures_remembered_total) remembered"

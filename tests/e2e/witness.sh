@@ -48,7 +48,7 @@ wait_for 60 devnet_ready "$dir" 7 ||
     fail "not ready: $(cat run.err)"
 POA_RPC=$(status | jq -r '.processes[] | select(.name == "ledger-0") | .rpc')
 export POA_RPC
-wait_for 60 sh -c "[ \$($poa status --json | jq .consensus.epoch) -ge 5 ]" || fail "no fifth epoch"
+wait_for 120 sh -c "[ \$($poa status --json | jq .consensus.epoch) -ge 5 ]" || fail "no fifth epoch"
 
 for epoch in 0 1 2 3 4 5; do
     "$poa" witness draw --epoch $epoch --seed --json >draw.json || fail "epoch $epoch: $(cat draw.json)"

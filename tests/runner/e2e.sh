@@ -59,7 +59,7 @@ devnet_up() {
     "$poa" devnet --data-dir "$dir" --json "$@" >"$POA_TMP/net.json" 2>"$POA_TMP/net.err" &
     devnet=$!
     export POA_KEYS=$dir/keys
-    wait_for 60 devnet_ready "$dir" "$nodes" || fail "not ready: $(cat "$POA_TMP/net.err")"
+    wait_for 120 devnet_ready "$dir" "$nodes" || fail "not ready: $(cat "$POA_TMP/net.err")"
 }
 devnet_down() { # it must have been healthy
     "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
