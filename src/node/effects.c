@@ -8,10 +8,6 @@
 #define HOUSE_US 1000000u
 /* Blocks between two deletions of old ones. */
 #define PRUNE_EVERY 32u
-/* What a start replays in well under a second: so many transactions, and a block without any
- * costs what so many of them do. */
-#define WORK_TXS  50000u
-#define BLOCK_TXS 50u
 /* Peers are asked for their height: each second while this node does not know
  * itself to be where they are. */
 #define HEIGHTS_US 5000000u
@@ -191,7 +187,7 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
     uint64_t keep = n->config.prune;
     if (keep && c->header->height % PRUNE_EVERY == 0 && c->header->height > keep) {
         uint64_t below = c->header->height - keep;
-        rc = node_io_prune(n->io, below < n->checkpoint_height ? below : n->checkpoint_height);
+        rc = node_io_prune(n->io, below < n->saved.height ? below : n->saved.height);
     }
     /* Nothing was committed after it in this step (poa_core_config.mark_blocks). */
     if (!rc && node_snapshot_due(n, c->header->height))
@@ -205,8 +201,8 @@ void node_checkpoint(struct poa_node *n)
 {
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
-    n->checkpoint_us = poa_clock_monotonic_us(n->clock);
-    if (g.height == n->checkpoint_height)
+    n->saved.at_us = poa_clock_monotonic_us(n->clock);
+    if (g.height == n->saved.height)
         return;
     struct node_checkpoint c;
     int rc = node_checkpoint_new(n->ledger, &c);
@@ -214,8 +210,8 @@ void node_checkpoint(struct poa_node *n)
         node_halt(n, "cannot save the state: %s", poa_error_text(rc));
         return;
     }
-    n->checkpoint_height = g.height;
-    n->checkpoint_txs = g.txs;
+    n->saved.height = g.height;
+    n->saved.txs = g.txs;
     rc = node_io_checkpoint(n->io, &c);
     if (rc) {
         node_halt(n, "cannot save the state: %s", poa_error_text(rc));
@@ -232,26 +228,28 @@ void node_checkpoint_work(struct poa_node *n)
 {
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
-    if (g.txs - n->checkpoint_txs + (g.height - n->checkpoint_height) * BLOCK_TXS > WORK_TXS)
+    const struct node_saving s = {.height = g.height, .txs = g.txs};
+    if (node_saving_worth(&s, &n->saved))
         node_checkpoint(n);
 }
 
-/* By time, by blocks, and when it caught up: what was fetched in seconds is executed again
- * just as long by the start after a crash. */
-static void checkpoint_due(struct poa_node *n, const struct poa_core_status *s, uint64_t now_us)
+/* By time, by blocks, and when it caught up. */
+static void checkpoint_due(struct poa_node *n, uint64_t now_us)
 {
-    uint64_t each_us = n->config.checkpoint_s * UINT64_C(1000000);
+    struct poa_st_global g;
+    poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    struct node_saving s = {.each_us = n->config.checkpoint_s * UINT64_C(1000000),
+                            .each_blocks = n->config.checkpoint_blocks,
+                            .now_us = now_us,
+                            .height = g.height,
+                            .txs = g.txs};
     pthread_mutex_lock(&n->status_mutex);
-    bool far = n->sync_target != 0, caught_up = n->caught_up;
+    s.far = n->sync_target != 0;
+    s.caught_up = n->caught_up;
     n->caught_up = false;
     pthread_mutex_unlock(&n->status_mutex);
-    if (far && each_us > NODE_CHECKPOINT_FAR_US)
-        each_us = NODE_CHECKPOINT_FAR_US;
-    if (s->height >= n->checkpoint_height + n->config.checkpoint_blocks ||
-        now_us - n->checkpoint_us >= each_us)
+    if (node_saving_due(&s, &n->saved))
         node_checkpoint(n);
-    else if (caught_up)
-        node_checkpoint_work(n);
 }
 
 /* --- effects ------------------------------------------------------------------------------ */
@@ -408,7 +406,7 @@ static void house(struct poa_node *n, uint64_t now_us)
     struct poa_core_status s;
     poa_core_status(n->core, &s);
     set_floor(n, &s); /* also when nothing happens */
-    checkpoint_due(n, &s, now_us);
+    checkpoint_due(n, now_us);
     if (now_us >= n->expire_us) {
         n->expire_us = now_us + EXPIRE_US;
         if (node_io_expire(n->io, poa_clock_wall_ms(n->clock)))

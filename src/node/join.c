@@ -7,7 +7,8 @@
  * It believes nothing: the proof leads from genesis to the state root, the manifest's
  * hashes make that root, and each part its hash (poa_snapshot.h). So whoever lies is
  * known with the answer, and costs that answer; whoever stalls costs a wait for
- * the same part from another one. Which part is asked of whom: parts.c.
+ * the same part from another one. Which part is asked of whom: parts.c; how long
+ * everything is waited for: waits.c; what is said meanwhile: joining.c.
  *
  * What was fetched stays in a file of its place: after a kill whatever is true in
  * there is not fetched again. */
@@ -23,32 +24,17 @@
 #include "node.h"
 #include "poa_book.h"
 #include "poa_node_parts.h"
-#include "poa_progress.h"
+#include "poa_node_waits.h"
 #include "poa_snapshot.h"
 
 #define PROOF_FILE "fetched.proof"
 #define STATE_FILE "fetched.state"
 /* Different manifests that are looked at, at a time. */
 #define GROUPS 4
-/* From the first offer on, for the others. */
-#define OFFERS_US UINT64_C(1000000)
-/* Between two questions to who has nothing. */
-#define AGAIN_US UINT64_C(2000000)
 /* Beside those of the configuration: servers that these know. */
 #define FOUND_MAX 8u
 #define TOLD_MAX  4u /* of one of them */
-/* Without anything that is of use. */
-#define GIVE_UP_US UINT64_C(60000000)
-/* For a proof, while others are there that may be faster, else PROOF_LAST times as long;
- * twice as long each time that none was in time. */
-#define PROOF_US   UINT64_C(15000000)
-#define PROOF_LAST 10
-/* Slower than this after a while, those of another height may be faster. */
-#define SLOW_US          UINT64_C(20000000)
-#define SLOW_BYTES_PER_S (UINT64_C(128) << 10)
-#define WAIT_MS          100
-/* How long it will take is looked at so often. */
-#define PACE_US UINT64_C(2000000)
+#define WAIT_MS   100
 
 enum kind { KNOWN, OFFER, PIECE, PART };
 
@@ -88,20 +74,19 @@ struct joining {
     enum phase phase;
     uint32_t round; /* answers of an earlier one come too late */
     int chosen;
-    uint64_t offered_us, moved_us, begun_us;
+    struct node_waits waits;
     /* The proof. */
     char proof_path[POA_CONFIG_TEXT_MAX + 32];
     FILE *proof;
-    uint32_t giver, piece, patience_ms;
+    uint32_t giver, piece;
     bool piece_asked;
-    uint64_t proof_bytes, given_us, limit_us; /* since when; how long that may take */
+    uint64_t proof_bytes;
     /* The state. */
     char state_path[POA_CONFIG_TEXT_MAX + 32];
     int state;
     struct node_parts parts;
     uint64_t held_bytes, had_bytes;
-    struct poa_progress progress;
-    uint64_t paced_us, paced_bytes, left_s; /* how fast it is: since when; 0: not known */
+    struct node_joining_pace pace;
 };
 
 /* --- servers ------------------------------------------------------------------------- */
@@ -204,7 +189,7 @@ static void ask_offers(struct joining *j, uint64_t now_us)
         struct server *s = &j->server[i];
         if (s->out || s->asked || s->group >= 0 || now_us < s->ask_us)
             continue;
-        s->ask_us = now_us + AGAIN_US;
+        s->ask_us = now_us + node_waits_again_us(0);
         s->asked = !ask(j, OFFER, i, 0, POA_MSG_REQ_SNAPSHOT, poa_written(&w), NODE_PATIENCE_MS);
     }
 }
@@ -304,8 +289,7 @@ static void take_offer(struct joining *j, const struct answer *a, uint64_t now_u
     if (a->error == POA_E_TIMEOUT) {
         if (!s->silent)
             stalled(j, s);
-        s->ask_us = now_us + (AGAIN_US << s->silent);
-        s->silent += s->silent < 5;
+        s->ask_us = now_us + node_waits_again_us(s->silent++);
     }
     s->hearsay = s->hearsay && (a->error == POA_E_TIMEOUT || a->error == POA_E_CLOSED);
     if (a->error)
@@ -320,8 +304,8 @@ static void take_offer(struct joining *j, const struct answer *a, uint64_t now_u
         return;
     }
     s->group = group_of(j, &m);
-    if (s->group >= 0 && !j->offered_us)
-        j->offered_us = now_us;
+    if (s->group >= 0)
+        node_waits_offer(&j->waits, now_us);
 }
 
 static void forget_group(struct joining *j, int g)
@@ -349,13 +333,13 @@ static void look(struct joining *j)
     j->round++;
     j->chosen = -1;
     j->piece_asked = false;
-    j->offered_us = 0;
+    bool there = false;
     for (uint32_t i = 0; i < j->servers; i++) {
         j->server[i].ask_us = 0;
         j->server[i].tried = false;
-        if (j->server[i].group >= 0)
-            j->offered_us = 1; /* there is one already */
+        there |= j->server[i].group >= 0;
     }
+    node_waits_again(&j->waits, there);
 }
 
 /* The one that most have, the newest of those; false: nobody has any. */
@@ -364,7 +348,7 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
     uint32_t pending = 0, most = 0;
     for (uint32_t i = 0; i < j->servers; i++)
         pending += !j->server[i].out && (j->server[i].asked || j->server[i].telling);
-    *wait = pending && (!j->offered_us || now_us < j->offered_us + OFFERS_US);
+    *wait = pending && node_waits_for_offers(&j->waits, now_us);
     if (*wait)
         return false;
     for (int g = 0; g < GROUPS; g++) {
@@ -399,7 +383,7 @@ static unsigned givers(const struct joining *j)
     return n;
 }
 
-static void publish(struct joining *j, const char *doing, const char *why)
+static struct poa_rpc_join so_far(const struct joining *j, const char *doing)
 {
     const struct poa_snapshot *s = j->chosen >= 0 ? &j->group[j->chosen] : NULL;
     struct poa_rpc_join join = {.doing = doing, .servers = givers(j)};
@@ -412,68 +396,27 @@ static void publish(struct joining *j, const char *doing, const char *why)
     if (s && j->parts.n) {
         join.parts_held = j->parts.held;
         join.bytes_held = j->held_bytes;
-        join.left_s = j->left_s;
     }
-    node_joining_set(j->node, &join, why);
-}
-
-static void say_fetching(struct joining *j, uint64_t now_us)
-{
-    const struct poa_snapshot *s = &j->group[j->chosen];
-    unsigned long long percent = j->held_bytes * 100 / s->bytes;
-    unsigned given = givers(j);
-    char bar[21] = "....................", left[40] = "no progress", why[128];
-    if (now_us - j->paced_us >= PACE_US) {
-        /* What was there does not say how long the rest takes. */
-        const struct node_behind_pace all = {j->held_bytes - j->had_bytes, now_us - j->begun_us};
-        const struct node_behind_pace lately = {j->held_bytes - j->paced_bytes,
-                                                now_us - j->paced_us};
-        j->left_s = node_behind_left_s(all, lately, s->bytes - j->held_bytes);
-        j->paced_us = now_us;
-        j->paced_bytes = j->held_bytes;
-    }
-    snprintf(why, sizeof why, "joining: %u of %u parts of the snapshot of height %llu, %llu %%",
-             j->parts.held, s->parts, (unsigned long long)s->base, percent);
-    publish(j, "fetching", why);
-    if (!poa_progress_due(&j->progress, "fetching", now_us, false))
-        return;
-    memset(bar, '#', (size_t)(percent / 5));
-    if (j->left_s)
-        snprintf(left, sizeof left, "about %llu s left", (unsigned long long)j->left_s);
-    POA_LOG_INFO(NODE,
-                 "snapshot: fetching: [%s] %u of %u parts, %llu of %llu bytes, %llu %%, from %u "
-                 "server%s, %s",
-                 bar, j->parts.held, s->parts, (unsigned long long)j->held_bytes,
-                 (unsigned long long)s->bytes, percent, given, given == 1 ? "" : "s", left);
+    return join;
 }
 
 static void say(struct joining *j, uint64_t now_us)
 {
-    char why[128] = "joining: looks for a snapshot";
-    if (j->phase == FETCH) {
-        say_fetching(j, now_us);
-        return;
-    }
-    if (j->phase == PROVE)
-        snprintf(why, sizeof why, "joining: fetches the proof of the snapshot of height %llu",
-                 (unsigned long long)j->group[j->chosen].base);
-    publish(j, j->phase == PROVE ? "proving" : "looking", why);
+    static const char *const doing[] = {
+        [LOOK] = "looking", [PROVE] = "proving", [FETCH] = "fetching"};
+    struct poa_rpc_join join = so_far(j, doing[j->phase]);
+    node_joining_say(j->node, &j->pace, &join, now_us);
 }
-
-/* --- the proof ---------------------------------------------------------------------------- */
 
 static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     struct joining *j = ctx;
-    char text[POA_PROGRESS_TEXT_MAX], why[128];
-    uint64_t now_us = poa_clock_monotonic_us(j->node->clock);
-    bool due = poa_progress_due(&j->progress, what, now_us, false);
-    poa_progress_text(&j->progress, now_us, done, total, text);
-    snprintf(why, sizeof why, "joining: snapshot: %s: %s", what, text);
-    publish(j, j->parts.n && j->parts.held == j->parts.n ? "loading" : "proving", why);
-    if (due)
-        POA_LOG_INFO(NODE, "snapshot: %s: %s", what, text);
+    bool whole = j->parts.n && j->parts.held == j->parts.n;
+    struct poa_rpc_join join = so_far(j, whole ? "loading" : "proving");
+    node_joining_tell(j->node, &j->pace, &join, what, done, total);
 }
+
+/* --- the proof ---------------------------------------------------------------------------- */
 
 /* The next one that was not tried yet. */
 static bool next_giver(struct joining *j)
@@ -485,7 +428,7 @@ static bool next_giver(struct joining *j)
         s->tried = true;
         j->giver = i;
         j->proof_bytes = 0;
-        j->given_us = poa_clock_monotonic_us(j->node->clock);
+        node_waits_proof(&j->waits, poa_clock_monotonic_us(j->node->clock));
         j->proof = fopen(j->proof_path, "w+b");
         return true;
     }
@@ -498,17 +441,15 @@ static int ask_piece(struct joining *j)
         return POA_OK;
     if (!j->proof && !next_giver(j)) {
         /* Only now: however many stall, the others have their turn within a minute. */
-        uint32_t longer = 2 * j->patience_ms;
-        j->patience_ms = longer < NODE_PATIENCE_MAX_MS ? longer : NODE_PATIENCE_MAX_MS;
-        j->limit_us *= 2;
+        node_waits_round(&j->waits);
         look(j);
         return POA_OK;
     }
     if (!j->proof)
         return POA_E_IO;
     j->piece++;
-    j->piece_asked =
-        !ask_get(j, PIECE, j->giver, j->piece, POA_SNAPSHOT_PROOF, j->proof_bytes, j->patience_ms);
+    j->piece_asked = !ask_get(j, PIECE, j->giver, j->piece, POA_SNAPSHOT_PROOF, j->proof_bytes,
+                              j->waits.patience_ms);
     return POA_OK;
 }
 
@@ -555,9 +496,10 @@ static int begin_parts(struct joining *j)
     j->had_bytes = j->held_bytes;
     if (j->held_bytes)
         POA_LOG_INFO(NODE, "snapshot: %u of %u parts are here already", j->parts.held, s->parts);
-    j->begun_us = j->moved_us = j->paced_us = poa_clock_monotonic_us(j->node->clock);
-    j->paced_bytes = j->held_bytes;
-    j->left_s = 0;
+    uint64_t now_us = poa_clock_monotonic_us(j->node->clock);
+    node_waits_parts(&j->waits, now_us);
+    j->pace = (struct node_joining_pace){
+        .begun_us = now_us, .at_us = now_us, .had = j->held_bytes, .at = j->held_bytes};
     j->phase = FETCH;
     return rc;
 }
@@ -573,7 +515,7 @@ static int proven(struct joining *j)
     int rc = fflush(j->proof) ? POA_E_IO : POA_OK;
     if (!rc)
         rc = poa_archive_verify(j->proof, "its proof", j->node->chain, &progress, &info, &why);
-    j->moved_us = poa_clock_monotonic_us(j->node->clock); /* that was our own time */
+    node_waits_moved(&j->waits, poa_clock_monotonic_us(j->node->clock)); /* our own time */
     if (rc == POA_E_IO || rc == POA_E_NO_MEMORY)
         return rc;
     next_proof(j);
@@ -634,10 +576,10 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
     if (a->n && fwrite(a->bytes, 1, a->n, j->proof) != a->n)
         return POA_E_IO;
     j->proof_bytes += a->n;
-    j->moved_us = now_us;
+    node_waits_moved(&j->waits, now_us);
     if (a->n < POA_SNAPSHOT_PIECE_BYTES)
         return proven(j);
-    if (now_us - j->given_us > j->limit_us * (others(j, a->peer) ? 1 : PROOF_LAST)) {
+    if (node_waits_proof_late(&j->waits, now_us, others(j, a->peer))) {
         s->slow = true;
         next_proof(j);
         stalled(j, s);
@@ -651,13 +593,12 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
  * another one. */
 static bool leave_slow(struct joining *j, uint64_t now_us)
 {
-    uint64_t due_us = SLOW_US + (j->held_bytes - j->had_bytes) * 1000000 / SLOW_BYTES_PER_S;
     bool other = false;
     for (uint32_t i = 0; i < j->servers; i++) {
         const struct server *s = &j->server[i];
         other |= !s->out && !s->slow && s->group >= 0 && s->group != j->chosen;
     }
-    if (!other || now_us < j->begun_us + due_us)
+    if (!other || !node_waits_slow(&j->waits, now_us, j->held_bytes - j->had_bytes))
         return false;
     for (uint32_t i = 0; i < j->servers; i++)
         j->server[i].slow |= j->server[i].group == j->chosen;
@@ -711,7 +652,7 @@ static int take_part(struct joining *j, const struct answer *a, uint64_t now_us)
     if (!rc) {
         s->gave++;
         j->held_bytes += a->n;
-        j->moved_us = now_us;
+        node_waits_moved(&j->waits, now_us);
     } else if (!a->error && rc != POA_E_NO_MEMORY) {
         lied(j, s, "sent a part of the state that is wrong", "");
     } else if (rc == POA_E_TIMEOUT && first) {
@@ -782,7 +723,7 @@ static int fetch(struct joining *j)
         bool wait = false;
         if (node_told_to_stop())
             return POA_E_CLOSED;
-        if (now_us - j->moved_us > GIVE_UP_US)
+        if (node_waits_given_up(&j->waits, now_us))
             return POA_E_TIMEOUT;
         ask_offers(j, now_us);
         if (j->phase == LOOK && !choose(j, now_us, &wait) && !wait)
@@ -807,7 +748,7 @@ static int load(struct joining *j)
     struct poa_archive_progress progress = {.tell = tell, .ctx = j};
     struct poa_archive_info info;
     struct poa_why why = {""};
-    uint64_t took_us = poa_clock_monotonic_us(n->clock) - j->begun_us;
+    uint64_t took_us = poa_clock_monotonic_us(n->clock) - j->waits.begun_us;
     POA_LOG_INFO(NODE, "snapshot: %u parts, %llu bytes in %llu ms from %u servers", s->parts,
                  (unsigned long long)(j->held_bytes - j->had_bytes),
                  (unsigned long long)(took_us / 1000), givers(j));
@@ -900,9 +841,7 @@ int node_snapshot_fetch(struct poa_node *n)
                                .on_message = refuse_all};
     j->node = n;
     j->chosen = j->state = -1;
-    j->patience_ms = NODE_PATIENCE_MS;
-    j->limit_us = PROOF_US;
-    j->moved_us = poa_clock_monotonic_us(n->clock);
+    node_waits_begin(&j->waits, poa_clock_monotonic_us(n->clock));
     open_queue(j);
     (void)!mkdir(n->config.data_dir, 0700);
     int rc = poa_p2p_open(&j->p2p, &c);

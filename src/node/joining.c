@@ -6,12 +6,72 @@
 #include "node.h"
 #include "poa_version.h"
 
+/* How long it will take is looked at so often. */
+#define PACE_US UINT64_C(2000000)
+
 void node_joining_set(struct poa_node *n, const struct poa_rpc_join *join, const char *why)
 {
     pthread_mutex_lock(&n->status_mutex);
     n->join = *join;
     snprintf(n->join_why, sizeof n->join_why, "%s", why);
     pthread_mutex_unlock(&n->status_mutex);
+}
+
+static void say_fetching(struct poa_node *n, struct node_joining_pace *p, struct poa_rpc_join *join,
+                         uint64_t now_us)
+{
+    unsigned long long held = join->bytes_held, percent = held * 100 / join->bytes;
+    char bar[21] = "....................", left[40] = "no progress", why[128];
+    if (now_us - p->at_us >= PACE_US) {
+        /* What was there does not say how long the rest takes. */
+        const struct node_behind_pace all = {held - p->had, now_us - p->begun_us};
+        const struct node_behind_pace lately = {held - p->at, now_us - p->at_us};
+        p->left_s = node_behind_left_s(all, lately, join->bytes - held);
+        p->at_us = now_us;
+        p->at = held;
+    }
+    join->left_s = p->left_s;
+    snprintf(why, sizeof why, "joining: %u of %u parts of the snapshot of height %llu, %llu %%",
+             join->parts_held, join->parts, (unsigned long long)join->height, percent);
+    node_joining_set(n, join, why);
+    if (!poa_progress_due(&p->progress, "fetching", now_us, false))
+        return;
+    memset(bar, '#', (size_t)(percent / 5));
+    if (p->left_s)
+        snprintf(left, sizeof left, "about %llu s left", (unsigned long long)p->left_s);
+    POA_LOG_INFO(NODE,
+                 "snapshot: fetching: [%s] %u of %u parts, %llu of %llu bytes, %llu %%, from %u "
+                 "server%s, %s",
+                 bar, join->parts_held, join->parts, held, (unsigned long long)join->bytes, percent,
+                 join->servers, join->servers == 1 ? "" : "s", left);
+}
+
+void node_joining_say(struct poa_node *n, struct node_joining_pace *p, struct poa_rpc_join *join,
+                      uint64_t now_us)
+{
+    char why[128] = "joining: looks for a snapshot";
+    if (strcmp(join->doing, "fetching") == 0) {
+        say_fetching(n, p, join, now_us);
+        return;
+    }
+    if (join->height)
+        snprintf(why, sizeof why, "joining: fetches the proof of the snapshot of height %llu",
+                 (unsigned long long)join->height);
+    node_joining_set(n, join, why);
+}
+
+void node_joining_tell(struct poa_node *n, struct node_joining_pace *p,
+                       const struct poa_rpc_join *join, const char *what, uint64_t done,
+                       uint64_t total)
+{
+    char text[POA_PROGRESS_TEXT_MAX], why[128];
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    bool due = poa_progress_due(&p->progress, what, now_us, false);
+    poa_progress_text(&p->progress, now_us, done, total, text);
+    snprintf(why, sizeof why, "joining: snapshot: %s: %s", what, text);
+    node_joining_set(n, join, why);
+    if (due)
+        POA_LOG_INFO(NODE, "snapshot: %s: %s", what, text);
 }
 
 static void do_status(void *ctx, struct poa_rpc_status *out)

@@ -30,10 +30,12 @@
 #include "poa_node_pages.h"
 #include "poa_node_queue.h"
 #include "poa_node_ranges.h"
+#include "poa_node_saving.h"
 #include "poa_node_skew.h"
 #include "poa_node_tracker.h"
 #include "poa_node_workers.h"
 #include "poa_p2p.h"
+#include "poa_progress.h"
 #include "poa_rpc.h"
 
 #define NODE "node"
@@ -157,7 +159,7 @@ struct poa_node {
     struct checked *checked; /* batches that workers or the core hold, newest first */
     bool replaying;          /* blocks that the store has are stepped through again */
     uint64_t replay_stored;  /* highest of them */
-    uint64_t checkpoint_height, checkpoint_us, checkpoint_txs;
+    struct node_saved saved;
     bool caught_up; /* status_mutex; the follow thread's: the state is worth saving */
     uint64_t house_us, heights_us, expire_us;
     uint64_t sealed_slot;
@@ -223,8 +225,6 @@ void node_publish(struct poa_node *n);
 void node_checkpoint(struct poa_node *n);
 /* The same if a start would be slowed by what it had to execute again. */
 void node_checkpoint_work(struct poa_node *n);
-/* While blocks come faster than they are made: it is saved so often. */
-#define NODE_CHECKPOINT_FAR_US UINT64_C(10000000)
 void *node_core_thread(void *node);
 /* NOW, or with the next kick of the mesh. Any thread. */
 void node_send(struct poa_node *n, const struct node_send *to, struct poa_slice bytes, bool now);
@@ -292,7 +292,20 @@ int node_snapshot_fetch(struct poa_node *n);
 
 /* An RPC that knows how far the snapshot is, and is not ready for anything else. */
 void node_joining_backend(struct poa_node *n, struct poa_rpc_backend *out);
-/* Any thread. WHY: why the node is not ready. */
+/* How fast the state comes: since the beginning, without what was there, and since the last
+ * look at it. */
+struct node_joining_pace {
+    struct poa_progress progress;
+    uint64_t begun_us, at_us, had, at, left_s;
+};
+/* Now and then: status, and the log when it is time. */
+void node_joining_say(struct poa_node *n, struct node_joining_pace *p, struct poa_rpc_join *join,
+                      uint64_t now_us);
+/* The same of our own work, of which DONE of TOTAL is done. */
+void node_joining_tell(struct poa_node *n, struct node_joining_pace *p,
+                       const struct poa_rpc_join *join, const char *what, uint64_t done,
+                       uint64_t total);
+/* WHY: why the node is not ready. */
 void node_joining_set(struct poa_node *n, const struct poa_rpc_join *join, const char *why);
 
 /* --- snapshot.c: a snapshot for peers ------------------------------------------------------- */

@@ -124,8 +124,8 @@ int node_restore_ledger(struct poa_node *n, struct poa_why *why)
                                   : node_store_fault(n, rc, why);
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
-    n->checkpoint_height = at.height;
-    n->checkpoint_txs = g.txs;
+    n->saved.height = at.height;
+    n->saved.txs = g.txs;
     return POA_OK;
 }
 
@@ -165,7 +165,12 @@ static int replay_step(void *ctx, const struct poa_event *e)
         pthread_mutex_unlock(&n->status_mutex);
     }
     /* Who is killed in it goes on from here. */
-    if (now_us - n->checkpoint_us >= NODE_CHECKPOINT_FAR_US)
+    const struct node_saving now = {.each_us = UINT64_MAX,
+                                    .each_blocks = UINT64_MAX,
+                                    .now_us = now_us,
+                                    .height = at,
+                                    .far = true};
+    if (node_saving_due(&now, &n->saved))
         node_checkpoint(n);
     if (n->halted)
         return POA_E_STORE_CORRUPT;
@@ -180,7 +185,7 @@ static void replay_opened(void *ctx, struct node_bundle *b)
 
 static int replay(struct poa_node *n, struct poa_why *why)
 {
-    uint64_t first = 0, last = 0, height = n->checkpoint_height;
+    uint64_t first = 0, last = 0, height = n->saved.height;
     int rc = poa_store_heights(n->store, &first, &last);
     if (rc)
         return node_store_fault(n, rc, why);
@@ -191,7 +196,7 @@ static int replay(struct poa_node *n, struct poa_why *why)
     struct restoring r = {.node = n, .first = height, .last = last, .begun_us = before};
     n->replaying = true;
     n->replay_stored = last;
-    n->checkpoint_us = before;
+    n->saved.at_us = before;
     pthread_mutex_lock(&n->status_mutex);
     n->status.stored = last > height ? last : height;
     n->sync_target = last > height ? last : 0;
@@ -217,7 +222,7 @@ static int replay(struct poa_node *n, struct poa_why *why)
         return stopped(why, "replaying");
     if (rc)
         return node_store_fault(n, rc, why);
-    if (last > n->checkpoint_height)
+    if (last > n->saved.height)
         POA_LOG_INFO(NODE, "replayed to height %llu in %llu ms", (unsigned long long)height,
                      (unsigned long long)(poa_clock_monotonic_us(n->clock) - before) / 1000);
     return POA_OK;
@@ -266,15 +271,15 @@ int node_restore_core(struct poa_node *n, struct poa_why *why)
         rc = keep_genesis(n, why);
     if (rc)
         return rc;
-    if (n->checkpoint_height) {
-        rc = poa_store_get_block(n->store, n->checkpoint_height, &tip, &blk);
+    if (n->saved.height) {
+        rc = poa_store_get_block(n->store, n->saved.height, &tip, &blk);
         if (rc)
             return node_store_fault(n, rc, why);
         c.tip_header = blk.header;
         c.tip_cert = blk.cert;
     }
     pthread_mutex_lock(&n->status_mutex); /* the mesh answers already */
-    n->status.stored = n->checkpoint_height;
+    n->status.stored = n->saved.height;
     pthread_mutex_unlock(&n->status_mutex);
     rc = poa_core_new(&c, node_now(n), &n->core);
     poa_store_value_free(&tip);

@@ -5,7 +5,7 @@
 set -eu
 . "$(dirname "$0")/../runner/e2e.sh"
 logs=("$POA_TMP/log-*")
-blocks=1600 # above what is not worth a state (WORK_TXS and BLOCK_TXS of src/node/effects.c)
+blocks=1600 # above what is not worth a state (WORK_TXS and BLOCK_TXS of src/node/saving.c)
 cd "$POA_TMP"
 "$poa" devnet --ledgers 1 --trusted 1 --devices 0 --for 500ms --data-dir net >setup 2>&1 || fail "$(cat setup)"
 "$poa" genesis show net/genesis.poa | jq '.epoch_views = "1000" | .heartbeat_ms = 3' >genesis.json
