@@ -106,46 +106,6 @@ static int do_send(struct poa_node *n, const struct poa_effect *f)
     return POA_OK;
 }
 
-/* --- clocks ------------------------------------------------------------------------ */
-
-/* By so much clocks may differ without a word: blocks are as old when they are final. */
-static int64_t tolerated_ms(const struct poa_node *n)
-{
-    return 1000 + (int64_t)n->genesis.drift_ms;
-}
-
-/* A block of TIME_MS is final. */
-static void look_at_clock(struct poa_node *n, uint64_t now_us, uint64_t time_ms)
-{
-    if (!node_skew_saw(&n->skew, now_us, poa_clock_wall_ms(n->clock), time_ms))
-        return;
-    int64_t ms = n->skew.ms;
-    pthread_mutex_lock(&n->status_mutex);
-    bool current = n->behind.current;
-    n->status.clock_ms = current ? ms : 0;
-    pthread_mutex_unlock(&n->status_mutex);
-    if (current && llabs(ms) > tolerated_ms(n))
-        POA_LOG_LIMITED(600000, POA_LOG_WARN, NODE,
-                        "clock: this machine's is %lld ms %s the time of the blocks: set it "
-                        "(NTP); a witness whose clock is wrong makes the chain slow",
-                        llabs(ms), ms > 0 ? "ahead of" : "behind");
-}
-
-/* A leader whose blocks we wait for, because its clock is ahead. */
-static void look_at_leaders(struct poa_node *n, const struct poa_core_status *s)
-{
-    if (!s->ahead_ms || s->ahead_view == n->ahead_view)
-        return;
-    n->ahead_view = s->ahead_view;
-    char hex[17];
-    poa_hex(s->ahead_key, 8, hex);
-    POA_LOG_LIMITED(600000, POA_LOG_WARN, NODE,
-                    "clock: witness %s... proposed a block %llu ms ahead of this machine's clock, "
-                    "more than the network's drift_ms: one of the two is wrong (NTP), and its "
-                    "blocks wait or are skipped",
-                    hex, (unsigned long long)s->ahead_ms);
-}
-
 /* --- committing ------------------------------------------------------------------- */
 
 static int do_commit(struct poa_node *n, const struct poa_commit *c)
@@ -165,7 +125,7 @@ static int do_commit(struct poa_node *n, const struct poa_commit *c)
         return rc;
     node_tracker_final(n->tracker, c->tx, c->txs, now_us);
     node_forward_final(n->forward, c->tx, c->txs, now_us);
-    look_at_clock(n, now_us, c->header->time_ms);
+    node_watch_block(n, now_us, c->header->time_ms);
     node_edge_commit(n, c);
     pthread_mutex_lock(&n->status_mutex);
     n->status.commits++;
@@ -333,48 +293,17 @@ int node_step(struct poa_node *n, const struct poa_event *event)
     return fate;
 }
 
-/* What strangers pay from now on. */
-static void set_floor(struct poa_node *n, const struct poa_core_status *core)
-{
-    struct poa_st_global all;
-    uint64_t now_us = poa_clock_monotonic_us(n->clock);
-    if (!n->workers)
-        return;
-    poa_ledger_global(n->ledger, POA_STATE_BASE, &all);
-    /* A member makes batches, a follower hands on. */
-    struct node_pace_seen seen = {
-        .lag_us = core->member >= 0 ? core->lag_us : node_forward_lag(n->forward, now_us),
-        .admitted = node_workers_strangers(n->workers),
-        .accepted = atomic_load_explicit(&n->strangers_accepted, memory_order_relaxed),
-        .txs = all.txs};
-    uint32_t floor = node_pace_floor(&n->pace, now_us, &seen);
-    if (n->pace.at_us != now_us)
-        return;
-    node_workers_floor(n->workers, floor);
-    struct poa_genesis g;
-    bool epoch = n->fee_epoch != core->epoch + 1;
-    if (epoch)
-        poa_ledger_params(n->ledger, POA_STATE_BASE, core->epoch, &g);
-    n->fee_epoch = core->epoch + 1;
-    pthread_mutex_lock(&n->status_mutex);
-    n->fee_floor = floor;
-    if (epoch) {
-        n->fee_min = g.fee_min;
-        n->fee_kib = g.fee_per_kib;
-    }
-    pthread_mutex_unlock(&n->status_mutex);
-}
-
 void node_publish(struct poa_node *n)
 {
     struct poa_core_status core;
     poa_core_status(n->core, &core);
-    set_floor(n, &core);
     struct poa_st_global g;
     poa_ledger_global(n->ledger, POA_STATE_BASE, &g);
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    node_watch_floor(n, &core, now_us);
     pthread_mutex_lock(&n->status_mutex);
     n->status.core = core;
-    n->status.at_us = poa_clock_monotonic_us(n->clock);
+    n->status.at_us = now_us;
     n->status.steps = n->steps;
     n->status.global = g;
     pthread_mutex_unlock(&n->status_mutex);
@@ -384,28 +313,12 @@ void node_publish(struct poa_node *n)
 /* --- the thread ---------------------------------------------------------------------------------
  */
 
-/* Before anybody is called silent: was it this process that stood still? */
-static void look_at_pause(struct poa_node *n, uint64_t now_us)
-{
-    if (!node_behind_paused(n->house_us, now_us))
-        return;
-    pthread_mutex_lock(&n->status_mutex);
-    n->status.woke_us = now_us;
-    pthread_mutex_unlock(&n->status_mutex);
-    if (n->house_us) /* not the first round */
-        POA_LOG_WARN(NODE,
-                     "this process stood still for %llu s: stopped, its machine was moved, or "
-                     "there is too little CPU",
-                     (unsigned long long)((now_us - n->house_us) / 1000000));
-}
-
 static void house(struct poa_node *n, uint64_t now_us)
 {
-    look_at_pause(n, now_us);
-    n->house_us = now_us + HOUSE_US;
     struct poa_core_status s;
     poa_core_status(n->core, &s);
-    set_floor(n, &s); /* also when nothing happens */
+    node_watch_round(n, &s, now_us);
+    n->house_us = now_us + HOUSE_US;
     checkpoint_due(n, now_us);
     if (now_us >= n->expire_us) {
         n->expire_us = now_us + EXPIRE_US;
@@ -416,7 +329,6 @@ static void house(struct poa_node *n, uint64_t now_us)
         node_memory_regained(n);
     node_recover(n);
     node_stall_tell(n, &s, now_us);
-    look_at_leaders(n, &s);
     node_again_tick(n->again, now_us);
     if (now_us >= n->heights_us) {
         pthread_mutex_lock(&n->status_mutex);

@@ -248,6 +248,15 @@ POA_MUST_USE int node_request(struct poa_node *n, int peer, const uint8_t key32[
 /* Asks every connected peer for its height. */
 void node_ask_heights(struct poa_node *n);
 
+/* --- watch.c: core thread ------------------------------------------------------------- */
+
+/* A block of TIME_MS is final: what that says of this machine's clock. */
+void node_watch_block(struct poa_node *n, uint64_t now_us, uint64_t time_ms);
+/* Every round of its housekeeping, due at n->house_us, also when nothing happens. */
+void node_watch_round(struct poa_node *n, const struct poa_core_status *core, uint64_t now_us);
+/* What strangers pay from now on; after a step, and in each round. */
+void node_watch_floor(struct poa_node *n, const struct poa_core_status *core, uint64_t now_us);
+
 /* --- claims.c ------------------------------------------------------------------------------ */
 
 /* Core thread: a new epoch; new views. */

@@ -1,7 +1,5 @@
 #include "poa_node_pace.h"
 
-#include <stdbool.h>
-
 /* Busy: this many times the shortest lag, and so much more. */
 #define BUSY_TIMES   2
 #define BUSY_MORE_US 40000
@@ -54,10 +52,13 @@ static bool company(struct node_pace *p, uint64_t now_us, const struct node_pace
     return now_us < p->company_us;
 }
 
+bool node_pace_due(const struct node_pace *p, uint64_t now_us)
+{
+    return !p->floor || now_us >= p->at_us + NODE_PACE_EVERY_US;
+}
+
 uint32_t node_pace_floor(struct node_pace *p, uint64_t now_us, const struct node_pace_seen *seen)
 {
-    if (p->floor && now_us < p->at_us + NODE_PACE_EVERY_US)
-        return p->floor;
     p->at_us = now_us;
     if (!p->floor) {
         p->floor = NODE_PACE_LEAST;

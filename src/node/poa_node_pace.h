@@ -12,6 +12,7 @@
 #ifndef POA_NODE_PACE_H
 #define POA_NODE_PACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NODE_PACE_EVERY_US 20000u
@@ -38,7 +39,9 @@ struct node_pace_seen {
     uint64_t txs;      /* executed by the chain, wherever they came from */
 };
 
-/* The floor from NOW_US on. Call as often as you like: it looks every NODE_PACE_EVERY_US. */
+/* Whether it is time to look again: every NODE_PACE_EVERY_US. */
+bool node_pace_due(const struct node_pace *p, uint64_t now_us);
+/* The floor from NOW_US on, when it is due. */
 uint32_t node_pace_floor(struct node_pace *p, uint64_t now_us, const struct node_pace_seen *seen);
 
 #endif

@@ -18,7 +18,7 @@ static void begin(void)
  * are executed a second later. */
 static uint32_t run(unsigned ms, uint64_t lag_us, unsigned per_s, bool let_in)
 {
-    uint32_t floor = 0;
+    uint32_t floor = p.floor;
     for (unsigned t = 0; t < ms; t += 10) {
         now += 10000;
         seen.lag_us = lag_us;
@@ -26,7 +26,8 @@ static uint32_t run(unsigned ms, uint64_t lag_us, unsigned per_s, bool let_in)
         seen.txs += t % 1000 == 990 && let_in ? 100 : 0;
         seen.admitted += let_in;
         seen.accepted += let_in;
-        floor = node_pace_floor(&p, now, &seen);
+        if (node_pace_due(&p, now))
+            floor = node_pace_floor(&p, now, &seen);
     }
     return floor;
 }
@@ -37,6 +38,15 @@ Test(pace, no_floor_while_there_is_little_to_do)
     cr_assert_eq(run(5000, 0, 100, true), NODE_PACE_LEAST);
     cr_assert_eq(run(5000, 20000, 100, true), NODE_PACE_LEAST);
     cr_assert_eq(run(5000, 70000, 100, true), NODE_PACE_LEAST);
+}
+
+Test(pace, looks_now_and_then)
+{
+    begin();
+    cr_assert(node_pace_due(&p, now), "at the start");
+    (void)node_pace_floor(&p, now, &seen);
+    cr_assert(!node_pace_due(&p, now + NODE_PACE_EVERY_US - 1));
+    cr_assert(node_pace_due(&p, now + NODE_PACE_EVERY_US));
 }
 
 /* A link of 300 ms is no sign of work. */
