@@ -89,6 +89,12 @@ static int server_of(struct node_forward *f, int avoid)
 /* A transaction that was taken and never came is forgotten. */
 #define PROBE_US 10000000u
 
+/* Threads look at the clock before they have the mutex, so NOW may be the earlier one. */
+static uint64_t since(uint64_t now_us, uint64_t then_us)
+{
+    return now_us > then_us ? now_us - then_us : 0;
+}
+
 static void probe_begin(struct node_forward *f, const uint8_t id[32], uint64_t now_us)
 {
     pthread_mutex_lock(&f->mutex);
@@ -105,7 +111,7 @@ void node_forward_final(struct node_forward *f, const struct poa_tx_result *tx, 
     pthread_mutex_lock(&f->mutex);
     for (uint32_t i = 0; i < txs && f->probe_us; i++)
         if (!memcmp(tx[i].id, f->probe, 32)) {
-            f->lag_us = now_us - f->probe_us;
+            f->lag_us = since(now_us, f->probe_us);
             f->lag_at_us = now_us;
             f->probe_us = 0;
         }
@@ -116,8 +122,9 @@ uint64_t node_forward_lag(struct node_forward *f, uint64_t now_us)
 {
     pthread_mutex_lock(&f->mutex);
     uint64_t lag = now_us < f->lag_at_us + 1000000 ? f->lag_us : 0;
-    if (f->probe_us && now_us < f->probe_us + PROBE_US && now_us - f->probe_us > lag)
-        lag = now_us - f->probe_us;
+    uint64_t under_way = f->probe_us ? since(now_us, f->probe_us) : 0;
+    if (under_way > lag && under_way < PROBE_US)
+        lag = under_way;
     pthread_mutex_unlock(&f->mutex);
     return lag;
 }
