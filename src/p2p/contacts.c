@@ -102,9 +102,9 @@ static bool has_session(struct poa_p2p *p, const uint8_t key32[32], uint64_t now
 size_t poa_p2p_contacts(struct poa_p2p *p, struct poa_p2p_contact *out, size_t max)
 {
     size_t n = 0;
-    uint64_t now_us = mesh_now_us();
     memset(out, 0, max * sizeof *out);
     pthread_mutex_lock(&p->lock);
+    uint64_t now_us = mesh_now_us(); /* not earlier than what was noted under the lock */
     for (int i = 0; i < POA_P2P_PEERS_MAX && n < max; i++)
         if (p->peer[i] != NULL)
             tell_peer(p, p->peer[i], now_us, &out[n++]);

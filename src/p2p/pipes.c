@@ -38,9 +38,9 @@ struct pipe *mesh_pipe_find(struct poa_p2p *p, uint32_t id)
 
 bool mesh_pipe_reply(struct poa_p2p *p, uint32_t id, bool done)
 {
-    uint64_t now_us = mesh_now_us();
     bool ok = done;
     pthread_mutex_lock(&p->lock);
+    uint64_t now_us = mesh_now_us();
     struct pipe *pipe = mesh_pipe_find(p, id);
     if (done) {
         p->replies--;

@@ -212,7 +212,7 @@ void mesh_push_purge(struct peer *peer, uint64_t now_us)
 {
     for (unsigned i = 0; i < POA_P2P_PRIORITIES; i++) {
         struct queue *q = &peer->queue[i];
-        while (q->first != NULL && now_us - q->first->queued_us > POA_P2P_STALE_MS * 1000)
+        while (q->first != NULL && now_us > q->first->queued_us + POA_P2P_STALE_MS * 1000)
             drop_first(peer, q);
     }
 }
