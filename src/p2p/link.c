@@ -412,13 +412,16 @@ void mesh_link_close(struct peer *peer)
     for (;;) {
         pthread_mutex_lock(&p->lock);
         bool sending = peer->sending, shaking = peer->shaking;
+        bool probing = peer->reach.probing && !peer->reach.ended;
         pthread_mutex_unlock(&p->lock);
-        if (!sending && !shaking)
+        if (!sending && !shaking && !probing)
             break;
         if (sending)
             nng_aio_abort(peer->push_aio, NNG_ECLOSED);
         if (shaking)
             nng_aio_abort(peer->shake_aio, NNG_ECLOSED);
+        if (probing)
+            nng_aio_abort(peer->reach.aio, NNG_ECLOSED);
         nng_msleep(1);
     }
     mesh_request_close(peer);

@@ -452,7 +452,7 @@ int mesh_error_of(int nng_error);
 void mesh_reach_shake(struct peer *peer, int error);
 const char *mesh_reach_why(const struct peer *peer, uint64_t now_us);
 uint64_t mesh_reach_work(struct peer *peer, uint64_t now_us); /* as mesh_link_work */
-void mesh_reach_close(struct peer *peer);                     /* not from a callback */
+void mesh_reach_close(struct peer *peer); /* when no probe is under way; not from a callback */
 
 /* nngfix.c: true when libnng.so calls what is defined there. */
 bool mesh_nng_repaired(void);

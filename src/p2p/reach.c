@@ -164,12 +164,13 @@ static void probe_begin(struct peer *peer)
     nng_stream_dialer_dial(r->dialer, r->aio);
 }
 
+/* Stopping a read that has begun would end it twice (nngfix.c), so the probe has ended before. */
 void mesh_reach_close(struct peer *peer)
 {
     struct reach *r = &peer->reach;
     if (r->aio == NULL)
         return;
-    nng_aio_stop(r->aio);
+    nng_aio_stop(r->aio); /* its callback has returned */
     probe_free(r);
     nng_aio_free(r->aio);
     r->aio = NULL;
