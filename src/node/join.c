@@ -91,22 +91,30 @@ struct joining {
 
 /* --- servers ------------------------------------------------------------------------- */
 
+/* The mesh of the node that starts is to know it too: once, however often it was, because that
+ * one does not see what has faded meanwhile. */
+static void keep_fault(struct poa_node *n, const uint8_t key32[32], enum poa_p2p_fault fault)
+{
+    for (uint32_t i = 0; i < n->faults_n; i++)
+        if (n->faults[i].fault == fault && memcmp(n->faults[i].key, key32, 32) == 0)
+            return;
+    struct node_fault *f = realloc(n->faults, (n->faults_n + 1) * sizeof *f);
+    if (!f)
+        return;
+    n->faults = f;
+    memcpy(f[n->faults_n].key, key32, 32);
+    f[n->faults_n++].fault = fault;
+}
+
 static void blame(struct joining *j, struct server *s, enum poa_p2p_fault fault, const char *what,
                   const char *why)
 {
-    struct poa_node *n = j->node;
     char key[17];
     poa_hex(s->key, 8, key);
     POA_LOG_WARN(NODE, "snapshot: peer %s... at %s %s%s%s", key, s->address, what,
                  why[0] ? ": " : "", why);
     poa_p2p_blame(j->p2p, s->key, fault);
-    /* The mesh of the node that starts is to know it too. */
-    struct node_fault *f = realloc(n->faults, (n->faults_n + 1) * sizeof *f);
-    if (!f)
-        return;
-    n->faults = f;
-    memcpy(f[n->faults_n].key, s->key, 32);
-    f[n->faults_n++].fault = fault;
+    keep_fault(j->node, s->key, fault);
 }
 
 static void stalled(struct joining *j, struct server *s)
@@ -490,6 +498,8 @@ static int begin_parts(struct joining *j)
             node_parts_have(&j->parts, i);
             j->held_bytes += p->bytes;
         }
+        if (node_told_to_stop())
+            rc = POA_E_CLOSED;
         tell(j, "looking at what is there", p->at, s->bytes);
     }
     free(bytes);
@@ -567,10 +577,17 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
         }
         return POA_OK;
     }
-    if (a->n > POA_SNAPSHOT_PIECE_BYTES || j->proof_bytes + a->n > POA_SNAPSHOT_PROOF_MAX ||
-        !fits(j, j->proof_bytes)) {
+    if (a->n > POA_SNAPSHOT_PIECE_BYTES || j->proof_bytes + a->n > POA_SNAPSHOT_PROOF_MAX) {
         next_proof(j);
         lied(j, s, "gave a proof that is too long", "");
+        return POA_OK;
+    }
+    if (!fits(j, j->proof_bytes)) { /* whether it is too long, or our disk is full */
+        POA_LOG_WARN(NODE, "snapshot: a proof of more than %llu bytes does not fit on this disk",
+                     (unsigned long long)j->proof_bytes);
+        next_proof(j);
+        leave(j, s);
+        s->out = true;
         return POA_OK;
     }
     if (a->n && fwrite(a->bytes, 1, a->n, j->proof) != a->n)
