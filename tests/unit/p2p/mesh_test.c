@@ -607,7 +607,7 @@ Test(p2p, ban)
     struct node *a = node_open(1, NULL), *b = node_open(2, NULL);
     int ba = node_knows(b, a, false, POA_P2P_MESH), ab = node_knows(a, b, true, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
-    poa_p2p_ban(b->p, ba, "test", 1500);
+    poa_p2p_ban(b->p, ba, "test", 4000);
     cr_assert(node_stats(b, ba).banned);
     (void)!push_text(a, ab, 0, 7, "hello?");
     UNTIL(!node_up(a, ab));

@@ -38,17 +38,24 @@ static void garbage_from(struct node *n, const char *source)
     close(fd);
 }
 
+/* Five are enough, but for the points that fade between them. */
+static void banned_for_garbage(struct node *n, const char *source)
+{
+    for (int i = 0; i < 50 && !address_banned(n, source); i++)
+        garbage_from(n, source);
+}
+
 Test(standing, address_that_sends_garbage)
 {
-    struct node *n = node_open(1, &(struct poa_p2p_config){.ban_ms = 1500});
+    struct node *n = node_open(1, &(struct poa_p2p_config){.ban_ms = 4000});
     struct poa_p2p_contact c;
     for (int i = 0; i < 4; i++)
         garbage_from(n, "127.0.0.3");
     cr_assert(find(n, POA_P2P_ADDRESS, "127.0.0.3", NULL, &c));
-    cr_assert(!c.banned && c.score > 700 && c.score <= 800, "%u", c.score);
-    garbage_from(n, "127.0.0.3");
+    cr_assert(!c.banned && c.score > 600 && c.score <= 800, "%u", c.score);
+    banned_for_garbage(n, "127.0.0.3");
     cr_assert(find(n, POA_P2P_ADDRESS, "127.0.0.3", NULL, &c));
-    cr_assert(c.banned && c.bans == 1 && c.ban_ms > 0 && c.ban_ms <= 1500);
+    cr_assert(c.banned && c.bans == 1 && c.ban_ms > 0 && c.ban_ms <= 4000);
     cr_assert_str_eq(c.reason, "bytes that are no message");
     int fd = raw_connect_from(poa_p2p_port(n->p), "127.0.0.3");
     cr_assert(fd >= 0);
@@ -57,10 +64,9 @@ Test(standing, address_that_sends_garbage)
     close(fd);
     cr_assert(!address_banned(n, "127.0.0.4"));
     UNTIL(!address_banned(n, "127.0.0.3")); /* it ends by itself */
-    for (int i = 0; i < 5; i++)
-        garbage_from(n, "127.0.0.3");
+    banned_for_garbage(n, "127.0.0.3");
     cr_assert(find(n, POA_P2P_ADDRESS, "127.0.0.3", NULL, &c));
-    cr_assert(c.banned && c.bans == 2 && c.ban_ms > 1500, "the second is longer");
+    cr_assert(c.banned && c.bans == 2 && c.ban_ms > 4000, "the second is longer");
     node_close(n);
 }
 
@@ -108,7 +114,7 @@ Test(standing, stranger_that_becomes_a_peer)
     cr_assert(node_stats(server, so).inbound);
     cr_assert_eq(node_stats(one, os).handshakes, 1);
     cr_assert_eq(atomic_load(&one->downs), 0);
-    poa_p2p_ban(server->p, so, "test", 1000); /* both of its sides end */
+    poa_p2p_ban(server->p, so, "test", 10000); /* both of its sides end */
     UNTIL(!node_up(one, os) && !node_up(server, so));
     node_close(one);
     node_close(server);
@@ -117,16 +123,17 @@ Test(standing, stranger_that_becomes_a_peer)
 /* The owner blames a stranger: the key is shut out, and comes back later. */
 Test(standing, stranger)
 {
-    struct node *server = node_open(1, &(struct poa_p2p_config){.ban_ms = 1000});
+    struct node *server = node_open(1, &(struct poa_p2p_config){.ban_ms = 3000});
     struct node *stranger = node_open(9, NULL);
     struct poa_p2p_contact c;
     int index = node_knows(stranger, server, true, 0);
     UNTIL(node_up(stranger, index));
     UNTIL(find(server, POA_P2P_UNLISTED, NULL, stranger->key, &c) && c.inbound && c.bytes_in > 0);
     cr_assert_str_eq(c.address, "127.0.0.1");
-    poa_p2p_blame(server->p, stranger->key, POA_P2P_FAULT_INVALID);
+    poa_p2p_blame(server->p, stranger->key, POA_P2P_FAULT_STALLED);
     cr_assert(find(server, POA_P2P_UNLISTED, NULL, stranger->key, &c));
-    cr_assert(c.score == 5 && !c.banned, "%u", c.score);
+    cr_assert(c.score > 150 && c.score <= 250 && !c.banned, "%u",
+              c.score); /* ten fade in a second */
     poa_p2p_blame(server->p, stranger->key, POA_P2P_FAULT_FORGED);
     cr_assert(find(server, POA_P2P_UNLISTED, NULL, stranger->key, &c) && c.banned);
     cr_assert_str_eq(c.reason, "a chain that is forged");
@@ -219,8 +226,9 @@ Test(standing, pushes_over_the_rate)
     int ab = node_knows(a, b, true, POA_P2P_MESH);
     int ba = node_knows(b, a, false, POA_P2P_MESH);
     UNTIL(node_up(a, ab));
-    for (int i = 0; i < 4000 && !node_stats(b, ba).banned; i++) {
-        (void)!push_text(a, ab, 0, 7, "me");
+    for (int i = 0; i < 1000 && !node_stats(b, ba).banned; i++) {
+        for (int k = 0; k < 4; k++)
+            (void)!push_text(a, ab, 0, 7, "me");
         sleep_ms(1);
     }
     struct poa_p2p_contact c;
