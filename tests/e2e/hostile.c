@@ -58,6 +58,15 @@ static void must(int rc, const char *what)
     }
 }
 
+/* SIGTERM: an attack that is done again and again has lasted long enough. */
+static volatile sig_atomic_t enough;
+
+static void on_term(int signal)
+{
+    (void)signal;
+    enough = 1;
+}
+
 static void nap_ms(unsigned ms)
 {
     struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
@@ -595,7 +604,7 @@ static void run_lowfee(void)
     printf("ready\n");
     fflush(stdout);
     double until = now_s() + o.seconds;
-    for (uint32_t at = 0; now_s() < until;) {
+    for (uint32_t at = 0; !enough && now_s() < until;) {
         uint32_t count = 256;
         if (o.mode || at + count > PAYERS * each)
             at = 0; /* again: known ones are refused after they were looked at */
@@ -837,9 +846,11 @@ int main(int argc, char **argv)
         a++;
     if (a == ATTACKS || !o.port)
         die("hostile ATTACK --mesh HOST:PORT --node KEY --chain ID");
+    if (attacks[a].round || (attacks[a].run == run_lowfee && o.mode))
+        (void)sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
     if (attacks[a].run)
         attacks[a].run();
-    for (double until = now_s() + o.seconds; attacks[a].round && now_s() < until;)
+    for (double until = now_s() + o.seconds; attacks[a].round && !enough && now_s() < until;)
         attacks[a].round();
     printf("{\"attack\": \"%s\", \"connections\": %lu, \"messages\": %lu, \"bytes\": %lu, "
            "\"refused\": %lu, \"answered\": %lu}\n",
