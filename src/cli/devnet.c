@@ -12,10 +12,14 @@
 
 #include "devnet.h"
 
-#define READY_MS        30000
-#define TELL_MS         4000 /* between two lines about who is not ready */
-#define SETTLE_MAX_MS   1500 /* idle, before the load: memory is measured here */
-#define DRAIN_MAX_MS    2000 /* after it: what was accepted becomes final */
+#define READY_MS      90000
+#define TELL_MS       4000 /* between two lines about who is not ready */
+#define SETTLE_MAX_MS 1500 /* idle, before the load: memory is measured here */
+#define DRAIN_MAX_MS  2000 /* after it: what was accepted becomes final */
+/* Before the report: a node that was started again is back, what was accepted is final, and
+ * everybody answers, also on a busy machine. Less for one that has no process. */
+#define BACK_MAX_MS     30000
+#define GONE_MAX_MS     10000
 #define SEALING_MS      8000 /* a device that sealed within this long is "sealing" */
 #define COMMITTED_SHARE 0.95
 /* Rewards need a window's tickets or a random slot, a seal, and its settlement. */
@@ -142,6 +146,18 @@ static void look(struct devnet *d, struct view *out)
     }
 }
 
+/* Asks again until P answers. */
+static json_t *ask_until(struct devnet_process *p, const char *method, json_t *params,
+                         uint64_t until)
+{
+    json_t *v;
+    while ((v = devnet_ask(p, method, json_incref(params))) == NULL && stopping < 2 &&
+           devnet_now_ms() < until)
+        pause_ms(100);
+    json_decref(params);
+    return v;
+}
+
 /* Whether every node that answers has the same block at the lowest height. */
 static bool agree(struct devnet *d, const struct view *view, uint64_t *height, char hash[65])
 {
@@ -149,9 +165,11 @@ static bool agree(struct devnet *d, const struct view *view, uint64_t *height, c
     hash[0] = 0;
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, view->lowest);
+    uint64_t until = devnet_now_ms() + BACK_MAX_MS;
     size_t n = 0;
     for (size_t i = 0; i < devnet_nodes(d); i++) {
-        json_t *v = devnet_ask(&d->process[i], "poa_block_get", json_pack("{s:s}", "height", text));
+        json_t *v =
+            ask_until(&d->process[i], "poa_block_get", json_pack("{s:s}", "height", text), until);
         const char *got = cli_text(v, "hash");
         bool same = v != NULL && strlen(got) == 64 && (n == 0 || strcmp(got, hash) == 0);
         if (same)
@@ -171,8 +189,9 @@ static bool agree(struct devnet *d, const struct view *view, uint64_t *height, c
 
 static bool conserved(struct devnet *d)
 {
+    uint64_t until = devnet_now_ms() + BACK_MAX_MS;
     for (size_t i = 0; i < devnet_nodes(d); i++) {
-        json_t *v = devnet_ask(&d->process[i], "poa_supply_audit", NULL);
+        json_t *v = ask_until(&d->process[i], "poa_supply_audit", NULL, until);
         bool fine = json_is_true(json_object_get(v, "conserved"));
         json_decref(v);
         if (!fine) {
@@ -400,6 +419,14 @@ static int without_load(struct run *r, uint64_t settle_ms)
 /* --- the report ---------------------------------------------------------------------------------
  */
 
+static bool gone(const struct devnet *d)
+{
+    bool any = false;
+    for (size_t i = 0; i < devnet_nodes(d); i++)
+        any |= d->process[i].pid <= 0;
+    return any;
+}
+
 static int report(struct run *r)
 {
     struct devnet *d = r->d;
@@ -410,19 +437,25 @@ static int report(struct run *r)
     char hash[65] = "";
     if (r->load != NULL) {
         /* Nodes that came back late may need a moment more. */
-        uint64_t until = devnet_now_ms() + DRAIN_MAX_MS;
+        uint64_t load_from = devnet_now_ms();
         do {
             devnet_load_stats(r->load, &s);
             committed = devnet_load_committed(d, r->load);
-        } while (committed < s.accepted && devnet_now_ms() < until && (pause_ms(100), true));
+        } while (committed < s.accepted &&
+                 devnet_now_ms() - load_from < (stopping ? DRAIN_MAX_MS : BACK_MAX_MS) &&
+                 (pause_ms(100), true));
         devnet_load_stop(r->load);
     }
-    /* A node that was started again has to catch up before it can agree. */
-    uint64_t until = devnet_now_ms() + 10000;
+    /* A node that was started again has to execute its blocks, when it says height 0, and to
+     * catch up before it can agree. */
+    uint64_t from = devnet_now_ms();
     do
         look(d, &view);
-    while (stopping < 2 && (view.answered < devnet_nodes(d) || view.lowest + 500 < view.height) &&
-           devnet_now_ms() < until && (devnet_watch(d), pause_ms(100), true));
+    while (stopping < 2 &&
+           (view.answered < devnet_nodes(d) || view.lowest + 500 < view.height ||
+            (view.lowest == 0 && view.height > 0)) &&
+           devnet_now_ms() - from < (gone(d) ? GONE_MAX_MS : BACK_MAX_MS) &&
+           (devnet_watch(d), pause_ms(100), true));
     bool complete = view.answered == devnet_nodes(d);
     bool agreement = complete && agree(d, &view, &height, hash);
     bool supply = complete && conserved(d);
@@ -626,9 +659,9 @@ int cli_devnet_down(const struct cli *c)
         rc = cli_fail("cannot stop process %d: %s", (int)pid, strerror(errno));
     } else {
         int tries = 0;
-        while (flock(fd, LOCK_EX | LOCK_NB) != 0 && tries++ < 600)
+        while (flock(fd, LOCK_EX | LOCK_NB) != 0 && tries++ < 2400)
             pause_ms(50);
-        rc = tries > 600 ? cli_fail("process %d does not stop", (int)pid) : 0;
+        rc = tries > 2400 ? cli_fail("process %d does not stop", (int)pid) : 0;
     }
     close(fd);
     if (rc == 0 && c->json)
