@@ -39,6 +39,7 @@ struct agent {
     struct poa_device device;
     struct agent_summary sum;
     struct agent_link link;
+    struct agent_news news;
     unsigned closed[AGENT_GATEWAYS_MAX]; /* handshakes, in a row, by the gateway */
     int fd;
     bool dialing, was_ready, ended, fatal;
@@ -140,10 +141,12 @@ static void on_event(void *ctx, const struct poa_device_event *e)
     switch (e->kind) {
     case POA_DEVICE_WELCOMED:
         a->closed[a->link.next] = 0;
+        agent_news_connected(&a->news, a->link.next, e->epoch);
         POA_LOG_INFO("device", "connected; this device is %s, index %u", status_text(e->status),
                      e->index);
         break;
     case POA_DEVICE_EPOCH:
+        agent_news_said(&a->news, e->epoch);
         POA_LOG_DEBUG("device", "epoch %u", e->epoch);
         break;
     case POA_DEVICE_COMMITTEE:
@@ -151,6 +154,7 @@ static void on_event(void *ctx, const struct poa_device_event *e)
         break;
     case POA_DEVICE_TICKET:
         a->sum.tickets += e->count > 0;
+        agent_news_drawn(&a->news, e->count);
         POA_LOG_DEBUG("device", "window %u of epoch %u: %u seats drawn", e->window, e->epoch,
                       e->count);
         break;
@@ -160,6 +164,7 @@ static void on_event(void *ctx, const struct poa_device_event *e)
         break;
     case POA_DEVICE_SEALED:
         a->sum.sealed++;
+        agent_news_sealed(&a->news);
         POA_LOG_DEBUG("device", "sealed slot %llu, height %llu", (unsigned long long)e->slot,
                       (unsigned long long)e->height);
         break;
@@ -234,13 +239,19 @@ static int store_mark(void *ctx, const uint8_t *bytes, size_t n)
 static int load_trust(void *ctx, uint8_t *buffer, size_t cap, size_t *n)
 {
     struct agent *a = ctx;
-    return guard(a, a->port.load_trust(a->port.ctx, buffer, cap, n));
+    int e = guard(a, a->port.load_trust(a->port.ctx, buffer, cap, n));
+    if (!e)
+        agent_news_trust(&a->news, poa_slice(buffer, *n));
+    return e;
 }
 
 static int store_trust(void *ctx, const uint8_t *bytes, size_t n)
 {
     struct agent *a = ctx;
-    return guard(a, a->port.store_trust(a->port.ctx, bytes, n));
+    int e = guard(a, a->port.store_trust(a->port.ctx, bytes, n));
+    if (!e)
+        agent_news_trust(&a->news, poa_slice(bytes, n));
+    return e;
 }
 
 /* Stores the trust record of epoch 0, when there is none yet. */
@@ -372,6 +383,26 @@ static void lost(struct agent *a, int e)
                : !a->was_ready     ? AGENT_DOWN_FAILED
                : e == POA_E_CLOSED ? AGENT_DOWN_LOST
                                    : AGENT_DOWN_BROKEN);
+}
+
+/* Leaves a gateway that answers but has nothing new, when there is another one. */
+static void look_around(struct agent *a, uint64_t now)
+{
+    static const char *const why[] = {
+        [AGENT_NO_EPOCH] = "no new epoch comes",
+        [AGENT_OLD_EPOCH] = "its epoch is an old one",
+        [AGENT_NO_TASK] = "no task comes for the seats drawn",
+    };
+    const struct agent_gateway *g = &a->config->gateway[a->link.next];
+    bool ready = a->fd >= 0 && !a->dialing && a->device.state == POA_DEVICE_READY;
+    enum agent_withheld w = agent_news_turn(&a->news, now, ready, a->config->gateways);
+    if (!w)
+        return;
+    bool other = a->config->gateways > 1;
+    POA_LOG_WARN("device", "gateway %s port %s has no news: %s; %s", g->host, g->port, why[w],
+                 other ? "another one is asked" : "there is no other one");
+    if (other)
+        hang_up(a, AGENT_DOWN_BROKEN);
 }
 
 static void flush_out(struct agent *a)
@@ -533,6 +564,7 @@ static int turn(struct agent *a, uint64_t end_ms)
         agent_talks_turn(a->talks, &a->device, now, &wait);
         flush_out(a);
     }
+    look_around(a, now);
     if (a->fatal)
         return POA_E_IO;
     uint64_t timer[] = {a->source && !a->ended ? a->sample_ms : UINT64_MAX,
@@ -615,6 +647,7 @@ int agent_run(const struct agent_config *config, struct agent_summary *out, stru
     a->config = config;
     a->fd = -1;
     agent_link_init(&a->link, config->gateways);
+    agent_news_init(&a->news);
     int e = open_all(a, why);
     uint64_t start = now_of(a).mono_ms;
     uint64_t end = config->for_ms ? start + config->for_ms : UINT64_MAX;

@@ -1,4 +1,4 @@
-agent_SRC  := keep.c csv.c procfs.c exec.c senml.c source.c link.c pair.c qr.c trust.c talks.c agent.c
+agent_SRC  := keep.c csv.c procfs.c exec.c senml.c source.c link.c pair.c qr.c trust.c talks.c news.c agent.c
 agent_DEPS := device ledger witness session vrf base
 agent_LIBS := -ljansson -lqrencode
 agent_TEST_MODULES := agent gateway $(agent_DEPS)

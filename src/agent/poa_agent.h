@@ -196,7 +196,7 @@ POA_MUST_USE int agent_qr_print(FILE *to, const char *text);
 enum agent_down {
     AGENT_DOWN_FAILED, /* never worked */
     AGENT_DOWN_LOST,   /* worked, then the stream broke: the same gateway once more */
-    AGENT_DOWN_BROKEN, /* worked, then said what it should not, or nothing: another one */
+    AGENT_DOWN_BROKEN, /* worked, then said what it should not, or nothing new: another one */
     AGENT_DOWN_TOLD,   /* the gateway said when to return */
     AGENT_DOWN_RENEW,  /* the session got old: same gateway, at once */
 };
@@ -216,6 +216,50 @@ void agent_link_up(struct agent_link *l);
 size_t agent_link_address(const struct agent_link *l, size_t n);
 /* Milliseconds until the next dial. */
 uint64_t agent_link_down(struct agent_link *l, enum agent_down why, uint64_t retry_ms);
+
+/* --- a gateway that keeps the news to itself -----------------------------------------
+ *
+ * It answers, so it looks alive, but nothing new comes: what it withholds a device cannot
+ * see, only miss. Two things do not depend on how many devices there are or what they do:
+ *
+ * - a new epoch comes to everybody, certified. Three times as long as one takes (the mean
+ *   since genesis, or the last one when that took longer; 20 s at least) without any is
+ *   enough, and 20 s when the gateway's epoch is one that the device has left behind;
+ * - of the seats that it drew some come as tasks: 32 without any, of four windows or more
+ *   and for 20 s, are enough.
+ *
+ * Then it is another gateway's turn. Who has news serves on. When each was asked and nobody
+ * has any it is the chain that stands: the patience doubles with every round, with a
+ * quarter of it at random. Only time that it is connected and awake counts. */
+struct agent_news {
+    uint32_t epoch, said; /* trusted; the gateway's word */
+    uint64_t time_ms;     /* of the header that ended the epoch before */
+    uint64_t usual_ms;    /* how long an epoch takes; 0: not known */
+    uint64_t turn_ms, quiet_ms;
+    uint64_t idle_ms, seats, windows; /* since the last seal; drawn */
+    unsigned epoch_moves, task_moves;
+    size_t gateway;
+    uint8_t jitter;
+};
+
+enum agent_withheld {
+    AGENT_NOTHING_WITHHELD,
+    AGENT_NO_EPOCH,
+    AGENT_OLD_EPOCH,
+    AGENT_NO_TASK,
+};
+
+void agent_news_init(struct agent_news *n);
+/* The trust record (edge_trust), as it was loaded or stored. */
+void agent_news_trust(struct agent_news *n, struct poa_slice record);
+/* Welcomed by GATEWAY, which says that it is EPOCH; it says so again. */
+void agent_news_connected(struct agent_news *n, size_t gateway, uint32_t epoch);
+void agent_news_said(struct agent_news *n, uint32_t epoch);
+void agent_news_drawn(struct agent_news *n, uint32_t seats);
+void agent_news_sealed(struct agent_news *n);
+/* Once a turn of the loop. Anything but NOTHING: go to another gateway; it is told once. */
+enum agent_withheld agent_news_turn(struct agent_news *n, uint64_t mono_ms, bool connected,
+                                    size_t gateways);
 
 /* --- all together ---------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  *   drop    no task reaches a device, nothing of a device reaches the node; every
  *           submission looks accepted
  *   double  everything is said twice, in both directions
+ *   withhold  no epoch and no task reaches a device; the rest is answered
  *
  * and what a device has to notice by itself (tests/e2e/liars.sh):
  *
@@ -93,6 +94,8 @@ int __wrap_poa_gateway_new(const struct poa_gateway_config *config, struct poa_g
 
 void __wrap_poa_gateway_epoch(struct poa_gateway *g, const struct poa_gateway_epoch *e)
 {
+    if (chaos_is("withhold"))
+        return;
     /* Not dropped: it would keep devices out when the fault is long over. */
     uint8_t bytes[POA_COMMITTEE_BYTES_MAX];
     struct poa_gateway_epoch forged = *e;
@@ -119,7 +122,7 @@ void __wrap_poa_gateway_slot(struct poa_gateway *g, uint64_t slot,
     } old;
     uint8_t cert[POA_CERT_BYTES_MAX];
     struct poa_gateway_proof forged = *block;
-    if (chaos_is("drop"))
+    if (chaos_is("drop") || chaos_is("withhold"))
         return;
     if (chaos_is("cert") && block->cert.n <= sizeof cert) {
         memcpy(cert, block->cert.p, block->cert.n);

@@ -1,14 +1,15 @@
 #!/bin/bash
 # Two devices talk to one another through a gateway, real processes and sockets. The
 # gateway writes down what it passes on, changes it, repeats it, and dies: it learns no
-# word, nobody hears what was not said, and the devices find one another again.
+# word, nobody hears what was not said, and the devices find one another again. Then it goes on
+# answering and keeps every epoch and task to itself: its device leaves it for the other one.
 set -eu
 . "$(dirname "$0")/../runner/e2e.sh"
 dir=$POA_TMP/net
 logs=("$POA_TMP/*.log")
 device=$POA_BIN/poa-device
 chaos=$POA_TMP/chaos
-devnet_up 3 --ledgers 1 --trusted 2 --devices 3
+devnet_up 3 --ledgers 1 --trusted 2 --devices 3 --epoch-views 60
 for i in 0 1 2; do
     pid=$(pid_of device-0$i)
     kill -STOP "$pid"
@@ -24,9 +25,12 @@ kill -KILL "$victim"
 gone() { ! curl -s "$rpc/metrics"; }
 wait_for 60 gone || fail "the gateway does not die"
 echo hear >"$chaos"
-POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.conf" >"$POA_TMP/liar.log" 2>&1 &
-liar=$!
-wait_for 60 curl -sf "$rpc/metrics" || fail "the gateway does not start: $(tail -n 3 "$POA_TMP/liar.log")"
+lie() {
+    POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.conf" >>"$POA_TMP/liar.log" 2>&1 &
+    liar=$!
+    wait_for 60 curl -sf "$rpc/readyz" || fail "the gateway does not start: $(tail -n 3 "$POA_TMP/liar.log")"
+}
+lie
 
 pids=()
 start() { # NUMBER NAME OPTIONS...
@@ -90,6 +94,22 @@ wait_for 90 heard left "${key[1]}" "still there?" || fail "not heard: $(tail -n 
 curl -sf "$(process trusted-1 rpc)/metrics" | awk '$1 == "poa_gateway_relays_total" { n = $2 } END { exit !(n >= 4) }' || fail "not counted"
 stop 1
 stop 0
+
+echo "# it answers and withholds what is new"
+lie
+start 2 quiet
+wait_for 60 grep -q "trusts the committee of epoch" "$POA_TMP/quiet.log" || fail "no epoch: $(cat "$POA_TMP/quiet.log")"
+[ "$(curl -sf "$rpc/metrics" | awk '$1 == "poa_gateway_devices" { print $2 }')" = 1 ] || fail "it is not at the first gateway"
+echo withhold >"$chaos"
+withheld=$SECONDS
+wait_for 180 grep -q "has no news: .*; another one is asked" "$POA_TMP/quiet.log" || fail "it stays: $(tail -n 3 "$POA_TMP/quiet.log")"
+echo "# left after $((SECONDS - withheld)) s:$(grep -o "has no news: [^;]*" "$POA_TMP/quiet.log" | cut -d: -f2)"
+wait_for 60 connected quiet 2 || fail "it does not come to the other one: $(tail -n 3 "$POA_TMP/quiet.log")"
+was=$(wc -l <"$POA_TMP/quiet.log")
+mines() { [ "$(tail -n +"$was" "$POA_TMP/quiet.log" | grep -c "sealed slot")" -gt 5 ]; }
+wait_for 120 mines || fail "it does not mine: $(tail -n 3 "$POA_TMP/quiet.log")"
+[ "$(grep -c "has no news" "$POA_TMP/quiet.log")" = 1 ] || fail "it does not stay there: $(grep "no news" "$POA_TMP/quiet.log")"
+stop 2
 
 echo "# refused before anything is dialed"
 code=0
