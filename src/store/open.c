@@ -187,8 +187,8 @@ bool store_log_begun(struct poa_store *s)
     struct stat st;
     uint64_t before = s->log_number;
     snprintf(path, sizeof path, "%s/db", s->dir);
-    if (stat(path, &st) == 0 && st.st_mtim.tv_sec == s->looked.tv_sec &&
-        st.st_mtim.tv_nsec == s->looked.tv_nsec)
+    if (stat(path, &st) ||
+        (st.st_mtim.tv_sec == s->looked.tv_sec && st.st_mtim.tv_nsec == s->looked.tv_nsec))
         return false;
     s->looked = st.st_mtim;
     s->log_number = store_log_number(s);
