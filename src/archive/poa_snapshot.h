@@ -17,15 +17,19 @@
  * The proof is an archive (poa_archive.h) without its state. Certificates differ
  * between servers (any quorum makes one), so a proof is of one server, whole.
  *
- *   file   entries of all parts, proof, manifest, length of the proof u64, of the
- *          manifest u64, magic "poasnap1"
+ *   file   entries of all parts, proof, checksums, manifest, foot
+ *   foot   lengths of entries, proof and manifest u64; hash of checksums, manifest and these
+ *          lengths, 32 bytes; magic "poasnap2"
+ *
+ * There is one checksum for each part and for each piece of the proof: a server that sends
+ * what its disk made of them would be taken for a liar.
  */
 #ifndef POA_SNAPSHOT_H
 #define POA_SNAPSHOT_H
 
 #include "poa_archive.h"
 
-#define POA_SNAPSHOT_MAGIC "poasnap1"
+#define POA_SNAPSHOT_MAGIC "poasnap2"
 
 /* Message types of the mesh, beside those of consensus. 40 and 41 were used before. */
 #define POA_MSG_REQ_SNAPSHOT 44 /* snapshot_ask */
@@ -88,6 +92,7 @@ struct poa_snapshot_file {
     int fd;
     uint8_t *manifest;
     size_t manifest_n;
+    uint8_t *sum; /* 32 bytes for each part, then for each piece of the proof */
     uint64_t proof_bytes;
     struct poa_snapshot s;
 };
@@ -101,7 +106,8 @@ POA_MUST_USE int poa_snapshot_write(struct poa_store *frozen, struct poa_store *
 /* Errors: NOT_FOUND, IO, STORE_CORRUPT (not what write made), NO_MEMORY. */
 POA_MUST_USE int poa_snapshot_file_open(const char *path, struct poa_snapshot_file *out);
 void poa_snapshot_file_close(struct poa_snapshot_file *f);
-/* What GET asks for, POA_SNAPSHOT_PIECE_BYTES at most. Errors: RANGE, IO. */
+/* What GET asks for, POA_SNAPSHOT_PIECE_BYTES at most; offsets are multiples of that. Errors:
+ * RANGE, IO, STORE_CORRUPT (not what write made). */
 POA_MUST_USE int poa_snapshot_read(const struct poa_snapshot_file *f,
                                    const struct poa_snapshot_get *get, uint8_t *to, size_t *n);
 

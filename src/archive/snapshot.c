@@ -199,7 +199,54 @@ void poa_snapshot_close(struct poa_snapshot *s)
 
 /* --- writing ---------------------------------------------------------------------------- */
 
-#define FOOT_BYTES 24
+#define FOOT_BYTES 64
+
+static uint64_t pieces_of(uint64_t proof_bytes)
+{
+    return proof_bytes / POA_SNAPSHOT_PIECE_BYTES + (proof_bytes % POA_SNAPSHOT_PIECE_BYTES != 0);
+}
+
+static bool read_at(int fd, void *to, size_t n, uint64_t at)
+{
+    return pread(fd, to, n, (off_t)at) == (ssize_t)n;
+}
+
+/* Where the bytes of checksum I are in the file, and how many: none behind the end of the
+ * proof. */
+static void place_of(const struct poa_snapshot *s, uint64_t proof_bytes, uint64_t i, uint64_t *at,
+                     size_t *n)
+{
+    if (i < s->parts) {
+        *at = s->part[i].at;
+        *n = s->part[i].bytes;
+        return;
+    }
+    uint64_t offset = (i - s->parts) * POA_SNAPSHOT_PIECE_BYTES, left = proof_bytes - offset;
+    *at = s->bytes + offset;
+    *n = left < POA_SNAPSHOT_PIECE_BYTES ? (size_t)left : POA_SNAPSHOT_PIECE_BYTES;
+}
+
+static void sum_of(const uint8_t *bytes, size_t n, uint8_t out32[32])
+{
+    poa_hash(POA_DOMAIN_ARCHIVE, bytes, n, out32);
+}
+
+/* The foot of a file with these. */
+static void foot_of(uint64_t entries, uint64_t proof, struct poa_slice manifest,
+                    struct poa_slice sums, uint8_t foot[FOOT_BYTES])
+{
+    struct poa_hash_state h;
+    poa_put_le64(foot, entries);
+    poa_put_le64(foot + 8, proof);
+    poa_put_le64(foot + 16, manifest.n);
+    poa_hash_init(&h, POA_DOMAIN_ARCHIVE);
+    if (sums.n)
+        poa_hash_update(&h, sums.p, sums.n);
+    poa_hash_update(&h, manifest.p, manifest.n);
+    poa_hash_update(&h, foot, 24);
+    poa_hash_final(&h, foot + 24);
+    memcpy(foot + 56, POA_SNAPSHOT_MAGIC, 8);
+}
 
 struct writing {
     FILE *to;
@@ -251,12 +298,35 @@ static int encode(const struct poa_snapshot *s, uint8_t **bytes, size_t *n)
     return rc;
 }
 
+/* Of what was written; *SUMS is malloc'ed. */
+static int sum_all(struct writing *w, uint64_t proof, uint8_t **sums, size_t *n)
+{
+    uint64_t count = w->s.parts + pieces_of(proof);
+    uint8_t *bytes = malloc(POA_SNAPSHOT_PIECE_BYTES);
+    *n = (size_t)count * 32;
+    *sums = malloc(*n);
+    int rc = bytes && *sums ? POA_OK : POA_E_NO_MEMORY;
+    if (!rc && fflush(w->to))
+        rc = POA_E_IO;
+    for (uint64_t i = 0; !rc && i < count; i++) {
+        uint64_t at;
+        size_t have;
+        place_of(&w->s, proof, i, &at, &have);
+        if (read_at(fileno(w->to), bytes, have, at))
+            sum_of(bytes, have, *sums + i * 32);
+        else
+            rc = POA_E_IO;
+    }
+    free(bytes);
+    return rc;
+}
+
 static int write_all(struct writing *w, struct poa_store *frozen, struct poa_store *s,
                      struct poa_why *why)
 {
-    uint8_t root[32], foot[FOOT_BYTES], *manifest = NULL;
+    uint8_t root[32], foot[FOOT_BYTES], *manifest = NULL, *sums = NULL;
     uint64_t proof = 0;
-    size_t n = 0;
+    size_t n = 0, sums_n = 0;
     int rc = poa_store_each_state(frozen, write_entry, w);
     if (!rc)
         rc = end(&w->fold, root);
@@ -270,12 +340,18 @@ static int write_all(struct writing *w, struct poa_store *frozen, struct poa_sto
     rc = encode(&w->s, &manifest, &n);
     if (rc)
         return poa_because(why, rc, "out of memory");
-    poa_put_le64(foot, proof);
-    poa_put_le64(foot + 8, n);
-    memcpy(foot + 16, POA_SNAPSHOT_MAGIC, 8);
-    if (fwrite(manifest, 1, n, w->to) != n || fwrite(foot, 1, sizeof foot, w->to) != sizeof foot ||
-        fflush(w->to) || fsync(fileno(w->to)))
-        rc = poa_because(why, POA_E_IO, "cannot write: %s", strerror(errno));
+    rc = sum_all(w, proof, &sums, &sums_n);
+    if (rc) {
+        rc = poa_because(why, rc, "%s",
+                         rc == POA_E_IO ? "cannot read what was written" : "out of memory");
+    } else {
+        foot_of(w->s.bytes, proof, poa_slice(manifest, n), poa_slice(sums, sums_n), foot);
+        if (fwrite(sums, 1, sums_n, w->to) != sums_n || fwrite(manifest, 1, n, w->to) != n ||
+            fwrite(foot, 1, sizeof foot, w->to) != sizeof foot || fflush(w->to) ||
+            fsync(fileno(w->to)))
+            rc = poa_because(why, POA_E_IO, "cannot write: %s", strerror(errno));
+    }
+    free(sums);
     free(manifest);
     return rc;
 }
@@ -299,7 +375,7 @@ int poa_snapshot_write(struct poa_store *frozen, struct poa_store *s, const char
     w->fold.to = &w->s;
     w->s.base = at.height;
     memcpy(w->s.root, at.root, 32);
-    w->to = fopen(part, "wb");
+    w->to = fopen(part, "w+b");
     rc = w->to ? write_all(w, frozen, s, why)
                : poa_because(why, POA_E_IO, "cannot create %s: %s", part, strerror(errno));
     if (w->to && fclose(w->to) && !rc)
@@ -315,39 +391,54 @@ int poa_snapshot_write(struct poa_store *frozen, struct poa_store *s, const char
 
 /* --- giving ------------------------------------------------------------------------------- */
 
-static bool read_at(int fd, void *to, size_t n, uint64_t at)
+/* Sets MANIFEST and SUM of F from N bytes of them before the foot. */
+static int read_tables(struct poa_snapshot_file *f, uint64_t at, uint64_t sums_n, uint64_t n)
 {
-    return pread(fd, to, n, (off_t)at) == (ssize_t)n;
+    if (n > 64 + 40 * (uint64_t)POA_SNAPSHOT_PARTS_MAX ||
+        sums_n > 32 * (POA_SNAPSHOT_PARTS_MAX + pieces_of(f->proof_bytes)))
+        return POA_E_STORE_CORRUPT;
+    f->manifest_n = (size_t)n;
+    f->manifest = malloc(f->manifest_n + 1);
+    f->sum = malloc((size_t)sums_n + 1);
+    if (!f->manifest || !f->sum)
+        return POA_E_NO_MEMORY;
+    return read_at(f->fd, f->sum, (size_t)sums_n, at) &&
+                   read_at(f->fd, f->manifest, f->manifest_n, at + sums_n)
+               ? POA_OK
+               : POA_E_IO;
 }
 
 static int file_open(const char *path, struct poa_snapshot_file *f)
 {
     struct stat st;
-    uint8_t foot[FOOT_BYTES];
+    uint8_t foot[FOOT_BYTES], want[FOOT_BYTES];
     f->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (f->fd < 0)
         return errno == ENOENT ? POA_E_NOT_FOUND : POA_E_IO;
     if (fstat(f->fd, &st))
         return POA_E_IO;
-    uint64_t size = (uint64_t)st.st_size;
-    if (size < FOOT_BYTES || !read_at(f->fd, foot, FOOT_BYTES, size - FOOT_BYTES) ||
-        memcmp(foot + 16, POA_SNAPSHOT_MAGIC, 8) != 0)
+    uint64_t left = (uint64_t)st.st_size;
+    if (left < FOOT_BYTES || !read_at(f->fd, foot, FOOT_BYTES, left - FOOT_BYTES))
         return POA_E_STORE_CORRUPT;
-    uint64_t n = poa_le64(foot + 8);
-    f->proof_bytes = poa_le64(foot);
-    size -= FOOT_BYTES;
-    if (n > size || n > 64 + 40 * (uint64_t)POA_SNAPSHOT_PARTS_MAX || f->proof_bytes > size - n)
+    uint64_t entries = poa_le64(foot), proof = poa_le64(foot + 8), n = poa_le64(foot + 16);
+    left -= FOOT_BYTES;
+    if (entries > left || proof > left - entries || n > left - entries - proof)
         return POA_E_STORE_CORRUPT;
-    f->manifest_n = (size_t)n;
-    f->manifest = malloc(f->manifest_n + 1);
-    if (!f->manifest)
-        return POA_E_NO_MEMORY;
-    if (!read_at(f->fd, f->manifest, f->manifest_n, size - n))
-        return POA_E_IO;
-    int rc = poa_snapshot_open(poa_slice(f->manifest, f->manifest_n), &f->s);
+    uint64_t sums_n = left - entries - proof - n;
+    f->proof_bytes = proof;
+    int rc = read_tables(f, entries + proof, sums_n, n);
+    if (rc)
+        return rc;
+    foot_of(entries, proof, poa_slice(f->manifest, f->manifest_n),
+            poa_slice(f->sum, (size_t)sums_n), want);
+    if (memcmp(foot, want, FOOT_BYTES) != 0)
+        return POA_E_STORE_CORRUPT;
+    rc = poa_snapshot_open(poa_slice(f->manifest, f->manifest_n), &f->s);
     if (rc == POA_E_NO_MEMORY)
         return rc;
-    return rc || f->s.bytes != size - n - f->proof_bytes ? POA_E_STORE_CORRUPT : POA_OK;
+    return rc || f->s.bytes != entries || sums_n != 32 * (f->s.parts + pieces_of(proof))
+               ? POA_E_STORE_CORRUPT
+               : POA_OK;
 }
 
 int poa_snapshot_file_open(const char *path, struct poa_snapshot_file *out)
@@ -364,6 +455,7 @@ void poa_snapshot_file_close(struct poa_snapshot_file *f)
     if (f->fd >= 0)
         close(f->fd);
     free(f->manifest);
+    free(f->sum);
     poa_snapshot_close(&f->s);
     *f = (struct poa_snapshot_file){.fd = -1};
 }
@@ -371,16 +463,20 @@ void poa_snapshot_file_close(struct poa_snapshot_file *f)
 int poa_snapshot_read(const struct poa_snapshot_file *f, const struct poa_snapshot_get *get,
                       uint8_t *to, size_t *n)
 {
-    uint64_t at = f->s.bytes + get->offset, left = f->proof_bytes - get->offset;
+    uint64_t at, i = get->part;
+    uint8_t sum[32];
     if (get->part == POA_SNAPSHOT_PROOF) {
-        if (get->offset > f->proof_bytes)
+        if (get->offset > f->proof_bytes || get->offset % POA_SNAPSHOT_PIECE_BYTES)
             return POA_E_RANGE;
-        *n = left < POA_SNAPSHOT_PIECE_BYTES ? (size_t)left : POA_SNAPSHOT_PIECE_BYTES;
-    } else {
-        if (get->part >= f->s.parts || get->offset)
-            return POA_E_RANGE;
-        at = f->s.part[get->part].at;
-        *n = f->s.part[get->part].bytes;
+        i = f->s.parts + get->offset / POA_SNAPSHOT_PIECE_BYTES;
+    } else if (get->part >= f->s.parts || get->offset) {
+        return POA_E_RANGE;
     }
-    return read_at(f->fd, to, *n, at) ? POA_OK : POA_E_IO;
+    place_of(&f->s, f->proof_bytes, i, &at, n);
+    if (!*n) /* behind the last piece of a proof */
+        return POA_OK;
+    if (!read_at(f->fd, to, *n, at))
+        return POA_E_IO;
+    sum_of(to, *n, sum);
+    return memcmp(sum, f->sum + i * 32, 32) ? POA_E_STORE_CORRUPT : POA_OK;
 }

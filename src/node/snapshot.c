@@ -3,7 +3,10 @@
  * new node may take them from all. The last two are kept: who fetches one is not
  * interrupted by the next, and servers that are a moment apart have one in common.
  *
- *   core ── checkpoint of just that height ──> I/O thread ── frozen view ──> thread here */
+ *   core ── checkpoint of just that height ──> I/O thread ── frozen view ──> thread here
+ *
+ * What the disk made of a file is seen before it is sent: who sends it would be taken for a
+ * liar by whoever joins, and the file is removed. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -25,6 +28,7 @@ struct node_snapshot {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     bool runs, stop;
+    bool look;                /* the state that is in the store may have no file */
     struct poa_store *frozen; /* to be written, or NULL */
     /* Of its own: who reads a file must not keep the I/O thread waiting. */
     pthread_mutex_t files_mutex;
@@ -47,7 +51,7 @@ static void put_file(struct node_snapshot *s, const struct poa_snapshot_file *f)
     s->file[0] = *f;
 }
 
-/* Removes what is not served. */
+/* Removes what is not served. As put_file. */
 static void remove_others(const struct poa_node *n, const struct node_snapshot *s)
 {
     char path[POA_CONFIG_TEXT_MAX + 512], keep[POA_CONFIG_TEXT_MAX + 64];
@@ -68,6 +72,22 @@ static void remove_others(const struct poa_node *n, const struct node_snapshot *
     }
     if (dir)
         closedir(dir);
+}
+
+static bool is_due(const struct poa_node *n, uint64_t height)
+{
+    return n->config.snapshot_blocks && height % n->config.snapshot_blocks == 0;
+}
+
+/* Says that the file of BASE is of no use, and why. */
+static void tell_damage(const struct poa_node *n, uint64_t base, const char *what)
+{
+    char path[POA_CONFIG_TEXT_MAX + 64];
+    path_of(n, base, path);
+    POA_LOG_WARN(NODE,
+                 "snapshot of height %llu for peers: %s: %s; it is removed, and the next one is "
+                 "made in at most %u blocks. If that happens again, look after the disk",
+                 (unsigned long long)base, path, what, n->config.snapshot_blocks);
 }
 
 /* Those that an earlier run made. */
@@ -97,8 +117,11 @@ static void find_files(struct node_snapshot *s)
         char path[POA_CONFIG_TEXT_MAX + 64];
         struct poa_snapshot_file f;
         path_of(s->node, found[i], path);
-        if (found[i] && !poa_snapshot_file_open(path, &f))
+        int rc = found[i] ? poa_snapshot_file_open(path, &f) : POA_E_NOT_FOUND;
+        if (!rc)
             put_file(s, &f);
+        else if (rc != POA_E_NOT_FOUND)
+            tell_damage(s->node, found[i], "damaged, or of another version");
     }
     remove_others(s->node, s);
 }
@@ -127,9 +150,34 @@ static int make(struct node_snapshot *s, struct poa_store *frozen)
                  (unsigned long long)f.s.base, (unsigned long long)f.s.bytes, f.s.parts);
     pthread_mutex_lock(&s->files_mutex);
     put_file(s, &f);
-    pthread_mutex_unlock(&s->files_mutex);
     remove_others(n, s);
+    pthread_mutex_unlock(&s->files_mutex);
     return POA_OK;
+}
+
+static bool has_file(struct node_snapshot *s, uint64_t base)
+{
+    bool has = false;
+    pthread_mutex_lock(&s->files_mutex);
+    for (int i = 0; i < KEPT; i++)
+        has |= s->file[i].fd >= 0 && s->file[i].s.base == base;
+    pthread_mutex_unlock(&s->files_mutex);
+    return has;
+}
+
+/* A view of the store, when it has just the state of a height that has no file: the file was
+ * damaged, or the process was killed before it was written. */
+static struct poa_store *without_file(struct node_snapshot *s)
+{
+    struct poa_stored_checkpoint at;
+    struct poa_store *frozen = NULL;
+    if (poa_store_freeze(s->node->store, &frozen))
+        return NULL;
+    if (!poa_store_get_checkpoint(frozen, &at) && is_due(s->node, at.height) &&
+        !has_file(s, at.height))
+        return frozen;
+    poa_store_thaw(frozen);
+    return NULL;
 }
 
 static void *snapshot_thread(void *arg)
@@ -142,6 +190,13 @@ static void *snapshot_thread(void *arg)
             poa_store_thaw(frozen);
             frozen = s->frozen;
             s->frozen = NULL;
+        }
+        if (!frozen && s->look) {
+            s->look = false;
+            pthread_mutex_unlock(&s->mutex);
+            frozen = without_file(s);
+            pthread_mutex_lock(&s->mutex);
+            continue;
         }
         if (!frozen) {
             pthread_cond_wait(&s->cond, &s->mutex);
@@ -180,6 +235,7 @@ int node_snapshot_start(struct poa_node *n)
     if (!s)
         return POA_E_NO_MEMORY;
     s->node = n;
+    s->look = true;
     for (int i = 0; i < KEPT; i++)
         s->file[i].fd = -1;
     pthread_condattr_t attr;
@@ -235,8 +291,7 @@ static struct node_snapshot *snapshot_of(struct poa_node *n)
 
 bool node_snapshot_due(struct poa_node *n, uint64_t height)
 {
-    uint64_t each = n->config.snapshot_blocks;
-    if (!each || height % each != 0)
+    if (!is_due(n, height))
         return false;
     /* Who is far behind passes many such heights, and has none to give. */
     pthread_mutex_lock(&n->status_mutex);
@@ -247,8 +302,7 @@ bool node_snapshot_due(struct poa_node *n, uint64_t height)
 
 void node_snapshot_saved(struct poa_node *n, uint64_t height)
 {
-    uint64_t each = n->config.snapshot_blocks;
-    struct node_snapshot *s = each && height % each == 0 ? snapshot_of(n) : NULL;
+    struct node_snapshot *s = is_due(n, height) ? snapshot_of(n) : NULL;
     struct poa_store *frozen = NULL;
     if (!s)
         return;
@@ -281,18 +335,45 @@ static int read_offer(const struct node_snapshot *s, const struct poa_snapshot_a
     return POA_E_NOT_FOUND;
 }
 
-/* With files_mutex. */
-static int read_part(const struct node_snapshot *s, const struct poa_snapshot_get *get,
-                     uint8_t **bytes, size_t *n)
+/* With files_mutex: file I cannot be read as it was written. */
+static void drop_file(struct node_snapshot *s, int i)
+{
+    char path[POA_CONFIG_TEXT_MAX + 64];
+    tell_damage(s->node, s->file[i].s.base, "damaged on the disk");
+    path_of(s->node, s->file[i].s.base, path);
+    unlink(path);
+    poa_snapshot_file_close(&s->file[i]);
+    for (; i + 1 < KEPT; i++)
+        s->file[i] = s->file[i + 1];
+    s->file[KEPT - 1] = (struct poa_snapshot_file){.fd = -1};
+}
+
+/* With files_mutex. DROPPED: a file. */
+static int read_part(struct node_snapshot *s, const struct poa_snapshot_get *get, uint8_t **bytes,
+                     size_t *n, bool *dropped)
 {
     for (int i = 0; i < KEPT; i++) {
         const struct poa_snapshot_file *f = &s->file[i];
         if (f->fd < 0 || memcmp(get->manifest, f->s.id, 32) != 0)
             continue;
         *bytes = malloc(POA_SNAPSHOT_PIECE_BYTES);
-        return *bytes ? poa_snapshot_read(f, get, *bytes, n) : POA_E_NO_MEMORY;
+        int rc = *bytes ? poa_snapshot_read(f, get, *bytes, n) : POA_E_NO_MEMORY;
+        *dropped = rc == POA_E_STORE_CORRUPT || rc == POA_E_IO;
+        if (!*dropped)
+            return rc;
+        drop_file(s, i);
+        break;
     }
     return POA_E_NOT_FOUND; /* there is a newer one: begin again */
+}
+
+/* Whoever has none of its parts any more may have them again. */
+static void look_again(struct node_snapshot *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->look = true;
+    pthread_cond_signal(&s->cond);
+    pthread_mutex_unlock(&s->mutex);
 }
 
 void node_snapshot_serve(struct poa_node *n, const struct poa_p2p_message *m)
@@ -302,16 +383,19 @@ void node_snapshot_serve(struct poa_node *n, const struct poa_p2p_message *m)
     struct poa_snapshot_get get;
     uint8_t *bytes = NULL;
     size_t bytes_n = 0;
-    bool offer = m->type == POA_MSG_REQ_SNAPSHOT;
+    bool offer = m->type == POA_MSG_REQ_SNAPSHOT, dropped = false;
     int rc =
         offer ? poa_snapshot_ask_decode(m->bytes, &ask) : poa_snapshot_get_decode(m->bytes, &get);
     if (!rc && !s)
         rc = POA_E_UNSUPPORTED;
     if (!rc) {
         pthread_mutex_lock(&s->files_mutex);
-        rc = offer ? read_offer(s, &ask, &bytes, &bytes_n) : read_part(s, &get, &bytes, &bytes_n);
+        rc = offer ? read_offer(s, &ask, &bytes, &bytes_n)
+                   : read_part(s, &get, &bytes, &bytes_n, &dropped);
         pthread_mutex_unlock(&s->files_mutex);
     }
+    if (dropped)
+        look_again(s);
     if (!rc)
         rc = poa_p2p_answer(n->p2p, m->token, offer ? POA_MSG_ANS_SNAPSHOT : POA_MSG_ANS_PART,
                             poa_slice(bytes, bytes_n));

@@ -29,10 +29,11 @@ for i in 0 1 2 3 4; do
     url[i]=http://127.0.0.1:$((base + 50 + i))
     data[i]=$(sed -n 's/^data_dir = //p' "conf-$i")
 done
+each_s=(1 1 86400 1 1) # the third saves nothing but snapshots
 start() { # NODE OPTION...
     local i=$1
     shift
-    "$POA_BIN/poad" --config "conf-$i" --checkpoint-s 1 "$@" >>"log-$i" 2>&1 &
+    "$POA_BIN/poad" --config "conf-$i" --checkpoint-s "${each_s[$i]}" "$@" >>"log-$i" 2>&1 &
     pids[$i]=$!
 }
 height() { curl -s --max-time 5 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"poa_status"}' | jq -enr 'input | .result.height'; }
@@ -46,10 +47,9 @@ echo "# honest servers make the same parts"
 files() { (cd "${data[$1]}" && ls peers-*.snapshot); }
 # The entries and the manifest, without the proof between them.
 content() {
-    local f=${data[$1]}/$2 size proof manifest
-    size=$(stat -c %s "$f")
-    read -r proof manifest < <(tail -c 24 "$f" | od -An -v -t u8 -N 16 -w16)
-    { head -c $((size - 24 - manifest - proof)) "$f"; tail -c $((24 + manifest)) "$f" | head -c "$manifest"; } | sha256sum
+    local f=${data[$1]}/$2 entries proof manifest
+    read -r entries proof manifest < <(tail -c 64 "$f" | od -An -v -t u8 -N 24 -w24)
+    { head -c "$entries" "$f"; tail -c $((64 + manifest)) "$f" | head -c "$manifest"; } | sha256sum
 }
 same() {
     local name i
@@ -132,6 +132,37 @@ block() { "$poa" block "$1" --rpc "${url[$2]}" --json | jq -c '[.hash, .header.s
 "$poa" proof account bob --rpc "${url[4]}" --json | "$poa" verify proof --genesis genesis.poa >/dev/null || fail "its proofs do not verify"
 stop_4
 "$poa" store check "${data[4]}" >check || fail "$(cat check)"
+
+echo "# an honest server whose file is damaged does not lie, and makes it anew"
+calm() { # the newest file of node 2 is of the state in its store
+    local at
+    hold
+    sleep 1
+    name=$(files 2 | tail -n 1)
+    made=$((10#$(tr -dc 0-9 <<<"$name")))
+    at=$(height 2)
+    [ "$at" -gt "$made" ] && [ "$at" -lt $((made + 35)) ] && return 0
+    go_on
+    sleep 1
+    return 1
+}
+wait_for 120 calm || fail "the chain does not stop between two snapshots"
+times() { grep -c "snapshot of height $made for peers: [0-9]* bytes" log-2; }
+before=$(times) was=$(content 2 "$name")
+for at in $(seq 100 20000 "$(tail -c 64 "${data[2]}/$name" | od -An -v -t u8 -N 8)"); do
+    printf damage | dd of="${data[2]}/$name" bs=1 seek="$at" conv=notrunc status=none
+done
+[ "$(content 2 "$name")" != "$was" ] || fail "nothing is damaged"
+new_node damaged "$at2"
+wait_for 90 joined || fail "no snapshot was used: $(cat log-4)"
+nobody_else
+[ "$(grep -c "snapshot of height $made for peers: .*damaged on the disk" log-2)" = 1 ] || fail "it does not say so: $(grep snapshot log-2)"
+anew() { [ "$(times)" -gt "$before" ]; }
+wait_for 60 anew || fail "it is not made anew: $(grep snapshot log-2)"
+[ "$(content 2 "$name")" = "$was" ] || fail "it is another one now"
+go_on
+wait_for 60 ready 4 || fail "the new node does not start"
+stop_4
 
 echo "# one forges a part, one does not send any: beside two honest ones"
 hold

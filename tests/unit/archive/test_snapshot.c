@@ -240,6 +240,69 @@ Test(snapshot, a_changed_manifest_is_seen)
     poa_store_close(s);
 }
 
+/* What reading everything says; parts that come must be true. */
+static int read_all(const struct poa_snapshot_file *f)
+{
+    static uint8_t bytes[POA_SNAPSHOT_PIECE_BYTES];
+    int rc = POA_OK;
+    size_t n = 0;
+    for (uint32_t i = 0; !rc && i < f->s.parts; i++) {
+        struct poa_snapshot_get get = {.part = i};
+        rc = poa_snapshot_read(f, &get, bytes, &n);
+        if (!rc)
+            cr_assert_eq(poa_snapshot_check(&f->s, i, poa_slice(bytes, n)), POA_OK);
+    }
+    struct poa_snapshot_get get = {.part = POA_SNAPSHOT_PROOF};
+    for (; !rc && get.offset <= f->proof_bytes; get.offset += POA_SNAPSHOT_PIECE_BYTES)
+        rc = poa_snapshot_read(f, &get, bytes, &n);
+    return rc;
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *f = fopen(path, "r+b");
+    cr_assert(f && fseek(f, at, SEEK_SET) == 0);
+    int c = fgetc(f);
+    cr_assert(c != EOF && fseek(f, at, SEEK_SET) == 0);
+    cr_assert(fputc(c ^ 1, f) != EOF && fclose(f) == 0);
+}
+
+/* What a disk made of a server's file is not sent: that would be a lie to whoever gets it. */
+Test(snapshot, a_damaged_file_is_not_given)
+{
+    char path[400];
+    struct poa_snapshot_file f, g;
+    struct poa_store *s = server("one", "cert", false);
+    snapshot_of(s, "one.snapshot", &f);
+    snprintf(path, sizeof path, "%s", path_in("one.snapshot"));
+    cr_assert_eq(read_all(&f), POA_OK);
+    FILE *file = fopen(path, "rb");
+    cr_assert(file && fseek(file, 0, SEEK_END) == 0);
+    long size = ftell(file), given = (long)(f.s.bytes + f.proof_bytes);
+    fclose(file);
+    cr_assert(given < size);
+    for (long at = 0; at < size; at += at < 20 || at >= given - 20 ? 1 : 4999) {
+        flip(path, at);
+        int rc = poa_snapshot_file_open(path, &g);
+        cr_assert_eq(rc, at < given ? POA_OK : POA_E_STORE_CORRUPT, "byte %ld: %d", at, rc);
+        if (!rc) {
+            cr_assert_eq(read_all(&g), POA_E_STORE_CORRUPT, "byte %ld", at);
+            poa_snapshot_file_close(&g);
+            cr_assert_eq(read_all(&f), POA_E_STORE_CORRUPT, "byte %ld, opened before", at);
+        }
+        flip(path, at);
+    }
+    cr_assert_eq(read_all(&f), POA_OK);
+    cr_assert_eq(truncate(path, given / 2), 0);
+    cr_assert_eq(read_all(&f), POA_E_IO);
+    struct poa_snapshot_get odd = {.part = POA_SNAPSHOT_PROOF, .offset = 1};
+    static uint8_t bytes[POA_SNAPSHOT_PIECE_BYTES];
+    size_t n;
+    cr_assert_eq(poa_snapshot_read(&f, &odd, bytes, &n), POA_E_RANGE);
+    poa_snapshot_file_close(&f);
+    poa_store_close(s);
+}
+
 Test(snapshot, waits_for_the_certificate)
 {
     struct poa_snapshot_file f;
