@@ -4,33 +4,111 @@
 #include <string.h>
 
 #include "poa_cli.h"
+#include "poa_rpc.h"
 
-/* One line per node, 100 characters with an address of 21. */
-#define HEAD "%-8s %-8s %-8s %-21s %4s %-4s %4s %5s %6s %5s %5s %5s %5s\n"
+#define CELL 160
 
 /* With the largest unit of UNITS that it fills; STEP[i] of unit i are the next one. */
-static void scaled(char out[24], uint64_t n, const char *units, const uint64_t *full,
+static void scaled(char out[CELL], uint64_t n, const char *units, const uint64_t *full,
                    const uint64_t *step)
 {
     unsigned i = 0;
     for (; units[i + 1] != 0 && n >= full[i]; i++)
         n /= step[i];
-    snprintf(out, 24, "%" PRIu64 "%c", n, units[i]);
+    snprintf(out, CELL, "%" PRIu64 "%c", n, units[i]);
 }
 
-static void bytes_text(char out[24], const json_t *p, const char *field)
+/* --- one cell of each kind ------------------------------------------------------------- */
+
+static void text_cell(char out[CELL], const json_t *p, const char *field)
+{
+    snprintf(out, CELL, "%s", cli_text(p, field));
+}
+
+static void short_cell(char out[CELL], const json_t *p, const char *field)
+{
+    const char *text = json_string_value(json_object_get(p, field));
+    snprintf(out, CELL, "%.8s", text != NULL ? text : "-");
+}
+
+static void number_cell(char out[CELL], const json_t *p, const char *field)
+{
+    snprintf(out, CELL, "%" PRIu64, cli_number(p, field));
+}
+
+static void height_cell(char out[CELL], const json_t *p, const char *field)
+{
+    if (cli_number(p, field) > 0)
+        number_cell(out, p, field);
+}
+
+static void rtt_cell(char out[CELL], const json_t *p, const char *field)
+{
+    if (cli_number(p, field) > 0)
+        snprintf(out, CELL, "%.1f", (double)cli_number(p, field) / 1000);
+}
+
+static void seat_cell(char out[CELL], const json_t *p, const char *field)
+{
+    const json_t *seat = json_object_get(p, field);
+    if (json_is_integer(seat))
+        snprintf(out, CELL, "%d", (int)json_integer_value(seat));
+}
+
+static void bytes_cell(char out[CELL], const json_t *p, const char *field)
 {
     static const uint64_t full[] = {10000, 10000, 10000, 10000}, step[] = {1024, 1024, 1024, 1024};
     scaled(out, cli_number(p, field), "BKMGT", full, step);
 }
 
-static void time_text(char out[24], const json_t *p, const char *field)
+static void time_cell(char out[CELL], const json_t *p, const char *field)
 {
     static const uint64_t full[] = {60, 60, 24}, step[] = {60, 60, 24};
-    if (json_is_null(json_object_get(p, field)))
-        snprintf(out, 24, "-");
-    else
+    if (!json_is_null(json_object_get(p, field)))
         scaled(out, cli_number(p, field) / 1000, "smhd", full, step);
+}
+
+static void flag_cell(char out[CELL], const json_t *p, const char *field)
+{
+    snprintf(out, CELL, "%s", json_is_true(json_object_get(p, field)) ? "yes" : "no");
+}
+
+#define KEY     short_cell
+#define NAME    short_cell
+#define TEXT    text_cell
+#define ADDRESS text_cell
+#define SEAT    seat_cell
+#define TIME    time_cell
+#define HEIGHT  height_cell
+#define BYTES   bytes_cell
+#define RTT     rtt_cell
+#define COUNT   number_cell
+#define NUMBER  number_cell
+#define FLAG    flag_cell
+static const struct column {
+    const char *field, *head; /* head NULL: in the notes */
+    int width;
+    void (*cell)(char out[CELL], const json_t *p,
+                 const char *field); /* "-" when it writes nothing */
+} column[] = {
+#define ROW(name, kind, head, width, text) {#name, head, width, kind},
+    POA_RPC_PEER_TABLE(ROW)
+#undef ROW
+};
+#define COLUMNS (sizeof column / sizeof column[0])
+
+/* P NULL: the headings. */
+static void print_line(const json_t *p)
+{
+    for (const struct column *c = column; c < column + COLUMNS; c++) {
+        char cell[CELL] = "-";
+        if (c->head == NULL)
+            continue;
+        if (p != NULL)
+            c->cell(cell, p, c->field);
+        printf("%s%*s", c == column ? "" : " ", c->width, p != NULL ? cell : c->head);
+    }
+    putchar('\n');
 }
 
 static void print_notes(const json_t *p)
@@ -50,31 +128,6 @@ static void print_notes(const json_t *p)
         printf("    %s\n", reason);
 }
 
-static void print_peer(const json_t *p)
-{
-    const json_t *member = json_object_get(p, "member");
-    const char *key = json_string_value(json_object_get(p, "key"));
-    char short_key[9] = "-", seat[16] = "-", height[24] = "-", rtt[24] = "-", score[24];
-    char name[9], since[24], heard[24], in[24], out[24];
-    if (key)
-        snprintf(short_key, sizeof short_key, "%.8s", key);
-    if (json_is_integer(member))
-        snprintf(seat, sizeof seat, "%d", (int)json_integer_value(member));
-    if (cli_number(p, "height") > 0)
-        snprintf(height, sizeof height, "%" PRIu64, cli_number(p, "height"));
-    if (cli_number(p, "rtt_us") > 0)
-        snprintf(rtt, sizeof rtt, "%.1f", (double)cli_number(p, "rtt_us") / 1000);
-    snprintf(score, sizeof score, "%" PRIu64, cli_number(p, "score"));
-    time_text(since, p, "connected_ms");
-    time_text(heard, p, "heard_ms");
-    bytes_text(in, p, "received_bytes");
-    bytes_text(out, p, "sent_bytes");
-    snprintf(name, sizeof name, "%.8s", cli_text(p, "name"));
-    printf(HEAD, short_key, name, cli_text(p, "role"), cli_text(p, "address"), seat,
-           cli_text(p, "direction"), since, heard, height, in, out, rtt, score);
-    print_notes(p);
-}
-
 int cli_peers(const struct cli *c)
 {
     json_t *v;
@@ -82,10 +135,11 @@ int cli_peers(const struct cli *c)
         return 1;
     if (c->json)
         return cli_print_json(v);
-    printf(HEAD, "key", "name", "role", "address", "seat", "way", "for", "heard", "height", "in",
-           "out", "rtt", "score");
-    for (size_t i = 0; i < json_array_size(v); i++)
-        print_peer(json_array_get(v, i));
+    print_line(NULL);
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        print_line(json_array_get(v, i));
+        print_notes(json_array_get(v, i));
+    }
     json_decref(v);
     return 0;
 }

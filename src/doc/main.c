@@ -237,6 +237,14 @@ static int rpc(void)
         printf("| `%s` | %s%s%s | %s | %s |\n", m->name, m->params[0] ? "`" : "", m->params,
                m->params[0] ? "`" : "", poa_rpc_right_name(m->right), m->help);
     }
+    printf("\n`poa_peers_list` answers with one object per peer; `poa peers` has the same under "
+           "these\n"
+           "headings, and the rest below the line of a peer with which something is wrong.\n\n"
+           "| field | heading | what it says |\n|---|---|---|\n");
+#define ROW(name, kind, head, width, text)                                                         \
+    printf("| `%s` | %s | %s |\n", #name, (head) != NULL ? (head) : "", text);
+    POA_RPC_PEER_TABLE(ROW)
+#undef ROW
     printf(
         "\n| type | JSON |\n|---|---|\n"
         "| u32, u64 | number, or string of decimal digits |\n"

@@ -419,6 +419,7 @@ static void peer_of(struct poa_node *n, const struct poa_p2p_contact *c, struct 
 {
     static const char *const roles[] = {
         [POA_P2P_LISTED] = "peer", [POA_P2P_UNLISTED] = "stranger", [POA_P2P_ADDRESS] = "address"};
+    static const char *const directions[] = {"none", "out", "in", "both"};
     struct node_peer p = {.known = false};
     o->member = -1;
     if (c->kind == POA_P2P_LISTED) {
@@ -433,13 +434,14 @@ static void peer_of(struct poa_node *n, const struct poa_p2p_contact *c, struct 
     o->role = p.witness ? "witness" : roles[c->kind];
     o->has_key = c->kind != POA_P2P_ADDRESS;
     o->outbound = c->outbound;
-    o->inbound = c->inbound;
+    o->connected = c->outbound || c->inbound;
+    o->direction = directions[(c->outbound ? 1 : 0) + (c->inbound ? 2 : 0)];
     o->height = p.height;
     o->sent_bytes = c->bytes_out;
     o->received_bytes = c->bytes_in;
     o->queued_bytes = c->queued_bytes;
     o->rtt_us = c->rtt_us;
-    o->connected_ms = c->connected_ms;
+    o->connected_ms = o->connected ? c->connected_ms : POA_NEVER;
     o->heard_ms = c->heard_ms;
     o->trouble = c->trouble;
     o->score = c->score;

@@ -164,29 +164,25 @@ void rpc_status(void *ctx, json_t *const *param, struct poa_rpc_call *call)
 
 /* --- the node --------------------------------------------------------------------------------- */
 
+#define KEY(p, f)     (p)->has_##f ? rpc_hash((p)->f) : json_null()
+#define NAME(p, f)    json_string((p)->f)
+#define ADDRESS(p, f) json_string((p)->f)
+#define TEXT(p, f)    json_string((p)->f)
+#define SEAT(p, f)    (p)->f >= 0 ? json_integer((p)->f) : json_null()
+#define FLAG(p, f)    json_boolean((p)->f)
+#define COUNT(p, f)   json_integer((p)->f)
+#define RTT(p, f)     json_integer((p)->f)
+#define TIME(p, f)    u64_or_null((p)->f)
+#define HEIGHT(p, f)  poa_json_u64((p)->f)
+#define NUMBER(p, f)  poa_json_u64((p)->f)
+#define BYTES(p, f)   poa_json_u64((p)->f)
 static json_t *peer_json(const struct poa_rpc_peer *p)
 {
-    static const char *const directions[] = {"none", "out", "in", "both"};
-    bool connected = p->outbound || p->inbound;
-    json_t *v = json_pack("{s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:s}", "key",
-                          p->has_key ? rpc_hash(p->key) : json_null(), "name", p->name, "address",
-                          p->address, "role", p->role, "member",
-                          p->member >= 0 ? json_integer(p->member) : json_null(), "connected",
-                          (int)connected, "outbound", (int)p->outbound, "direction",
-                          directions[(p->outbound ? 1 : 0) + (p->inbound ? 2 : 0)]);
-    v = rpc_with(v, "height", poa_json_u64(p->height));
-    v = rpc_with(v, "sent_bytes", poa_json_u64(p->sent_bytes));
-    v = rpc_with(v, "received_bytes", poa_json_u64(p->received_bytes));
-    v = rpc_with(v, "queued_bytes", poa_json_u64(p->queued_bytes));
-    v = rpc_with(v, "rtt_us", json_integer(p->rtt_us));
-    v = rpc_with(v, "connected_ms", connected ? poa_json_u64(p->connected_ms) : json_null());
-    v = rpc_with(v, "heard_ms", u64_or_null(p->heard_ms));
-    v = rpc_with(v, "trouble", json_string(p->trouble));
-    v = rpc_with(v, "score", json_integer(p->score));
-    v = rpc_with(v, "banned", json_boolean(p->banned));
-    v = rpc_with(v, "ban_ms", poa_json_u64(p->ban_ms));
-    v = rpc_with(v, "bans", json_integer(p->bans));
-    return rpc_with(v, "reason", json_string(p->reason));
+    json_t *v = json_object();
+#define ROW(name, kind, head, width, text) v = rpc_with(v, #name, kind(p, name));
+    POA_RPC_PEER_TABLE(ROW)
+#undef ROW
+    return v;
 }
 
 void rpc_peers_list(void *ctx, json_t *const *param, struct poa_rpc_call *call)

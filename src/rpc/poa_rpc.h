@@ -113,25 +113,50 @@ struct poa_rpc_tx {
     void *hold;
 };
 
+/* Who a node talks with: what `poa_peers_list` answers and `poa peers` prints, in this order.
+ * X(FIELD, KIND, HEAD, WIDTH, TEXT): HEAD is the heading of its column (WIDTH as in printf; of
+ * every column the same); of the rows without one `poa peers` makes the notes below a line. */
+#define POA_RPC_PEER_TABLE(X)                                                                      \
+    X(key, KEY, "key", -8, "its key; null: only an address is known")                              \
+    X(name, NAME, "name", -8, "of a witness")                                                      \
+    X(role, TEXT, "role", -8, "witness, peer (on the list), stranger, address (no key known)")     \
+    X(address, ADDRESS, "address", -21, "as configured or seen")                                   \
+    X(member, SEAT, "seat", 4, "index in the committee, or null")                                  \
+    X(direction, TEXT, "way", -4, "who dialed: out, in, both, none")                               \
+    X(connected_ms, TIME, "for", 4, "connected for so long; null: it is not")                      \
+    X(heard_ms, TIME, "heard", 5, "since its last frame; null: none yet")                          \
+    X(height, HEIGHT, "height", 6, "that it told last; 0: none")                                   \
+    X(received_bytes, BYTES, "in", 5, "received from it")                                          \
+    X(sent_bytes, BYTES, "out", 5, "sent to it")                                                   \
+    X(queued_bytes, BYTES, "queue", 5, "that wait for it to take them")                            \
+    X(rtt_us, RTT, "rtt", 5, "last round trip (`poa peers`: ms); 0: we do not dial it")            \
+    X(score, COUNT, "score", 5, "points for misbehaviour: banned at 1,000; ten fade in a second")  \
+    X(connected, FLAG, NULL, 0, "a session with it works")                                         \
+    X(outbound, FLAG, NULL, 0, "one that we dialed")                                               \
+    X(trouble, TEXT, NULL, 0, "why it cannot be reached, or that its key is used twice; or empty") \
+    X(banned, FLAG, NULL, 0, "nothing of it is taken now")                                         \
+    X(ban_ms, NUMBER, NULL, 0, "left of the ban")                                                  \
+    X(bans, COUNT, NULL, 0, "so far")                                                              \
+    X(reason, TEXT, NULL, 0, "of its last fault, or empty")
+
+#define POA_RPC_PEER_KEY(name)                                                                     \
+    bool has_##name;                                                                               \
+    uint8_t name[32]
+#define POA_RPC_PEER_NAME(name)    char name[POA_KEY_LABEL_MAX + 1]
+#define POA_RPC_PEER_ADDRESS(name) char name[128]
+#define POA_RPC_PEER_TEXT(name)    const char *name /* static */
+#define POA_RPC_PEER_SEAT(name)    int name         /* -1: none */
+#define POA_RPC_PEER_FLAG(name)    bool name
+#define POA_RPC_PEER_COUNT(name)   uint32_t name
+#define POA_RPC_PEER_RTT(name)     uint32_t name
+#define POA_RPC_PEER_TIME(name)    uint64_t name /* POA_NEVER: null */
+#define POA_RPC_PEER_HEIGHT(name)  uint64_t name
+#define POA_RPC_PEER_NUMBER(name)  uint64_t name
+#define POA_RPC_PEER_BYTES(name)   uint64_t name
 struct poa_rpc_peer {
-    uint8_t key[32];
-    char name[POA_KEY_LABEL_MAX + 1];
-    char address[128]; /* as configured or seen */
-    const char *role;  /* witness, peer (on the list), stranger, address (no key known); static */
-    bool has_key;
-    int member; /* its index in the committee, or -1 */
-    bool outbound, inbound;
-    uint64_t height; /* last heard of, 0 = never */
-    uint64_t sent_bytes, received_bytes, queued_bytes;
-    uint32_t rtt_us;
-    uint64_t connected_ms; /* for so long; 0: not connected */
-    uint64_t heard_ms;     /* since its last frame, or POA_NEVER */
-    const char *trouble;   /* why it cannot be reached, or that its key is used twice; static */
-    uint32_t score; /* points for misbehaviour: at 1,000 it is banned; ten fade in a second */
-    bool banned;
-    uint64_t ban_ms; /* left */
-    uint32_t bans;
-    const char *reason; /* of the last fault; static */
+#define FIELD(name, kind, head, width, text) POA_RPC_PEER_##kind(name);
+    POA_RPC_PEER_TABLE(FIELD)
+#undef FIELD
 };
 #define POA_RPC_PEERS_MAX 1024
 

@@ -39,6 +39,7 @@ start log-first --peer "$seed" --peer "$(public ghost)@127.0.0.1:1" \
     --peer "$(public wrong)@${seed#*@}" --peer "$(public follower)@127.0.0.1:2"
 wait_for 60 found 4 || fail "found only $(outbound) peers"
 "$poa" peers --rpc "$mine"
+"$poa" peers --rpc "$mine" | head -n 1 | grep -Eq ' for +heard +height +in +out +queue +rtt +score$' || fail "the headings"
 seats() { # of those that it found
     "$poa" peers --rpc "$mine" --json |
         jq -en 'input | [.[] | select(.role == "witness" and .member != null and .name != "")] | length == 4' >/dev/null

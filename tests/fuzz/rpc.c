@@ -114,6 +114,7 @@ static size_t world_peers(void *ctx, struct poa_rpc_peer *out, size_t max)
     (void)max;
     memset(out, 0, 2 * sizeof *out);
     out[0].role = out[1].role = "stranger";
+    out[0].direction = out[1].direction = "none";
     out[0].reason = out[1].reason = out[0].trouble = out[1].trouble = "";
     out[1].has_key = true;
     return 2;

@@ -129,12 +129,22 @@ static int fake_block_txs(void *ctx, uint64_t height, int (*visit)(void *v, stru
     return visit(v, poa_written(&t));
 }
 
+static size_t fake_peers(void *ctx, struct poa_rpc_peer *out, size_t max)
+{
+    (void)ctx;
+    cr_assert(max >= fake.peers);
+    if (fake.peers > 0)
+        memcpy(out, fake.peer, fake.peers * sizeof *out);
+    return fake.peers;
+}
+
 const struct poa_rpc_backend backend = {.status = fake_status,
                                         .read = fake_read,
                                         .block = fake_block,
                                         .first = fake_first,
                                         .block_txs = fake_block_txs,
                                         .submit = fake_submit,
+                                        .peers = fake_peers,
                                         .latency = fake_latency};
 
 /* --- help ---------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ extern struct fake {
     bool pays;      /* every block has a payment to the account that its height names */
     uint8_t chain[32], sender[32];
     struct poa_rpc_join join; /* of the status; set before the server starts */
+    struct poa_rpc_peer peer[2];
+    size_t peers;
 } fake;
 extern const struct poa_rpc_backend backend;
 /* Ends the call ARG as fake.submit_code says; a thread. */
