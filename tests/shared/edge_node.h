@@ -583,6 +583,13 @@ static inline void client_turn(struct client *c, int wait_ms)
         (condition);                                                                               \
     })
 #define EXPECT_UNTIL(c, condition) cr_assert(CLIENT_UNTIL(c, condition), "waited for " #condition)
+/* Of the gateway of F. It counts on a thread of its own, maybe just after what it sent. */
+#define EXPECT_STAT(name, value)                                                                   \
+    do {                                                                                           \
+        for (int i_ = 0; i_ < 1000 && fake_stats(&f).name != (value); i_++)                        \
+            usleep(10000);                                                                         \
+        cr_assert_eq(fake_stats(&f).name, value);                                                  \
+    } while (0)
 
 static inline const struct poa_device_event *client_told(const struct client *c,
                                                          enum poa_device_event_kind kind)

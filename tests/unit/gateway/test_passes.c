@@ -54,13 +54,6 @@ static void remove_path(void)
 
 TestSuite(passes, .init = make_path, .fini = remove_path, .timeout = 120);
 
-#define EXPECT_STAT(name, value)                                                                   \
-    do {                                                                                           \
-        for (int i_ = 0; i_ < 1000 && fake_stats(&f).name != (value); i_++)                        \
-            usleep(10000);                                                                         \
-        cr_assert_eq(fake_stats(&f).name, value);                                                  \
-    } while (0)
-
 static void come(struct client *c)
 {
     client_ready(c);
