@@ -64,7 +64,7 @@ static bool may_accept(const struct poa_gateway *g)
 {
     if (g->handshakes_left < 1 || g->strangers >= g->config.limits.strangers || g->draining)
         return false;
-    return g->served || !atomic_load(&g->away) || gateway_now_ms(g) - g->made_ms >= START_MS;
+    return g->served || !atomic_load(&g->away) || gateway_now_ms(g) - g->started_ms >= START_MS;
 }
 
 /* Hosts of one IPv6 network are as easily had as ports of one host. */
@@ -472,7 +472,7 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
         return e;
     }
     passes_init(g);
-    g->handshakes_ms = g->made_ms = gateway_now_ms(g);
+    g->handshakes_ms = gateway_now_ms(g);
     g->handshakes_left = l->handshakes_per_s;
     *out = g;
     return POA_OK;
@@ -480,6 +480,7 @@ int poa_gateway_new(const struct poa_gateway_config *config, struct poa_gateway 
 
 int poa_gateway_start(struct poa_gateway *g)
 {
+    g->started_ms = gateway_now_ms(g); /* the node may have executed blocks since it was made */
     if (pthread_create(&g->thread, NULL, loop, g))
         return POA_E_THREADS;
     g->running = true;

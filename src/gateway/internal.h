@@ -189,7 +189,7 @@ struct poa_gateway {
     atomic_bool away; /* devices are sent away */
     bool was_away;    /* and the tick has seen it */
     bool served;      /* they were served before */
-    uint64_t made_ms;
+    uint64_t started_ms;
     pthread_t thread;
     bool running;
 

@@ -256,11 +256,15 @@ Test(gateway, devices_wait_for_a_node_that_starts)
 {
     struct poa_gateway_config config = fake_config(&f);
     struct poa_why why;
+    uint64_t made = client_now().mono_ms;
     cr_assert_eq(poa_gateway_new(&config, &f.g, &why), POA_OK);
     poa_gateway_serve(f.g, false);
     fake_epoch(&f, 3, 16);
-    cr_assert_eq(poa_gateway_start(f.g), POA_OK);
     client_make(&a, &f, DEVICE_A);
+    /* The node has blocks to execute first, for longer than devices wait below. */
+    while (client_now().mono_ms < made + 5200)
+        poll(NULL, 0, 50);
+    cr_assert_eq(poa_gateway_start(f.g), POA_OK);
     client_dial(&a);
     uint64_t end = client_now().mono_ms + 500;
     while (client_now().mono_ms < end)
