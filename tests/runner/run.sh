@@ -77,7 +77,7 @@ run_e2e() { # file, number
         POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-600}" "$root/$1"
     ) >"$log" 2>&1 </dev/null || rc=$?
     [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-600} s" >>"$log"
-    for _ in {1..20}; do # who was killed last may still be ending
+    for _ in {1..60}; do # who was killed last may still be ending
         left=$(leftovers "$2")
         [ -n "$left" ] || break
         sleep 0.1

@@ -93,7 +93,8 @@ Test(passes, a_link_that_broke_costs_no_handshake)
     fake_stop(&f);
 }
 
-/* The budget of handshakes is for those: more come back in a second than it has. */
+/* The budget of handshakes is for those: more come back at once than it has for some seconds. On
+ * a busy machine not each of them is quick. */
 Test(passes, the_ration_of_handshakes_is_not_theirs)
 {
     struct poa_gateway_config c = fake_config(&f);
@@ -101,13 +102,16 @@ Test(passes, the_ration_of_handshakes_is_not_theirs)
     fake_open(&f, &c);
     client_make(&a, &f, DEVICE_A);
     come(&a);
-    uint64_t start_ms = client_now().mono_ms;
-    for (int i = 0; i < 12; i++) {
+    uint64_t came = 0, quick = 0;
+    for (; came < 60 && quick < 12; came++) {
+        uint64_t start_ms = client_now().mono_ms;
         client_close(&a);
         come(&a);
+        quick += client_now().mono_ms - start_ms < 700;
     }
-    cr_assert(client_now().mono_ms - start_ms < 10000);
-    EXPECT_STAT(resumed, 12);
+    cr_assert_eq(quick, 12);
+    EXPECT_STAT(resumed, came);
+    EXPECT_STAT(handshakes, 1);
     client_close(&a);
     fake_stop(&f);
 }
