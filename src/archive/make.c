@@ -78,8 +78,10 @@ static int plan(struct make *m, bool snapshot)
     snapshot |= first > 1;
     uint64_t least = snapshot ? at.height + 1 : 1;
     if (snapshot && !at.height)
-        return poa_because(m->why, POA_E_AGAIN,
-                           "no state was saved yet: let the node run until a checkpoint");
+        return poa_because(
+            m->why, POA_E_AGAIN,
+            "no state was saved yet: start the node and let it run for checkpoint_s, "
+            "60 s unless its configuration says otherwise");
     for (rc = POA_OK; !rc && last >= least && !certified; last--)
         rc = header_at(m, last, &h, &certified);
     last++;
