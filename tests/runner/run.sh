@@ -16,7 +16,7 @@
 #
 # An end-to-end test starts in a fresh directory $POA_TMP of its own, finds the
 # programs in $POA_BIN and the checkout in $POA_ROOT, has POA_E2E_TIMEOUT
-# seconds (default 600), and must leave no process behind. They wait most of the
+# seconds (default 900), and must leave no process behind. They wait most of the
 # time, so POA_E2E_JOBS of those that follow one another run at once (default: as
 # many as JOBS, at most 3).
 set -u
@@ -74,9 +74,9 @@ run_e2e() { # file, number
     mkdir -p "$dir"
     (
         cd "$dir" || exit 2
-        POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-600}" "$root/$1"
+        POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-900}" "$root/$1"
     ) >"$log" 2>&1 </dev/null || rc=$?
-    [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-600} s" >>"$log"
+    [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-900} s" >>"$log"
     for _ in {1..60}; do # who was killed last may still be ending
         left=$(leftovers "$2")
         [ -n "$left" ] || break
