@@ -109,9 +109,9 @@ int cli_witness_recovery(const struct cli *c)
         json_decref(v);
         return stalled ? cli_fail("this node abstains, because it lost its log: make the order at "
                                   "a witness that votes (--rpc URL), and restart this one with it")
-                       : cli_fail("nothing to recover: this node lost its log, abstains, and "
-                                  "votes again from the next epoch on; the chain goes on "
-                                  "meanwhile");
+                       : cli_fail("nothing to recover, as this node sees it: it lost its log, "
+                                  "abstains, and votes again from the next epoch on; if none "
+                                  "comes, ask a witness that votes (--rpc URL)");
     }
     if (!stalled) {
         json_decref(v);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "poa_codec.h"
+#include "poa_crypto.h"
 #include "poa_version.h"
 
 #define FILE_MAX (1024 * 1024)
@@ -161,6 +162,7 @@ static int set_peer(struct poa_config *c, const char *value, uint32_t from, stru
         return peer_wrong(c, from, why, "more than %d of them", POA_CONFIG_PEERS_MAX);
     struct poa_config_peer *p = &c->peer[c->peers];
     char key[65];
+    uint8_t x32[32];
     size_t n = strcspn(value, "@");
     const char *address = value[n] ? value + n + 1 : "";
     if (n == 64)
@@ -169,6 +171,8 @@ static int set_peer(struct poa_config *c, const char *value, uint32_t from, stru
     if (n != 64 || poa_unhex(key, p->key, 32) || (value[n] && !*address))
         return peer_wrong(c, from, why,
                           "\"%.100s\" is not KEY@HOST:PORT with a key of 64 hex digits", value);
+    if (poa_ed25519_pk_to_x25519(p->key, x32))
+        return peer_wrong(c, from, why, "%.16s... is nobody's key: no point of the curve", value);
     const char *wrong = *address ? poa_config_undialable(address) : NULL;
     if (strlen(address) >= sizeof p->address)
         wrong = "longer than an address";

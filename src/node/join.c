@@ -583,7 +583,7 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
         return POA_OK;
     }
     if (!fits(j, j->proof_bytes)) { /* whether it is too long, or our disk is full */
-        POA_LOG_WARN(NODE, "snapshot: a proof of more than %llu bytes does not fit on this disk",
+        POA_LOG_WARN(NODE, "snapshot: a proof does not fit on this disk: %llu bytes did",
                      (unsigned long long)j->proof_bytes);
         next_proof(j);
         leave(j, s);

@@ -125,8 +125,8 @@ int node_memory_check(struct poa_node *n, bool *amnesia, struct poa_why *why)
     n->amnesia = before || empty || older || n->config.restored;
     if (empty)
         POA_LOG_WARN(NODE,
-                     "this key has voted on this chain before and %s has no memory of it: "
-                     "abstaining until the next epoch",
+                     "this key has run on this chain before and %s has no memory of what it may "
+                     "have voted: abstaining until the next epoch",
                      n->config.data_dir);
     else if (older)
         POA_LOG_WARN(NODE,

@@ -18,8 +18,9 @@ static void defaults(void)
 }
 TestSuite(config, .init = defaults);
 
-#define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define KEY_B "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_A  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeef4"
+#define KEY_B  "10112233445566778899aabbccddeeff00112233445566778899aabbccddeee7"
+#define NO_KEY "abababababababababababababababababababababababababababababababab"
 
 /* A file with TEXT; the name is static. */
 static const char *file_of(const char *text)
@@ -268,6 +269,7 @@ static const struct {
     {"peer", KEY_A "@host", "not HOST:PORT"},
     {"peer", KEY_A "@0.0.0.0:7640", "nobody can dial"},
     {"peer", KEY_A "@host:0", "1 to 65534"},
+    {"peer", NO_KEY "@127.0.0.1:7640", "no point of the curve"},
 };
 
 Test(config, values_that_mean_nothing_are_refused)
