@@ -21,7 +21,7 @@ only=${HOSTILE_ONLY:-}
 limit_kib=$((320 * 1024))
 # The honest load is signed before it begins, for so long.
 read -ra these <<<"${only:-1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24}"
-lasts=$((90 + (${#these[@]} + 4) * (2 * seconds + 10)))
+lasts=$((90 + (${#these[@]} + 4) * (2 * seconds + 16)))
 # Catching up takes its time on a busy machine, whatever SECONDS.
 [[ -n $only && " $only " != *" forged "* ]] || lasts=$((lasts + 150))
 devnet=
