@@ -102,9 +102,14 @@ static int write_store(struct poa_node *n, bool fresh, uint64_t starts, struct p
         rc = poa_store_write(b, true);
     }
     poa_store_batch_free(b);
-    return rc ? poa_because(why, rc, "cannot initialise the write-ahead log: %s",
-                            poa_error_text(rc))
-              : POA_OK;
+    if (!rc)
+        return POA_OK;
+    /* LevelDB says which file, and why. */
+    struct poa_why inner = {""};
+    poa_store_why(n->store, &inner);
+    return poa_because(why, rc,
+                       "cannot write to %s: %s; free space or replace the disk, then start again",
+                       n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc));
 }
 
 int node_memory_check(struct poa_node *n, bool *amnesia, struct poa_why *why)

@@ -352,6 +352,8 @@ static bool current_missing(const char *dir)
 static int open_db(struct poa_store *s, const struct poa_store_config *c, struct poa_why *why)
 {
     char path[sizeof s->dir + 4];
+    struct store_mark mark;
+    uint64_t left;
     snprintf(path, sizeof path, "%s/db", s->dir);
     if (current_missing(s->dir))
         return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its file CURRENT is missing",
@@ -359,6 +361,12 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, struct
     if (log_missing(s))
         return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its log (*.log) is missing",
                            path);
+    if (store_log_cut(s, path, &mark, &left))
+        return poa_because(why, POA_E_STORE_CORRUPT,
+                           "cannot open %s: its log %06llu.log is damaged: %llu bytes are left of "
+                           "%llu that were written",
+                           path, (unsigned long long)mark.log, (unsigned long long)left,
+                           (unsigned long long)mark.bytes);
     s->options = leveldb_options_create();
     s->cache = leveldb_cache_create_lru(c->cache_bytes);
     s->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
@@ -401,7 +409,7 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
     struct poa_store *s = calloc(1, sizeof *s);
     if (!s)
         return poa_because(why, POA_E_NO_MEMORY, "out of memory");
-    s->lock_fd = -1;
+    s->lock_fd = s->mark_fd = -1;
     s->tx_index = c->tx_index;
     s->tx_ids = c->tx_ids;
     pthread_mutex_init(&s->why_mutex, NULL);
@@ -454,6 +462,8 @@ void poa_store_close(struct poa_store *s)
         leveldb_cache_destroy(s->cache);
         leveldb_filterpolicy_destroy(s->bloom);
     }
+    if (s->mark_fd >= 0)
+        close(s->mark_fd);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_mutex_destroy(&s->why_mutex);

@@ -54,6 +54,11 @@ struct known {
 };
 #define KNOWN_SLOTS 4096
 
+/* Of log LOG, BYTES were synced. */
+struct store_mark {
+    uint64_t log, bytes;
+};
+
 struct poa_store {
     leveldb_t *db;
     leveldb_options_t *options;
@@ -81,7 +86,9 @@ struct poa_store {
     size_t write_buffer, in_log; /* bytes written since LevelDB's log began, at most */
     uint64_t log_number;
     struct timespec looked; /* when the folder had changed last, then */
-    uint64_t torn;          /* bytes cut off at the start */
+    struct store_mark mark; /* tail.c; writer's */
+    int mark_fd;
+    uint64_t torn; /* bytes cut off at the start */
     _Atomic uint64_t batches, writes, synced, bytes;
     _Atomic int failed; /* sticky write error */
     pthread_mutex_t why_mutex;
@@ -141,6 +148,10 @@ int store_get_reference(struct poa_store *s, const struct poa_stored_locator *at
 /* Cuts torn ends off the logs in folder DB; true when there were some, and no
  * other damage. */
 bool store_trim(struct poa_store *s, const char *db);
+/* Whether the log in folder DB that M says was synced is gone, or has only LEFT bytes. */
+bool store_log_cut(const struct poa_store *s, const char *db, struct store_mark *m, uint64_t *left);
+/* The writer's, after each write: keeps up to where the log is on disk. */
+void store_mark_log(struct poa_store *s, bool sync);
 /* The highest number of a log of LevelDB's. */
 uint64_t store_log_number(const struct poa_store *s);
 /* Whether LevelDB has begun a new log since this was asked last. May say so late. */

@@ -7,8 +7,11 @@
  * So the torn end is cut off here, and only it: behind the first record that is
  * not whole there must be none that is.
  *
- * A damaged byte in the very last records looks the same as a torn end. It would
- * have to hit what was written last, and the cut is logged.
+ * A damaged byte in the very last records looks the same as a torn end, and a log
+ * that somebody emptied the same as one that was just begun. So db/WRITTEN says up to
+ * where which log was synced: a log that is shorter is damaged. It is overwritten in
+ * place after each synced write and not synced itself, which costs nothing: whatever of
+ * it a disk keeps over a power cut was true, and what is not whole says nothing.
  *
  * Source: LevelDB, doc/log_format.md: blocks of 32 KiB; records of crc32c u32
  * (masked, of type and data), length u16, type u8, data. */
@@ -104,7 +107,80 @@ static size_t whole_end(const uint8_t *p, size_t n)
     return end;
 }
 
-static int trim(struct poa_store *s, const char *path, bool *cut)
+/* --- db/WRITTEN: number of the log u64, bytes of it that were synced u64, crc32c u32 --- */
+
+#define MARK_FILE  "WRITTEN"
+#define MARK_BYTES 20
+
+static bool read_mark(const char *db, struct store_mark *m)
+{
+    uint8_t p[MARK_BYTES];
+    char path[4600];
+    snprintf(path, sizeof path, "%s/" MARK_FILE, db);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, p, sizeof p);
+    if (fd >= 0)
+        close(fd);
+    if (n != sizeof p || poa_le32(p + 16) != crc32c(p, 16))
+        return false;
+    m->log = poa_le64(p);
+    m->bytes = poa_le64(p + 8);
+    return true;
+}
+
+static bool log_bytes(const char *db, uint64_t number, uint64_t *bytes)
+{
+    char path[4600];
+    struct stat st;
+    snprintf(path, sizeof path, "%.4500s/%06llu.log", db, (unsigned long long)number);
+    if (stat(path, &st))
+        return false;
+    *bytes = (uint64_t)st.st_size;
+    return true;
+}
+
+bool store_log_cut(const struct poa_store *s, const char *db, struct store_mark *m, uint64_t *left)
+{
+    *left = 0;
+    if (!read_mark(db, m))
+        return false;
+    /* LevelDB removes a log only when there is a newer one. */
+    return log_bytes(db, m->log, left) ? *left < m->bytes : store_log_number(s) < m->log;
+}
+
+/* Only a help: what fails here fails no write. The log that is written to has the highest
+ * number, and grew; the folder is read only when another one was begun. */
+void store_mark_log(struct poa_store *s, bool sync)
+{
+    uint8_t p[MARK_BYTES];
+    char path[4600];
+    uint64_t bytes;
+    snprintf(path, sizeof path, "%s/db", s->dir);
+    if (!log_bytes(path, s->mark.log, &bytes) || bytes <= s->mark.bytes) {
+        s->mark.log = store_log_number(s);
+        if (!log_bytes(path, s->mark.log, &bytes))
+            return;
+    }
+    s->mark.bytes = bytes;
+    /* Who reclaims writes to the log as well, and what is there may not be synced yet. */
+    if (!sync || s->reclaiming)
+        return;
+    snprintf(path, sizeof path, "%s/db/" MARK_FILE, s->dir);
+    if (s->mark_fd < 0)
+        s->mark_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    poa_put_le64(p, s->mark.log);
+    poa_put_le64(p + 8, s->mark.bytes);
+    poa_put_le32(p + 16, crc32c(p, 16));
+    if (s->mark_fd >= 0 && pwrite(s->mark_fd, p, sizeof p, 0) != sizeof p) {
+        close(s->mark_fd);
+        s->mark_fd = -1;
+    }
+}
+
+/* --- the end of each log ---------------------------------------------------------------- */
+
+/* FLOOR: that many bytes were synced. */
+static int trim(struct poa_store *s, const char *path, uint64_t floor, bool *cut)
 {
     struct stat st;
     int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -124,7 +200,7 @@ static int trim(struct poa_store *s, const char *path, bool *cut)
             have += (size_t)got;
     }
     size_t end = rc ? n : whole_end(p, n);
-    if (end == SIZE_MAX)
+    if (end == SIZE_MAX || (!rc && end < floor))
         rc = POA_E_STORE_CORRUPT;
     else if (!rc && end < n) {
         rc = ftruncate(fd, (off_t)end) || fsync(fd) ? POA_E_STORE : POA_OK;
@@ -140,7 +216,8 @@ bool store_trim(struct poa_store *s, const char *db)
 {
     char path[4600];
     struct dirent *e;
-    bool cut = false;
+    struct store_mark mark;
+    bool cut = false, marked = read_mark(db, &mark);
     int rc = POA_OK;
     DIR *d = opendir(db);
     while (d && !rc && (e = readdir(d))) {
@@ -149,7 +226,9 @@ bool store_trim(struct poa_store *s, const char *db)
         if (!log && strncmp(e->d_name, "MANIFEST-", 9) != 0)
             continue;
         if ((size_t)snprintf(path, sizeof path, "%s/%s", db, e->d_name) < sizeof path)
-            rc = trim(s, path, &cut);
+            rc = trim(s, path,
+                      log && marked && strtoull(e->d_name, NULL, 10) == mark.log ? mark.bytes : 0,
+                      &cut);
     }
     if (d)
         closedir(d);

@@ -377,6 +377,7 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
     }
     if (near && store_log_begun(s))
         s->in_log = bytes;
+    store_mark_log(s, sync);
     s->writes++;
     s->synced += sync;
     s->bytes += bytes;

@@ -29,6 +29,7 @@ static const char *dir;
 static size_t dir_n;
 static int trace = -1;
 static unsigned file_of[FDS]; /* 0: not ours; else its number */
+static char name_of[FDS][32];
 static unsigned files;
 static unsigned long long written, full, syncs, sick, readonly;
 
@@ -91,6 +92,7 @@ static int opened(int fd, const char *path, int flags)
             file_of[fd] = UINT32_MAX; /* the folder itself */
         } else if (name && (flags & O_ACCMODE) != O_RDONLY) {
             file_of[fd] = ++files;
+            snprintf(name_of[fd], sizeof name_of[fd], "%s", name);
             note(flags & O_TRUNC ? TRACE_CREATE : TRACE_OPEN, file_of[fd], name, strlen(name));
         }
         pthread_mutex_unlock(&mutex);
@@ -158,6 +160,39 @@ ssize_t write(int fd, const void *bytes, size_t n)
     }
     pthread_mutex_unlock(&mutex);
     return done;
+}
+
+/* A file that is overwritten whole: on the disk as if another one took its place. */
+static ssize_t overwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    if (fd < 0 || fd >= FDS || !file_of[fd])
+        return syscall(SYS_pwrite64, fd, bytes, n, at);
+    pthread_mutex_lock(&mutex);
+    ssize_t done = -1;
+    if (at)
+        abort(); /* nothing of ours does, and the trace could not say it */
+    if (full && written + n > full) {
+        errno = ENOSPC;
+    } else {
+        done = syscall(SYS_pwrite64, fd, bytes, n, at);
+        if (done > 0) {
+            file_of[fd] = ++files;
+            note(TRACE_CREATE, file_of[fd], name_of[fd], strlen(name_of[fd]));
+            note(TRACE_WRITE, file_of[fd], bytes, (size_t)done);
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    return done;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    return overwrite(fd, bytes, n, at);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t at)
+{
+    return overwrite(fd, bytes, n, at);
 }
 
 static int synced(int fd, long call)

@@ -71,6 +71,36 @@ for case in "FULL=250000 No space left" "SICK=25 Input/output error"; do
     mv sick data # what alice spent there must not be spent again
 done
 
+echo "# full before it has started"
+cp -r data compact
+"$poa" store compact compact >/dev/null
+for full in 20 100 150 200; do # in turn: a new manifest, the log
+    rm -rf sick
+    cp -r compact sick
+    export LD_PRELOAD=$shim POA_SHIM_DIR=sick/db POA_SHIM_FULL=$full
+    launch sick
+    unset LD_PRELOAD POA_SHIM_DIR POA_SHIM_FULL
+    ended "sick/db/[^ ]*: No space left"
+done
+
+echo "# the log of a node that was killed, emptied"
+rm -rf sick
+cp -r data sick
+start sick
+kill -KILL $pid
+wait $pid 2>/dev/null || true
+log=$(find sick/db -name '*.log' -size +0 | sort | tail -n 1)
+[ -n "$log" ] || fail "no log"
+cp "$log" whole
+: >"$log"
+launch sick
+ended "$(basename "$log") is damaged: 0 bytes are left of"
+cp whole "$log"
+start sick
+stop
+rm -rf data
+mv sick data # a copy of before this start would be told as one
+
 echo "# read-only"
 before=$(find data -type f ! -name LOCK ! -name LOG* -exec cksum {} + | sort)
 export LD_PRELOAD=$shim POA_SHIM_DIR=data/db POA_SHIM_READONLY=1

@@ -140,6 +140,99 @@ Test(damage, a_missing_log_is_damage)
     cr_assert(strstr(why.text, "log"), "%s", why.text);
 }
 
+static void say(struct poa_store *s, uint64_t seq)
+{
+    struct poa_store_batch *b = group(s);
+    poa_store_put_record(b, seq, 2, text("vote"));
+    cr_assert_eq(poa_store_write(b, true), POA_OK);
+    poa_store_batch_free(b);
+}
+
+/* The newest log, cut to each of some lengths, is refused, and left alone; whole, it is taken. */
+static void refuse_cuts(int votes)
+{
+    char path[600], command[1300];
+    struct stat st;
+    struct poa_store *s = NULL;
+    newest(".log", path, sizeof path);
+    cr_assert_eq(stat(path, &st), 0);
+    cr_assert(st.st_size > 7);
+    snprintf(command, sizeof command, "cp -a '%s' '%s/saved'", path, dir);
+    cr_assert_eq(system(command), 0);
+    const off_t cut[] = {0, 5, st.st_size / 2, st.st_size - 1};
+    for (size_t i = 0; i < sizeof cut / sizeof cut[0]; i++) {
+        struct stat now;
+        cr_assert_eq(truncate(path, cut[i]), 0);
+        why.text[0] = 0;
+        cr_assert_eq(try_open(chain_a, true, &s), POA_E_STORE_CORRUPT, "%ld", (long)cut[i]);
+        cr_assert(strstr(why.text, ".log is damaged"), "%s", why.text);
+        cr_assert(stat(path, &now) == 0 && now.st_size == cut[i]);
+        snprintf(command, sizeof command, "cp -a '%s/saved' '%s'", dir, path);
+        cr_assert_eq(system(command), 0);
+    }
+    s = must_open();
+    cr_assert_eq(records(s).n, votes);
+    poa_store_close(s);
+}
+
+/* LevelDB would go on without what was written last. */
+Test(damage, a_log_that_was_emptied_or_cut_is_damage)
+{
+    struct poa_store *s = must_open();
+    say(s, 1);
+    say(s, 2);
+    poa_store_close(s);
+    refuse_cuts(2);
+}
+
+Test(damage, the_log_that_was_begun_last_is_watched_too)
+{
+    struct poa_store *s = must_open();
+    static char filler[30000];
+    uint8_t d[32];
+    for (uint32_t i = 0; i < 40; i++) { /* several times what one log takes */
+        struct poa_store_batch *b = group(s);
+        digest_of(i, d);
+        cr_assert_eq(poa_store_put_batch(b, 0, 5, d, poa_slice(filler, sizeof filler)), POA_OK);
+        cr_assert_eq(poa_store_write(b, true), POA_OK);
+        poa_store_batch_free(b);
+    }
+    say(s, 1);
+    poa_store_close(s);
+    refuse_cuts(1);
+}
+
+/* A start that is killed before it writes leaves a new log, which is empty. */
+Test(damage, a_log_that_nothing_was_written_to_is_none)
+{
+    char path[600], command[700];
+    struct stat st;
+    struct poa_store *s = must_open();
+    say(s, 1);
+    poa_store_close(s);
+    for (int i = 0; i < 3; i++) {
+        s = must_open();
+        cr_assert_eq(records(s).n, 1);
+        poa_store_close(s);
+        newest(".log", path, sizeof path);
+        cr_assert(stat(path, &st) == 0 && st.st_size == 0, "%s", path);
+    }
+    /* What says how long the log is may be lost, or damaged, with a power cut. */
+    s = must_open();
+    say(s, 2);
+    poa_store_close(s);
+    flip_byte((snprintf(path, sizeof path, "%s/db/WRITTEN", dir), path), 9);
+    s = must_open();
+    cr_assert_eq(records(s).n, 2);
+    say(s, 3);
+    poa_store_close(s);
+    snprintf(command, sizeof command, ": >'%s/db/WRITTEN'", dir);
+    cr_assert_eq(system(command), 0);
+    s = must_open();
+    cr_assert_eq(records(s).n, 3);
+    poa_store_close(s);
+}
+
 /* LevelDB would begin anew, and delete what is there. */
 Test(damage, a_missing_current_is_damage)
 {
