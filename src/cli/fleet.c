@@ -244,6 +244,10 @@ static int measure(struct sim *s)
     if (rc == 0)
         rc = take_roots(s);
     /* Silence, so that what is on the ledger can be compared with what was said. */
+    uint64_t connected = s->end.connected;
+    poa_fleet_stop(s->fleet);
+    poa_fleet_stats(s->fleet, &s->end);
+    s->end.connected = connected;
     poa_fleet_free(s->fleet);
     s->fleet = NULL;
     if (rc == 0)

@@ -201,13 +201,20 @@ uint64_t poa_fleet_sealed(struct poa_fleet *f, uint32_t i)
     return n;
 }
 
+void poa_fleet_stop(struct poa_fleet *f)
+{
+    f->stop = true;
+    if (!f->running)
+        return;
+    pthread_join(f->thread, NULL);
+    f->running = false;
+}
+
 void poa_fleet_free(struct poa_fleet *f)
 {
     if (!f)
         return;
-    f->stop = true;
-    if (f->running)
-        pthread_join(f->thread, NULL);
+    poa_fleet_stop(f);
     for (uint32_t i = 0; i < f->config.devices && f->unit; i++) {
         struct unit *u = &f->unit[i];
         wire_close(f, &u->wire);

@@ -82,6 +82,8 @@ size_t poa_fleet_roots(struct poa_fleet *f, uint8_t (*out)[32], size_t max);
 uint32_t poa_fleet_at(struct poa_fleet *f, size_t gateway);
 /* Distinct slots that device I sealed. */
 uint64_t poa_fleet_sealed(struct poa_fleet *f, uint32_t i);
+/* The devices fall silent; what is counted is all that they did. */
+void poa_fleet_stop(struct poa_fleet *f);
 void poa_fleet_free(struct poa_fleet *f); /* stops it; NULL is fine */
 
 #endif
