@@ -17,8 +17,8 @@
 # An end-to-end test starts in a fresh directory $POA_TMP of its own, finds the
 # programs in $POA_BIN and the checkout in $POA_ROOT, has POA_E2E_TIMEOUT
 # seconds (default 900), and must leave no process behind. They wait most of the
-# time, so POA_E2E_JOBS of those that follow one another run at once (default: as
-# many as JOBS, at most 3).
+# time, so POA_E2E_JOBS of those that follow one another run at once (default: 3,
+# and 1 where JOBS is 1).
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 2
@@ -67,7 +67,7 @@ end_all() {
     rm -rf "$tmp"
 }
 
-e2e_jobs=${POA_E2E_JOBS:-$((${JOBS:-1} < 3 ? ${JOBS:-1} : 3))}
+e2e_jobs=${POA_E2E_JOBS:-$((${JOBS:-1} < 2 ? 1 : 3))}
 
 run_e2e() { # file, number
     local dir=$tmp/e2e$2 log=$tmp/log$2 rc=0 pid left
