@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -617,97 +616,4 @@ int cli_devnet_up(const struct cli *c)
     free(r);
     free(d);
     return rc;
-}
-
-/* The lock file's content; NULL with a line when no devnet runs there. */
-static json_t *running(const struct cli *c, int *fd)
-{
-    const char *dir = c->option[CLI_DATA_DIR] != NULL ? c->option[CLI_DATA_DIR] : "devnet-data";
-    char path[512];
-    snprintf(path, sizeof path, "%s/devnet.lock", dir);
-    *fd = open(path, O_RDWR | O_CLOEXEC);
-    if (*fd < 0 && errno != ENOENT) {
-        cli_fail("cannot open %s: %s", path, strerror(errno));
-        return NULL;
-    }
-    if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) == 0) {
-        if (*fd >= 0)
-            close(*fd);
-        cli_fail("no devnet runs in %s; `poa devnet --data-dir %s` starts one", dir, dir);
-        return NULL;
-    }
-    for (int tries = 0; tries < 100; tries++, pause_ms(20)) {
-        json_t *v = json_load_file(path, 0, NULL);
-        if (v != NULL)
-            return v;
-    }
-    close(*fd);
-    cli_fail("the devnet in %s is starting or stopping", dir);
-    return NULL;
-}
-
-int cli_devnet_down(const struct cli *c)
-{
-    int fd;
-    json_t *v = running(c, &fd);
-    if (v == NULL)
-        return 1;
-    pid_t pid = (pid_t)json_integer_value(json_object_get(v, "pid"));
-    json_decref(v);
-    int rc = 0;
-    if (pid <= 1 || kill(pid, SIGTERM) != 0) {
-        rc = cli_fail("cannot stop process %d: %s", (int)pid, strerror(errno));
-    } else {
-        int tries = 0;
-        while (flock(fd, LOCK_EX | LOCK_NB) != 0 && tries++ < 2400)
-            pause_ms(50);
-        rc = tries > 2400 ? cli_fail("process %d does not stop", (int)pid) : 0;
-    }
-    close(fd);
-    if (rc == 0 && c->json)
-        return cli_print_json(json_pack("{s:b, s:i}", "stopped", 1, "pid", (int)pid));
-    if (rc == 0)
-        printf("stopped\n");
-    return rc;
-}
-
-int cli_devnet_status(const struct cli *c)
-{
-    int fd;
-    json_t *v = running(c, &fd);
-    if (v == NULL)
-        return 1;
-    close(fd);
-    json_t *list = json_object_get(v, "processes"), *p;
-    size_t i;
-    json_array_foreach(list, i, p)
-    {
-        struct poa_rpc_client *client = NULL;
-        struct poa_why why;
-        json_t *s = NULL;
-        if (cli_text(p, "rpc")[0] == 0)
-            continue;
-        if (poa_rpc_client_new(cli_text(p, "rpc"), NULL, 2000, &client, &why) == POA_OK &&
-            poa_rpc_client_call(client, "poa_status", NULL, &s, &why) == POA_OK) {
-            json_object_set_new(p, "height", json_string(cli_text(s, "height")));
-            json_object_set(p, "ready", json_object_get(s, "ready"));
-            json_decref(s);
-        } else {
-            json_object_set_new(p, "ready", json_false());
-        }
-        poa_rpc_client_free(client);
-    }
-    if (c->json)
-        return cli_print_json(v);
-    printf("devnet in %s, process %" PRIu64 "\n", cli_text(v, "dir"), cli_number(v, "pid"));
-    json_array_foreach(list, i, p)
-    {
-        printf("  %-12s pid %-8" PRIu64 " %s", cli_text(p, "name"), cli_number(p, "pid"),
-               cli_text(p, "rpc"));
-        if (json_object_get(p, "height") != NULL)
-            printf("  height %s", cli_text(p, "height"));
-        printf("%s\n", cli_number(p, "pid") == 0 ? "  not running" : "");
-    }
-    json_decref(v);
-    return 0;
 }

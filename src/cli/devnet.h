@@ -76,12 +76,19 @@ struct devnet {
 /* Takes the lock of DIR, makes or reads the network, chooses free ports, writes
  * the configurations. A line is printed on failure. */
 int devnet_open(struct devnet *d, const struct cli *c);
-/* 0 when no devnet runs in DIR, which may be absent; else 1 after a line. */
-int devnet_check_idle(const char *dir);
 void devnet_close(struct devnet *d);
 size_t devnet_nodes(const struct devnet *d);
 int devnet_path(const struct devnet *d, char *out, size_t n, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* --- devnet_lock.c ------------------------------------------------------------------- */
+
+/* Takes the lock of DIR until the process ends; 0, or 1 after a line. */
+int devnet_lock(struct devnet *d);
+/* Writes what runs into the lock file. */
+void devnet_write_lock(const struct devnet *d);
+/* 0 when no devnet runs in DIR, which may be absent; else 1 after a line. */
+int devnet_check_idle(const char *dir);
 
 /* --- devnet_ports.c ------------------------------------------------------------------ */
 
@@ -119,8 +126,6 @@ void devnet_stop_all(struct devnet *d);
 void devnet_print_log_tail(const struct devnet *d, const struct devnet_process *p);
 /* Answer of a node, without complaints; NULL: none. */
 json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params);
-/* Writes who runs and where into the lock file. */
-void devnet_write_lock(const struct devnet *d);
 uint64_t devnet_rss_bytes(pid_t pid);
 
 /* --- devnet_chaos.c -------------------------------------------------------------------- */

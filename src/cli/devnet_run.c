@@ -205,33 +205,6 @@ json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params)
     return poa_rpc_client_call(p->client, method, params, &v, &why) == POA_OK ? v : NULL;
 }
 
-void devnet_write_lock(const struct devnet *d)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < d->processes; i++) {
-        const struct devnet_process *p = &d->process[i];
-        json_t *item = json_pack("{s:s, s:i, s:i}", "name", p->name, "pid", (int)p->pid, "restarts",
-                                 (int)p->restarts);
-        if (p->rpc != 0) {
-            char url[64];
-            snprintf(url, sizeof url, "http://127.0.0.1:%u", p->rpc);
-            json_object_set_new(item, "rpc", json_string(url));
-        }
-        if (p->gateway != 0)
-            json_object_set_new(item, "gateway", json_integer(p->gateway));
-        json_array_append_new(list, item);
-    }
-    json_t *v =
-        json_pack("{s:i, s:s, s:o}", "pid", (int)getpid(), "dir", d->dir, "processes", list);
-    char *text = v != NULL ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
-    /* In place: the lock is on this file. A reader that meets half of it retries. */
-    if (text == NULL || ftruncate(d->lock_fd, 0) != 0 ||
-        pwrite(d->lock_fd, text, strlen(text), 0) != (ssize_t)strlen(text))
-        cli_fail("cannot write the lock file");
-    free(text);
-}
-
 uint64_t devnet_rss_bytes(pid_t pid)
 {
     char path[64];

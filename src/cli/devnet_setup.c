@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,39 +31,6 @@ size_t devnet_nodes(const struct devnet *d)
 }
 
 /* --- the lock ------------------------------------------------------------------------- */
-
-static int runs_already(const char *dir)
-{
-    return cli_fail("a devnet is running in %s; `poa devnet down --data-dir %s` stops it", dir,
-                    dir);
-}
-
-static int take_lock(struct devnet *d)
-{
-    char path[512];
-    if (devnet_path(d, path, sizeof path, "devnet.lock") != 0)
-        return 1;
-    d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (d->lock_fd < 0)
-        return cli_fail("cannot open %s: %s", path, strerror(errno));
-    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        close(d->lock_fd); /* the other one's: it stays as it is */
-        d->lock_fd = -1;
-        return runs_already(d->dir);
-    }
-    return 0;
-}
-
-int devnet_check_idle(const char *dir)
-{
-    char path[DEVNET_PATH_MAX + 32];
-    snprintf(path, sizeof path, "%s/devnet.lock", dir);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    bool taken = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
-    if (fd >= 0)
-        close(fd);
-    return taken ? runs_already(dir) : 0;
-}
 
 /* --- configurations ------------------------------------------------------------------------------
  */
@@ -429,7 +395,7 @@ int devnet_open(struct devnet *d, const struct cli *c)
     }
     strcpy(d->dir, real);
     free(real);
-    if (take_lock(d) != 0)
+    if (devnet_lock(d) != 0)
         return 1;
     /* Again: only now nobody else makes it. */
     rc = read_before(d->dir, &before);

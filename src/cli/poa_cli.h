@@ -99,6 +99,7 @@
     X(POLICY, "policy", "POLICY", "assignment: vrf (default), random or weighted")                 \
     X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
     X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
+    X(WAIT, "wait", "DURATION", "until every node is ready, at most so long")                      \
     X(DATA_DIR, "data-dir", "DIR", "where everything is kept; default devnet-data")                \
     X(N, "n", "N", "members of the committee")                                                     \
     X(Q, "q", "Q", "quorum; default N - (N-1)/3")                                                  \
@@ -402,8 +403,10 @@ _Static_assert(CLI_OPTION_COUNT <= 128, "a set of options has 128 bits");
       "poa devnet --load 200 --for 20s --json")                                                    \
     X("devnet down", cli_devnet_down, "", 0, 0, CLI_DEVNET, "Stop a running devnet",               \
       "poa devnet down --data-dir devnet-data")                                                    \
-    X("devnet status", cli_devnet_status, "", 0, 0, CLI_DEVNET,                                    \
-      "Processes of a devnet, with their addresses and heights", "poa devnet status --json")       \
+    X("devnet status", cli_devnet_status, "", 0, 0, CLI_DEVNET | CLI_BIT(WAIT),                    \
+      "Processes of a devnet, with their addresses and heights",                                   \
+      "poa devnet status --json\n"                                                                 \
+      "poa devnet status --wait 60s")                                                              \
     X("fleet simulate", cli_fleet_simulate, "", 0, 0,                                              \
       CLI_DEVNET | CLI_BIT(LEDGERS) | CLI_BIT(GATEWAYS) | CLI_BIT(DEVICES) | CLI_BIT(FOR) |        \
           CLI_BIT(PER_TRUNK) | CLI_BIT(PACK_EVERY) | CLI_BIT(KILL) | CLI_BIT(DRAIN) |              \

@@ -2,16 +2,38 @@
 # The commands in the documents. Every line of a ```sh block must name programs,
 # targets and files that exist; a block marked ```sh test is run, in a fresh
 # directory per document where build/release holds the programs, and must
-# succeed. A process that a block starts ends with the block.
+# succeed within BLOCK_LIMIT seconds. A process that a block starts ends with the block.
 set -u
 cd "$POA_ROOT" || exit 2
 status=0
 targets=$("${MAKE:-make}" --no-print-directory help | awk "/^  / { print \$1 }")
 work=${POA_TMP:-$(mktemp -d)}/docs
+BLOCK_LIMIT=240
 
 complain() {
     echo "FAIL: $1"
     status=1
+}
+
+# run_block DIRECTORY BLOCK, its output in $work/log. What takes too long is shown where it is.
+run_block() {
+    local rc=0
+    (
+        cd "$1" || exit 2
+        exec timeout --foreground -k 30 $BLOCK_LIMIT bash -euo pipefail -c "
+            trap 'kill \$(jobs -p) 2>/dev/null || :; wait' EXIT
+            trap 'echo \"in: \$BASH_COMMAND\"; ps -eo pid,ppid,etimes,stat,wchan:20,args | grep [p]oa; exit 124' TERM
+            $2"
+    ) >"$work/log" 2>&1 </dev/null || rc=$?
+    case $rc in
+    124 | 137)
+        {
+            echo "no end after $BLOCK_LIMIT s"
+            tail -n 5 "$1"/*.log 2>/dev/null
+        } >>"$work/log"
+        ;;
+    esac
+    return $rc
 }
 
 # known FILE:LINE WORDS...
@@ -63,9 +85,10 @@ for doc in README.md CONTRIBUTING.md docs/*.md; do
             dir=$work/${doc//\//_}
             mkdir -p "$dir/build"
             ln -sfn "$POA_BIN" "$dir/build/release"
-            if ! log=$(cd "$dir" && bash -euo pipefail -c "trap 'kill \$(jobs -p) 2>/dev/null || :; wait' EXIT; $block" 2>&1 </dev/null); then
+            if ! run_block "$dir" "$block"; then
                 complain "$doc:$first: this block failed:"
-                printf '%s\n' "$block" "--- its output:" "$log"
+                printf '%s\n' "$block" "--- its output:"
+                cat "$work/log"
             fi
             ;;
         plain:* | test:*)

@@ -248,6 +248,7 @@ static const struct {
     {"verify chain", "file"},
     {"why", "zz"},
     {"why", "4f9c --slot x"},
+    {"devnet status", "--wait forever"},
     {"devnet up", "--for forever"},
     {"devnet up", "--chaos weather"},
     {"devnet up", "--peer 12"},
