@@ -12,11 +12,15 @@
 # failed, and `N passed, N failed` as the last line. Exit 0 only when something
 # passed and nothing failed.
 #
-# A Criterion program has POA_UNIT_TIMEOUT seconds (default 900).
+# Of the unit and end-to-end items that fail, POA_RETRIES (default 0) run once more, alone, in
+# the end: for machines whose other work nobody controls. The log of the first time is printed all
+# the same, and who needed the second is told; where more failed, none is tried again.
+#
+# A Criterion program has POA_UNIT_TIMEOUT seconds (default 400, and 900 under a sanitizer).
 #
 # An end-to-end test starts in a fresh directory $POA_TMP of its own, finds the
 # programs in $POA_BIN and the checkout in $POA_ROOT, has POA_E2E_TIMEOUT
-# seconds (default 900), and must leave no process behind. They wait most of the
+# seconds (default 400), and must leave no process behind. They wait most of the
 # time, so POA_E2E_JOBS of those that follow one another run at once (default: 3,
 # and 1 where JOBS is 1).
 set -u
@@ -35,6 +39,9 @@ log=$tmp/log
 passed=0
 failed=0
 broken=()
+again=() flaky=() retrying=
+POA_UNIT_TIMEOUT=${POA_UNIT_TIMEOUT:-$([ "$PROFILE" = release ] && echo 400 || echo 900)}
+declare -A counted # passing tests of a unit item
 
 # A jobserver above us hands out the slots; else take them ourselves.
 make_flags=(--no-print-directory "BUILD=$BUILD" "PROFILE=$PROFILE")
@@ -74,16 +81,16 @@ run_e2e() { # file, number
     mkdir -p "$dir"
     (
         cd "$dir" || exit 2
-        POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-900}" "$root/$1"
+        POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-400}" "$root/$1"
     ) >"$log" 2>&1 </dev/null || rc=$?
-    [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-900} s" >>"$log"
+    [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-400} s" >>"$log"
     for _ in {1..60}; do # who was killed last may still be ending
         left=$(leftovers "$2")
         [ -n "$left" ] || break
         sleep 0.1
     done
     for pid in $left; do
-        echo "left behind: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")" >>"$log"
+        echo "left behind: $pid $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" >>"$log"
         kill -KILL "$pid" 2>/dev/null
         [ $rc -ne 0 ] || rc=1
     done
@@ -92,9 +99,10 @@ run_e2e() { # file, number
     mv "$log.rc.new" "$log.rc"
 }
 
-verdict() { # kind, name, exit code, microseconds, log, note
-    local kind=$1 name=$2 rc=$3 took=$4 log=$5 note=$6 seconds
+verdict() { # kind, what, exit code, microseconds, log, note
+    local kind=$1 what=$2 name=${2##*/} rc=$3 took=$4 log=$5 note=$6 seconds
     seconds=$(printf '%d.%02d s' $((took / 1000000)) $((took / 10000 % 100)))
+    [ -z "$retrying" ] || [ "$rc" -ne 0 ] || flaky+=("$kind $name")
     if [ "$rc" -eq 0 ]; then
         echo "ok    $kind $name ($seconds$note)"
         case $kind in make | script | fuzz | e2e) count 1 0 ;; esac
@@ -105,6 +113,7 @@ verdict() { # kind, name, exit code, microseconds, log, note
         sed 's/^/    /' "$log"
         case $kind in build | make | script | fuzz | e2e) count 0 1 ;; esac
         broken+=("$kind $name")
+        case $kind in unit | e2e) again+=("$kind:$what") ;; esac
     fi
 }
 
@@ -122,21 +131,18 @@ e2e_below() { # N
             elif [ $alive = 1 ]; then
                 continue
             fi
-            verdict e2e "${e2e_name[i]}" "$rc" "$took" "$tmp/log$i" ""
+            verdict e2e "${e2e_what[i]}" "$rc" "$took" "$tmp/log$i" ""
             rm -f "$tmp/log$i" "$tmp/log$i.rc"
             e2e_pid[i]=
             running=$((running - 1))
         done
     done
 }
-e2e_name=() e2e_pid=()
+e2e_what=() e2e_pid=()
 
-for item in "$@"; do
-    kind=${item%%:*}
-    what=${item#*:}
+run_item() { # KIND:WHAT
+    local item=$1 kind=${1%%:*} what=${1#*:} name note='' rc=0
     name=${what##*/}
-    note=
-    rc=0
     if [ "$kind" != e2e ]; then
         e2e_below 1
         started=${EPOCHREALTIME/[.,]/}
@@ -157,14 +163,14 @@ for item in "$@"; do
         e2e_below "$e2e_jobs"
         started=${EPOCHREALTIME/[.,]/}
         number=$((number + 1)) running=$((running + 1))
-        e2e_name[number]=$name
+        e2e_what[number]=$what
         run_e2e "$what" "$number" "$started" &
         e2e_pid[number]=$!
-        continue
+        return
         ;;
     unit)
-        timeout -k 10 "${POA_UNIT_TIMEOUT:-900}" "$what" >"$log" 2>&1 </dev/null || rc=$?
-        [ $rc -ne 124 ] || echo "no end after ${POA_UNIT_TIMEOUT:-900} s" >>"$log"
+        timeout -k 10 "$POA_UNIT_TIMEOUT" "$what" >"$log" 2>&1 </dev/null || rc=$?
+        [ $rc -ne 124 ] || echo "no end after $POA_UNIT_TIMEOUT s" >>"$log"
         # [====] Synthesis: Tested: 6 | Passing: 5 | Failing: 1 | Crashing: 0
         # Crashing ones are among the failing.
         sums=$(sed -n 's/.*Synthesis: Tested:[^0-9]*\([0-9]*\).*Passing:[^0-9]*\([0-9]*\).*Failing:[^0-9]*\([0-9]*\).*/\1 \2 \3/p' "$log" | tail -n 1)
@@ -179,16 +185,33 @@ for item in "$@"; do
         # A program that fails without a failing test is a failure too.
         [ $rc -eq 0 ] || [ "$fail" -gt 0 ] || fail=1
         count "$pass" "$fail"
+        counted[$item]=$pass
         ;;
     *)
         echo "$0: unknown item $item" >&2
         exit 2
         ;;
     esac
-    verdict "$kind" "$name" "$rc" "$((${EPOCHREALTIME/[.,]/} - started))" "$log" "$note"
+    verdict "$kind" "$what" "$rc" "$((${EPOCHREALTIME/[.,]/} - started))" "$log" "$note"
+}
+
+for item in "$@"; do
+    run_item "$item"
 done
 e2e_below 1
 
+# All that failed may be tried again: then only what fails again has failed.
+if [ ${#again[@]} -gt 0 ] && [ ${#again[@]} -eq ${#broken[@]} ] && [ ${#again[@]} -le "${POA_RETRIES:-0}" ]; then
+    retry=("${again[@]}") broken=() retrying=yes e2e_jobs=1 failed=0
+    echo "failed, and run once more: ${retry[*]}"
+    for item in "${retry[@]}"; do
+        passed=$((passed - ${counted[$item]:-0}))
+        run_item "$item"
+        e2e_below 1
+    done
+fi
+
+[ ${#flaky[@]} -eq 0 ] || printf 'passed only at the second try: %s\n' "${flaky[@]}"
 if [ ${#broken[@]} -gt 0 ]; then
     printf 'failed: %s\n' "${broken[@]}"
 fi
