@@ -115,6 +115,25 @@ int poa_file_hold(const char *path, int *fd, struct poa_why *why)
     return rc;
 }
 
+/* Locks of open file descriptions (fcntl(2)): like flock(), but they can be asked for. */
+static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+int poa_file_lock(int fd, struct poa_why *why)
+{
+    struct flock l = whole_file;
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+        return POA_OK;
+    return errno == EAGAIN || errno == EACCES
+               ? poa_because(why, POA_E_LOCKED, "in use by another process")
+               : poa_because(why, POA_E_IO, "cannot lock: %s", strerror(errno));
+}
+
+bool poa_file_locked(int fd)
+{
+    struct flock l = whole_file;
+    return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
 static int read_all(int fd, char *p, size_t cap, size_t *n)
 {
     *n = 0;

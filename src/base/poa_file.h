@@ -39,6 +39,12 @@ POA_MUST_USE int poa_file_read(const char *path, size_t cap, unsigned flags, cha
 /* For who reads a file, changes it and writes it anew: waits until no other process does so in
  * the folder of PATH, and keeps them waiting until *FD is closed. Errors: POA_E_IO. */
 POA_MUST_USE int poa_file_hold(const char *path, int *fd, struct poa_why *why);
+/* Takes the lock of the open file FD (open for writing), which ends with it; POA_E_LOCKED when
+ * another open file has it. */
+POA_MUST_USE int poa_file_lock(int fd, struct poa_why *why);
+/* Whether another open file has the lock. Does not take it, not even for a moment, in which
+ * whoever wants it would be refused. */
+bool poa_file_locked(int fd);
 /* Makes what happened to the names in a directory durable. */
 POA_MUST_USE int poa_dir_sync(const char *dir, struct poa_why *why);
 

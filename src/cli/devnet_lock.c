@@ -16,16 +16,6 @@
 #define STOP_MAX_MS 120000
 #define ASK_MAX_MS  2000
 
-/* The lock belongs to the open file, as with flock(), but who only looks does not have to take it
- * for a moment: a devnet that starts just then would be refused. */
-static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-static bool held(int fd)
-{
-    struct flock l = whole_file;
-    return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
-}
-
 static void pause_ms(long ms)
 {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
@@ -45,12 +35,11 @@ int devnet_lock(struct devnet *d)
     d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (d->lock_fd < 0)
         return cli_fail("cannot open %s: %s", path, strerror(errno));
-    struct flock l = whole_file;
-    if (fcntl(d->lock_fd, F_OFD_SETLK, &l) == 0)
+    struct poa_why why;
+    int rc = poa_file_lock(d->lock_fd, &why);
+    if (rc == POA_OK)
         return 0;
-    int rc = errno == EAGAIN || errno == EACCES
-                 ? runs_already(d->dir)
-                 : cli_fail("cannot lock %s: %s", path, strerror(errno));
+    rc = rc == POA_E_LOCKED ? runs_already(d->dir) : cli_fail("%s: %s", path, why.text);
     close(d->lock_fd); /* the other one's: it stays as it is */
     d->lock_fd = -1;
     return rc;
@@ -61,7 +50,7 @@ int devnet_check_idle(const char *dir)
     char path[DEVNET_PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/devnet.lock", dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool taken = fd >= 0 && held(fd);
+    bool taken = fd >= 0 && poa_file_locked(fd);
     if (fd >= 0)
         close(fd);
     return taken ? runs_already(dir) : 0;
@@ -109,12 +98,13 @@ static json_t *running(const char *dir, int *fd, struct poa_why *why)
         poa_because(why, POA_E_IO, "cannot open %s: %s", path, strerror(errno));
         return NULL;
     }
-    for (int tries = 0; tries < HALF_TRIES && *fd >= 0 && held(*fd); tries++, pause_ms(20)) {
+    for (int tries = 0; tries < HALF_TRIES && *fd >= 0 && poa_file_locked(*fd);
+         tries++, pause_ms(20)) {
         json_t *v = json_load_file(path, 0, NULL);
         if (v != NULL)
             return v;
     }
-    if (*fd >= 0 && held(*fd))
+    if (*fd >= 0 && poa_file_locked(*fd))
         poa_because(why, POA_E_AGAIN, "the devnet in %s is starting or stopping", dir);
     else
         poa_because(why, POA_E_NOT_FOUND,
@@ -143,9 +133,9 @@ int cli_devnet_down(const struct cli *c)
         rc = cli_fail("cannot stop process %d: %s", (int)pid, strerror(errno));
     } else {
         uint64_t until = devnet_now_ms() + STOP_MAX_MS;
-        while (held(fd) && devnet_now_ms() < until)
+        while (poa_file_locked(fd) && devnet_now_ms() < until)
             pause_ms(POLL_MS / 2);
-        rc = held(fd) ? cli_fail("process %d does not stop", (int)pid) : 0;
+        rc = poa_file_locked(fd) ? cli_fail("process %d does not stop", (int)pid) : 0;
     }
     close(fd);
     if (rc == 0 && c->json)
