@@ -57,7 +57,7 @@ refused() { # WORDS COMMAND...
 refused "say which chain you trust" "$poa" verify proof alice.json
 refused "another chain" "$poa" verify proof alice.json --chain $zero
 refused "another chain" "$poa" verify proof alice.json "${trust[@]}" --chain $zero
-jq '.value |= sub("^..";"ff")' alice.json >bad.json
+jq '.value |= (if .[:2] == "ff" then "00" else "ff" end) + .[2:]' alice.json >bad.json
 refused "not valid: bad proof" "$poa" verify proof bad.json "${trust[@]}"
 jq '.value = ""' alice.json >bad.json
 refused "not valid" "$poa" verify proof bad.json "${trust[@]}"
@@ -65,7 +65,7 @@ jq '.handovers |= .[1:]' alice.json >bad.json
 refused "hand-over from epoch 0 is not valid" "$poa" verify proof bad.json "${trust[@]}"
 jq '.handovers |= .[:1]' alice.json >bad.json
 refused "no hand-over from epoch 1" "$poa" verify proof bad.json "${trust[@]}"
-jq '.certificate |= sub("..$";"00")' alice.json >bad.json
+jq '.certificate |= .[:-1] + (if .[-1:] == "0" then "1" else "0" end)' alice.json >bad.json
 refused "not valid: its certificate holds a signature that no member" "$poa" verify proof bad.json "${trust[@]}"
 jq 'del(.header)' alice.json >bad.json
 refused 'no "header"' "$poa" verify proof bad.json "${trust[@]}"
