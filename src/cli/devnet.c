@@ -11,13 +11,14 @@
 
 #include "devnet.h"
 
-#define READY_MS      90000
+#define READY_MS      180000
 #define TELL_MS       4000 /* between two lines about who is not ready */
 #define SETTLE_MAX_MS 1500 /* idle, before the load: memory is measured here */
 #define DRAIN_MAX_MS  2000 /* after it: what was accepted becomes final */
-/* Before the report: a node that was started again is back, what was accepted is final, and
- * everybody answers, also on a busy machine. Less for one that has no process. */
-#define BACK_MAX_MS     30000
+/* The report, all together: a node that was started again is back, what was accepted is final,
+ * everybody answers, and a device earned something, also on a busy machine. Less for a node that
+ * has no process. */
+#define BACK_MAX_MS     120000
 #define GONE_MAX_MS     10000
 #define SEALING_MS      8000 /* a device that sealed within this long is "sealing" */
 #define COMMITTED_SHARE 0.95
@@ -145,6 +146,17 @@ static void look(struct devnet *d, struct view *out)
     }
 }
 
+/* A moment later, when everybody answers. */
+static void look_again(struct devnet *d, struct view *view)
+{
+    struct view now;
+    devnet_watch(d);
+    pause_ms(100);
+    look(d, &now);
+    if (now.answered == devnet_nodes(d))
+        *view = now;
+}
+
 /* Asks again until P answers. */
 static json_t *ask_until(struct devnet_process *p, const char *method, json_t *params,
                          uint64_t until)
@@ -157,38 +169,43 @@ static json_t *ask_until(struct devnet_process *p, const char *method, json_t *p
     return v;
 }
 
-/* Whether every node that answers has the same block at the lowest height. */
-static bool agree(struct devnet *d, const struct view *view, uint64_t *height, char hash[65])
+/* Whether every node has the same block at the lowest height, which is looked for again when
+ * somebody does not give it: it may be pruned meanwhile. */
+static bool agree(struct devnet *d, struct view *view, uint64_t *height, char hash[65],
+                  uint64_t until)
 {
-    *height = view->lowest;
-    hash[0] = 0;
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, view->lowest);
-    uint64_t until = devnet_now_ms() + BACK_MAX_MS;
-    size_t n = 0;
-    for (size_t i = 0; i < devnet_nodes(d); i++) {
-        json_t *v =
-            ask_until(&d->process[i], "poa_block_get", json_pack("{s:s}", "height", text), until);
-        const char *got = cli_text(v, "hash");
-        bool same = v != NULL && strlen(got) == 64 && (n == 0 || strcmp(got, hash) == 0);
-        if (same)
-            snprintf(hash, 65, "%s", got);
-        else if (v != NULL)
-            fprintf(stderr, "%s has %s at height %s, others %s\n", d->process[i].name, got, text,
-                    hash);
-        else
-            fprintf(stderr, "%s does not give block %s\n", d->process[i].name, text);
-        json_decref(v);
-        if (!same)
+    for (;;) {
+        char text[24];
+        snprintf(text, sizeof text, "%" PRIu64, *height = view->lowest);
+        hash[0] = 0;
+        const struct devnet_process *lacks = NULL;
+        for (size_t i = 0; i < devnet_nodes(d) && lacks == NULL; i++) {
+            struct devnet_process *p = &d->process[i];
+            json_t *v = devnet_ask(p, "poa_block_get", json_pack("{s:s}", "height", text));
+            const char *got = cli_text(v, "hash");
+            bool same = i == 0 || strcmp(got, hash) == 0;
+            if (v == NULL || strlen(got) != 64)
+                lacks = p;
+            else if (same)
+                snprintf(hash, 65, "%s", got);
+            else
+                fprintf(stderr, "%s has %s at height %s, others %s\n", p->name, got, text, hash);
+            json_decref(v);
+            if (lacks == NULL && !same)
+                return false;
+        }
+        if (lacks == NULL)
+            return true;
+        if (stopping > 1 || devnet_now_ms() >= until) {
+            fprintf(stderr, "%s does not give block %s\n", lacks->name, text);
             return false;
-        n++;
+        }
+        look_again(d, view);
     }
-    return n == devnet_nodes(d);
 }
 
-static bool conserved(struct devnet *d)
+static bool conserved(struct devnet *d, uint64_t until)
 {
-    uint64_t until = devnet_now_ms() + BACK_MAX_MS;
     for (size_t i = 0; i < devnet_nodes(d); i++) {
         json_t *v = ask_until(&d->process[i], "poa_supply_audit", NULL, until);
         bool fine = json_is_true(json_object_get(v, "conserved"));
@@ -426,39 +443,55 @@ static bool gone(const struct devnet *d)
     return any;
 }
 
+/* What became of the load: how much is final. Of one that is stopped early, what was answered
+ * until then counts. */
+static uint64_t settle_load(struct run *r, struct poa_rpc_load_stats *s, uint64_t from)
+{
+    uint64_t committed = 0;
+    for (bool early = false, all = false;; pause_ms(100)) {
+        if (!early)
+            all = devnet_load_stats(r->load, s);
+        if (stopping && !all) {
+            devnet_load_stop(r->load);
+            s->offered = s->accepted + s->rejected + s->failed;
+            early = all = true;
+        }
+        committed = devnet_load_committed(r->d, r->load);
+        if ((all && committed >= s->accepted) || stopping > 1 ||
+            devnet_now_ms() - from >= (gone(r->d) ? GONE_MAX_MS : BACK_MAX_MS))
+            break;
+        devnet_watch(r->d);
+    }
+    devnet_load_stop(r->load);
+    return committed;
+}
+
 static int report(struct run *r)
 {
     struct devnet *d = r->d;
     struct view view;
     struct poa_rpc_load_stats s;
     memset(&s, 0, sizeof s);
-    uint64_t committed = 0, ran_ms = devnet_now_ms() - r->start_ms, height = 0;
+    uint64_t from = devnet_now_ms(), until = from + BACK_MAX_MS, ran_ms = from - r->start_ms;
+    uint64_t committed = r->load != NULL ? settle_load(r, &s, from) : 0, height = 0;
     char hash[65] = "";
-    if (r->load != NULL) {
-        /* Nodes that came back late may need a moment more. */
-        uint64_t load_from = devnet_now_ms();
-        do {
-            devnet_load_stats(r->load, &s);
-            committed = devnet_load_committed(d, r->load);
-        } while (committed < s.accepted &&
-                 devnet_now_ms() - load_from < (stopping ? DRAIN_MAX_MS : BACK_MAX_MS) &&
-                 (pause_ms(100), true));
-        devnet_load_stop(r->load);
-    }
     /* A node that was started again has to execute its blocks, when it says height 0, and to
      * catch up before it can agree. */
-    uint64_t from = devnet_now_ms();
     do
         look(d, &view);
     while (stopping < 2 &&
            (view.answered < devnet_nodes(d) || view.lowest + 500 < view.height ||
-            (view.lowest == 0 && view.height > 0)) &&
+            (view.lowest == 0 && view.height > 0) || view.height <= r->height_at_start) &&
            devnet_now_ms() - from < (gone(d) ? GONE_MAX_MS : BACK_MAX_MS) &&
            (devnet_watch(d), pause_ms(100), true));
     bool complete = view.answered == devnet_nodes(d);
-    bool agreement = complete && agree(d, &view, &height, hash);
-    bool supply = complete && conserved(d);
-    look_at_devices(d, &r->devices);
+    bool agreement = complete && agree(d, &view, &height, hash, until);
+    bool supply = complete && conserved(d, until);
+    bool earns = d->devices > 0 && ran_ms >= REWARDS_AFTER_MS && d->chaos != DEVNET_CHAOS_LIARS;
+    while ((!look_at_devices(d, &r->devices) ||
+            (earns && (r->devices.rewarded == 0 || view.anchors == 0))) &&
+           complete && stopping < 2 && devnet_now_ms() < until)
+        look_again(d, &view);
     all_latencies(d, &r->latency);
     double p50 = (double)poa_histogram_quantile(&r->latency, 0.5) / 1000;
     double p99 = (double)poa_histogram_quantile(&r->latency, 0.99) / 1000;
@@ -486,8 +519,7 @@ static int report(struct run *r)
         wrong = "a process is not running";
     else if ((double)committed < COMMITTED_SHARE * (double)s.offered)
         wrong = "too few of the offered transfers were committed";
-    else if (d->devices > 0 && ran_ms >= REWARDS_AFTER_MS && r->devices.rewarded == 0 &&
-             d->chaos != DEVNET_CHAOS_LIARS)
+    else if (earns && r->devices.rewarded == 0)
         wrong = "no device earned anything";
 
     if (r->c->json) {

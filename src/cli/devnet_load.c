@@ -9,6 +9,8 @@
 #define WINDOW     4096
 #define RETRIES    200
 #define TIMEOUT_MS 5000
+/* Each asks for all accounts, one after the other, and one answer that is late ends it. */
+#define NONCE_TRIES 5
 
 struct devnet_load {
     struct poa_rpc_load *load;
@@ -88,7 +90,10 @@ int devnet_load_prepare(struct devnet *d, uint64_t count, struct devnet_load **o
     int rc = l->item != NULL && l->body != NULL ? 0 : cli_fail("out of memory");
     for (uint32_t i = 0; i < DEVNET_ACCOUNTS; i++)
         devnet_account(d, i, l->secret[i], l->address[i]);
-    if (rc == 0 && !fetch_nonces(d, l, l->nonce))
+    bool known = false;
+    for (int tries = 0; rc == 0 && tries < NONCE_TRIES && !known; tries++)
+        known = fetch_nonces(d, l, l->nonce);
+    if (rc == 0 && !known)
         rc = cli_fail("no ledger server answers");
     /* Round robin over the accounts, so that home servers share the work. */
     for (uint64_t k = 0; k < count && rc == 0; k++) {

@@ -13,7 +13,7 @@
 
 #define POLL_MS     100
 #define HALF_TRIES  100 /* looks at a file that is being written, 20 ms apart */
-#define STOP_MAX_MS 120000
+#define STOP_MAX_MS 300000
 #define ASK_MAX_MS  2000
 
 static void pause_ms(long ms)
@@ -37,6 +37,9 @@ int devnet_lock(struct devnet *d)
         return cli_fail("cannot open %s: %s", path, strerror(errno));
     struct poa_why why;
     int rc = poa_file_lock(d->lock_fd, &why);
+    /* What a killed one left names processes and ports that may be others' by now. */
+    if (rc == POA_OK && ftruncate(d->lock_fd, 0) != 0)
+        rc = poa_because(&why, POA_E_IO, "cannot empty it: %s", strerror(errno));
     if (rc == POA_OK)
         return 0;
     rc = rc == POA_E_LOCKED ? runs_already(d->dir) : cli_fail("%s: %s", path, why.text);

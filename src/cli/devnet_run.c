@@ -14,7 +14,7 @@
 
 #include "devnet.h"
 
-#define STOP_GRACE_MS 20000
+#define STOP_GRACE_MS 60000
 #define RESTART_MS    2000
 #define SOON_MS       10000 /* who ends so soon after its start waits twice as long each time */
 #define DOUBLINGS     4
