@@ -179,22 +179,6 @@ uint64_t store_log_number(const struct poa_store *s)
     return n;
 }
 
-/* The folder is read only when a file came or went; one that came with the same time
- * stamp as the last look is seen with the next that comes or goes. */
-bool store_log_begun(struct poa_store *s)
-{
-    char path[sizeof s->dir + 4];
-    struct stat st;
-    uint64_t before = s->log_number;
-    snprintf(path, sizeof path, "%s/db", s->dir);
-    if (stat(path, &st) ||
-        (st.st_mtim.tv_sec == s->looked.tv_sec && st.st_mtim.tv_nsec == s->looked.tv_nsec))
-        return false;
-    s->looked = st.st_mtim;
-    s->log_number = store_log_number(s);
-    return s->log_number != before;
-}
-
 static void remove_file(void *ctx, const char *file)
 {
     (void)ctx;
@@ -353,7 +337,7 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, struct
 {
     char path[sizeof s->dir + 4];
     struct store_mark mark;
-    uint64_t left;
+    uint64_t whole;
     snprintf(path, sizeof path, "%s/db", s->dir);
     if (current_missing(s->dir))
         return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its file CURRENT is missing",
@@ -361,11 +345,11 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, struct
     if (log_missing(s))
         return poa_because(why, POA_E_STORE_CORRUPT, "cannot open %s: its log (*.log) is missing",
                            path);
-    if (store_log_cut(s, path, &mark, &left))
+    if (store_log_damaged(s, path, &mark, &whole))
         return poa_because(why, POA_E_STORE_CORRUPT,
-                           "cannot open %s: its log %06llu.log is damaged: %llu bytes are left of "
+                           "cannot open %s: its log %06llu.log is damaged: %llu bytes are whole of "
                            "%llu that were written",
-                           path, (unsigned long long)mark.log, (unsigned long long)left,
+                           path, (unsigned long long)mark.log, (unsigned long long)whole,
                            (unsigned long long)mark.bytes);
     s->options = leveldb_options_create();
     s->cache = leveldb_cache_create_lru(c->cache_bytes);
@@ -400,7 +384,6 @@ static int open_db(struct poa_store *s, const struct poa_store_config *c, struct
         return rc;
     }
     s->write_buffer = c->write_buffer_bytes;
-    s->log_number = store_log_number(s);
     return POA_OK;
 }
 
@@ -413,6 +396,7 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
     s->tx_index = c->tx_index;
     s->tx_ids = c->tx_ids;
     pthread_mutex_init(&s->why_mutex, NULL);
+    pthread_mutex_init(&s->write_mutex, NULL);
     int rc = POA_OK;
     if (strlen(c->dir) >= sizeof s->dir)
         rc = poa_because(why, POA_E_LIMIT, "the name of the data directory is too long");
@@ -467,6 +451,7 @@ void poa_store_close(struct poa_store *s)
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_mutex_destroy(&s->why_mutex);
+    pthread_mutex_destroy(&s->write_mutex);
     free(s);
 }
 
@@ -480,16 +465,15 @@ void poa_store_reclaim(struct poa_store *s)
 {
     uint64_t bytes = s->deleted, height = s->deleted_height;
     static const char scattered[] = {SPACE_DIGEST, SPACE_HASH, SPACE_TX};
-    char *message = NULL;
     /* What an earlier process deleted waits until this one has, too: it knows up to where. */
     if (!bytes || !(height || s->deleted_blobs))
         return;
     /* Compacting begins a new log: nothing may be unsynced in the old one. */
     s->reclaiming = true;
-    leveldb_writebatch_t *nothing = leveldb_writebatch_create();
-    leveldb_write(s->db, s->sync, nothing, &message);
-    leveldb_writebatch_destroy(nothing);
-    leveldb_free(message); /* the writer will get it too */
+    if (store_probe(s)) {
+        s->reclaiming = false;
+        return; /* the writer will get it too */
+    }
     compact_numbers(s, SPACE_BATCH, s->deleted_batch);
     compact_numbers(s, SPACE_BLOCK, height);
     compact_numbers(s, SPACE_RECEIPTS, height);

@@ -373,6 +373,7 @@ int poa_store_freeze(struct poa_store *s, struct poa_store **out)
     memcpy(f->chain, s->chain, sizeof f->chain);
     memcpy(f->dir, s->dir, sizeof f->dir);
     pthread_mutex_init(&f->why_mutex, NULL);
+    pthread_mutex_init(&f->write_mutex, NULL);
     f->failed = POA_E_UNSUPPORTED; /* nothing is written through it */
     leveldb_readoptions_t **option[] = {&f->read, &f->scan};
     for (int i = 0; i < 2; i++) {
@@ -393,6 +394,7 @@ void poa_store_thaw(struct poa_store *f)
     leveldb_readoptions_destroy(f->read);
     leveldb_readoptions_destroy(f->scan);
     pthread_mutex_destroy(&f->why_mutex);
+    pthread_mutex_destroy(&f->write_mutex);
     free(f);
 }
 

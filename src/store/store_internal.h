@@ -5,7 +5,6 @@
 #include <leveldb/c.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "poa_store.h"
 
@@ -82,11 +81,11 @@ struct poa_store {
     _Atomic uint64_t blob_bytes;     /* as META_BLOB_BYTES has it */
     uint8_t chain[32];
     char dir[4096];
-    uint64_t next_batch;         /* writer's */
+    uint64_t next_batch; /* writer's */
+    /* One write at a time, with what is noted of it: who reclaims writes, too. */
+    pthread_mutex_t write_mutex;
     size_t write_buffer, in_log; /* bytes written since LevelDB's log began, at most */
-    uint64_t log_number;
-    struct timespec looked; /* when the folder had changed last, then */
-    struct store_mark mark; /* tail.c; writer's */
+    struct store_mark mark;      /* tail.c */
     int mark_fd;
     uint64_t torn; /* bytes cut off at the start */
     _Atomic uint64_t batches, writes, synced, bytes;
@@ -148,14 +147,14 @@ int store_get_reference(struct poa_store *s, const struct poa_stored_locator *at
 /* Cuts torn ends off the logs in folder DB; true when there were some, and no
  * other damage. */
 bool store_trim(struct poa_store *s, const char *db);
-/* Whether the log in folder DB that M says was synced is gone, or has only LEFT bytes. */
-bool store_log_cut(const struct poa_store *s, const char *db, struct store_mark *m, uint64_t *left);
-/* The writer's, after each write: keeps up to where the log is on disk. */
-void store_mark_log(struct poa_store *s, bool sync);
+/* Whether the log in folder DB that M says was synced is gone, or whole only up to WHOLE. */
+bool store_log_damaged(const struct poa_store *s, const char *db, struct store_mark *m,
+                       uint64_t *whole);
+/* After each write, with the write_mutex: keeps up to where the log is on disk; true when
+ * LevelDB has begun a new one for this write. */
+bool store_mark_log(struct poa_store *s, bool sync);
 /* The highest number of a log of LevelDB's. */
 uint64_t store_log_number(const struct poa_store *s);
-/* Whether LevelDB has begun a new log since this was asked last. May say so late. */
-bool store_log_begun(struct poa_store *s);
 /* LevelDB keeps what went wrong in the background for the next write. */
 int store_probe(struct poa_store *s);
 /* The sum of all blobs: as the database says, or counted when it does not. */

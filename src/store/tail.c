@@ -8,8 +8,9 @@
  * not whole there must be none that is.
  *
  * A damaged byte in the very last records looks the same as a torn end, and a log
- * that somebody emptied the same as one that was just begun. So db/WRITTEN says up to
- * where which log was synced: a log that is shorter is damaged. It is overwritten in
+ * that somebody emptied the same as one that was just begun; what reads as zeros
+ * LevelDB passes over without a word. So db/WRITTEN says up to where which log was
+ * synced: one that is not whole up to there is damaged. It is overwritten in
  * place after each synced write and not synced itself, which costs nothing: whatever of
  * it a disk keeps over a power cut was true, and what is not whole says nothing.
  *
@@ -84,11 +85,13 @@ static bool any_after(const uint8_t *p, size_t n, size_t at)
     return false;
 }
 
-/* Where the last whole record ends; SIZE_MAX: damage that is not at the end. */
-static size_t whole_end(const uint8_t *p, size_t n)
+/* Where the last record ends before one that is not whole; *MORE: behind that one there are
+ * whole ones. */
+static size_t whole_end(const uint8_t *p, size_t n, bool *more)
 {
     size_t at = 0, end = 0, length = 0;
     bool inside = false;
+    *more = false;
     while (at < n) {
         size_t left = block_left(at) < n - at ? block_left(at) : n - at;
         if (block_left(at) < HEAD) { /* the trailer of a block */
@@ -97,14 +100,32 @@ static size_t whole_end(const uint8_t *p, size_t n)
         }
         unsigned type = record_at(p + at, left, &length);
         bool begins = type == FULL || type == FIRST;
-        if (!type || begins == inside)
-            return any_after(p, n, at) ? SIZE_MAX : end;
+        if (!type || begins == inside) {
+            *more = any_after(p, n, at);
+            break;
+        }
         at += length;
         inside = type == FIRST || type == MIDDLE;
         if (!inside)
             end = at;
     }
     return end;
+}
+
+/* The N bytes of FD, to be freed; NULL: they cannot be read. */
+static uint8_t *read_all(int fd, size_t n)
+{
+    uint8_t *p = malloc(n + 1);
+    size_t have = 0;
+    while (p && have < n) {
+        ssize_t got = pread(fd, p + have, n - have, (off_t)have);
+        if (got <= 0) {
+            free(p);
+            return NULL;
+        }
+        have += (size_t)got;
+    }
+    return p;
 }
 
 /* --- db/WRITTEN: number of the log u64, bytes of it that were synced u64, crc32c u32 --- */
@@ -128,44 +149,69 @@ static bool read_mark(const char *db, struct store_mark *m)
     return true;
 }
 
+static void log_path(const char *db, uint64_t number, char path[4600])
+{
+    snprintf(path, 4600, "%.4500s/%06llu.log", db, (unsigned long long)number);
+}
+
 static bool log_bytes(const char *db, uint64_t number, uint64_t *bytes)
 {
     char path[4600];
     struct stat st;
-    snprintf(path, sizeof path, "%.4500s/%06llu.log", db, (unsigned long long)number);
+    log_path(db, number, path);
     if (stat(path, &st))
         return false;
     *bytes = (uint64_t)st.st_size;
     return true;
 }
 
-bool store_log_cut(const struct poa_store *s, const char *db, struct store_mark *m, uint64_t *left)
+bool store_log_damaged(const struct poa_store *s, const char *db, struct store_mark *m,
+                       uint64_t *whole)
 {
-    *left = 0;
+    char path[4600];
+    uint64_t bytes = 0;
+    bool more;
+    *whole = 0;
     if (!read_mark(db, m))
         return false;
     /* LevelDB removes a log only when there is a newer one. */
-    return log_bytes(db, m->log, left) ? *left < m->bytes : store_log_number(s) < m->log;
+    if (!log_bytes(db, m->log, &bytes))
+        return store_log_number(s) < m->log;
+    bytes = bytes < m->bytes ? bytes : m->bytes;
+    log_path(db, m->log, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint8_t *p = fd < 0 ? NULL : read_all(fd, (size_t)bytes);
+    if (p)
+        *whole = whole_end(p, (size_t)bytes, &more);
+    if (fd >= 0)
+        close(fd);
+    free(p);
+    return p && *whole < m->bytes; /* what cannot be read is LevelDB's to tell */
 }
 
-/* Only a help: what fails here fails no write. The log that is written to has the highest
- * number, and grew; the folder is read only when another one was begun. */
-void store_mark_log(struct poa_store *s, bool sync)
+/* The log that is written to has the highest number, and grew; the folder is read only when
+ * another one was begun. */
+static bool find_log(struct poa_store *s, const char *db)
+{
+    uint64_t bytes;
+    if (!log_bytes(db, s->mark.log, &bytes) || bytes <= s->mark.bytes) {
+        s->mark.log = store_log_number(s);
+        if (!log_bytes(db, s->mark.log, &bytes))
+            return false;
+    }
+    s->mark.bytes = bytes;
+    return true;
+}
+
+/* Only a help: what fails here fails no write. A log that has nothing yet was begun by who
+ * reclaims, after this write: its name may not be durable. */
+static void write_mark(struct poa_store *s, const char *db)
 {
     uint8_t p[MARK_BYTES];
     char path[4600];
-    uint64_t bytes;
-    snprintf(path, sizeof path, "%s/db", s->dir);
-    if (!log_bytes(path, s->mark.log, &bytes) || bytes <= s->mark.bytes) {
-        s->mark.log = store_log_number(s);
-        if (!log_bytes(path, s->mark.log, &bytes))
-            return;
-    }
-    s->mark.bytes = bytes;
-    /* Who reclaims writes to the log as well, and what is there may not be synced yet. */
-    if (!sync || s->reclaiming)
+    if (!s->mark.bytes)
         return;
-    snprintf(path, sizeof path, "%s/db/" MARK_FILE, s->dir);
+    snprintf(path, sizeof path, "%s/" MARK_FILE, db);
     if (s->mark_fd < 0)
         s->mark_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     poa_put_le64(p, s->mark.log);
@@ -177,32 +223,37 @@ void store_mark_log(struct poa_store *s, bool sync)
     }
 }
 
+bool store_mark_log(struct poa_store *s, bool sync)
+{
+    char db[sizeof s->dir + 4];
+    uint64_t before = s->mark.log;
+    snprintf(db, sizeof db, "%s/db", s->dir);
+    if (!find_log(s, db))
+        return false;
+    if (sync)
+        write_mark(s, db);
+    return before && s->mark.log != before;
+}
+
 /* --- the end of each log ---------------------------------------------------------------- */
 
-/* FLOOR: that many bytes were synced. */
-static int trim(struct poa_store *s, const char *path, uint64_t floor, bool *cut)
+static int trim(struct poa_store *s, const char *path, bool *cut)
 {
     struct stat st;
+    bool more = false;
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st)) {
         if (fd >= 0)
             close(fd);
         return POA_E_STORE;
     }
-    size_t n = (size_t)st.st_size, have = 0;
-    uint8_t *p = malloc(n + 1);
-    int rc = p ? POA_OK : POA_E_NO_MEMORY;
-    while (!rc && have < n) {
-        ssize_t got = read(fd, p + have, n - have);
-        if (got <= 0)
-            rc = POA_E_STORE;
-        else
-            have += (size_t)got;
-    }
-    size_t end = rc ? n : whole_end(p, n);
-    if (end == SIZE_MAX || (!rc && end < floor))
+    size_t n = (size_t)st.st_size;
+    uint8_t *p = read_all(fd, n);
+    int rc = p ? POA_OK : POA_E_STORE;
+    size_t end = rc ? n : whole_end(p, n, &more);
+    if (more) {
         rc = POA_E_STORE_CORRUPT;
-    else if (!rc && end < n) {
+    } else if (end < n) {
         rc = ftruncate(fd, (off_t)end) || fsync(fd) ? POA_E_STORE : POA_OK;
         *cut = true;
         s->torn += n - end;
@@ -216,8 +267,7 @@ bool store_trim(struct poa_store *s, const char *db)
 {
     char path[4600];
     struct dirent *e;
-    struct store_mark mark;
-    bool cut = false, marked = read_mark(db, &mark);
+    bool cut = false;
     int rc = POA_OK;
     DIR *d = opendir(db);
     while (d && !rc && (e = readdir(d))) {
@@ -226,9 +276,7 @@ bool store_trim(struct poa_store *s, const char *db)
         if (!log && strncmp(e->d_name, "MANIFEST-", 9) != 0)
             continue;
         if ((size_t)snprintf(path, sizeof path, "%s/%s", db, e->d_name) < sizeof path)
-            rc = trim(s, path,
-                      log && marked && strtoull(e->d_name, NULL, 10) == mark.log ? mark.bytes : 0,
-                      &cut);
+            rc = trim(s, path, &cut);
     }
     if (d)
         closedir(d);

@@ -356,7 +356,7 @@ static void put_blob_bytes(leveldb_writebatch_t *wb, uint64_t bytes)
     leveldb_writebatch_put(wb, k.p, k.n, (const char *)le, sizeof le);
 }
 
-int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes)
+static int write_next(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes)
 {
     int failed = atomic_load(&s->failed);
     if (failed)
@@ -366,8 +366,7 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
      * written to the new one be there. So nothing is left unsynced from half of
      * that memory on. */
     s->in_log += bytes;
-    bool near = s->in_log > s->write_buffer / 2;
-    sync |= near || s->reclaiming;
+    sync |= s->in_log > s->write_buffer / 2 || s->reclaiming;
     char *message = NULL;
     leveldb_write(s->db, sync ? s->sync : s->lazy, wb, &message);
     if (message) {
@@ -375,13 +374,20 @@ int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t
         atomic_store(&s->failed, rc);
         return rc;
     }
-    if (near && store_log_begun(s))
+    if (store_mark_log(s, sync))
         s->in_log = bytes;
-    store_mark_log(s, sync);
     s->writes++;
     s->synced += sync;
     s->bytes += bytes;
     return POA_OK;
+}
+
+int store_write(struct poa_store *s, leveldb_writebatch_t *wb, bool sync, size_t bytes)
+{
+    pthread_mutex_lock(&s->write_mutex);
+    int rc = write_next(s, wb, sync, bytes);
+    pthread_mutex_unlock(&s->write_mutex);
+    return rc;
 }
 
 int store_write_blob_bytes(struct poa_store *s)

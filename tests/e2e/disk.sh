@@ -94,7 +94,7 @@ log=$(find sick/db -name '*.log' -size +0 | sort | tail -n 1)
 cp "$log" whole
 : >"$log"
 launch sick
-ended "$(basename "$log") is damaged: 0 bytes are left of"
+ended "$(basename "$log") is damaged: 0 bytes are whole of"
 cp whole "$log"
 start sick
 stop

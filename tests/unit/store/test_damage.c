@@ -202,6 +202,42 @@ Test(damage, the_log_that_was_begun_last_is_watched_too)
     refuse_cuts(1);
 }
 
+/* LevelDB passes over what reads as zeros, and over a last record that says it is longer. */
+Test(damage, a_log_that_is_not_whole_up_to_what_was_synced_is_damage)
+{
+    char path[600], command[1300];
+    struct stat st;
+    struct poa_store *s = must_open();
+    off_t at[4];
+    newest(".log", path, sizeof path);
+    for (uint64_t i = 0; i < 4; i++) {
+        cr_assert_eq(stat(path, &st), 0);
+        at[i] = st.st_size;
+        say(s, i + 1);
+    }
+    poa_store_close(s);
+    cr_assert_eq(stat(path, &st), 0);
+    snprintf(command, sizeof command, "cp -a '%s' '%s/saved'", path, dir);
+    cr_assert_eq(system(command), 0);
+    for (size_t i = 0; i < 6; i++) {
+        bool longer = i == 5;
+        off_t from = i < 4 ? at[i] : longer ? at[3] + 5 : 0;
+        int fd = open(path, O_RDWR);
+        cr_assert_geq(fd, 0);
+        for (off_t k = from; k < (longer ? from + 1 : st.st_size); k++)
+            cr_assert_eq(pwrite(fd, longer ? "\x7f" : "", 1, k), 1);
+        close(fd);
+        why.text[0] = 0;
+        cr_assert_eq(try_open(chain_a, true, &s), POA_E_STORE_CORRUPT, "%zu", i);
+        cr_expect(strstr(why.text, ".log is damaged"), "%s", why.text);
+        snprintf(command, sizeof command, "cp -a '%s/saved' '%s'", dir, path);
+        cr_assert_eq(system(command), 0);
+    }
+    s = must_open();
+    cr_expect_eq(records(s).n, 4);
+    poa_store_close(s);
+}
+
 /* A start that is killed before it writes leaves a new log, which is empty. */
 Test(damage, a_log_that_nothing_was_written_to_is_none)
 {

@@ -386,3 +386,47 @@ Test(store, the_sum_of_all_blobs_is_kept)
     cr_expect_eq(poa_store_audit(s, &audit, NULL), POA_OK);
     poa_store_close(s);
 }
+
+/* What ends a log may not be lost while what begins the next one stays: also when it was
+ * reclaiming that began it, at any moment of its life. */
+Test(store, a_log_that_ends_has_nothing_unsynced)
+{
+    enum { REST = 900, TURNS = 4 };
+    static const uint8_t some[REST];
+    struct poa_store *s = must_open();
+    struct poa_store_batch *b = group(s);
+    struct poa_store_stats before, after;
+    uint64_t seq = 0;
+    char log[600], last[600];
+    unsigned ended = 0;
+    for (uint32_t turn = 0; turn < TURNS; turn++) {
+        put_numbered(b, 0, turn);
+        cr_assert_eq(put_block(b, turn + 1, turn, 1, NULL, 0), POA_OK);
+        cr_assert_eq(poa_store_write(b, true), POA_OK);
+        if (turn) {
+            bool done;
+            cr_assert_eq(poa_store_prune(s, turn + 1, 1, &done), POA_OK);
+            poa_store_reclaim(s);
+        }
+        newest(".log", last, sizeof last);
+        bool synced = true;
+        /* One log and a part of the next, so that it is reclaimed at another moment. */
+        for (uint32_t i = 0, end = 0; !end || i < end; i++) {
+            poa_store_put_record(b, ++seq, 2, poa_slice(some, i % REST));
+            poa_store_stats(s, &before);
+            cr_assert_eq(poa_store_write(b, false), POA_OK);
+            poa_store_stats(s, &after);
+            newest(".log", log, sizeof log);
+            if (strcmp(log, last) != 0) {
+                cr_expect(synced, "turn %u, record %u: the last write of %s", turn, i, last);
+                ended++;
+                end = end ? end : i + i * turn / TURNS;
+                snprintf(last, sizeof last, "%s", log);
+            }
+            synced = after.synced > before.synced;
+        }
+    }
+    cr_expect(ended >= TURNS);
+    poa_store_batch_free(b);
+    poa_store_close(s);
+}
