@@ -11,6 +11,7 @@ device=$POA_BIN/poa-device
 chaos=$POA_TMP/chaos
 # Short epochs, so that a committee hands over soon.
 "$poa" devnet --ledgers 4 --trusted 1 --devices 2 --epoch-views 120 --data-dir "$dir" --json >net.json 2>net.err &
+devnet=$!
 wait_for 60 devnet_ready "$dir" 5 || fail "not ready: $(cat net.err)"
 export POA_KEYS=$dir/keys
 
@@ -20,8 +21,10 @@ rpc=$(process_of "$dir" trusted-0 rpc)
 gateway=$(public trusted-0)@127.0.0.1:$(process_of "$dir" trusted-0 gateway)
 rested=$(process_of "$dir" device-01 pid)
 [ "$honest" -gt 0 ] && [ "$rested" -gt 0 ] || fail "no processes"
-kill -STOP "$rested"
+kill -STOP "$rested" $devnet # it would start the gateway again
 kill -KILL "$honest"
+gone() { ! curl -s "$rpc/metrics"; }
+wait_for 60 gone || fail "the gateway does not die"
 echo honest >"$chaos"
 POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.conf" >"$POA_TMP/liar.log" 2>&1 &
 wait_for 60 curl -sf "$rpc/metrics" || fail "the gateway does not start: $(tail -n 3 "$POA_TMP/liar.log")"
