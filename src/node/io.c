@@ -354,7 +354,6 @@ int node_io_start(const struct node_io_config *config, struct node_io **out)
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     if (pthread_create(&io->thread, &attr, io_thread, io))
         rc = POA_E_THREADS;
-    pthread_attr_destroy(&attr);
     if (!rc)
         (void)pthread_setname_np(io->thread, "io");
     if (!rc && pthread_create(&io->compactor, &attr, compact_thread, io)) {
