@@ -34,12 +34,12 @@ for round in $(seq "$rounds"); do
         case $step in
         *trust*)
             POA_KILL="$step:1" POA_KILL_SEEN="$POA_TMP/seen" LD_PRELOAD="$POA_BIN/tests/e2e/preload/kill_at.so" \
-                "${device[@]}" --state "$POA_TMP/fresh" --source none --for 30s 2>>"$POA_TMP/trust.log" &
+                "${device[@]}" --state "$POA_TMP/fresh" --source none --for 300s 2>>"$POA_TMP/trust.log" &
             ;;
         *)
             POA_KILL="$step:$((RANDOM % (2 * round) + 1))" POA_KILL_SEEN="$POA_TMP/seen" \
                 LD_PRELOAD="$POA_BIN/tests/e2e/preload/kill_at.so" \
-                "${device[@]}" "${own[@]}" --interval 0.01 --pack-every 0.1 --for 60s 2>>"$POA_TMP/agent.log" &
+                "${device[@]}" "${own[@]}" --interval 0.01 --pack-every 0.1 --for 300s 2>>"$POA_TMP/agent.log" &
             ;;
         esac
         agent=$!
