@@ -34,7 +34,9 @@
 /* Beside those of the configuration: servers that these know. */
 #define FOUND_MAX 8u
 #define TOLD_MAX  4u /* of one of them */
-#define WAIT_MS   100
+/* Questions that one refuses about what it offered, and gives nothing between. */
+#define REFUSED_MAX 16u
+#define WAIT_MS     100
 
 enum kind { KNOWN, OFFER, PIECE, PART };
 
@@ -57,7 +59,7 @@ struct server {
     int group;    /* whose manifest it has, or -1 */
     bool asked, telling, out, tried, slow;
     uint64_t ask_us;
-    uint32_t silent, gave;
+    uint32_t silent, gave, refused;
 };
 
 enum phase { LOOK, PROVE, FETCH };
@@ -136,6 +138,16 @@ static void lied(struct joining *j, struct server *s, const char *what, const ch
     leave(j, s);
     s->out = true;
     blame(j, s, POA_P2P_FAULT_FORGED, what, why);
+}
+
+/* It has a newer one, once in a while. */
+static void refused(struct joining *j, struct server *s)
+{
+    leave(j, s);
+    if (++s->refused < REFUSED_MAX)
+        return;
+    s->out = true;
+    blame(j, s, POA_P2P_FAULT_STALLED, "refuses what it offers", "");
 }
 
 static uint32_t members(const struct joining *j, int group)
@@ -572,8 +584,10 @@ static int take_piece(struct joining *j, const struct answer *a, uint64_t now_us
             stalled(j, s);
         } else if (!a->error) {
             lied(j, s, "does not answer what it was asked for", "");
-        } else {
+        } else if (a->error == POA_E_CLOSED) {
             leave(j, s);
+        } else {
+            refused(j, s);
         }
         return POA_OK;
     }
@@ -668,6 +682,7 @@ static int take_part(struct joining *j, const struct answer *a, uint64_t now_us)
     bool first = node_parts_answered(&j->parts, a->id, rc, now_us);
     if (!rc) {
         s->gave++;
+        s->refused = 0;
         j->held_bytes += a->n;
         node_waits_moved(&j->waits, now_us);
     } else if (!a->error && rc != POA_E_NO_MEMORY) {
@@ -675,7 +690,7 @@ static int take_part(struct joining *j, const struct answer *a, uint64_t now_us)
     } else if (rc == POA_E_TIMEOUT && first) {
         stalled(j, s);
     } else if (rc == POA_E_NOT_FOUND) {
-        leave(j, s); /* it has a newer one */
+        refused(j, s);
     }
     return POA_OK;
 }

@@ -23,6 +23,8 @@
 /* For a proof while others are there that may be faster, else PROOF_LAST times as long. */
 #define NODE_WAITS_PROOF_US   UINT64_C(15000000)
 #define NODE_WAITS_PROOF_LAST 10u
+/* Longer than any proof takes: who refuses at once ends many rounds. */
+#define NODE_WAITS_PROOF_MAX_US (NODE_WAITS_PROOF_US << 8)
 /* Slower than this after a while, those of another height may be faster. */
 #define NODE_WAITS_SLOW_US          UINT64_C(20000000)
 #define NODE_WAITS_SLOW_BYTES_PER_S (UINT64_C(128) << 10)

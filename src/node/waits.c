@@ -55,7 +55,8 @@ void node_waits_round(struct node_waits *w)
 {
     uint32_t longer = 2 * w->patience_ms;
     w->patience_ms = longer < NODE_PATIENCE_MAX_MS ? longer : NODE_PATIENCE_MAX_MS;
-    w->limit_us *= 2;
+    if (w->limit_us < NODE_WAITS_PROOF_MAX_US)
+        w->limit_us *= 2;
 }
 
 void node_waits_parts(struct node_waits *w, uint64_t now_us)

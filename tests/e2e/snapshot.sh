@@ -227,6 +227,18 @@ grep -q "stopped" log-4 || fail "it was not stopped: $(cat log-4)"
 unset "peers[-1]"
 go_on
 
+echo "# one that has nothing of what it offers is left after a while: the node begins at genesis"
+hold
+liar takeback
+new_node takeback "${peers[@]: -1}"
+wait_for 60 grep -q "no peer gave a snapshot .*: starting from genesis" log-4 || fail "$(tail log-4)"
+named "${bad[-1]}" "refuses what it offers\|does not answer" || fail "it is not named: $(grep snapshot log-4)"
+[ "$(grep -c "servers have it" log-4)" -le 20 ] || fail "it is asked $(grep -c "servers have it" log-4) times"
+kill -KILL "${pids[4]}"
+wait "${pids[4]}" 2>/dev/null || true
+unset "peers[-1]"
+go_on
+
 echo "# one whose proof does not end is left for another one"
 hold
 liar drip

@@ -104,6 +104,16 @@ Test(waits, who_drips_makes_room_for_the_next)
     cr_expect_eq(pieces_of_a_drip(S, true), 16);
 }
 
+Test(waits, however_many_rounds_a_proof_has_its_time)
+{
+    for (int i = 0; i < 100; i++) {
+        node_waits_round(&w);
+        node_waits_proof(&w, now_us);
+        cr_assert_not(node_waits_proof_late(&w, now_us + 30 * S, true), "round %d", i);
+        cr_assert(node_waits_proof_late(&w, now_us + 86400 * S, false), "round %d", i);
+    }
+}
+
 Test(waits, a_proof_in_time_is_not_late)
 {
     node_waits_proof(&w, now_us);
