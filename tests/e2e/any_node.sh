@@ -20,7 +20,7 @@ echo "# twelve accounts, so that every server is the home of some"
 senders=12
 for i in $(seq $senders); do
     "$poa" keys new "s$i" --no-passphrase >/dev/null
-    "$poa" faucet "s$i" 1000000 --rpc "${url[0]}" --timeout 30 >/dev/null || fail "faucet $i"
+    "$poa" faucet "s$i" 1000000 --rpc "${url[0]}" --timeout 120 >/dev/null || fail "faucet $i"
 done
 
 send() { # SENDER URL: prints the id
@@ -46,7 +46,7 @@ wait_for 60 sh -c "[ \$($poa balance bob --json --rpc ${url[0]} | jq -r .balance
 
 echo "# what is accepted and can never be in a block any more is told, at a server and a follower"
 for node in 1 4; do # the second one is the trusted node
-    if "$poa" send bob 7 --from "s$node" --rpc "${url[$node]}" --nonce 99 --valid-for 2 \
+    if "$poa" send bob 7 --from "s$node" --rpc "${url[$node]}" --nonce 99 --valid-for 4 \
         --timeout 60 >late.out 2>late.err; then
         fail "node $node: a transfer with a nonce that nobody used was final"
     fi

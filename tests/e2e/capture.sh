@@ -20,7 +20,7 @@ ip link set lo up 2>/dev/null || true
 keep=() # as root tcpdump would change to a user who may not write here
 [ "$(id -u)" -ne 0 ] || keep=(-Z root)
 
-tcpdump -i lo -s 0 -B 16384 "${keep[@]}" -U -w all.pcap tcp 2>tcpdump.log &
+tcpdump -i lo -s 0 -B 65536 "${keep[@]}" -U -w all.pcap tcp 2>tcpdump.log &
 tcpdump=$!
 wait_for 60 grep -q "listening on" tcpdump.log || fail "no capture: $(cat tcpdump.log)"
 
@@ -31,7 +31,9 @@ export POA_KEYS=$dir/keys
 POA_RPC=$("$poa" devnet status --data-dir "$dir" --json | jq -r '.processes[0].rpc')
 export POA_RPC
 "$poa" send bob 4711 --from alice >/dev/null || fail "send"
-sleep 6 # windows of the lottery, packs, anchors
+sleep 6 # windows of the lottery, packs
+anchored() { "$poa" status --json | jq -en 'input | .state.anchors | tonumber > 0'; }
+wait_for 60 anchored || fail "no usage data is anchored: $("$poa" status --json)"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 wait $devnet || fail "devnet: exit code $?: $(tail -n 1 net.json)"
 tail -n 1 net.json | jq -en 'input | .anchors > 0' >/dev/null || fail "no usage data was anchored"

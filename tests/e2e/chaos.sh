@@ -85,6 +85,15 @@ wait_for 60 settled || fail "slot 40 does not come"
     fail "a liar was paid: $("$poa" devices --json)"
 stop
 expect net.json '.devices_rewarded == 0'
-expect net.json ".chaos.chaos_blocks_per_s > 0.5 * $calm"
-grep "^chaos:" net.err | tail -n 1
+lying=$(tail -n 1 net.json | jq .chaos.chaos_blocks_per_s)
+half() { jq -en "$lying > 0.5 * $calm" >/dev/null; }
+if ! half; then # the machine may be slower than before: without liars as well
+    rm -rf "$dir"
+    start devices 4
+    wait_for 60 turn calm || fail "no report"
+    stop
+    calm=$(tail -n 1 net.json | jq .chaos.calm_blocks_per_s)
+    half || fail "$lying blocks per second with liars, $calm without"
+fi
+echo "$lying blocks per second with liars, $calm without"
 echo ok

@@ -198,6 +198,10 @@ echo "# a full store"
     awk 'BEGIN { for (i = 0; i < 4000; i++)
         printf "2021-01-%02d %02d:%02d:%02d,%d,230.%d\n", 1 + i / 2000, i % 2000 / 100, i / 2 % 50, i % 2 * 30, i, i % 10 }'
 } >full.csv
+own_ports
+port_of() { sed -n "s/^$2 = 127.0.0.1://p" "$dir/$1/poad.conf"; } # NAME KEY
+gateway=$(public trusted-0)@127.0.0.1:$(port_of trusted-0 gateway)
+POA_RPC=http://127.0.0.1:$(port_of trusted-0 rpc)
 server() { # NAME OPTIONS...
     local name=$1
     shift

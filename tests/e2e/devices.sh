@@ -43,7 +43,7 @@ while [ $pulled -lt 12 ] || { [ $pulled -lt 60 ] && [ "$(sealed | wc -l)" -lt 5 
     kill -KILL $agent
     wait $agent 2>/dev/null || true
 done
-run 60 "$g0,$g1" --source "csv:$POA_TMP/meter.csv" --interval 0 --pack-every 0.2 \
+run 300 "$g0,$g1" --source "csv:$POA_TMP/meter.csv" --interval 0 --pack-every 0.2 \
     --state "$POA_TMP/state" --once --json >last.json 2>>"$POA_TMP/agent.log" ||
     fail "the last run: $(tail -n 1 "$POA_TMP/agent.log")"
 jq -en 'input | .packs_waiting == 0 and .packs_refused == 0 and .alarms == 0' last.json >/dev/null ||
@@ -57,10 +57,12 @@ agent=$!
 connected() { [ "$(grep -c "connected; this device is active" "$POA_TMP/agent2.log")" -ge "$1" ]; }
 wait_for 60 connected 1 || fail "not connected"
 online() { "$poa" device presence "$(public device-02)" --rpc "$(process "$1" rpc)" --json | jq -r .connected; }
-[ "$(online trusted-0)$(online trusted-1)" = truefalse ] || fail "trusted-0 does not say that it is there"
+there() { [ "$(online trusted-0)$(online trusted-1)" = truefalse ]; }
+wait_for 60 there || fail "trusted-0 does not say that it is there"
 kill -KILL "$(pid_of trusted-0)"
 wait_for 60 connected 2 || fail "it did not go to the other gateway"
-[ "$(online trusted-1)" = true ] || fail "trusted-1 does not say that it is there"
+elsewhere() { [ "$(online trusted-1)" = true ]; }
+wait_for 60 elsewhere || fail "trusted-1 does not say that it is there"
 before=$(grep -c "sealed slot" "$POA_TMP/agent2.log" || true)
 wait_for 60 sh -c "[ \$(grep -c 'sealed slot' $POA_TMP/agent2.log) -gt $((before + 2)) ]" ||
     fail "it stopped sealing"
@@ -117,7 +119,9 @@ sig=$("$poa" device attest "$code" --maker-key maker-1) || fail "attest"
 refused "signed for another network\|maker's signature" device pair "$(tr 0-8 1-9 <<<"${code:0:60}")${code:60}" --attestation "$sig" --from alice
 "$poa" device pair "$code" --attestation "$sig" --from alice >/dev/null || fail "pair"
 kettle=$(public kettle)
-run 90 "$g1" --state "$POA_TMP/asker2" --check "$kettle" --json >peer.json 2>err || fail "check: $(cat err)"
+# The gateway may be a block behind the server that said that it is final.
+paired() { run 90 "$g1" --state "$POA_TMP/asker2" --check "$kettle" --json 2>err >peer.json; }
+wait_for 60 paired || fail "check: $(cat err)"
 jq -en --arg owner "$owner" 'input | .status == "active" and .maker == 1 and .owner == $owner' peer.json >/dev/null ||
     fail "$(cat peer.json)"
 owner_text=$("$poa" keys new poor --no-passphrase --json | jq -r .address)
@@ -129,12 +133,15 @@ refused "already registered" device pair "$code" --attestation "$sig" --from ali
 unset POA_RPC
 
 echo "# readings of a command"
-start 300 "$g1" --state "$POA_TMP/state" --source "exec:echo power \$((20 + 1)) W; echo junk" --interval 0.2 --pack-every 1 \
-    --json >exec.json 2>"$POA_TMP/exec.log" &
-agent=$!
-sleep 12
-kill -TERM $agent
-wait $agent || fail "exit code $? after SIGTERM"
+for seconds in 12 30 60; do # on a busy machine an anchor takes its time
+    start 300 "$g1" --state "$POA_TMP/state" --source "exec:echo power \$((20 + 1)) W; echo junk" --interval 0.2 --pack-every 1 \
+        --json >exec.json 2>"$POA_TMP/exec.log" &
+    agent=$!
+    sleep $seconds
+    kill -TERM $agent
+    wait $agent || fail "exit code $? after SIGTERM"
+    ! jq -en 'input | .readings >= 4 and .packs > 0 and .receipts > 0' exec.json >/dev/null || break
+done
 jq -en 'input | .readings >= 4 and .packs > 0 and .receipts > 0' exec.json >/dev/null || fail "$(cat exec.json)"
 
 echo "# what is wrong is said in one line"

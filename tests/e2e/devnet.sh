@@ -62,7 +62,7 @@ grep -q "at most 10000000 at once" err && [ "$(wc -l <err)" -eq 1 ] || fail "fau
 before=$("$poa" balance bob --json | jq -r .balance)
 sends=()
 for i in 1 2 3 4 5 6 7 8; do
-    "$poa" send bob 7 --from alice --timeout 60 --rpc "$(rpc ledger-$((i % 2)) rpc)" >"race-$i" 2>&1 &
+    "$poa" send bob 7 --from alice --timeout 120 --rpc "$(rpc ledger-$((i % 2)) rpc)" >"race-$i" 2>&1 &
     sends+=($!)
 done
 for pid in "${sends[@]}"; do wait "$pid" || fail "of sends at once: $(cat race-*)"; done
@@ -103,6 +103,7 @@ echo "not a manifest" >"$dir/ledger-2/data/db/CURRENT"
 devnet=$!
 going_on() { grep -q "going on without ledger-2.*remove $dir/ledger-2/data" damaged.err; }
 wait_for 60 going_on || fail "not without ledger-2: $(cat damaged.err)"
+POA_RPC=$(rpc ledger-0 rpc) # another devnet may have the ports of before
 wait_for 60 "$poa" send bob 1 --from alice || fail "three of four do not go on: $(cat damaged.err)"
 all_but_one() {
     "$poa" devnet status --data-dir "$dir" --json | jq -en 'input | (.processes | map(select(.rpc)) |
@@ -119,7 +120,8 @@ echo "# the supervisor is killed"
 "$poa" devnet --data-dir "$dir" --json >third.json 2>third.err &
 devnet=$!
 wait_for 60 "$poa" devnet status --data-dir "$dir"
-wait_for 60 curl -sf "$url/readyz" || fail "not ready"
+ready() { curl -sf "$(rpc ledger-0 rpc)/readyz"; }
+wait_for 60 ready || fail "not ready"
 kill -KILL $devnet
 wait $devnet 2>/dev/null || true
 wait_for 60 none_left || fail "$(processes) orphans"

@@ -69,7 +69,8 @@ wait_for 60 found 4 || fail "after the damage it found $(outbound) peers"
 gone() { "$poa" peers --rpc "$mine" --json | jq -en --arg key "$1" 'input | any(.[]; .key == $key) | not'; }
 victim=$(process_of "$dir" ledger-3 pid)
 key=$("$poa" status --rpc "$(process_of "$dir" ledger-3 rpc)" --json | jq -r .key)
-gone "$key" && fail "ledger-3 is not among the peers"
+there() { ! gone "$1"; }
+wait_for 60 there "$key" || fail "ledger-3 is not among the peers"
 kill -STOP $devnet # it would start the server again
 kill -KILL "$victim"
 wait_for 60 gone "$key" || fail "a peer that was found and is gone keeps its place"

@@ -39,7 +39,9 @@ ended() { # WORDS
     grep -a '^poad: ' log | grep -aq "$1" || fail "not \"$1\" in: $(grep -a '^poad: ' log)"
 }
 spend() { # until the node is gone; ids of what was final
-    while "$poa" send bob 1 --from alice --timeout 5 --json 2>/dev/null; do :; done >>final
+    until gone 2>/dev/null; do
+        "$poa" send bob 1 --from alice --timeout 5 --json >>final 2>/dev/null || sleep 0.1
+    done
 }
 all_final() {
     jq -r .id final | while read -r id; do

@@ -34,7 +34,8 @@ wait_for 60 grep -q '^event: finality' events || fail "no certificate"
 wait_for 60 grep -q '^event: status' events || fail "no status"
 "$poa" send bob 77 --from alice >sent || fail "send: $(cat sent)"
 wait_for 60 grep -q '^event: tx' events || fail "no transaction: $(tail -3 events)"
-grep -A2 '^event: tx' events | grep -q '"amount":"77"' || fail "not that transaction"
+that() { grep -A2 '^event: tx' events | grep -q '"amount":"77"'; }
+wait_for 60 that || fail "not that transaction"
 height=$(curl -sf "$url/v1/status" | jq -r .height)
 [ "$(curl -sf "$url/v1/block/$height" | jq -r .header.height)" = "$height" ] || fail "block by GET"
 

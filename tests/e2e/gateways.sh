@@ -8,7 +8,11 @@ dir=$POA_TMP/net
 logs=("$dir/trusted-*/log")
 devnet_up 3 --ledgers 1 --trusted 2 --devices 6
 metric() { curl -sf --max-time 5 "$(process "$1" rpc)/metrics" | awk -v m="poa_gateway_$2" '$1 == m { printf "%d\n", $2 }'; } # NODE NAME
-served() { [ $(($(metric trusted-0 devices) + $(metric trusted-1 devices))) -eq "$1" ]; }
+served() {
+    local a b
+    a=$(metric trusted-0 devices) b=$(metric trusted-1 devices)
+    [ -n "$a" ] && [ -n "$b" ] && [ $((a + b)) -eq "$1" ]
+}
 ready() { curl -s --max-time 5 "$(process "$1" rpc)/readyz"; }
 wait_for 60 served 6 || fail "not all devices are served"
 
@@ -19,10 +23,11 @@ kill -STOP "$supervisor" # it would start it again
 kill -KILL "$(pid_of ledger-0)"
 wait_for 90 served 0 || fail "devices stay with gateways that know nothing new"
 for i in 0 1; do
-    ready trusted-$i >why
-    grep -q "no block came for [0-9]* s; peers connected: 0" why || fail "trusted-$i: $(cat why)"
-    grep -q "devices are sent away, because their answers would be old" "$dir/trusted-$i/log" || fail "trusted-$i does not say so"
-    [ "$(metric trusted-$i sent_away_total)" -gt 0 ] || fail "trusted-$i told nobody"
+    cut_off() { ready trusted-$i | grep -q "no block came for [0-9]* s; peers connected: 0"; }
+    wait_for 60 cut_off || fail "trusted-$i: $(ready trusted-$i)"
+    wait_for 60 grep -q "devices are sent away, because their answers would be old" "$dir/trusted-$i/log" || fail "trusted-$i does not say so"
+    told() { [ "$(metric trusted-$i sent_away_total)" -gt 0 ]; }
+    wait_for 60 told || fail "trusted-$i told nobody"
 done
 "$poa" keys new asker --kind device --type ed25519 --no-passphrase >/dev/null
 code=0
@@ -31,9 +36,10 @@ code=0
 [ $code -eq 1 ] && grep -q "the gateway closes: " err || fail "exit code $code: $(cat answer err)"
 kill -CONT "$supervisor"
 wait_for 120 served 6 || fail "the devices do not come back: $(metric trusted-0 devices) and $(metric trusted-1 devices)"
+is_ready() { [ "$(ready "$1")" = ready ]; }
 for i in 0 1; do
-    [ "$(ready trusted-$i)" = ready ] || fail "trusted-$i is not ready: $(ready trusted-$i)"
-    grep -q "devices are served" "$dir/trusted-$i/log" || fail "trusted-$i does not say so"
+    wait_for 60 is_ready trusted-$i || fail "trusted-$i is not ready: $(ready trusted-$i)"
+    wait_for 60 grep -q "devices are served" "$dir/trusted-$i/log" || fail "trusted-$i does not say so"
 done
 
 echo "# one of two gateways starts and finds no peer"
@@ -46,7 +52,8 @@ kill -KILL "$(pid_of trusted-1)"
 over() { [ "$(metric trusted-0 devices)" -eq 6 ]; }
 wait_for 60 over || fail "trusted-0 serves $(metric trusted-0 devices), before $before"
 sealed() { curl -sf "$(process trusted-0 rpc)/metrics" | awk '$1 == "poa_seals_total" { printf "%d\n", $2 }'; }
-was=$(sealed)
+known() { was=$(sealed) && [ -n "$was" ]; }
+wait_for 60 known || fail "no metrics of trusted-0"
 more() { [ "$(sealed)" -gt $((was + 6)) ]; }
 wait_for 60 more || fail "nobody seals at trusted-0"
 alone() { ready trusted-1 | grep -q "no peer has said its own yet"; }
@@ -54,7 +61,6 @@ wait_for 60 alone || fail "trusted-1: $(ready trusted-1)"
 [ "$(metric trusted-1 devices)" = 0 ] || fail "trusted-1 serves although it knows nothing"
 cp whole "$conf"
 kill -KILL "$(pid_of trusted-1)"
-both_ready() { [ "$(ready trusted-1)" = ready ]; }
-wait_for 60 both_ready || fail "trusted-1: $(ready trusted-1)"
+wait_for 60 is_ready trusted-1 || fail "trusted-1: $(ready trusted-1)"
 devnet_down
 echo ok

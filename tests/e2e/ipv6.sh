@@ -46,8 +46,8 @@ found() { "$poa" peers --rpc "${url[4]}" --json >peers.json && jq -en 'input | [
 wait_for 60 found || fail "the follower found $(cat peers.json)"
 jq -en 'input | all(.[] | select(.outbound); .address | startswith("[::1]:"))' peers.json >/dev/null || fail "$(cat peers.json)"
 for i in 0 1 2 3; do
-    "$poa" peers --rpc "${url[i]}" --json >peers-$i.json
-    jq -en 'input | [.[] | select(.direction == "both")] | length >= 3' peers-$i.json >/dev/null || fail "node $i: $(cat "peers-$i.json")"
+    both() { "$poa" peers --rpc "${url[i]}" --json >peers-$i.json && jq -en 'input | [.[] | select(.direction == "both")] | length >= 3' peers-$i.json; }
+    wait_for 60 both || fail "node $i: $(cat "peers-$i.json")"
 done
 listening() { # FILE: how many of the mesh's ports
     awk '$4 == "0A" { split($2, a, ":"); print a[2] }' "$1" | while read -r port; do

@@ -36,7 +36,7 @@ start() {
     pids[$1]=$!
 }
 call() { # NODE METHOD [PARAMS]
-    curl -s --max-time 10 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"'"$2"'","params":'"${3:-[]}"'}'
+    curl -s --max-time 60 "${url[$1]}" -d '{"jsonrpc":"2.0","id":1,"method":"'"$2"'","params":'"${3:-[]}"'}'
 }
 ready() { curl -sf --max-time 2 "${url[$1]}/readyz"; }
 for i in $(seq 0 $((n - 1))); do start "$i"; done
@@ -67,6 +67,8 @@ for k in $(seq "$kills"); do
     wait "${pids[$victim]}" 2>/dev/null || true
     start $victim
 done
+loaded() { [ "$(cat final-* | wc -l)" -gt 3 ]; }
+wait_for 60 loaded || fail "no load: $(tail -n 1 client-*.log)"
 touch stop
 wait "${clients[@]}" || true
 clients=()

@@ -42,7 +42,7 @@ start() {
     rm -f "$dir/ready"
     "$POA_BIN/poad" --config "$dir/conf" --ready-file "$dir/ready" >>"$dir/log" 2>&1 &
     echo $! >"$dir/pid"
-    for _ in $(seq 600); do [ ! -s "$dir/ready" ] || return 0; sleep 0.1; done
+    for _ in $(seq 1800); do [ ! -s "$dir/ready" ] || return 0; sleep 0.1; done
     return 1
 }
 stop() {

@@ -16,8 +16,10 @@ status() { "$poa" status --rpc "http://127.0.0.1:$(rpc_port "$1")" --json; }
 same_hash() { # HEIGHT NODE...
     local h=$1 want
     shift
+    wait_for 60 block "$1" "$h" || fail "node $1 has no block $h"
     want=$(block "$1" "$h" | jq -r .hash)
     for n in "$@"; do
+        wait_for 60 block "$n" "$h" || fail "node $n has no block $h"
         [ "$(block "$n" "$h" | jq -r .hash)" = "$want" ] || fail "node $n differs at height $h"
     done
 }

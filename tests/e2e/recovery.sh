@@ -111,8 +111,8 @@ for i in 0 1 2 3; do
     wait_for 60 above $i $((h + 20)) || fail "node $i stays at $(height $i) after $h"
     wait_for 60 says $i '(.consensus.abstaining | not) and (.consensus.recovering | not)' || fail "node $i: $(status $i)"
 done
-grep -q "recover: by the operators' order" "$net/0.log" || fail "not in the log"
-grep -q "this node votes again" "$net/2.log" || fail "node 2 does not say that it votes"
+wait_for 60 grep -q "recover: by the operators' order" "$net/0.log" || fail "not in the log"
+wait_for 60 grep -q "this node votes again" "$net/2.log" || fail "node 2 does not say that it votes"
 
 echo "# and does without the two that kept their logs being both there"
 h=$(height 2)

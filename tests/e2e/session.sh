@@ -15,7 +15,11 @@ wait_for 60 devnet_ready "$dir" 3 || fail "not ready: $(cat run.err)"
 devices() { # NAME: connected to this gateway
     curl -sf "$(process_of "$dir" "$1" rpc)/metrics" | awk '$1 == "poa_gateway_devices" { print $2 }'
 }
-connected() { [ $(($(devices trusted-0) + $(devices trusted-1))) -ge "$1" ]; }
+connected() {
+    local a b
+    a=$(devices trusted-0) b=$(devices trusted-1)
+    [ $((${a:-0} + ${b:-0})) -ge "$1" ]
+}
 wait_for 60 connected 4 || fail "the devices do not connect"
 # A gateway dies, and its devices go to the other one.
 had=$(devices trusted-0)

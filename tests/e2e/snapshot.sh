@@ -264,7 +264,8 @@ wait "${pids[4]}" 2>/dev/null || true
 end_liars
 
 # A server that starts again has them still.
-wait_for 60 test -n "$(files 3)" || fail "no files"
+has_files() { [ -n "$(files 3)" ]; }
+wait_for 60 has_files || fail "no files"
 kill -TERM "${pids[3]}"
 wait "${pids[3]}" || fail "node 3: exit code $?"
 kept=$(files 3)

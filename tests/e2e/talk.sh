@@ -22,8 +22,7 @@ rpc=$(process trusted-0 rpc)
 victim=$(pid_of trusted-0)
 kill -STOP $devnet # it would start the gateway again
 kill -KILL "$victim"
-gone() { ! curl -s "$rpc/metrics"; }
-wait_for 60 gone || fail "the gateway does not die"
+wait_for 60 dead "$victim" || fail "the gateway does not die"
 echo hear >"$chaos"
 lie() {
     POA_CHAOS_FILE=$chaos "$POA_BIN/tests/chaos/poad" --config "$dir/trusted-0/poad.conf" >>"$POA_TMP/liar.log" 2>&1 &

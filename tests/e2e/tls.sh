@@ -29,7 +29,7 @@ refused() {
     shift
     [[ " $* " = *" --rpc "* ]] || set -- --rpc 127.0.0.1:0 "$@"
     local code=0
-    timeout 20 "$poad" "${options[@]}" "$@" >out 2>err || code=$?
+    timeout 120 "$poad" "${options[@]}" "$@" >out 2>err || code=$?
     case $want in *early* | 'not valid before'*) [ $code -eq 1 ] ;; *) [ $code -eq 2 ] ;; esac || fail "$*: exit code $code: $(cat err)"
     [ "$(grep -c '^poad: ' err)" = 1 ] && grep -q "^poad: .*$want" err || fail "$*: no line with '$want': $(cat err)"
 }
@@ -70,7 +70,7 @@ wait_for 60 test -s ready || fail "it does not start: $(cat log)"
 port=$(sed -n 's/^rpc .*:\([0-9]*\)$/\1/p' ready)
 [ -n "$port" ] || fail "it does not start"
 url=https://127.0.0.1:$port
-get() { curl -s --max-time 20 --cacert good.pem "$@"; }
+get() { curl -s --max-time 60 --cacert good.pem "$@"; }
 code() { get -o /dev/null -w '%{http_code}' "$@"; }
 bearer() { printf 'Authorization: Bearer %s' "$(cat "$1.token")"; }
 
@@ -105,7 +105,7 @@ call() { get -H "$(bearer "$1")" -d "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"
 [ "$(call submit)" != FORBIDDEN ] || fail "a token to submit does not send"
 
 # Events, for longer than a request takes.
-curl -sN --cacert good.pem -H "$(bearer read)" --max-time 60 "$url/v1/events?topics=block" >events &
+curl -sN --cacert good.pem -H "$(bearer read)" --max-time 300 "$url/v1/events?topics=block" >events &
 reader=$!
 sleep 4
 two() { [ "$(grep -c '^event: block' events)" -ge 2 ]; }

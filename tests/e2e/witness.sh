@@ -20,7 +20,7 @@ grep -q "forks with probability .* 70 members with quorum 47 would meet it" err 
 [ "$(wc -l <err)" -eq 1 ] || fail "more than a line: $(cat err)"
 [ ! -e bad.poa ] || fail "written all the same"
 sed "s|^genesis = .*|genesis = $PWD/bad.json|" "$dir/ledger-0/poad.conf" >bad.conf
-! timeout 20 "$POA_BIN/poad" --config bad.conf 2>err || fail "poad started"
+! timeout 120 "$POA_BIN/poad" --config bad.conf 2>err || fail "poad started"
 grep -q "70 members with quorum 47 would meet it" err || fail "$(cat err)"
 jq '.risk_target_exp = 0' bad.json >silent.json
 ! "$poa" genesis create silent.json --output silent.poa 2>err || fail "created without a target"

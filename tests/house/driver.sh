@@ -35,8 +35,9 @@ item late "$synthesis 2 | Passing: 2 | Failing: 0 | Crashing: 0 \"; exit 66"
 item good 'exit 0'
 item bad 'echo its reason; exit 3'
 # The sleeps are told apart from others' by their odd lengths.
-item orphan 'setsid sleep 61.25 & exit 0'
-item hangs 'sleep 62.25'
+orphan=61.$$ hang=62.$$
+item orphan "setsid sleep $orphan & exit 0"
+item hangs "sleep $hang"
 item place 'test "$PWD" = "$POA_TMP" && test -d "$POA_ROOT/tests" && test -n "$POA_BIN" && test -z "$(ls -A)"'
 
 expect "sums over kinds" 0 "5 passed, 0 failed" 'unit three .*3 of 3' "unit:$tmp/three" "script:$tmp/good" "e2e:$tmp/good"
@@ -49,12 +50,12 @@ expect "a program that is not there" 1 "0 passed, 1 failed" 'FAIL  unit gone' "u
 expect "the log of what failed" 1 "1 passed, 1 failed" '^    its reason' "script:$tmp/bad" "script:$tmp/good"
 expect "a target that does not exist" 1 "1 passed, 1 failed" 'FAIL  build nothing-here' build:nothing-here "script:$tmp/good"
 expect "a place of its own" 0 "1 passed, 0 failed" 'ok    e2e place' "e2e:$tmp/place"
-expect "a process left behind" 1 "0 passed, 1 failed" 'left behind: .*sleep 61.25' "e2e:$tmp/orphan"
+expect "a process left behind" 1 "0 passed, 1 failed" "left behind: .*sleep $orphan" "e2e:$tmp/orphan"
 limit=2 expect "a test that hangs" 1 "0 passed, 1 failed" 'no end after 2 s' "e2e:$tmp/hangs"
 expect "nothing at all is no success" 1 "0 passed, 0 failed" ''
 for pid in /proc/[0-9]*; do
     case $(tr '\0' ' ' <"$pid/cmdline" 2>/dev/null) in
-    'sleep 61.25 ' | 'sleep 62.25 ')
+    "sleep $orphan " | "sleep $hang ")
         # A zombie has no command line.
         echo "FAIL: ${pid#/proc/} was not ended"
         status=1

@@ -24,8 +24,11 @@ fail() { # WORDS...
     exit 1
 }
 
-wait_for() { # SECONDS COMMAND...: until it succeeds
-    local until=$((SECONDS + $1))
+# wait_for SECONDS COMMAND...: until it succeeds. What takes a moment may take a hundred times as
+# long on a busy machine: never less than wait_least.
+wait_least=180
+wait_for() {
+    local until=$((SECONDS + ($1 > wait_least ? $1 : wait_least)))
     shift
     while ! "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $until ] || return 1
@@ -46,6 +49,12 @@ devnet_ready() { # DIR N
 }
 process_of() { # DIR NAME FIELD: of a devnet's process
     "$poa" devnet status --data-dir "$1" --json | jq -r ".processes[] | select(.name == \"$2\") | .$3"
+}
+# A process that is no child of ours has ended, though nobody may have taken note of it: what it
+# had locked is free when none of its threads is left.
+dead() { # PID
+    [ ! -e "/proc/$1" ] ||
+        { grep -q '^State:.*Z' "/proc/$1/status" && [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l)" -eq 1 ]; }
 }
 public() { # LABEL: a key of $POA_KEYS
     "$poa" keys show "$1" --json | jq -r .public
@@ -114,4 +123,12 @@ take_ports() {
         exec {fd}>&-
     done
     fail "no block of ports is free from 22000 to 31999"
+}
+# The nodes of the devnet in $dir, which is down, get ports of this script: another devnet may
+# take those that they had.
+own_ports() {
+    local first
+    first=$(jq .port_base "$dir/devnet.json")
+    take_ports
+    perl -pi -e 's/(?<=127\.0\.0\.1:)(\d+)/$1 - '"$first + $base"'/e' "$dir"/*/poad.conf
 }

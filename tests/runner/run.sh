@@ -77,16 +77,18 @@ end_all() {
 e2e_jobs=${POA_E2E_JOBS:-$((${JOBS:-1} < 2 ? 1 : 3))}
 
 run_e2e() { # file, number
-    local dir=$tmp/e2e$2 log=$tmp/log$2 rc=0 pid left
+    local dir=$tmp/e2e$2 log=$tmp/log$2 rc=0 pid left try
     mkdir -p "$dir"
     (
         cd "$dir" || exit 2
         POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-400}" "$root/$1"
     ) >"$log" 2>&1 </dev/null || rc=$?
     [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-400} s" >>"$log"
-    for _ in {1..60}; do # who was killed last may still be ending
+    for try in {1..200}; do # who was killed last may still be ending, but nobody who sleeps
         left=$(leftovers "$2")
         [ -n "$left" ] || break
+        # shellcheck disable=SC2046,SC2086
+        [ "$try" -lt 60 ] || ! grep -qs '^State:.[ST]' $(printf '/proc/%s/status ' $left) || break
         sleep 0.1
     done
     for pid in $left; do
