@@ -4,7 +4,7 @@
  * any part: each has as many questions under way as it answers in time, one at
  * first. Who lies or stalls costs its own parts, which others are asked for.
  *
- * A state machine: no clock, no lock, no socket. join.c drives it. */
+ * A state machine: no clock, no lock, no socket. givers.c drives it. */
 #ifndef POA_NODE_PARTS_H
 #define POA_NODE_PARTS_H
 

@@ -6,7 +6,7 @@
  * limit: then the next one has its turn. Both grow when nobody was in time, so that slow
  * lines come through, too. What parts of a state cost who stalls: parts.c.
  *
- * Times are the caller's: no clock, no lock, no socket. join.c asks. */
+ * Times are the caller's: no clock, no lock, no socket. givers.c and join.c ask. */
 #ifndef POA_NODE_WAITS_H
 #define POA_NODE_WAITS_H
 
