@@ -74,14 +74,16 @@ static void leave(struct node_givers *g, struct node_giver *s)
     s->group = -1;
 }
 
-/* It has a newer one, once in a while. */
-static void refused(struct node_givers *g, struct node_giver *s)
+/* S did not give what it had offered, or not in time. Each time that may be chance, but who never
+ * gives any of it would keep the node from beginning without. */
+static void broke(struct node_givers *g, struct node_giver *s)
 {
-    leave(g, s);
-    if (++s->refused < NODE_GIVERS_REFUSED_MAX)
+    if (++s->broken < NODE_GIVERS_BROKEN_MAX)
         return;
+    leave(g, s);
     s->out = true;
-    g->mesh.blame(g->mesh.ctx, s, POA_P2P_FAULT_STALLED, "refuses what it offers", "");
+    g->mesh.blame(g->mesh.ctx, s, POA_P2P_FAULT_STALLED, "offers a snapshot, and does not give it",
+                  "");
 }
 
 void node_givers_drop(struct node_givers *g, uint32_t server)
@@ -275,10 +277,10 @@ static bool take_piece(struct node_givers *g, const struct node_answer *a)
     g->piece_asked = false;
     if (a->error == POA_E_TIMEOUT)
         stalled(g, s);
-    else if (a->error == POA_E_CLOSED)
-        leave(g, s);
     else if (a->error)
-        refused(g, s);
+        leave(g, s);
+    if (a->error)
+        broke(g, s);
     return true;
 }
 
@@ -292,6 +294,7 @@ bool node_givers_late(struct node_givers *g, uint64_t now_us)
         return false;
     s->slow = true;
     stalled(g, s);
+    broke(g, s);
     return true;
 }
 
@@ -347,14 +350,15 @@ void node_givers_part(struct node_givers *g, const struct node_answer *a, int co
     bool first = node_parts_answered(&g->parts, a->id, code, now_us);
     if (!code) {
         s->gave++;
-        s->refused = 0;
+        s->broken = 0;
         node_waits_moved(&g->waits, now_us);
     } else if (!a->error && code != POA_E_NO_MEMORY) {
         node_givers_lied(g, a->server, "sent a part of the state that is wrong", "");
     } else if (code == POA_E_TIMEOUT && first) {
         stalled(g, s);
     } else if (code == POA_E_NOT_FOUND) {
-        refused(g, s);
+        leave(g, s); /* it has a newer one */
+        broke(g, s);
     }
 }
 

@@ -30,8 +30,9 @@
 
 #define NODE_GIVERS_TOLD_MAX 4u  /* taken of what one of them knows */
 #define NODE_GIVERS_WAIT_MS  100 /* for an answer, at a time */
-/* Questions that one refuses about what it offered, and gives nothing between. */
-#define NODE_GIVERS_REFUSED_MAX 16u
+/* Offers that one may break, one after the other. Who is far away needs a few to have patience
+ * enough, and who is quick may have a newer snapshot each time. */
+#define NODE_GIVERS_BROKEN_MAX 8u
 
 enum node_give { NODE_GIVE_PEERS, NODE_GIVE_OFFER, NODE_GIVE_PIECE, NODE_GIVE_PART };
 
@@ -48,7 +49,7 @@ struct node_giver {
     uint64_t ask_us;     /* no question for an offer before */
     uint32_t silent;     /* times that it did not answer that, since its last offer */
     uint32_t gave;       /* parts */
-    uint32_t refused;    /* of what it offered, since its last part */
+    uint32_t broken;     /* offers whose proof or parts it did not give, since its last part */
 };
 
 /* What came of one question. Owned by who took it from the queue. */

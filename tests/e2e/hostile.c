@@ -674,7 +674,8 @@ static size_t false_manifest(struct poa_slice honest, uint8_t *to, size_t cap)
 
 /* MODE "part": parts are wrong; "proof"; "state": a false state; "nopart": parts do not
  * come; "few": none after the first ones; "drip": the proof never ends; "takeback": it has
- * nothing of what it offered. What an honest node answered otherwise. */
+ * nothing of what it offered; "empty": nothing but the proof. What an honest node answered
+ * otherwise. */
 static void lie_of_state(void *ctx, int error, uint16_t type, struct poa_slice bytes)
 {
     struct question *q = ctx;
@@ -718,7 +719,7 @@ static bool serve_state(const struct poa_p2p_message *m)
         q->part = get.part != POA_SNAPSHOT_PROOF;
         silent =
             q->part && (!strcmp(o.mode, "nopart") || (!strcmp(o.mode, "few") && get.part >= FEW));
-        if (!strcmp(o.mode, "takeback")) {
+        if (!strcmp(o.mode, "takeback") || (q->part && !strcmp(o.mode, "empty"))) {
             (void)!poa_p2p_refuse(flood.p2p, m->token, POA_E_NOT_FOUND);
             did.messages++;
             free(q);

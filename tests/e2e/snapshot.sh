@@ -232,7 +232,7 @@ hold
 liar takeback
 new_node takeback "${peers[@]: -1}"
 wait_for 60 grep -q "no peer gave a snapshot .*: starting from genesis" log-4 || fail "$(tail log-4)"
-named "${bad[-1]}" "refuses what it offers\|does not answer" || fail "it is not named: $(grep snapshot log-4)"
+named "${bad[-1]}" "and does not give it\|does not answer" || fail "it is not named: $(grep snapshot log-4)"
 [ "$(grep -c "servers have it" log-4)" -le 20 ] || fail "it is asked $(grep -c "servers have it" log-4) times"
 kill -KILL "${pids[4]}"
 wait "${pids[4]}" 2>/dev/null || true
@@ -251,13 +251,16 @@ wait_for 60 ready 4 || fail "the new node does not start"
 stop_4
 unset "peers[-1]"
 
-echo "# nobody but liars: it says so and begins at genesis"
+echo "# nobody but liars, and one that never gives what it offers: it says so and begins at genesis"
 hold
+liar empty
 new_node liars "${peers[@]}"
-wait_for 90 grep -q "starting from genesis" log-4 || fail "it does not give up: $(cat log-4)"
+wait_for 240 grep -q "starting from genesis" log-4 || fail "it does not give up: $(cat log-4)"
 named "${bad[0]}" "proof that is wrong" || fail "the forger of proofs is not named: $(grep snapshot log-4)"
 named "${bad[1]}" "not the chain's" || fail "the forger of states is not named: $(grep snapshot log-4)"
 named "${bad[2]}" "does not answer" || fail "the silent one is not named: $(grep snapshot log-4)"
+named "${bad[-1]}" "and does not give it" || fail "who gives no part is not named: $(grep snapshot log-4)"
+[ "$(grep -c "servers have it" log-4)" -lt 60 ] || fail "it asks again and again"
 go_on
 kill -KILL "${pids[4]}"
 wait "${pids[4]}" 2>/dev/null || true

@@ -441,6 +441,111 @@ Test(givers, who_has_a_newer_one_is_nobodys_fault)
     cr_expect_eq(waiting(POA_MSG_REQ_SNAPSHOT), 2, "at once");
 }
 
+/* One round in which all that are left refuse the first part, or the proof: as a caller goes on,
+ * it looks for another snapshot. */
+static void a_round(uint32_t n, bool proof, bool parts)
+{
+    node_givers_ask_offers(&g, 0, now_us);
+    for (uint32_t i = 0; i < n; i++)
+        if (asked((int)i, POA_MSG_REQ_SNAPSHOT))
+            offer((int)i, 0);
+    g.chosen = 0;
+    while (proof && node_givers_next(&g, now_us)) {
+        node_givers_ask_piece(&g, manifest, 0);
+        answer(asked((int)g.giver, POA_MSG_REQ_PART), POA_E_NOT_FOUND, 0, poa_slice(NULL, 0));
+        node_answer_free(taken());
+    }
+    if (parts) {
+        cr_assert_eq(node_parts_init(&g.parts, PARTS), POA_OK);
+        cr_assert(node_givers_ask_parts(&g, manifest, now_us));
+        for (uint32_t i = 0; i < n; i++)
+            if (asked((int)i, POA_MSG_REQ_PART))
+                answer_nobody(asked((int)i, POA_MSG_REQ_PART), POA_E_NOT_FOUND);
+    }
+    node_givers_again(&g);
+}
+
+static void gives_nothing(bool proof, bool parts)
+{
+    know(2);
+    for (uint32_t i = 1; i < NODE_GIVERS_BROKEN_MAX; i++) {
+        a_round(2, proof, parts);
+        cr_expect_eq(mesh.blamed[0] + mesh.blamed[1], 0, "after %u", i);
+    }
+    a_round(2, proof, parts);
+    cr_expect(g.server[0].out && g.server[1].out);
+    cr_expect(mesh.blamed[0] == 1 && mesh.blamed[1] == 1);
+    cr_expect_eq(mesh.forged[0] + mesh.forged[1], 0, "it may have had newer ones");
+    node_givers_ask_offers(&g, 0, now_us + 100 * S);
+    cr_expect_eq(waiting(POA_MSG_REQ_SNAPSHOT), 0);
+}
+
+Test(givers, who_offers_and_never_gives_its_proof_is_left)
+{
+    gives_nothing(true, false);
+}
+
+Test(givers, who_offers_and_never_gives_a_part_is_left)
+{
+    gives_nothing(false, true);
+}
+
+Test(givers, who_never_answers_for_its_proof_is_left)
+{
+    know(1);
+    for (uint32_t i = 0; i < NODE_GIVERS_BROKEN_MAX; i++) {
+        cr_assert_not(g.server[0].out, "after %u", i);
+        node_givers_ask_offers(&g, 0, now_us);
+        offer(0, 0);
+        g.chosen = 0;
+        cr_assert(node_givers_next(&g, now_us));
+        node_givers_ask_piece(&g, manifest, 0);
+        answer(asked(0, POA_MSG_REQ_PART), POA_E_TIMEOUT, 0, poa_slice(NULL, 0));
+        node_answer_free(taken());
+        node_givers_again(&g);
+    }
+    cr_expect(g.server[0].out);
+}
+
+Test(givers, whose_proof_never_ends_is_left)
+{
+    know(1);
+    for (uint32_t i = 0; i < NODE_GIVERS_BROKEN_MAX; i++) {
+        cr_assert_not(g.server[0].out, "after %u", i);
+        node_givers_ask_offers(&g, 0, now_us);
+        offer(0, 0);
+        g.chosen = 0;
+        cr_assert(node_givers_next(&g, now_us));
+        while (!node_givers_late(&g, now_us))
+            now_us += 10 * S;
+        node_waits_round(&g.waits);
+        node_givers_again(&g);
+    }
+    cr_expect(g.server[0].out);
+    cr_expect(now_us < UINT64_C(12) * 3600 * S, "%lu s", (unsigned long)(now_us / S));
+}
+
+/* Its snapshots are too short-lived for all of their parts, but they do come. */
+Test(givers, who_gave_a_part_may_break_as_many_offers_again)
+{
+    know(1);
+    for (uint32_t i = 0; i < 3 * NODE_GIVERS_BROKEN_MAX; i++) {
+        if (i % (NODE_GIVERS_BROKEN_MAX - 1)) {
+            a_round(1, false, true);
+            continue;
+        }
+        node_givers_ask_offers(&g, 0, now_us);
+        offer(0, 0);
+        g.chosen = 0;
+        cr_assert_eq(node_parts_init(&g.parts, PARTS), POA_OK);
+        cr_assert(node_givers_ask_parts(&g, manifest, now_us));
+        part(asked(0, POA_MSG_REQ_PART), POA_OK);
+        node_givers_again(&g);
+    }
+    cr_expect_not(g.server[0].out);
+    cr_expect_eq(mesh.blamed[0], 0);
+}
+
 /* Our own memory is not their fault; what broke is asked of another one. */
 Test(givers, our_own_failures_cost_nobody)
 {
