@@ -42,11 +42,16 @@ uint32_t node_givers_members(const struct node_givers *g, int group)
     return n;
 }
 
-uint32_t node_givers_quick(const struct node_givers *g, int group)
+static bool is_fresh(const struct node_giver *s)
+{
+    return !s->out && !s->slow && !s->broken;
+}
+
+uint32_t node_givers_fresh(const struct node_givers *g, int group)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < g->n; i++)
-        n += !g->server[i].out && g->server[i].group == group && !g->server[i].slow;
+        n += g->server[i].group == group && is_fresh(&g->server[i]);
     return n;
 }
 
@@ -216,6 +221,22 @@ static bool take_offer(struct node_givers *g, const struct node_answer *a, uint6
     if (!a->error)
         s->silent = 0;
     return !a->error;
+}
+
+int node_givers_room(struct node_givers *g, uint32_t server, int groups)
+{
+    int room = -1;
+    for (int i = 0; i < groups; i++)
+        if (i != g->chosen && !node_givers_members(g, i))
+            return i;
+    /* Who has nothing to give but offers of its own would keep all others out. */
+    for (int i = 0; i < groups && is_fresh(&g->server[server]); i++)
+        if (i != g->chosen && !node_givers_fresh(g, i))
+            room = i;
+    for (uint32_t i = 0; i < g->n && room >= 0; i++)
+        if (g->server[i].group == room)
+            leave(g, &g->server[i]);
+    return room;
 }
 
 void node_givers_offered(struct node_givers *g, uint32_t server, int group, uint64_t now_us)

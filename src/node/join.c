@@ -107,25 +107,22 @@ static const struct poa_snapshot *chosen(const struct joining *j)
     return j->givers.chosen >= 0 ? &j->group[j->givers.chosen] : NULL;
 }
 
-/* The group of manifest S, which it takes over; -1: there are too many. */
-static int group_of(struct joining *j, struct poa_snapshot *s)
+/* The group of manifest S of SERVER, which it takes over; -1: there are too many. */
+static int group_of(struct joining *j, uint32_t server, struct poa_snapshot *s)
 {
-    int free_ = -1;
-    for (int g = 0; g < GROUPS; g++) {
-        if (j->group[g].parts && memcmp(j->group[g].id, s->id, 32) == 0) {
+    for (int i = 0; i < GROUPS; i++)
+        if (j->group[i].parts && memcmp(j->group[i].id, s->id, 32) == 0) {
             poa_snapshot_close(s);
-            return g;
+            return i;
         }
-        if (!j->group[g].parts || (g != j->givers.chosen && !node_givers_members(&j->givers, g)))
-            free_ = g;
-    }
-    if (free_ < 0) {
+    int room = node_givers_room(&j->givers, server, GROUPS);
+    if (room < 0) {
         poa_snapshot_close(s);
         return -1;
     }
-    poa_snapshot_close(&j->group[free_]);
-    j->group[free_] = *s;
-    return free_;
+    poa_snapshot_close(&j->group[room]);
+    j->group[room] = *s;
+    return room;
 }
 
 static void take_offer(struct joining *j, const struct node_answer *a, uint64_t now_us)
@@ -134,7 +131,7 @@ static void take_offer(struct joining *j, const struct node_answer *a, uint64_t 
     int rc = a->type == POA_MSG_ANS_SNAPSHOT ? poa_snapshot_open(poa_slice(a->bytes, a->n), &m)
                                              : POA_E_INVALID;
     if (!rc)
-        node_givers_offered(&j->givers, a->server, group_of(j, &m), now_us);
+        node_givers_offered(&j->givers, a->server, group_of(j, a->server, &m), now_us);
     else if (rc != POA_E_NO_MEMORY)
         node_givers_lied(&j->givers, a->server, "offers a snapshot that contradicts itself", "");
 }
@@ -164,8 +161,8 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
         return false;
     for (int i = 0; i < GROUPS; i++) {
         uint32_t n = j->group[i].parts ? node_givers_members(g, i) : 0;
-        if (n) /* more than all of the slow ones */
-            n += node_givers_quick(g, i) * POA_P2P_PEERS_MAX;
+        if (n) /* more than all of those who were slow, or gave nothing */
+            n += node_givers_fresh(g, i) * POA_P2P_PEERS_MAX;
         bool newer = g->chosen >= 0 && j->group[i].base > j->group[g->chosen].base;
         if (n > most || (n && n == most && newer)) {
             most = n;

@@ -131,6 +131,9 @@ void node_answer_free(struct node_answer *a);
 /* A came: ends its question, and what an ERROR costs. True: the caller is to look at it. An
  * OFFER or PART then has bytes, of whatever type; a PIECE has, or the proof is given up. */
 bool node_givers_take(struct node_givers *g, struct node_answer *a, uint64_t now_us);
+/* The number of a new group for SERVER, of 0 to GROUPS - 1: one that nobody is in, else one of
+ * whom nobody is fresh (see below) while SERVER is: these are in none then. -1: there is none. */
+int node_givers_room(struct node_givers *g, uint32_t server, int groups);
 /* The offer is one of GROUP (-1: of none). */
 void node_givers_offered(struct node_givers *g, uint32_t server, int group, uint64_t now_us);
 /* The part is true and kept (OK), or CODE: NO_MEMORY costs nothing. */
@@ -143,9 +146,9 @@ void node_givers_drop(struct node_givers *g, uint32_t server);
 /* What was chosen is of no use any more: all of its group may offer anew, at once. */
 void node_givers_again(struct node_givers *g);
 
-/* Of GROUP, and of these who were not found slow. */
+/* Of GROUP, and of these who are fresh: not found slow, and no offer of theirs is broken. */
 uint32_t node_givers_members(const struct node_givers *g, int group);
-uint32_t node_givers_quick(const struct node_givers *g, int group);
+uint32_t node_givers_fresh(const struct node_givers *g, int group);
 /* Who gave parts. */
 uint32_t node_givers_gave(const struct node_givers *g);
 

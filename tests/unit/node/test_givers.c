@@ -300,6 +300,36 @@ Test(givers, a_question_that_the_mesh_does_not_take_is_not_under_way)
     cr_expect_eq(waiting(POA_MSG_REQ_PART), 1);
 }
 
+/* A server for each group, and one more: whose place may it have? */
+Test(givers, who_failed_makes_room_for_a_new_offer)
+{
+    enum { GROUPS = 3 };
+    know(5);
+    node_givers_ask_offers(&g, 0, now_us);
+    for (int i = 0; i < GROUPS; i++) {
+        cr_expect_eq(node_givers_room(&g, (uint32_t)i, GROUPS), i);
+        offer(i, i);
+    }
+    cr_expect_eq(node_givers_room(&g, 3, GROUPS), -1);
+    g.server[1].broken = 1;
+    g.chosen = 1;
+    cr_expect_eq(node_givers_room(&g, 3, GROUPS), -1, "that one is fetched");
+    g.chosen = -1;
+    g.server[4].broken = 1;
+    cr_expect_eq(node_givers_room(&g, 4, GROUPS), -1, "it is no better");
+    cr_expect_eq(g.server[1].group, 1);
+    cr_expect_eq(node_givers_room(&g, 3, GROUPS), 1);
+    cr_expect_eq(g.server[1].group, -1);
+    offer(3, 1);
+    cr_expect_eq(node_givers_members(&g, 1), 1);
+    cr_expect_eq(node_givers_room(&g, 1, GROUPS), -1);
+    g.server[0].slow = g.server[2].slow = true;
+    cr_expect_eq(node_givers_room(&g, 1, GROUPS), -1);
+    g.server[1].broken = 0;
+    cr_expect(node_givers_room(&g, 1, GROUPS) >= 0);
+    cr_expect_eq(node_givers_members(&g, 0) + node_givers_members(&g, 2), 1);
+}
+
 /* --- the proof ------------------------------------------------------------------------------- */
 
 Test(givers, one_gives_its_proof_and_then_the_next)
@@ -370,7 +400,7 @@ Test(givers, who_drips_makes_room_while_others_have_something)
     cr_expect_not(node_givers_late(&g, now_us + NODE_WAITS_PROOF_US));
     cr_expect(node_givers_late(&g, now_us + NODE_WAITS_PROOF_US + 1));
     cr_expect_eq(mesh.blamed[0], 1);
-    cr_expect_eq(node_givers_quick(&g, 0), 1);
+    cr_expect_eq(node_givers_fresh(&g, 0), 1);
     node_givers_drop(&g, 0);
     cr_assert(node_givers_next(&g, now_us));
     cr_expect_not(node_givers_late(&g, now_us + NODE_WAITS_PROOF_US + 1), "it is the last one");
@@ -471,6 +501,7 @@ static void gives_nothing(bool proof, bool parts)
     for (uint32_t i = 1; i < NODE_GIVERS_BROKEN_MAX; i++) {
         a_round(2, proof, parts);
         cr_expect_eq(mesh.blamed[0] + mesh.blamed[1], 0, "after %u", i);
+        cr_expect_not(node_givers_fresh(&g, -1), "others go first");
     }
     a_round(2, proof, parts);
     cr_expect(g.server[0].out && g.server[1].out);
@@ -589,8 +620,8 @@ Test(givers, a_slow_group_is_left_for_another)
     g.server[1].group = 1;
     cr_expect_not(node_givers_slow(&g, 0, now_us + NODE_WAITS_SLOW_US - 1));
     cr_expect(node_givers_slow(&g, 0, now_us + NODE_WAITS_SLOW_US));
-    cr_expect_eq(node_givers_quick(&g, 0), 0);
-    cr_expect_eq(node_givers_quick(&g, 1), 1);
+    cr_expect_eq(node_givers_fresh(&g, 0), 0);
+    cr_expect_eq(node_givers_fresh(&g, 1), 1);
     g.chosen = 1;
     cr_expect_not(node_givers_slow(&g, 0, now_us + 100 * S), "the other one was slow, too");
     cr_expect_eq(mesh.blamed[0] + mesh.blamed[1], 0);
