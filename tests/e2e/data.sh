@@ -120,6 +120,9 @@ mv "$POA_KEYS/dad.json" "$POA_TMP/dad.json"
 refuses "reads with 2 signatures and 1 of its keys" "$poa" data get "$two" --from family --output family.packs
 
 echo "# nothing is believed"
+# The first one, which is left out or changed below, is to be of the file: the device's own
+# process may have sent packs before it rested, smaller ones.
+jq -c '.packs |= sort_by(-(.pack | length))' own.packs >sorted.packs && mv sorted.packs own.packs
 sed '2s/,0,/,7,/; 3s/,1,/,8,/' meter.csv >changed.csv
 cmp -s meter.csv changed.csv && fail "the file was not changed"
 refuses "is in no pack" "$poa" data verify changed.csv own.packs "${trust[@]}"
