@@ -16,11 +16,11 @@
 # the end: for machines whose other work nobody controls. The log of the first time is printed all
 # the same, and who needed the second is told; where more failed, none is tried again.
 #
-# A Criterion program has POA_UNIT_TIMEOUT seconds (default 400, and 900 under a sanitizer).
+# A Criterion program has POA_UNIT_TIMEOUT seconds (default 600, and 900 under a sanitizer).
 #
 # An end-to-end test starts in a fresh directory $POA_TMP of its own, finds the
 # programs in $POA_BIN and the checkout in $POA_ROOT, has POA_E2E_TIMEOUT
-# seconds (default 400), and must leave no process behind. They wait most of the
+# seconds (default 600), and must leave no process behind. They wait most of the
 # time, so POA_E2E_JOBS of those that follow one another run at once (default: 3,
 # and 1 where JOBS is 1).
 set -u
@@ -40,7 +40,7 @@ passed=0
 failed=0
 broken=()
 again=() flaky=() retrying=
-POA_UNIT_TIMEOUT=${POA_UNIT_TIMEOUT:-$([ "$PROFILE" = release ] && echo 400 || echo 900)}
+POA_UNIT_TIMEOUT=${POA_UNIT_TIMEOUT:-$([ "$PROFILE" = release ] && echo 600 || echo 900)}
 declare -A counted # passing tests of a unit item
 
 # A jobserver above us hands out the slots; else take them ourselves.
@@ -81,9 +81,9 @@ run_e2e() { # file, number
     mkdir -p "$dir"
     (
         cd "$dir" || exit 2
-        POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-400}" "$root/$1"
+        POA_TMP=$dir TMPDIR=$dir exec timeout --foreground -k 10 "${POA_E2E_TIMEOUT:-600}" "$root/$1"
     ) >"$log" 2>&1 </dev/null || rc=$?
-    [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-400} s" >>"$log"
+    [ $rc -ne 124 ] || echo "no end after ${POA_E2E_TIMEOUT:-600} s" >>"$log"
     for try in {1..200}; do # who was killed last may still be ending, but nobody who sleeps
         left=$(leftovers "$2")
         [ -n "$left" ] || break
