@@ -15,7 +15,7 @@ item() { # name, script
 expect() {
     local name=$1 want=$2 last=$3 text=$4 log rc=0
     shift 4
-    log=$(POA_E2E_TIMEOUT=${limit:-60} tests/runner/run.sh "$@" 2>&1) || rc=$?
+    log=$(POA_RETRIES=${tries:-0} POA_E2E_TIMEOUT=${limit:-60} tests/runner/run.sh "$@" 2>&1) || rc=$?
     if [ $rc -eq "$want" ] && [ "$(tail -n 1 <<<"$log")" = "$last" ] && grep -qE -- "$text" <<<"$log"; then
         echo "ok: $name"
     else
@@ -52,6 +52,23 @@ expect "a target that does not exist" 1 "1 passed, 1 failed" 'FAIL  build nothin
 expect "a place of its own" 0 "1 passed, 0 failed" 'ok    e2e place' "e2e:$tmp/place"
 expect "a process left behind" 1 "0 passed, 1 failed" "left behind: .*sleep $orphan" "e2e:$tmp/orphan"
 limit=2 expect "a test that hangs" 1 "0 passed, 1 failed" 'no end after 2 s' "e2e:$tmp/hangs"
+
+# A second try, where it was asked for, for few failures, all of which may have it.
+item once "[ -e $PWD/$tmp/mark ] && exit 0; touch $PWD/$tmp/mark; echo its reason; exit 1"
+item unit_once "[ -e $PWD/$tmp/unit_mark ] && n=6 || n=5; touch $PWD/$tmp/unit_mark
+$synthesis 6 | Passing: \$n | Failing: \$((6 - n)) | Crashing: 0 \"; [ \$n = 6 ]"
+again() { # TRIES EXPECT...
+    rm -f "$tmp"/*mark
+    tries=$1 expect "${@:2}"
+}
+again 0 "no second try" 1 "1 passed, 1 failed" '^    its reason' "e2e:$tmp/once" "e2e:$tmp/good"
+again 2 "a second try is told" 0 "8 passed, 0 failed" '^passed only at the second try: unit unit_once' \
+    "e2e:$tmp/good" "unit:$tmp/unit_once" "e2e:$tmp/once"
+again 2 "and why it was needed" 0 "1 passed, 0 failed" '^    its reason' "e2e:$tmp/once"
+again 2 "what fails twice" 1 "1 passed, 1 failed" '^failed: e2e bad' "e2e:$tmp/bad" "e2e:$tmp/once"
+again 1 "too much fails" 1 "0 passed, 2 failed" '^failed: e2e once' "e2e:$tmp/bad" "e2e:$tmp/once"
+again 2 "what has no second try fails" 1 "0 passed, 2 failed" '^failed: e2e once' build:nothing-here "e2e:$tmp/once"
+
 expect "nothing at all is no success" 1 "0 passed, 0 failed" ''
 for pid in /proc/[0-9]*; do
     case $(tr '\0' ' ' <"$pid/cmdline" 2>/dev/null) in
