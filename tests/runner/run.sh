@@ -34,7 +34,7 @@ export BUILD PROFILE POA_ROOT=$root POA_BIN=$BUILD/$PROFILE
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/poa-check.XXXXXX") || exit 2
 number=0 running=0
 trap end_all EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 log=$tmp/log
 passed=0
 failed=0
