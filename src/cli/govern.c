@@ -105,7 +105,8 @@ int cli_witness_recovery(const struct cli *c)
     uint64_t epoch = cli_number(k, "epoch"), members = cli_number(k, "members");
     uint64_t quorum = cli_number(k, "quorum"), voting = members - json_array_size(silent);
     bool stalled = json_array_size(silent) > 0 && voting < quorum;
-    if (json_is_true(json_object_get(k, "abstaining"))) {
+    bool member = json_integer_value(json_object_get(k, "member")) >= 0;
+    if (member && json_is_true(json_object_get(k, "abstaining"))) {
         json_decref(v);
         return stalled ? cli_fail("this node abstains, because it lost its log: make the order at "
                                   "a witness that votes (--rpc URL), and restart this one with it")

@@ -118,9 +118,10 @@ int cli_status(const struct cli *c)
     }
     size_t silent = json_array_size(json_object_get(k, "silent"));
     if (json_is_true(json_object_get(k, "abstaining")))
-        printf("votes      no: this node lost its log, or has an older copy of it; it votes again "
-               "from "
-               "the next epoch on\n");
+        printf("votes      no: this node lost its log, or may have an older copy of it; %s\n",
+               json_integer_value(json_object_get(k, "member")) >= 0
+                   ? "it votes again from the next epoch on"
+                   : "it is not in the committee, and may vote when it is in the next one");
     if (silent > 0)
         printf("stalled    for %" PRIu64 " s: %zu of %" PRIu64 " members vote, %" PRIu64
                " must; see Recovery in docs/node.md\n",

@@ -2,55 +2,26 @@
  *
  * A node that lost its write-ahead log, or has an older copy of it, must not vote
  * before the next epoch. The log cannot say that it is lost, so a file beside the
- * key counts the starts of this node, as the store does:
- *
- *   store and file agree, or the store is ahead   nothing is lost
- *   the store is behind the file                  an older copy: amnesia
- *   there is a file and nothing in the store      an empty directory: amnesia
- */
+ * key counts the starts of this node, as the store does (poa_node_starts.h). Whoever
+ * is not sure has amnesia, too: two votes against each other cost more than an epoch. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "node.h"
+#include "poa_node_starts.h"
 
 #define META_KEY     "node/key"
 #define META_STARTS  "node/starts"
 #define META_AMNESIA "node/amnesia"
 #define META_ORDER   "node/order"
 
-static void marker_path(const struct poa_node *n, char *path, size_t path_n)
+#define PATH_MAX_N (POA_CONFIG_TEXT_MAX + 64)
+
+static void starts_path(const struct poa_node *n, char path[PATH_MAX_N])
 {
     char chain[17];
     poa_hex(n->chain, 8, chain);
-    snprintf(path, path_n, "%s.joined-%s", n->config.key, chain);
-}
-
-/* *JOINED: there is a marker; *STARTS: what it counts, 0 when it is empty. */
-static int read_marker(const struct poa_node *n, bool *joined, uint64_t *starts,
-                       struct poa_why *why)
-{
-    char path[POA_CONFIG_TEXT_MAX + 64], *text = NULL;
-    size_t text_n = 0;
-    marker_path(n, path, sizeof path);
-    *joined = access(path, F_OK) == 0;
-    *starts = 0;
-    if (!*joined)
-        return POA_OK;
-    int rc = poa_file_read(path, 64, 0, &text, &text_n, why);
-    if (!rc)
-        *starts = strtoull(text, NULL, 10);
-    free(text);
-    return rc;
-}
-
-static int write_marker(const struct poa_node *n, uint64_t starts, struct poa_why *why)
-{
-    char path[POA_CONFIG_TEXT_MAX + 64], text[32];
-    marker_path(n, path, sizeof path);
-    int k = snprintf(text, sizeof text, "%llu\n", (unsigned long long)starts);
-    return poa_file_write(path, text, (size_t)k, 0600, 0, why);
+    snprintf(path, PATH_MAX_N, "%s.joined-%s", n->config.key, chain);
 }
 
 /* META's value as a number; 0: there is none. */
@@ -112,49 +83,104 @@ static int write_store(struct poa_node *n, bool fresh, uint64_t starts, struct p
                        n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc));
 }
 
+static void say_found(const struct poa_node *n, enum node_starts_found found,
+                      const struct node_starts *file, uint64_t stored)
+{
+    const char *dir = n->config.data_dir;
+    switch (found) {
+    case NODE_STARTS_LOST:
+        POA_LOG_WARN(NODE,
+                     "this key has run on this chain before and %s has no memory of what it may "
+                     "have voted: abstaining until the next epoch",
+                     dir);
+        return;
+    case NODE_STARTS_OLDER:
+        POA_LOG_WARN(NODE,
+                     "%s is a copy from before this node's last start (%llu of %llu): what it "
+                     "said since is forgotten: abstaining until the next epoch",
+                     dir, (unsigned long long)stored, (unsigned long long)file->count);
+        return;
+    case NODE_STARTS_NOT_SURE:
+        POA_LOG_WARN(NODE,
+                     "%s: it tells whether %s is an older copy, which forgets what this node said "
+                     "since: abstaining until the next epoch. Who has that file puts it back and "
+                     "starts again (docs/node.md, Recovery; the directory knows of %llu starts)",
+                     file->why.text, dir, (unsigned long long)stored);
+        return;
+    case NODE_STARTS_FIRST:
+    case NODE_STARTS_WHOLE:
+        break;
+    }
+    if (n->amnesia)
+        POA_LOG_WARN(NODE, "%s: abstaining until the next epoch",
+                     n->config.restored ? "the data directory came from a backup"
+                                        : "this node lost its log before its last start");
+}
+
 int node_memory_check(struct poa_node *n, bool *amnesia, struct poa_why *why)
 {
-    bool joined = false, known = false;
-    uint64_t marked = 0, stored = 0, before = 0;
+    bool known = false;
+    uint64_t stored = 0, before = 0;
+    char path[PATH_MAX_N];
+    struct node_starts file;
+    starts_path(n, path);
     int rc = read_owner(n, &known, why);
-    if (!rc)
-        rc = read_marker(n, &joined, &marked, why);
     if (rc)
         return rc;
+    rc = node_starts_read(path, &file);
+    if (rc)
+        return poa_because(why, rc, "%s", file.why.text);
     rc = read_number(n, META_STARTS, &stored);
     if (!rc)
         rc = read_number(n, META_AMNESIA, &before);
     if (rc)
         return node_store_fault(n, rc, why);
-    bool empty = !known && joined, older = known && stored < marked;
-    n->amnesia = before || empty || older || n->config.restored;
-    if (empty)
-        POA_LOG_WARN(NODE,
-                     "this key has run on this chain before and %s has no memory of what it may "
-                     "have voted: abstaining until the next epoch",
-                     n->config.data_dir);
-    else if (older)
-        POA_LOG_WARN(NODE,
-                     "%s is a copy from before this node's last start (%llu of %llu): what it "
-                     "said since is forgotten: abstaining until the next epoch",
-                     n->config.data_dir, (unsigned long long)stored, (unsigned long long)marked);
-    else if (n->amnesia)
-        POA_LOG_WARN(NODE, "%s: abstaining until the next epoch",
-                     before ? "this node lost its log before its last start"
-                            : "the data directory came from a backup");
+    enum node_starts_found found = node_starts_compare(&file, known, stored);
+    n->amnesia =
+        before || n->config.restored || (found != NODE_STARTS_FIRST && found != NODE_STARTS_WHOLE);
     *amnesia = n->amnesia;
-    /* The store first: were the marker ahead of it after a crash, nothing would
+    say_found(n, found, &file, stored);
+    if (found == NODE_STARTS_NOT_SURE && !n->config.restored) {
+        /* Nothing is counted: a file that is put back still tells which database is the newest. */
+        n->starts_later = stored + NODE_STARTS_UNSURE;
+        return POA_OK;
+    }
+    if (file.file == NODE_STARTS_ABSENT && !known)
+        rc = node_starts_write(path, 0, why);
+    /* The store first: were the file ahead of it after a crash, nothing would
      * be lost and yet this node would abstain. */
-    uint64_t starts = (marked > stored ? marked : stored) + 1;
-    rc = write_store(n, !known && !joined && !n->amnesia, starts, why);
-    return rc ? rc : write_marker(n, starts, why);
+    uint64_t starts = (file.count > stored ? file.count : stored) + 1;
+    if (n->config.restored || file.file == NODE_STARTS_NO_COUNT)
+        starts += NODE_STARTS_UNSURE;
+    if (!rc)
+        rc = write_store(n, found == NODE_STARTS_FIRST && !n->amnesia, starts, why);
+    return rc ? rc : node_starts_write(path, starts, why);
+}
+
+/* What this database says from now on is in no other copy of it. */
+static void begin_count(struct poa_node *n)
+{
+    uint8_t number[8];
+    char path[PATH_MAX_N];
+    struct poa_why why;
+    poa_put_le64(number, n->starts_later);
+    if (node_io_meta(n->io, META_STARTS, poa_slice(number, sizeof number)))
+        node_halt(n, "out of memory");
+    starts_path(n, path);
+    if (node_starts_write(path, n->starts_later, &why))
+        POA_LOG_WARN(NODE, "%s: the next start abstains again", why.text);
+    n->starts_later = 0;
 }
 
 void node_memory_regained(struct poa_node *n)
 {
     uint8_t number[8] = {0};
     n->amnesia = false;
-    POA_LOG_INFO(NODE, "this node votes again");
+    POA_LOG_INFO(NODE, "%s",
+                 n->self >= 0 ? "this node votes again"
+                              : "this node would vote again: it is not in the committee");
+    if (n->starts_later)
+        begin_count(n);
     if (node_io_meta(n->io, META_AMNESIA, poa_slice(number, sizeof number)))
         node_halt(n, "out of memory");
 }

@@ -153,6 +153,7 @@ struct poa_node {
     bool mapped;
     _Atomic bool peer_found; /* discover.c: somebody proved its key, or went */
     bool amnesia;            /* memory.c: in the store, until the core votes again */
+    uint64_t starts_later;   /* memory.c: the count when it does; 0: it is written */
     bool recover_done;       /* the order was given, or is over */
     bool recovering;         /* it is being carried out */
     uint64_t stall_log_us;   /* peers.c */

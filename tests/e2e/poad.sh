@@ -123,6 +123,20 @@ wait_for 60 sh -c "$poa status --rpc http://127.0.0.1:$(rpc_port 3) --json | jq 
     fail "abstains for ever: $(status 3)"
 same_hash "$h" 0 3
 
+echo "# a count of starts that is damaged: abstains, and counts anew once it votes again"
+stop 3
+count=$(ls "$net"/key-3.json.joined-*)
+echo rubbish >"$count"
+start 3
+grep -q "WARN.*${count##*/} is damaged: .*abstaining until the next epoch" "$net/3.log" || fail "does not notice"
+counts() { grep -Eqx '[0-9]{10,}' "$count"; }
+wait_for 60 counts || fail "it has no new count: $(cat "$count")"
+stop 3
+before=$(wc -l <"$net/3.log")
+start 3
+! tail -n "+$((before + 1))" "$net/3.log" | grep "abstaining" || fail "it lost nothing"
+counts || fail "the count: $(cat "$count")"
+
 echo "# a disk that is full halts the node, with a reason; the others go on"
 stop 3
 rc=0

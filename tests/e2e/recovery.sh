@@ -17,24 +17,27 @@ says() { status "$1" | jq -en "input | $2" >/dev/null; }
 hash_at() { "$poa" block "$2" --rpc "$(url "$1")" --json | jq -r .hash; }
 
 echo "# four witnesses, one epoch for hours"
-"$poa" devnet --ledgers 4 --trusted 0 --devices 0 --for 500ms --data-dir "$POA_TMP/seed" >/dev/null 2>&1 ||
+"$poa" devnet --ledgers 4 --trusted 1 --devices 0 --for 500ms --data-dir "$POA_TMP/seed" >/dev/null 2>&1 ||
     fail "no seed network"
 mkdir "$net"
 "$poa" genesis show "$POA_TMP/seed/genesis.poa" | jq '.epoch_views = "1000000" | .heartbeat_ms = 60' >"$net/genesis.json"
 "$poa" genesis create "$net/genesis.json" --output "$net/genesis.poa" >/dev/null || fail "genesis"
-for i in 0 1 2 3; do
-    cp "$POA_TMP/seed/keys/ledger-$i.json" "$net/key-$i.json"
+for i in 0 1 2 3 4; do
+    name=ledger-$i
+    [ $i -lt 4 ] || name=trusted-0
+    cp "$POA_TMP/seed/keys/$name.json" "$net/key-$i.json"
     {
         echo "data_dir = $net/data-$i"
         echo "genesis = $net/genesis.poa"
         echo "key = $net/key-$i.json"
-        echo "listen = 127.0.0.1:$((base + 2 * i))"
+        [ $i -lt 4 ] || echo "role = trusted"
+        echo "listen = $([ $i = 4 ] && echo off || echo "127.0.0.1:$((base + 2 * i))")"
         echo "rpc = 127.0.0.1:$((base + 10 + i))"
         echo "ready_file = $net/ready-$i"
         echo "checkpoint_s = 2"
     } >"$net/$i.conf"
 done
-for i in 0 1 2 3; do
+for i in 0 1 2 3 4; do
     for k in 0 1 2 3; do
         [ $i = $k ] ||
             echo "peer = $(jq -r .public "$net/key-$k.json")@127.0.0.1:$((base + 2 * k))" >>"$net/$i.conf"
@@ -62,6 +65,14 @@ for i in 0 1 2 3; do start $i; done
 wait_for 60 above 0 20 || fail "no progress: $(height 0)"
 ! "$poa" witness recovery --rpc "$(url 0)" 2>err || fail "an order without need"
 grep -q "not stalled" err && [ "$(wc -l <err)" -eq 1 ] || fail "$(cat err)"
+
+echo "# one that is not in the committee has no vote to wait for"
+start 4 --restored yes
+says 4 '.consensus.abstaining and .consensus.member == -1' || fail "$(status 4)"
+"$poa" status --rpc "$(url 4)" | grep -q "^votes *no: this node lost its log.*; it is not in the committee" || fail "it promises to vote"
+! "$poa" witness recovery --rpc "$(url 4)" 2>err || fail "an order without need"
+grep -q "(ask a witness)" err && [ "$(wc -l <err)" -eq 1 ] || fail "$(cat err)"
+stop 4
 
 echo "# two lose their disks while they vote"
 crash 2
@@ -182,5 +193,36 @@ h=$(height 0)
 wait_for 60 above 3 $((h + 5)) || fail "the others do not go on, or node 3 does not follow"
 ! "$poad" --config "$net/3.conf" --recover 3-xyz 2>err || fail "a bad order is taken"
 grep -q "recover: \"3-xyz\" is no token" err && [ "$(wc -l <err)" -eq 1 ] || fail "$(cat err)"
+
+echo "# nor is one trusted whose count of starts is lost"
+stop 2
+cp -a "$net/data-2" "$net/backup"
+start 2
+h=$(height 0)
+wait_for 60 above 2 $((h + 5)) || fail "node 2 does not go on"
+stop 2
+rm -rf "$net/data-2"
+mv "$net/backup" "$net/data-2"
+count=$(ls "$net"/key-2.json.joined-*)
+: >"$count"
+start 2
+grep -q "WARN.*${count##*/} is empty.*: abstaining until the next epoch" "$net/2.log" || fail "not noticed"
+says 2 .consensus.abstaining || fail "it votes"
+stop 2
+start 2
+says 2 .consensus.abstaining || fail "it forgot that it forgot"
+
+echo "# a count that is put back tells what it told before"
+stop 0
+mv "$net"/key-0.json.joined-* "$POA_TMP/count"
+for i in 1 2; do # it stays as it was
+    start 0
+    grep -q "WARN.*/key-0.json.joined-.* is missing.*: abstaining until the next epoch" "$net/0.log" || fail "not noticed"
+    says 0 .consensus.abstaining || fail "it votes without its count"
+    stop 0
+done
+mv "$POA_TMP/count" "$net/key-0${count##*/key-2}"
+start 0
+says 0 '.consensus.abstaining | not' || fail "it abstains with its count: $(status 0)"
 for i in 0 1 2 3; do stop $i; done
 echo ok
