@@ -11,8 +11,6 @@
 
 #include "devnet.h"
 
-#define READY_MS      180000
-#define TELL_MS       4000 /* between two lines about who is not ready */
 #define SETTLE_MAX_MS 1500 /* idle, before the load: memory is measured here */
 #define DRAIN_MAX_MS  2000 /* after it: what was accepted becomes final */
 /* The report, all together: a node that was started again is back, what was accepted is final,
@@ -39,7 +37,14 @@ static void pause_ms(uint64_t ms)
 
 /* --- looking at the network ------------------------------------------------------------ */
 
-static const char *const agreement_text[] = {"no", "yes"};
+/* Of those that answer; not known: too few do. */
+enum verdict { NO, YES, NOT_KNOWN };
+static const char *const verdict_text[] = {"no", "yes", "not known"};
+
+static json_t *verdict_json(enum verdict v)
+{
+    return v == NOT_KNOWN ? json_null() : json_boolean(v == YES);
+}
 
 /* Adds a node's latency histogram to H. */
 static void add_latency(struct devnet_process *p, struct poa_histogram *h)
@@ -126,6 +131,7 @@ static void look(struct devnet *d, struct view *out)
     for (size_t i = 0; i < devnet_nodes(d); i++) {
         struct devnet_process *p = &d->process[i];
         json_t *v = devnet_ask(p, "poa_status", NULL);
+        p->answers = v != NULL;
         if (v == NULL)
             continue;
         const json_t *state = json_object_get(v, "state");
@@ -146,14 +152,14 @@ static void look(struct devnet *d, struct view *out)
     }
 }
 
-/* A moment later, when everybody answers. */
+/* A moment later, when as many answer. */
 static void look_again(struct devnet *d, struct view *view)
 {
     struct view now;
     devnet_watch(d);
     pause_ms(100);
     look(d, &now);
-    if (now.answered == devnet_nodes(d))
+    if (now.answered >= view->answered)
         *view = now;
 }
 
@@ -169,11 +175,14 @@ static json_t *ask_until(struct devnet_process *p, const char *method, json_t *p
     return v;
 }
 
-/* Whether every node has the same block at the lowest height, which is looked for again when
- * somebody does not give it: it may be pruned meanwhile. */
-static bool agree(struct devnet *d, struct view *view, uint64_t *height, char hash[65],
-                  uint64_t until)
+/* Whether all that answer have the same block at the lowest height, which is looked for again when
+ * one does not give it: it may be pruned meanwhile. */
+static enum verdict agree(struct devnet *d, struct view *view, uint64_t *height, char hash[65],
+                          uint64_t until)
 {
+    hash[0] = 0;
+    if (view->answered < 2 && view->answered < devnet_nodes(d))
+        return NOT_KNOWN;
     for (;;) {
         char text[24];
         snprintf(text, sizeof text, "%" PRIu64, *height = view->lowest);
@@ -181,9 +190,11 @@ static bool agree(struct devnet *d, struct view *view, uint64_t *height, char ha
         const struct devnet_process *lacks = NULL;
         for (size_t i = 0; i < devnet_nodes(d) && lacks == NULL; i++) {
             struct devnet_process *p = &d->process[i];
+            if (!p->answers)
+                continue;
             json_t *v = devnet_ask(p, "poa_block_get", json_pack("{s:s}", "height", text));
             const char *got = cli_text(v, "hash");
-            bool same = i == 0 || strcmp(got, hash) == 0;
+            bool same = hash[0] == 0 || strcmp(got, hash) == 0;
             if (v == NULL || strlen(got) != 64)
                 lacks = p;
             else if (same)
@@ -192,95 +203,41 @@ static bool agree(struct devnet *d, struct view *view, uint64_t *height, char ha
                 fprintf(stderr, "%s has %s at height %s, others %s\n", p->name, got, text, hash);
             json_decref(v);
             if (lacks == NULL && !same)
-                return false;
+                return NO;
         }
         if (lacks == NULL)
-            return true;
+            return YES;
         if (stopping > 1 || devnet_now_ms() >= until) {
             fprintf(stderr, "%s does not give block %s\n", lacks->name, text);
-            return false;
+            return NOT_KNOWN;
         }
         look_again(d, view);
     }
 }
 
-static bool conserved(struct devnet *d, uint64_t until)
+static enum verdict conserved(struct devnet *d, uint64_t until)
 {
+    enum verdict all = NOT_KNOWN;
     for (size_t i = 0; i < devnet_nodes(d); i++) {
+        if (!d->process[i].answers)
+            continue;
         json_t *v = ask_until(&d->process[i], "poa_supply_audit", NULL, until);
-        bool fine = json_is_true(json_object_get(v, "conserved"));
+        bool answered = v != NULL, fine = json_is_true(json_object_get(v, "conserved"));
         json_decref(v);
+        if (!answered) {
+            fprintf(stderr, "%s does not audit the supply\n", d->process[i].name);
+            return NOT_KNOWN;
+        }
         if (!fine) {
             fprintf(stderr, "%s: the audit of the supply failed\n", d->process[i].name);
-            return false;
+            return NO;
         }
+        all = YES;
     }
-    return true;
+    return all;
 }
 
 /* --- starting ------------------------------------------------------------------------------ */
-
-/* Every node checks the attestations of a fleet once. */
-static uint64_t ready_ms(const struct devnet *d)
-{
-    return READY_MS + 10 * (uint64_t)d->fleet;
-}
-
-/* What P lacks; printed once in a while. */
-static void tell_waiting(const struct devnet_process *p, const json_t *status, uint64_t *tell)
-{
-    if (devnet_now_ms() <= *tell)
-        return;
-    fprintf(stderr, "waiting for %s%s%s\n", p->name, status != NULL ? ": " : "",
-            cli_text(status, "why"));
-    *tell = devnet_now_ms() + TELL_MS;
-}
-
-/* Waits until nodes FROM..TO-1 are ready and have a block of this run. Without those
- * that end or take too long it goes on when there are NEED others. */
-static int wait_ready(struct devnet *d, size_t from, size_t to, size_t need)
-{
-    uint64_t until = devnet_now_ms() + ready_ms(d), tell = devnet_now_ms() + TELL_MS;
-    size_t ready = 0;
-    for (size_t i = from; i < to;) {
-        struct devnet_process *p = &d->process[i];
-        if (stopping)
-            return cli_fail("stopped");
-        devnet_watch(d);
-        bool ended = p->pid == 0, late = devnet_now_ms() > until;
-        if ((ended || late) && ready + (to - i - 1) < need) {
-            if (late)
-                devnet_print_log_tail(d, p);
-            return ended ? cli_fail("%s did not start; if what it stored is damaged, remove "
-                                    "%s/%s/data: it fetches the chain from the others",
-                                    p->name, d->dir, p->name)
-                         : cli_fail("%s is not ready after %d s; its log is %s/%s/log", p->name,
-                                    (int)(ready_ms(d) / 1000), d->dir, p->name);
-        }
-        if (ended || late) {
-            fprintf(stderr,
-                    "going on without %s, which %s; if what it stored is damaged, stop, remove "
-                    "%s/%s/data, and start again: it fetches the chain from the others\n",
-                    p->name, ended ? "did not start" : "is not ready", d->dir, p->name);
-            i++;
-            continue;
-        }
-        json_t *v = devnet_ask(p, "poa_status", NULL);
-        bool block = json_is_string(json_object_get(v, "first_block_ms"));
-        bool done = json_is_true(json_object_get(v, "ready")) && block;
-        if (block && p->first_block_ms == POA_NEVER)
-            p->first_block_ms = cli_number(v, "first_block_ms");
-        if (!done)
-            tell_waiting(p, v, &tell);
-        json_decref(v);
-        ready += done;
-        if (done)
-            i++;
-        else
-            pause_ms(10);
-    }
-    return 0;
-}
 
 static int start_all(struct devnet *d)
 {
@@ -290,19 +247,33 @@ static int start_all(struct devnet *d)
             return 1;
     devnet_write_lock(d);
     /* A quorum of the committee gets the others going. */
-    int rc = wait_ready(d, 0, d->ledgers, d->ledgers - (d->ledgers - 1) / 3);
+    int rc = devnet_wait_ready(d, 0, d->ledgers, d->ledgers - (d->ledgers - 1) / 3, &stopping);
     for (size_t i = d->ledgers; i < nodes && rc == 0; i++)
         rc = devnet_start(d, &d->process[i]);
     if (rc == 0)
-        rc = wait_ready(d, d->ledgers, nodes, d->trusted > 0);
+        rc = devnet_wait_ready(d, d->ledgers, nodes, d->trusted > 0, &stopping);
     for (size_t i = nodes; i < d->processes && rc == 0; i++)
         rc = devnet_start(d, &d->process[i]);
     devnet_write_lock(d);
     return rc;
 }
 
+/* "3 of 4 ", or "4 " when all N from FROM on run. */
+static const char *running(const struct devnet *d, size_t from, size_t n, char out[32])
+{
+    size_t run = 0;
+    for (size_t i = from; i < from + n; i++)
+        run += d->process[i].pid > 0;
+    if (run == n)
+        snprintf(out, 32, "%zu", n);
+    else
+        snprintf(out, 32, "%zu of %zu", run, n);
+    return out;
+}
+
 static void print_welcome(const struct devnet *d, FILE *to)
 {
+    char ledgers[32], trusted[32], devices[32];
     char url[64] = "", path[DEVNET_PATH_MAX + 8];
     unsigned port = devnet_running(d)->rpc;
     if (port != POA_RPC_PORT_DEFAULT)
@@ -312,12 +283,14 @@ static void print_welcome(const struct devnet *d, FILE *to)
     snprintf(path, sizeof path, "%s%s/keys%s", quote, d->dir, quote);
     fprintf(
         to,
-        "%u ledger servers, %u trusted nodes and %u devices are running; RPC is at "
+        "%s ledger servers, %s trusted nodes and %s devices are running; RPC is at "
         "http://127.0.0.1:%u\n\nTry in another shell:\n"
         "  %s/poa status%s\n"
         "  %s/poa send bob 1000 --from alice --keys %s%s\n"
         "  %s/poa devices%s\n\nCtrl-C stops everything; the same command continues the chain.\n",
-        d->ledgers, d->trusted, d->devices, port, d->bin, url, d->bin, path, url, d->bin, url);
+        running(d, 0, d->ledgers, ledgers), running(d, d->ledgers, d->trusted, trusted),
+        running(d, devnet_nodes(d), d->devices, devices), port, d->bin, url, d->bin, path, url,
+        d->bin, url);
 }
 
 /* --- running --------------------------------------------------------------------------------- */
@@ -485,8 +458,10 @@ static int report(struct run *r)
            devnet_now_ms() - from < (gone(d) ? GONE_MAX_MS : BACK_MAX_MS) &&
            (devnet_watch(d), pause_ms(100), true));
     bool complete = view.answered == devnet_nodes(d);
-    bool agreement = complete && agree(d, &view, &height, hash, until);
-    bool supply = complete && conserved(d, until);
+    if (!complete)
+        until = devnet_now_ms() + GONE_MAX_MS;
+    enum verdict agreement = agree(d, &view, &height, hash, until);
+    enum verdict supply = conserved(d, until);
     bool earns = d->devices > 0 && ran_ms >= REWARDS_AFTER_MS && d->chaos != DEVNET_CHAOS_LIARS;
     while ((!look_at_devices(d, &r->devices) ||
             (earns && (r->devices.rewarded == 0 || view.anchors == 0))) &&
@@ -496,23 +471,31 @@ static int report(struct run *r)
     double p50 = (double)poa_histogram_quantile(&r->latency, 0.5) / 1000;
     double p99 = (double)poa_histogram_quantile(&r->latency, 0.99) / 1000;
     uint64_t first_block = 0;
-    uint32_t restarts = 0, down = 0;
+    uint32_t restarts = 0, down = 0, firsts = 0;
     for (size_t i = 0; i < d->processes; i++) {
         restarts += d->process[i].restarts;
         down += d->process[i].pid <= 0;
-        if (i < d->ledgers && d->process[i].first_block_ms > first_block)
+        if (i >= d->ledgers || d->process[i].first_block_ms == POA_NEVER)
+            continue;
+        firsts++;
+        if (d->process[i].first_block_ms > first_block)
             first_block = d->process[i].first_block_ms;
     }
+    char asked[64] = "", first[64] = "not known";
+    if (!complete)
+        snprintf(asked, sizeof asked, "; %zu of %zu asked", view.answered, devnet_nodes(d));
+    if (firsts > 0)
+        snprintf(first, sizeof first, "%" PRIu64 " ms after the process started", first_block);
 
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%u", devnet_running(d)->rpc);
     const char *wrong = NULL;
-    if (!complete)
-        wrong = "a node does not answer";
-    else if (!agreement)
+    if (agreement == NO)
         wrong = "the nodes disagree";
-    else if (!supply)
+    else if (supply == NO)
         wrong = "the supply is not conserved";
+    else if (!complete || agreement == NOT_KNOWN || supply == NOT_KNOWN)
+        wrong = "a node does not answer";
     else if (view.height <= r->height_at_start)
         wrong = "no block became final";
     else if (down > 0)
@@ -524,19 +507,21 @@ static int report(struct run *r)
 
     if (r->c->json) {
         json_t *v = json_pack(
-            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:b, s:I, "
-            "s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}",
+            "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:I, s:o, s:I, "
+            "s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
             "healthy", (int)(wrong == NULL), "wrong", wrong != NULL ? wrong : "",
             "finalized_height", (json_int_t)view.height, "committed_txs", (json_int_t)committed,
             "offered_txs", (json_int_t)s.offered, "rejected_txs", (json_int_t)s.rejected,
             "failed_txs", (json_int_t)s.failed, "rerouted_txs", (json_int_t)s.rerouted, "anchors",
             (json_int_t)view.anchors, "devices_rewarded", (json_int_t)r->devices.rewarded,
             "finality_ms_p50", p50, "finality_ms_p99", p99, "first_block_ms",
-            (json_int_t)first_block, "rss_idle_bytes", (json_int_t)r->rss_idle, "agreement",
-            (int)agreement, "agreement_height", (json_int_t)height, "agreement_hash", hash,
-            "supply_conserved", (int)supply, "ledgers", (json_int_t)d->ledgers, "trusted",
-            (json_int_t)d->trusted, "devices", (json_int_t)d->devices, "restarts",
-            (json_int_t)restarts, "duration_ms", (json_int_t)ran_ms, "rpc", url);
+            firsts > 0 ? json_integer((json_int_t)first_block) : json_null(), "rss_idle_bytes",
+            (json_int_t)r->rss_idle, "agreement", verdict_json(agreement), "agreement_height",
+            (json_int_t)height, "agreement_hash", hash, "supply_conserved", verdict_json(supply),
+            "nodes", (json_int_t)devnet_nodes(d), "nodes_asked", (json_int_t)view.answered,
+            "ledgers", (json_int_t)d->ledgers, "trusted", (json_int_t)d->trusted, "devices",
+            (json_int_t)d->devices, "restarts", (json_int_t)restarts, "duration_ms",
+            (json_int_t)ran_ms, "rpc", url);
         if (v != NULL && r->chaos.phases > 0) {
             json_t *chaos = devnet_chaos_json(&r->chaos);
             json_object_set_new(chaos, "suspended_devices",
@@ -557,14 +542,18 @@ static int report(struct run *r)
                    s.offered, committed, s.rejected, s.failed);
         if (r->latency.count > 0)
             printf("finality           p50 %.1f ms, p99 %.1f ms, from RPC accept\n", p50, p99);
-        printf("first block        %" PRIu64 " ms after the process started\n"
+        printf("first block        %s\n"
                "idle memory        %.1f MiB, the largest ledger server\n"
                "anchors            %" PRIu64 "\n"
-               "devices rewarded   %u of %u that are registered\n"
-               "agreement          %s, at height %" PRIu64 "\n"
-               "supply conserved   %s\n",
-               first_block, (double)r->rss_idle / 1048576, view.anchors, r->devices.rewarded,
-               r->devices.registered, agreement_text[agreement], height, agreement_text[supply]);
+               "devices rewarded   %u of %u that are registered\n",
+               first, (double)r->rss_idle / 1048576, view.anchors, r->devices.rewarded,
+               r->devices.registered);
+        if (agreement == NOT_KNOWN)
+            printf("agreement          not known%s\n", asked);
+        else
+            printf("agreement          %s, at height %" PRIu64 "%s\n", verdict_text[agreement],
+                   height, asked);
+        printf("supply conserved   %s%s\n", verdict_text[supply], asked);
     }
     if (r->chaos.phases > 0 && !r->c->json)
         printf("chaos              %.2f blocks per second in calm, %.2f in chaos, %u devices "

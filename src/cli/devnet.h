@@ -7,11 +7,13 @@
  *   DIR/NAME/            one per process: poad.conf or device state, data, log
  *
  * devnet_setup.c, devnet_ports.c and devnet_genesis.c make or read these; devnet_run.c starts,
- * watches and stops the processes; devnet_load.c offers transfers; devnet.c is the commands.
+ * watches and stops the processes; devnet_ready.c waits for them at the start; devnet_load.c
+ * offers transfers; devnet.c is the commands.
  */
 #ifndef POA_CLI_DEVNET_H
 #define POA_CLI_DEVNET_H
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "poa_cli.h"
@@ -48,6 +50,8 @@ struct devnet_process {
     uint64_t started_ms, restart_ms;  /* monotonic; RESTART_MS 0: not planned */
     uint32_t restarts, failures;      /* FAILURES: ended soon after its start, in a row */
     struct poa_rpc_client *client;    /* of nodes */
+    bool ready;                       /* was so since the devnet's start, with a block of it */
+    bool answers, abstains;           /* when it was last asked */
     uint64_t height;                  /* last heard */
     uint64_t first_block_ms;          /* of its first start; POA_NEVER: not heard */
 };
@@ -127,6 +131,14 @@ void devnet_print_log_tail(const struct devnet *d, const struct devnet_process *
 /* Answer of a node, without complaints; NULL: none. */
 json_t *devnet_ask(struct devnet_process *p, const char *method, json_t *params);
 uint64_t devnet_rss_bytes(pid_t pid);
+
+/* --- devnet_ready.c -------------------------------------------------------------------- */
+
+/* Waits until nodes FROM..TO-1 are ready and have a block of this run, and goes on without those
+ * that end or take too long when NEED others are; 0, or 1 after a line, as soon as so many
+ * cannot be. */
+int devnet_wait_ready(struct devnet *d, size_t from, size_t to, size_t need,
+                      const volatile sig_atomic_t *stopping);
 
 /* --- devnet_chaos.c -------------------------------------------------------------------- */
 

@@ -340,11 +340,16 @@ int devnet_genesis_read(struct devnet *d)
     char path[512], *bytes = NULL;
     size_t n = 0;
     struct poa_why why = {{0}};
+    struct poa_genesis g;
     if (devnet_path(d, path, sizeof path, "genesis.poa") != 0)
         return 1;
     if (poa_file_read(path, (size_t)128 << 20, 0, &bytes, &n, &why) != POA_OK)
-        return cli_fail("%s", why.text);
+        return cli_fail("%s; put it back, or begin anew: remove %s", why.text, d->dir);
+    int rc = poa_genesis_decode(poa_slice(bytes, n), &g);
     poa_genesis_chain_id(poa_slice(bytes, n), d->chain);
     free(bytes);
-    return 0;
+    return rc == POA_OK ? 0
+                        : cli_fail("%s is no genesis record: %s; put it back, or begin anew: "
+                                   "remove %s",
+                                   path, poa_error_text(rc), d->dir);
 }

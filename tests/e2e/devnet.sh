@@ -113,6 +113,8 @@ wait_for 60 all_but_one || fail "the others do not all run: $(cat damaged.err)"
 "$poa" devnet down --data-dir "$dir" >/dev/null || fail "down"
 ! wait $devnet || fail "a node was missing, and that is well"
 expect damaged.json '.healthy == false and .wrong == "a node does not answer"'
+# Nothing is said of who was not asked.
+expect damaged.json '.nodes == 6 and .nodes_asked < 6 and .agreement != false and .supply_conserved != false'
 mv current "$dir/ledger-2/data/db/CURRENT"
 none_left || fail "processes are left"
 
@@ -125,4 +127,17 @@ wait_for 60 ready || fail "not ready"
 kill -KILL $devnet
 wait $devnet 2>/dev/null || true
 wait_for 60 none_left || fail "$(processes) orphans"
+
+echo "# too few of four are left: it ends, and says who is missing and why"
+echo "not a manifest" >"$dir/ledger-0/data/db/CURRENT"
+mv "$dir/ledger-1/data" removed
+! "$poa" devnet --data-dir "$dir" --json >few.json 2>few.err || fail "two of four"
+tail -n 1 few.err | grep -q "3 of 4 ledger servers must vote. Did not start .*: ledger-0. May not vote, .*: ledger-1. " ||
+    fail "who is missing: $(cat few.err)"
+grep -q "it said: .*the database is damaged" few.err || fail "no reason: $(cat few.err)"
+! grep "remove [^ ]*/data" few.err || fail "it says to remove what is needed"
+head -c 1000 "$dir/genesis.poa" >genesis && mv genesis "$dir/genesis.poa"
+! "$poa" devnet --data-dir "$dir" 2>err || fail "with half of a genesis record"
+grep -q "is no genesis record: .* put it back" err && [ "$(wc -l <err)" -eq 1 ] || fail "genesis: $(cat err)"
+none_left || fail "processes are left"
 echo "ok"
