@@ -1,5 +1,7 @@
 #include "poa_node_givers.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -193,8 +195,8 @@ void node_givers_ask_offers(struct node_givers *g, uint64_t base, uint64_t now_u
         if (s->out || s->asked || s->group >= 0 || now_us < s->ask_us)
             continue;
         s->ask_us = now_us + node_waits_again_us(0);
-        s->asked =
-            !ask(g, NODE_GIVE_OFFER, i, 0, POA_MSG_REQ_SNAPSHOT, poa_written(&w), NODE_PATIENCE_MS);
+        s->asked = !ask(g, NODE_GIVE_OFFER, i, 0, POA_MSG_REQ_SNAPSHOT, poa_written(&w),
+                        node_waits_offer_ms(s->silent));
     }
 }
 
@@ -204,6 +206,73 @@ bool node_givers_pending(const struct node_givers *g)
     for (uint32_t i = 0; i < g->n; i++)
         pending |= !g->server[i].out && (g->server[i].asked || g->server[i].telling);
     return pending;
+}
+
+static bool is_silent(const struct node_giver *s)
+{
+    return !s->out && !s->hearsay && !s->answers;
+}
+
+uint32_t node_givers_silent(const struct node_givers *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n; i++)
+        n += is_silent(&g->server[i]);
+    return n;
+}
+
+bool node_givers_hope(const struct node_givers *g, uint64_t now_us)
+{
+    return (node_givers_pending(g) || node_givers_silent(g)) &&
+           node_waits_for_offers(&g->waits, now_us);
+}
+
+/* Appends to TEXT, which has room for N bytes, as far as it fits. */
+static void add(char *text, size_t n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add(char *text, size_t n, const char *format, ...)
+{
+    size_t at = strlen(text);
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text + at, n - at, format, ap);
+    va_end(ap);
+}
+
+void node_givers_why(const struct node_givers *g, char *text, size_t n)
+{
+    uint32_t silent = node_givers_silent(g), out = 0, none = 0, named = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < g->n; i++) {
+        const struct node_giver *s = &g->server[i];
+        out += s->out;
+        none += !s->out && s->answers && s->group < 0;
+    }
+    if (!g->n)
+        add(text, n, "no peer of the configuration has an address");
+    for (uint32_t i = 0; i < g->n && named < NODE_GIVERS_NAMED_MAX; i++) {
+        const struct node_giver *s = &g->server[i];
+        char key[17];
+        if (!is_silent(s))
+            continue;
+        poa_hex(s->key, 8, key);
+        add(text, n, "%s%s... at %s",
+            named++       ? ", "
+            : out || none ? "no answer of "
+                          : "no server answered: ",
+            key, s->address);
+        if (s->error && s->error != POA_E_TIMEOUT)
+            add(text, n, " (%s)", poa_error_text(s->error));
+    }
+    if (silent > named)
+        add(text, n, " and %u more", silent - named);
+    if (none)
+        add(text, n, "%s%u server%s none", silent ? "; " : "", none, none == 1 ? " has" : "s have");
+    if (out)
+        add(text, n, "%s%u did not give what %s offered", silent || none ? "; " : "", out,
+            out == 1 ? "it" : "they");
+    if (!text[0])
+        add(text, n, "nothing came for a minute");
 }
 
 static bool take_offer(struct node_givers *g, const struct node_answer *a, uint64_t now_us)
@@ -217,6 +286,8 @@ static bool take_offer(struct node_givers *g, const struct node_answer *a, uint6
             stalled(g, s);
         s->ask_us = now_us + node_waits_again_us(s->silent++);
     }
+    s->answers = a->error != POA_E_NO_MEMORY && poa_error_class(a->error) != POA_CLASS_RETRY;
+    s->error = a->error;
     s->hearsay = s->hearsay && (a->error == POA_E_TIMEOUT || a->error == POA_E_CLOSED);
     if (!a->error)
         s->silent = 0;

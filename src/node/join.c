@@ -156,7 +156,7 @@ static bool choose(struct joining *j, uint64_t now_us, bool *wait)
 {
     struct node_givers *g = &j->givers;
     uint32_t most = 0;
-    *wait = node_givers_pending(g) && node_waits_for_offers(&g->waits, now_us);
+    *wait = node_givers_hope(g, now_us);
     if (*wait)
         return false;
     for (int i = 0; i < GROUPS; i++) {
@@ -209,7 +209,7 @@ static void say(struct joining *j, uint64_t now_us)
     static const char *const doing[] = {
         [LOOK] = "looking", [PROVE] = "proving", [FETCH] = "fetching"};
     struct poa_rpc_join join = so_far(j, doing[j->phase]);
-    node_joining_say(j->node, &j->pace, &join, now_us);
+    node_joining_say(j->node, &j->pace, &join, node_givers_silent(&j->givers), now_us);
 }
 
 static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
@@ -487,6 +487,16 @@ static void know_servers(struct joining *j)
         node_givers_ask_peers(&j->givers);
 }
 
+static void begin_without(const struct joining *j, int rc)
+{
+    char why[512];
+    if (rc == POA_E_NOT_FOUND || rc == POA_E_TIMEOUT)
+        node_givers_why(&j->givers, why, sizeof why);
+    else
+        snprintf(why, sizeof why, "%s", poa_error_text(rc));
+    POA_LOG_WARN(NODE, "no peer gave a snapshot (%s): starting from genesis", why);
+}
+
 static void close_all(struct joining *j)
 {
     if (j->p2p)
@@ -548,8 +558,7 @@ int node_snapshot_fetch(struct poa_node *n)
     if (!rc)
         rc = load(j);
     if (rc && rc != POA_E_CLOSED)
-        POA_LOG_WARN(NODE, "no peer gave a snapshot (%s): starting from genesis",
-                     poa_error_text(rc));
+        begin_without(j, rc);
     if (rc != POA_E_CLOSED) { /* who was stopped goes on with it at the next start */
         unlink(j->proof_path);
         unlink(j->state_path);

@@ -47,9 +47,12 @@ static void say_fetching(struct poa_node *n, struct node_joining_pace *p, struct
 }
 
 void node_joining_say(struct poa_node *n, struct node_joining_pace *p, struct poa_rpc_join *join,
-                      uint64_t now_us)
+                      uint32_t silent, uint64_t now_us)
 {
     char why[128] = "joining: looks for a snapshot";
+    if (silent)
+        snprintf(why, sizeof why, "joining: looks for a snapshot; %u server%s not answer yet",
+                 silent, silent == 1 ? " does" : "s do");
     if (strcmp(join->doing, "fetching") == 0) {
         say_fetching(n, p, join, now_us);
         return;

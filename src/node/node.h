@@ -308,9 +308,9 @@ struct node_joining_pace {
     struct poa_progress progress;
     uint64_t begun_us, at_us, had, at, left_s;
 };
-/* Now and then: status, and the log when it is time. */
+/* Now and then: status, and the log when it is time. SILENT servers did not answer yet. */
 void node_joining_say(struct poa_node *n, struct node_joining_pace *p, struct poa_rpc_join *join,
-                      uint64_t now_us);
+                      uint32_t silent, uint64_t now_us);
 /* The same of our own work, of which DONE of TOTAL is done. */
 void node_joining_tell(struct poa_node *n, struct node_joining_pace *p,
                        const struct poa_rpc_join *join, const char *what, uint64_t done,

@@ -7,7 +7,7 @@
  *
  *   question  under way to each             lost when
  *   peers     one, at the beginning         it does not come
- *   offer     one, while it has none        it does not come: again later
+ *   offer     one, while it has none        it does not come: again later, with more patience
  *   piece     one in all, to one giver      it does not come: the next giver begins anew
  *   part      parts.c                       it does not come: of another one
  *
@@ -33,6 +33,8 @@
 /* Offers that one may break, one after the other. Who is far away needs a few to have patience
  * enough, and who is quick may have a newer snapshot each time. */
 #define NODE_GIVERS_BROKEN_MAX 8u
+/* Servers that node_givers_why calls by name. */
+#define NODE_GIVERS_NAMED_MAX 4u
 
 enum node_give { NODE_GIVE_PEERS, NODE_GIVE_OFFER, NODE_GIVE_PIECE, NODE_GIVE_PART };
 
@@ -48,6 +50,8 @@ struct node_giver {
     bool slow;           /* while others had something */
     uint64_t ask_us;     /* no question for an offer before */
     uint32_t silent;     /* times that it did not answer that, since its last offer */
+    bool answers;        /* the last one, and not that it is to be asked again */
+    int error;           /* what that brought */
     uint32_t gave;       /* parts */
     uint32_t broken;     /* offers whose proof or parts it did not give, since its last part */
 };
@@ -109,8 +113,16 @@ void node_givers_know(struct node_givers *g, const uint8_t key32[32], const char
 void node_givers_ask_peers(struct node_givers *g);
 /* Asks who has no group and whose time it is. BASE: as in poa_snapshot_ask. */
 void node_givers_ask_offers(struct node_givers *g, uint64_t base, uint64_t now_us);
-/* Somebody may still answer with an offer. */
+/* Somebody is asked, and may answer with an offer. */
 bool node_givers_pending(const struct node_givers *g);
+/* Servers of the configuration that did not answer yet, or not any more. They are asked again: one
+ * that starts, or whose line is down for a moment, may have what all others lack. Not those who
+ * were found by others' word, which may be the word of a liar. */
+uint32_t node_givers_silent(const struct node_givers *g);
+/* An offer, or another one, may come of these: it is worth to wait. */
+bool node_givers_hope(const struct node_givers *g, uint64_t now_us);
+/* Why there is nothing to fetch: who does not answer, and what the others said. TEXT of N bytes. */
+void node_givers_why(const struct node_givers *g, char *text, size_t n);
 
 /* The next one of the chosen group that gives its proof, from the beginning; false: all had
  * their turn. */

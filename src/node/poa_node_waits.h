@@ -18,6 +18,8 @@
  * so often at most. */
 #define NODE_WAITS_AGAIN_US   UINT64_C(2000000)
 #define NODE_WAITS_SILENT_MAX 5u
+/* For an offer, which is long where the state is: twice as long each time that it was too short. */
+#define NODE_WAITS_OFFER_MAX_MS (8 * NODE_PATIENCE_MS)
 /* Without anything that is of use. */
 #define NODE_WAITS_GIVE_UP_US UINT64_C(60000000)
 /* For a proof while others are there that may be faster, else PROOF_LAST times as long. */
@@ -43,8 +45,10 @@ void node_waits_begin(struct node_waits *w, uint64_t now_us);
 void node_waits_moved(struct node_waits *w, uint64_t now_us);
 bool node_waits_given_up(const struct node_waits *w, uint64_t now_us);
 
-/* How long one that has nothing to offer is left alone after it was silent SILENT times. */
+/* How long one that has nothing to offer is left alone after it was silent SILENT times, and is
+ * then waited for. */
 uint64_t node_waits_again_us(uint32_t silent);
+uint32_t node_waits_offer_ms(uint32_t silent);
 /* There is an offer. */
 void node_waits_offer(struct node_waits *w, uint64_t now_us);
 /* Others who were asked may still offer something. */

@@ -25,6 +25,13 @@ uint64_t node_waits_again_us(uint32_t silent)
     return NODE_WAITS_AGAIN_US << (silent < NODE_WAITS_SILENT_MAX ? silent : NODE_WAITS_SILENT_MAX);
 }
 
+uint32_t node_waits_offer_ms(uint32_t silent)
+{
+    uint32_t ms = NODE_PATIENCE_MS
+                  << (silent < NODE_WAITS_SILENT_MAX ? silent : NODE_WAITS_SILENT_MAX);
+    return ms < NODE_WAITS_OFFER_MAX_MS ? ms : NODE_WAITS_OFFER_MAX_MS;
+}
+
 void node_waits_offer(struct node_waits *w, uint64_t now_us)
 {
     if (!w->offered_us)

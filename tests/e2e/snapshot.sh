@@ -111,6 +111,13 @@ stop_4() {
     wait "${pids[4]}" || fail "node 4: exit code $?"
 }
 
+# Meanwhile one that nobody answers: it waits for a minute (see the end).
+"$poa" keys new lone --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" --json >lone.made || fail "no key"
+grep -v '^peer\|^key\|^data_dir' conf-4 >conf-lone
+printf '%s\n' "key = $POA_TMP/lone.json" "data_dir = $POA_TMP/lone-data" "peer = ${honest[0]}@127.0.0.1:$((base + 90))" >>conf-lone
+"$POA_BIN/poad" --config conf-lone --listen 127.0.0.1:$((base + 92)) --rpc 127.0.0.1:0 --snapshot yes >log-lone 2>&1 &
+pids[5]=$!
+
 echo "# from two honest ones, of which it is told one"
 hold
 new_node honest "$at2"
@@ -132,6 +139,19 @@ block() { "$poa" block "$1" --rpc "${url[$2]}" --json | jq -c '[.hash, .header.s
 "$poa" proof account bob --rpc "${url[4]}" --json | "$poa" verify proof --genesis genesis.poa >/dev/null || fail "its proofs do not verify"
 stop_4
 "$poa" store check "${data[4]}" >check || fail "$(cat check)"
+
+echo "# one that answers late is waited for"
+hold
+kill -STOP "${pids[3]}"
+new_node late "$at3"
+wait_for 60 named "${honest[1]}" "does not answer" || fail "nothing is said: $(cat log-4)"
+waits() { "$poa" status --rpc "${url[4]}" | grep -q '^ready *no: joining: looks for a snapshot; 1 server does not answer yet'; }
+wait_for 60 waits || fail "$("$poa" status --rpc "${url[4]}" 2>&1; cat log-4)"
+kill -CONT "${pids[3]}"
+wait_for 90 joined || fail "no snapshot was used: $(cat log-4)"
+go_on
+wait_for 60 ready 4 || fail "the new node does not start"
+stop_4
 
 echo "# an honest server whose file is damaged does not lie, and makes it anew"
 calm() { # the newest file of node 2 is of the state in its store
@@ -265,6 +285,12 @@ go_on
 kill -KILL "${pids[4]}"
 wait "${pids[4]}" 2>/dev/null || true
 end_liars
+
+echo "# where no server answers, it begins at genesis after a minute, and says which"
+wait_for 90 grep -q "no peer gave a snapshot (no server answered: ${honest[0]:0:16}\.\.\. at 127.0.0.1:$((base + 90))): starting from genesis" log-lone ||
+    fail "$(cat log-lone)"
+kill -KILL "${pids[5]}"
+wait "${pids[5]}" 2>/dev/null || true
 
 # A server that starts again has them still.
 has_files() { [ -n "$(files 3)" ]; }

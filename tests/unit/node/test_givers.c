@@ -280,6 +280,122 @@ Test(givers, who_is_silent_is_blamed_once_and_asked_less)
     cr_expect_eq(mesh.forged[0], 0);
 }
 
+/* The caller may wait for who does not answer; who has none is not waited for. */
+Test(givers, who_does_not_answer_is_asked_again_with_more_patience)
+{
+    static const uint32_t patience_ms[] = {3000, 6000, 12000, 24000, 24000};
+    know(2);
+    cr_expect_eq(node_givers_silent(&g), 2);
+    cr_expect(node_givers_hope(&g, now_us));
+    node_givers_ask_offers(&g, 0, now_us);
+    answer_nobody(asked(0, POA_MSG_REQ_SNAPSHOT), POA_E_NOT_FOUND);
+    cr_expect_eq(node_givers_silent(&g), 1);
+    for (uint32_t i = 0; i < sizeof patience_ms / sizeof patience_ms[0]; i++) {
+        node_givers_ask_offers(&g, 0, now_us);
+        struct question *q = asked(1, POA_MSG_REQ_SNAPSHOT);
+        cr_assert(q);
+        cr_expect_eq(q->timeout_ms, patience_ms[i], "%u: %u", i, q->timeout_ms);
+        answer_nobody(q, POA_E_TIMEOUT);
+        cr_expect_eq(node_givers_silent(&g), 1);
+        cr_expect(node_givers_hope(&g, now_us));
+        now_us += 64 * S;
+    }
+    cr_expect(g.server[1].group < 0);
+    node_givers_ask_offers(&g, 0, now_us);
+    offer(1, 0);
+    cr_expect_eq(node_givers_silent(&g), 0);
+    cr_expect_eq(node_givers_members(&g, 0), 1);
+}
+
+/* Who is silent holds nobody up who has an offer. */
+Test(givers, an_offer_is_not_kept_waiting)
+{
+    know(2);
+    node_givers_ask_offers(&g, 0, now_us);
+    answer_nobody(asked(0, POA_MSG_REQ_SNAPSHOT), POA_E_TIMEOUT);
+    offer(1, 0);
+    cr_expect(node_givers_hope(&g, now_us + NODE_WAITS_OFFERS_US - 1));
+    cr_expect_not(node_givers_hope(&g, now_us + NODE_WAITS_OFFERS_US));
+}
+
+/* An answer, unless it says that it is to be asked later. Who stopped in between is missed. */
+Test(givers, what_an_answer_is)
+{
+    static const struct {
+        int error;
+        uint32_t silent;
+    } answers[] = {{POA_E_UNSUPPORTED, 0}, {POA_E_AGAIN, 1},   {POA_E_NOT_FOUND, 0},
+                   {POA_E_CLOSED, 1},      {POA_E_INVALID, 0}, {POA_E_TIMEOUT, 1},
+                   {POA_E_KEY, 0},         {POA_E_FULL, 1}};
+    know(1);
+    for (uint32_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        node_givers_ask_offers(&g, 0, now_us);
+        answer_nobody(asked(0, POA_MSG_REQ_SNAPSHOT), answers[i].error);
+        cr_expect_eq(node_givers_silent(&g), answers[i].silent, "%u", i);
+        now_us += 64 * S;
+    }
+}
+
+Test(givers, nobody_waits_for_hearsay_or_liars)
+{
+    know(2);
+    node_givers_ask_peers(&g);
+    tell(0, (const uint8_t[]){60, 61}, "127.0.0.1:9", 2);
+    cr_assert_eq(g.n, 4);
+    node_givers_lied(&g, 1, "lies", "");
+    cr_expect_eq(node_givers_silent(&g), 1);
+    node_givers_ask_offers(&g, 0, now_us);
+    answer_nobody(asked(0, POA_MSG_REQ_SNAPSHOT), POA_E_NOT_FOUND);
+    answer_nobody(asked(2, POA_MSG_REQ_SNAPSHOT), POA_E_TIMEOUT);
+    answer_nobody(asked(3, POA_MSG_REQ_SNAPSHOT), POA_E_CLOSED);
+    cr_expect_eq(node_givers_silent(&g), 0);
+}
+
+static void expect_why(const char *expected)
+{
+    char why[512];
+    node_givers_why(&g, why, sizeof why);
+    cr_expect_str_eq(why, expected);
+}
+
+Test(givers, why_there_is_nothing)
+{
+    expect_why("no peer of the configuration has an address");
+    know(6);
+    node_givers_ask_offers(&g, 0, now_us);
+    for (int i = 0; i < 6; i++)
+        answer_nobody(asked(i, POA_MSG_REQ_SNAPSHOT), POA_E_TIMEOUT);
+    expect_why("no server answered: 0100000000000000... at 127.0.0.1:7000, "
+               "0200000000000000... at 127.0.0.1:7001, 0300000000000000... at 127.0.0.1:7002, "
+               "0400000000000000... at 127.0.0.1:7003 and 2 more");
+    now_us += 64 * S;
+    node_givers_ask_offers(&g, 0, now_us);
+    for (int i = 0; i < 5; i++)
+        answer_nobody(asked(i, POA_MSG_REQ_SNAPSHOT), i ? POA_E_NOT_FOUND : POA_E_AGAIN);
+    offer(5, 0);
+    node_givers_lied(&g, 5, "lies", "");
+    expect_why("no answer of 0100000000000000... at 127.0.0.1:7000 (not ready yet); "
+               "4 servers have none; 1 did not give what it offered");
+    now_us += 64 * S;
+    node_givers_ask_offers(&g, 0, now_us);
+    offer(0, 0);
+    node_givers_lied(&g, 0, "lies", "");
+    for (uint32_t i = 1; i < 4; i++)
+        node_givers_drop(&g, i);
+    expect_why("1 server has none; 5 did not give what they offered");
+}
+
+/* However small the text is. */
+Test(givers, why_in_little_room)
+{
+    char why[40];
+    know(CAP);
+    memset(why, '#', sizeof why);
+    node_givers_why(&g, why, 20);
+    cr_expect_str_eq(why, "no server answered:");
+    cr_expect_eq(why[20], '#');
+}
+
 Test(givers, a_question_that_the_mesh_does_not_take_is_not_under_way)
 {
     know(2);
