@@ -14,6 +14,9 @@
 #define POLL_MS     100
 #define HALF_TRIES  100 /* looks at a file that is being written, 20 ms apart */
 #define STOP_MAX_MS 300000
+#define PAUSED_MS   10000 /* who is stopped by a signal does not end by itself */
+#define BEGIN_MS    60000 /* --wait: until there is a devnet to wait for */
+#define TELL_MS     4000  /* between two lines about what is waited for */
 #define ASK_MAX_MS  2000
 
 static void pause_ms(long ms)
@@ -88,33 +91,46 @@ void devnet_write_lock(const struct devnet *d)
 
 /* --- the commands ------------------------------------------------------------------------ */
 
-/* The lock file's content, and the file; NULL with the reason when no devnet runs there. */
-static json_t *running(const char *dir, int *fd, struct poa_why *why)
+/* The lock file's content, and the file. Errors, with the reason: POA_E_NOT_FOUND no devnet runs
+ * there; POA_E_AGAIN it is starting or stopping. */
+static int running(const char *dir, json_t **out, int *fd, struct poa_why *why)
 {
     char path[512];
-    if ((size_t)snprintf(path, sizeof path, "%s/devnet.lock", dir) >= sizeof path) {
-        poa_because(why, POA_E_LIMIT, "%.200s...: path too long", dir);
-        return NULL;
-    }
+    *out = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/devnet.lock", dir) >= sizeof path)
+        return poa_because(why, POA_E_LIMIT, "%.200s...: path too long", dir);
     *fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0 && errno != ENOENT) {
-        poa_because(why, POA_E_IO, "cannot open %s: %s", path, strerror(errno));
-        return NULL;
-    }
+    if (*fd < 0 && errno != ENOENT)
+        return poa_because(why, POA_E_IO, "cannot open %s: %s", path, strerror(errno));
     for (int tries = 0; tries < HALF_TRIES && *fd >= 0 && poa_file_locked(*fd);
          tries++, pause_ms(20)) {
-        json_t *v = json_load_file(path, 0, NULL);
-        if (v != NULL)
-            return v;
+        *out = json_load_file(path, 0, NULL);
+        if (*out != NULL)
+            return POA_OK;
     }
-    if (*fd >= 0 && poa_file_locked(*fd))
-        poa_because(why, POA_E_AGAIN, "the devnet in %s is starting or stopping", dir);
-    else
-        poa_because(why, POA_E_NOT_FOUND,
-                    "no devnet runs in %s; `poa devnet --data-dir %s` starts one", dir, dir);
+    int rc =
+        *fd >= 0 && poa_file_locked(*fd)
+            ? poa_because(why, POA_E_AGAIN, "the devnet in %s is starting or stopping", dir)
+            : poa_because(why, POA_E_NOT_FOUND,
+                          "no devnet runs in %s; `poa devnet --data-dir %s` starts one", dir, dir);
     if (*fd >= 0)
         close(*fd);
-    return NULL;
+    return rc;
+}
+
+/* Whether a signal stopped PID, as SIGSTOP or a debugger does. */
+static bool paused(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "re");
+    size_t n = f != NULL ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f != NULL)
+        fclose(f);
+    text[n] = 0;
+    const char *name_end = strrchr(text, ')');
+    return name_end != NULL &&
+           (strncmp(name_end, ") T", 3) == 0 || strncmp(name_end, ") t", 3) == 0);
 }
 
 static const char *directory(const struct cli *c)
@@ -122,24 +138,67 @@ static const char *directory(const struct cli *c)
     return c->option[CLI_DATA_DIR] != NULL ? c->option[CLI_DATA_DIR] : "devnet-data";
 }
 
+/* "waiting for process 12 and the 7 processes that it stops: ledger-0, ..." */
+static void tell_stopping(const json_t *processes, pid_t pid)
+{
+    size_t i, n = 0, left = 0;
+    const json_t *p;
+    char names[300] = "";
+    json_array_foreach(processes, i, p)
+    {
+        pid_t child = (pid_t)json_integer_value(json_object_get(p, "pid"));
+        if (child <= 1 || kill(child, 0) != 0)
+            continue;
+        left++;
+        if (n + 60 < sizeof names)
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", left > 1 ? ", " : "",
+                                  cli_text(p, "name"));
+        else if (names[n - 1] != '.')
+            n += (size_t)snprintf(names + n, sizeof names - n, ", ...");
+    }
+    fprintf(stderr, "waiting for process %d%s", (int)pid,
+            paused(pid) ? ", which is stopped by a signal" : "");
+    if (left > 0)
+        fprintf(stderr, " and the %zu that it ends: %s", left, names);
+    fputc('\n', stderr);
+}
+
+static int wait_stopped(int fd, const json_t *processes, pid_t pid)
+{
+    uint64_t now = devnet_now_ms(), until = now + STOP_MAX_MS, tell = now + TELL_MS / 2, ran = now;
+    while (poa_file_locked(fd)) {
+        now = devnet_now_ms();
+        if (!paused(pid))
+            ran = now;
+        if (now > tell) {
+            tell_stopping(processes, pid);
+            tell = now + TELL_MS;
+        }
+        if (now - ran > PAUSED_MS)
+            return cli_fail("process %d of the devnet is stopped by a signal: `kill -CONT %d` "
+                            "lets it go on, and it ends then",
+                            (int)pid, (int)pid);
+        if (now > until)
+            return cli_fail("process %d of the devnet does not end within %d s; `kill -KILL %d` "
+                            "ends it and its nodes",
+                            (int)pid, STOP_MAX_MS / 1000, (int)pid);
+        pause_ms(POLL_MS / 2);
+    }
+    return 0;
+}
+
 int cli_devnet_down(const struct cli *c)
 {
     int fd;
     struct poa_why why;
-    json_t *v = running(directory(c), &fd, &why);
-    if (v == NULL)
+    json_t *v;
+    if (running(directory(c), &v, &fd, &why) != POA_OK)
         return cli_fail("%s", why.text);
     pid_t pid = (pid_t)json_integer_value(json_object_get(v, "pid"));
+    int rc = pid <= 1 || kill(pid, SIGTERM) != 0
+                 ? cli_fail("cannot stop process %d: %s", (int)pid, strerror(errno))
+                 : wait_stopped(fd, json_object_get(v, "processes"), pid);
     json_decref(v);
-    int rc = 0;
-    if (pid <= 1 || kill(pid, SIGTERM) != 0) {
-        rc = cli_fail("cannot stop process %d: %s", (int)pid, strerror(errno));
-    } else {
-        uint64_t until = devnet_now_ms() + STOP_MAX_MS;
-        while (poa_file_locked(fd) && devnet_now_ms() < until)
-            pause_ms(POLL_MS / 2);
-        rc = poa_file_locked(fd) ? cli_fail("process %d does not stop", (int)pid) : 0;
-    }
     close(fd);
     if (rc == 0 && c->json)
         return cli_print_json(json_pack("{s:b, s:i}", "stopped", 1, "pid", (int)pid));
@@ -185,22 +244,31 @@ int cli_devnet_status(const struct cli *c)
     uint64_t wait_ms = 0;
     if (c->option[CLI_WAIT] != NULL && !cli_duration("--wait", c->option[CLI_WAIT], &wait_ms))
         return 2;
-    uint64_t until = devnet_now_ms() + wait_ms;
+    uint64_t begin = devnet_now_ms(), tell = begin + TELL_MS;
+    bool began = false;
     json_t *v;
     for (;; pause_ms(POLL_MS)) {
         int fd;
         struct poa_why why;
-        bool ready = false, late = devnet_now_ms() >= until;
-        v = running(directory(c), &fd, &why);
-        if (v != NULL) {
+        uint64_t now = devnet_now_ms();
+        bool late = now - begin >= wait_ms;
+        int rc = running(directory(c), &v, &fd, &why);
+        if (rc == POA_OK) {
             close(fd);
-            ready = ask_nodes(json_object_get(v, "processes"), &why);
+            if (ask_nodes(json_object_get(v, "processes"), &why) || wait_ms == 0)
+                break;
+            json_decref(v);
         }
-        if (ready || (v != NULL && wait_ms == 0))
-            break;
-        json_decref(v);
+        if (rc == POA_E_NOT_FOUND && began)
+            return cli_fail("the devnet in %s ended; what it printed says why", directory(c));
+        began |= rc == POA_OK || rc == POA_E_AGAIN;
+        late |= !began && (rc != POA_E_NOT_FOUND || now - begin > BEGIN_MS);
         if (late)
             return cli_fail("%s", why.text);
+        if (now > tell) {
+            fprintf(stderr, "waiting: %s\n", why.text);
+            tell = now + TELL_MS;
+        }
     }
     if (c->json)
         return cli_print_json(v);

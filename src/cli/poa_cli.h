@@ -99,7 +99,8 @@
     X(POLICY, "policy", "POLICY", "assignment: vrf (default), random or weighted")                 \
     X(FOR, "for", "DURATION", "stop after this long: 20s, 5m, 500ms; default: until Ctrl-C")       \
     X(LOAD, "load", "TPS", "transfers per second, signed beforehand; default 0")                   \
-    X(WAIT, "wait", "DURATION", "until every node is ready, at most so long")                      \
+    X(WAIT, "wait", "DURATION",                                                                    \
+      "until every node is ready, at most so long, and 60s for a devnet that is to be started")    \
     X(DATA_DIR, "data-dir", "DIR", "where everything is kept; default devnet-data")                \
     X(N, "n", "N", "members of the committee")                                                     \
     X(Q, "q", "Q", "quorum; default N - (N-1)/3")                                                  \

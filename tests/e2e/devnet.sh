@@ -124,6 +124,13 @@ devnet=$!
 wait_for 60 "$poa" devnet status --data-dir "$dir"
 ready() { curl -sf "$(rpc ledger-0 rpc)/readyz"; }
 wait_for 60 ready || fail "not ready"
+# Nothing writes the list of processes any more.
+all_run() { "$poa" devnet status --data-dir "$dir" --json | jq -en 'input | [.processes[].pid > 0] | all'; }
+wait_for 60 all_run || fail "they do not all run: $(cat third.err)"
+kill -STOP $devnet
+! "$poa" devnet down --data-dir "$dir" 2>err || fail "a stopped process ended"
+grep -q "^waiting for process $devnet, which is stopped by a signal and the .* that it ends: ledger-0, " err &&
+    tail -n 1 err | grep -q "kill -CONT $devnet" || fail "down: $(cat err)"
 kill -KILL $devnet
 wait $devnet 2>/dev/null || true
 wait_for 60 none_left || fail "$(processes) orphans"
@@ -131,7 +138,11 @@ wait_for 60 none_left || fail "$(processes) orphans"
 echo "# too few of four are left: it ends, and says who is missing and why"
 echo "not a manifest" >"$dir/ledger-0/data/db/CURRENT"
 mv "$dir/ledger-1/data" removed
-! "$poa" devnet --data-dir "$dir" --json >few.json 2>few.err || fail "two of four"
+"$poa" devnet --data-dir "$dir" --json >few.json 2>few.err &
+devnet=$!
+! "$poa" devnet status --data-dir "$dir" --wait 60m 2>err || fail "status: all are ready"
+! wait $devnet || fail "two of four"
+grep -Eq "the devnet in .* ended|no devnet runs" err || fail "status: $(cat err)"
 tail -n 1 few.err | grep -q "3 of 4 ledger servers must vote. Did not start .*: ledger-0. May not vote, .*: ledger-1. " ||
     fail "who is missing: $(cat few.err)"
 grep -q "it said: .*the database is damaged" few.err || fail "no reason: $(cat few.err)"
