@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "poa_agent.h"
@@ -408,6 +409,11 @@ int agent_csv_open(const char *path, struct agent_csv **out, struct poa_why *why
         poa_because(why, e, "cannot read %s: %s", path, strerror(errno));
         free(c);
         return e;
+    }
+    struct stat st;
+    if (fstat(fileno(c->file), &st) == 0 && S_ISDIR(st.st_mode)) {
+        agent_csv_close(c);
+        return poa_because(why, POA_E_IO, "%s is a directory: give a file", path);
     }
     int e = probe(c);
     if (!e)

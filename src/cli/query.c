@@ -150,6 +150,10 @@ int cli_block(const struct cli *c)
         params = json_pack("{s:s}", "hash", c->argument[0]);
     } else if (c->arguments == 1) {
         uint64_t height;
+        if (strspn(c->argument[0], "0123456789") != strlen(c->argument[0]))
+            return cli_misuse("block %.70s: give a height, which is a number from 1 on, or a hash, "
+                              "64 hex digits",
+                              c->argument[0]);
         if (!cli_u64("HEIGHT", c->argument[0], 1, UINT64_MAX, &height))
             return 2;
         params = json_pack("{s:s}", "height", c->argument[0]);

@@ -341,6 +341,12 @@ static void default_U32(uint64_t v, uint64_t min, uint64_t max, const char *unit
            (unsigned long long)v);
 }
 
+static void default_U32_OR_0(uint64_t v, uint64_t min, uint64_t max, const char *unit)
+{
+    printf("%s, 0 or %llu to %llu | %llu", unit, (unsigned long long)min, (unsigned long long)max,
+           (unsigned long long)v);
+}
+
 static void default_FLAG(bool v, uint64_t min, uint64_t max, const char *unit)
 {
     (void)min;

@@ -24,6 +24,7 @@ static const char *const vectors_examples[] = {POA_VECTORS_EXAMPLES(EXAMPLE)};
 
 #define ARGUMENT_TEXT(unit)                            unit
 #define ARGUMENT_U32(unit)                             unit
+#define ARGUMENT_U32_OR_0(unit)                        unit
 #define ARGUMENT_FLAG(unit)                            "yes|no"
 #define KEY(type, name, unit, min, max, default, help) {#name, ARGUMENT_##type(unit), help},
 static const char *const node_examples[] = {POA_CONFIG_EXAMPLES(EXAMPLE)};

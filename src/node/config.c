@@ -13,7 +13,7 @@
 
 #define FILE_MAX (1024 * 1024)
 
-enum type { TEXT, U32, FLAG };
+enum type { TEXT, U32, U32_OR_0, FLAG };
 
 struct row {
     const char *name;
@@ -38,6 +38,7 @@ _Static_assert(ROWS == POA_CONFIG_KEY_COUNT, "a row for each key");
 
 #define SET_TEXT(name, def)                            snprintf(c->name, sizeof c->name, "%s", def);
 #define SET_U32(name, def)                             c->name = def;
+#define SET_U32_OR_0(name, def)                        c->name = def;
 #define SET_FLAG(name, def)                            c->name = def;
 #define DEFAULT(type, name, unit, min, max, def, help) SET_##type(name, def)
 
@@ -111,11 +112,13 @@ static int set_u32(struct poa_config *c, const struct row *r, const char *value,
 {
     errno = 0;
     unsigned long long v = strtoull(value, NULL, 10);
-    if (!*value || strspn(value, "0123456789") != strlen(value) || errno || v < r->min ||
-        v > r->max)
-        return poa_config_wrong(c, r->name, why, "\"%.60s\" is not a number from %llu to %llu%s%s",
-                                value, (unsigned long long)r->min, (unsigned long long)r->max,
-                                *r->unit ? " " : "", r->unit);
+    bool or_0 = r->type == U32_OR_0,
+         number = *value && strspn(value, "0123456789") == strlen(value);
+    if (!number || errno || ((v < r->min || v > r->max) && !(or_0 && v == 0)))
+        return poa_config_wrong(c, r->name, why,
+                                "\"%.60s\" is not %sa number from %llu to %llu%s%s", value,
+                                or_0 ? "0 or " : "", (unsigned long long)r->min,
+                                (unsigned long long)r->max, *r->unit ? " " : "", r->unit);
     *(uint32_t *)member(c, r) = (uint32_t)v;
     return POA_OK;
 }
@@ -135,7 +138,7 @@ static int set_text(struct poa_config *c, const struct row *r, const char *value
 {
     size_t n = strlen(value);
     if (n < r->min)
-        return poa_config_wrong(c, r->name, why, "must not be empty");
+        return poa_config_wrong(c, r->name, why, "must not be empty: give a %s", r->unit);
     if (n > r->max)
         return poa_config_wrong(c, r->name, why, "%zu characters, at most %llu fit", n,
                                 (unsigned long long)r->max);
@@ -218,6 +221,7 @@ static int set(struct poa_config *c, const char *name, const char *value, uint32
     case TEXT:
         return set_text(c, r, value, why);
     case U32:
+    case U32_OR_0:
         return set_u32(c, r, value, why);
     case FLAG:
         return set_flag(c, r, value, why);
@@ -288,11 +292,14 @@ void poa_config_print(const struct poa_config *c, FILE *to)
         const void *p = (const char *)c + r->offset;
         fprintf(to, "\n# %s", r->help);
         switch (r->type) {
-        case TEXT:
-            fprintf(to, " [%s]\n%s = %s\n", r->unit, r->name, (const char *)p);
+        case TEXT: /* an address that is off was emptied by the check */
+            fprintf(to, " [%s]\n%s = %s\n", r->unit, r->name,
+                    r->min > 0 && !*(const char *)p ? "off" : (const char *)p);
             break;
         case U32:
-            fprintf(to, " [%s, %llu to %llu]\n%s = %u\n", r->unit, (unsigned long long)r->min,
+        case U32_OR_0:
+            fprintf(to, " [%s, %s%llu to %llu]\n%s = %u\n", r->unit,
+                    r->type == U32_OR_0 ? "0 or " : "", (unsigned long long)r->min,
                     (unsigned long long)r->max, r->name, *(const uint32_t *)p);
             break;
         case FLAG:

@@ -10,8 +10,6 @@
 #include "poa_log.h"
 #include "poa_rpc_tokens.h"
 
-#define PRUNE_MIN 100
-
 /* --- addresses ------------------------------------------------------------------------- */
 
 /* A number that is none, such as 300.1.2.3, must not be looked up as a name. */
@@ -285,10 +283,6 @@ static int check_words(const struct poa_config *c, struct poa_why *why)
         return poa_config_wrong(c, c->rpc_tls_cert[0] ? "rpc_tls_cert" : "rpc_tls_key", why,
                                 "needs %s too",
                                 c->rpc_tls_cert[0] ? "rpc_tls_key" : "rpc_tls_cert");
-    if (c->prune && c->prune < PRUNE_MIN)
-        return poa_config_wrong(c, "prune", why,
-                                "keep at least %d blocks, or nobody can catch up from here; 0: all",
-                                PRUNE_MIN);
     return POA_OK;
 }
 

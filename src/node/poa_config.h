@@ -20,7 +20,7 @@
 #define POA_CONFIG_PEERS_MAX 256
 
 /* X(TYPE, name, unit, min, max, default, "help"). TYPE: TEXT (min and max are
- * its length), U32, FLAG (yes or no). */
+ * its length), U32, U32_OR_0 (0, or from min to max), FLAG (yes or no). */
 #define POA_CONFIG_KEYS(X)                                                                         \
     X(TEXT, data_dir, "path", 1, 400, "poa-data", "everything the node keeps")                     \
     X(TEXT, role, "list", 1, 64, "ledger",                                                         \
@@ -30,7 +30,7 @@
     X(TEXT, key, "path", 0, 500, "", "key file of the node; empty: DATA_DIR/node.json")            \
     X(TEXT, passphrase_file, "path", 0, 500, "", "passphrase of the key file, when it has one")    \
     X(TEXT, name, "text", 0, 64, "", "name of this node in its answers; empty: the key's label")   \
-    X(TEXT, listen, "host:port", 0, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
+    X(TEXT, listen, "host:port", 1, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
     X(TEXT, advertise, "host:port", 0, 128, "",                                                    \
       "where others are told that this node listens; empty: listen, when that is one address")     \
     X(U32, peers_wanted, "peers", 0, 64, 8,                                                        \
@@ -40,7 +40,7 @@
       "that are not on the list and may ask at the same time, of one address half of them")        \
     X(U32, ban_s, "s", 1, 3600, 60,                                                                \
       "first ban of who misbehaves; each further one is twice as long")                            \
-    X(TEXT, rpc, "host:port", 0, 128, "127.0.0.1:7645", "JSON-RPC, health and metrics; or off")    \
+    X(TEXT, rpc, "host:port", 1, 128, "127.0.0.1:7645", "JSON-RPC, health and metrics; or off")    \
     X(TEXT, rpc_tls_cert, "path", 0, 500, "",                                                      \
       "certificate chain of the RPC, PEM; with it https alone")                                    \
     X(TEXT, rpc_tls_key, "path", 0, 500, "", "and its private key, PEM, mode 0600")                \
@@ -57,7 +57,7 @@
       "a proxy in front does TLS: allows rpc beyond loopback")                                     \
     X(U32, rpc_connections, "connections", 2, 60000, 4096,                                         \
       "HTTP connections at the same time, of one address half of them")                            \
-    X(TEXT, gateway, "host:port", 0, 128, "off", "where devices connect (role trusted); or off")   \
+    X(TEXT, gateway, "host:port", 1, 128, "off", "where devices connect (role trusted); or off")   \
     X(U32, gateway_devices, "devices", 1, 1000000, 10000, "devices connected at the same time")    \
     X(TEXT, anchor_key, "path", 0, 500, "",                                                        \
       "account key that pays for anchors of usage data; empty: the node's own key")                \
@@ -68,8 +68,9 @@
     X(U32, workers, "threads", 0, 64, 0, "threads that check signatures; 0: one per core")         \
     X(U32, checkpoint_blocks, "blocks", 1, 1000000, 10000, "state is saved after so many blocks")  \
     X(U32, checkpoint_s, "s", 1, 86400, 60, "or after so long, when it changed")                   \
-    X(U32, prune, "blocks", 0, UINT32_MAX, 0,                                                      \
-      "older blocks are deleted and the disk gets them back; 0: keep all")                         \
+    X(U32_OR_0, prune, "blocks", 100, UINT32_MAX, 0,                                               \
+      "older blocks are deleted and the disk gets them back (with fewer nobody could catch up "    \
+      "from here); 0: keep all")                                                                   \
     X(FLAG, snapshot, "", 0, 1, false,                                                             \
       "without a database yet: begin with a verified snapshot from the peers")                     \
     X(U32, snapshot_blocks, "blocks", 0, UINT32_MAX, 0,                                            \
@@ -103,6 +104,7 @@
 
 #define POA_CONFIG_MEMBER_TEXT(name)                             char name[POA_CONFIG_TEXT_MAX + 1];
 #define POA_CONFIG_MEMBER_U32(name)                              uint32_t name;
+#define POA_CONFIG_MEMBER_U32_OR_0(name)                         uint32_t name;
 #define POA_CONFIG_MEMBER_FLAG(name)                             bool name;
 #define POA_CONFIG_MEMBER(type, name, unit, min, max, def, help) POA_CONFIG_MEMBER_##type(name)
 

@@ -29,7 +29,7 @@ run_block() {
     124 | 137)
         {
             echo "no end after $BLOCK_LIMIT s"
-            tail -n 5 "$1"/*.log 2>/dev/null
+            tail -n 5 "$1"/*/*.log 2>/dev/null
         } >>"$work/log"
         ;;
     esac

@@ -241,4 +241,6 @@ Test(csv, what_is_not_a_table_is_refused)
     struct agent_csv *c;
     struct poa_why why;
     cr_assert_eq(agent_csv_open("/nonexistent/x.csv", &c, &why), POA_E_NOT_FOUND);
+    cr_assert_eq(agent_csv_open("/", &c, &why), POA_E_IO);
+    cr_assert_str_eq(why.text, "/ is a directory: give a file");
 }

@@ -215,6 +215,7 @@ static const struct {
     {"faucet", "poa1qqqq"},
     {"faucet", "alice x"},
     {"block", "5x"},
+    {"block", "zz"},
     {"block", "-- -1"},
     {"device pair", "zz --from a"},
     {"device presence", "zz"},
@@ -282,6 +283,11 @@ Test(misuse, arguments_that_cannot_be_meant)
             tried = tried || strcmp(files[k], commands[i].words) == 0;
         cr_expect(tried, "no wrong argument of poa %s is tried", commands[i].words);
     }
+}
+
+Test(misuse, what_is_accepted_is_said)
+{
+    misused("block zz", "a height, which is a number from 1 on, or a hash, 64 hex digits");
 }
 
 Test(misuse, what_fails_is_not_misuse)

@@ -50,12 +50,13 @@ static void within(const char *name, uint64_t value, uint64_t min, uint64_t max)
 
 Test(config, defaults_are_within_their_rules)
 {
-#define DEFAULT_TEXT(name) strlen(c.name)
-#define DEFAULT_U32(name)  c.name
-#define DEFAULT_FLAG(name) c.name
+#define DEFAULT_TEXT(name, min)     strlen(c.name)
+#define DEFAULT_U32(name, min)      c.name
+#define DEFAULT_U32_OR_0(name, min) (c.name ? c.name : (min))
+#define DEFAULT_FLAG(name, min)     c.name
 #define ROW(type, name, unit, min, max, def, help)                                                 \
     cr_assert_gt(strlen(help), 0);                                                                 \
-    within(#name, DEFAULT_##type(name), min, max);
+    within(#name, DEFAULT_##type(name, min), min, max);
     POA_CONFIG_KEYS(ROW)
 #undef ROW
     cr_assert_eq(poa_config_check(&c, &why), POA_OK, "%s", why.text);
@@ -185,6 +186,16 @@ static void numbers(const char *key, uint64_t min, uint64_t max)
     }
 }
 
+static void numbers_or_0(const char *key, uint64_t min, uint64_t max)
+{
+    cr_assert(min > 1, "%s: 0 is one of them", key);
+    numbers(key, min, max);
+    refused(key, "1");
+    defaults();
+    cr_assert_eq(poa_config_set(&c, key, "0", &why), POA_OK, "%s", why.text);
+    cr_assert_eq(poa_config_check(&c, &why), POA_OK, "%s", why.text);
+}
+
 static void flags(const char *key, uint64_t min, uint64_t max)
 {
     static const char *const bad[] = {"", "1", "maybe", "YES", "yes no", "on"};
@@ -198,6 +209,7 @@ Test(config, every_key_refuses_what_does_not_fit)
 {
 #define BAD_TEXT                                   texts
 #define BAD_U32                                    numbers
+#define BAD_U32_OR_0                               numbers_or_0
 #define BAD_FLAG                                   flags
 #define ROW(type, name, unit, min, max, def, help) BAD_##type(#name, min, max);
     POA_CONFIG_KEYS(ROW)
@@ -211,6 +223,7 @@ Test(config, every_key_stands_once)
     const char *path;
 #define VALUE_TEXT(def) snprintf(value, sizeof value, "%s", (const char *)(def))
 #define VALUE_U32(def)  snprintf(value, sizeof value, "%u", (unsigned)(def))
+#define VALUE_U32_OR_0  VALUE_U32
 #define VALUE_FLAG(def) snprintf(value, sizeof value, "%s", (def) ? "yes" : "no")
 #define ROW(type, name, unit, min, max, def, help)                                                 \
     VALUE_##type(def);                                                                             \
@@ -262,7 +275,10 @@ static const struct {
     {"rpc_tls_key", "key.pem", "needs rpc_tls_cert too"},
     {"gateway", "127.0.0.1:7000", "needs role trusted"},
     {"gateway", "localhost:7000", "numeric"},
-    {"prune", "99", "keep at least 100 blocks"},
+    {"prune", "99", "is not 0 or a number from 100 to 4294967295 blocks"},
+    {"listen", "", "must not be empty: give a host:port"},
+    {"rpc", "", "must not be empty"},
+    {"gateway", "", "must not be empty"},
     {"recover", "3-xyz", "is no token"},
     {"peer", "nonsense", "KEY@HOST:PORT"},
     {"peer", KEY_A "@", "KEY@HOST:PORT"},
@@ -355,6 +371,7 @@ Test(config, prints_what_it_reads)
     cr_assert_eq(poa_config_check(&c, &why), POA_OK);
 #define SAME_TEXT(name)                            cr_assert_str_eq(c.name, before.name);
 #define SAME_U32(name)                             cr_assert_eq(c.name, before.name);
+#define SAME_U32_OR_0(name)                        cr_assert_eq(c.name, before.name);
 #define SAME_FLAG(name)                            cr_assert_eq(c.name, before.name);
 #define ROW(type, name, unit, min, max, def, help) SAME_##type(name)
     POA_CONFIG_KEYS(ROW)
