@@ -142,7 +142,8 @@
     X(STORE, 600, RESOURCE, "storage failed")                                                      \
     X(STORE_CORRUPT, 601, CORRUPT, "stored bytes are damaged")                                     \
     X(STORE_VERSION, 602, CALLER, "data directory has another format version")                     \
-    X(STORE_CHAIN, 603, CALLER, "data directory belongs to another chain")
+    X(STORE_CHAIN, 603, CALLER, "data directory belongs to another chain")                         \
+    X(NOT_KEPT, 604, CALLER, "not kept here any more: ask a node that keeps all blocks")
 
 enum poa_error {
     POA_OK = 0,

@@ -26,6 +26,7 @@ static enum lag look(struct poa_node *n, char *why, size_t cap)
     node_status_get(n, &s);
     pthread_mutex_lock(&n->status_mutex);
     struct node_behind behind = n->behind;
+    uint32_t unkept = n->unkept;
     pthread_mutex_unlock(&n->status_mutex);
     pthread_mutex_lock(&n->halt_mutex);
     bool halted = n->halted;
@@ -43,7 +44,12 @@ static enum lag look(struct poa_node *n, char *why, size_t cap)
                  (unsigned long long)s.core.height, (unsigned long long)s.stored);
         return BEHIND;
     }
-    if (!behind.current && !behind.known)
+    if (!behind.current && unkept)
+        snprintf(why, cap,
+                 "no peer keeps block %llu (asked: %u): start with snapshot = yes and without "
+                 "DATA_DIR/db, or add a peer with prune = 0",
+                 (unsigned long long)s.core.height + 1, unkept);
+    else if (!behind.current && !behind.known)
         snprintf(why, cap, "height %llu, and no peer has said its own yet",
                  (unsigned long long)s.core.height);
     else if (!behind.current)

@@ -212,7 +212,7 @@ static void take(struct node_follow *f, struct question *q)
             b->check->code[i] = POA_E_CLOSED;
         bundle_parsed(b->check);
     }
-    if (rc)
+    if (rc && rc != POA_E_NOT_KEPT) /* tell_kept says more */
         POA_LOG_LIMITED(5000, POA_LOG_INFO, NODE, "following: %s", poa_error_text(rc));
     blame(f, key, rc);
     pthread_mutex_lock(&f->mutex);
@@ -380,6 +380,21 @@ static struct question *find_question(struct node_follow *f, bool used, bool ans
     return NULL;
 }
 
+/* With the mutex: whether there is anybody left to ask for the next block. */
+static void tell_kept(struct node_follow *f, uint64_t tip, uint32_t nobody)
+{
+    struct poa_node *n = f->node;
+    pthread_mutex_lock(&n->status_mutex);
+    n->unkept = nobody;
+    pthread_mutex_unlock(&n->status_mutex);
+    if (nobody)
+        POA_LOG_LIMITED(60000, POA_LOG_WARN, NODE,
+                        "following: no peer keeps block %llu any more (%u asked), so this node "
+                        "cannot go on: stop it, move %s/db away and start it with snapshot = yes, "
+                        "or give it a peer that keeps all blocks (prune = 0)",
+                        (unsigned long long)tip + 1, nobody, n->config.data_dir);
+}
+
 /* With the mutex: asks what there is to be asked. */
 static void ask_all(struct node_follow *f, uint64_t tip, uint64_t target)
 {
@@ -394,6 +409,7 @@ static void ask_all(struct node_follow *f, uint64_t tip, uint64_t target)
     while (!f->stop && (q = find_question(f, false, false)) &&
            node_ranges_next(&f->ranges, &now, &what))
         ask(f, q, &what);
+    tell_kept(f, tip, node_ranges_nobody(&f->ranges, &now));
 }
 
 static void *follow_thread(void *arg)
@@ -423,10 +439,12 @@ static void *follow_thread(void *arg)
             continue;
         }
         bool active = s.core.member < 0 || f->target > s.core.height;
-        if (active)
+        if (active) {
             ask_all(f, s.core.height, target);
-        else
+        } else {
             node_ranges_rest(&f->ranges);
+            tell_kept(f, s.core.height, 0);
+        }
         if (f->stop || find_question(f, true, true))
             continue;
         uint64_t now_us = poa_clock_monotonic_us(f->node->clock);
@@ -437,7 +455,8 @@ static void *follow_thread(void *arg)
                          (unsigned long long)(TELL_US / 1000000));
             moved_us = now_us;
         }
-        nap(f, active && node_ranges_wanted(&f->ranges) ? RETRY_MS : NAP_MS);
+        bool soon = active && !f->node->unkept && node_ranges_wanted(&f->ranges);
+        nap(f, soon ? RETRY_MS : NAP_MS);
     }
     pthread_mutex_unlock(&f->mutex);
     return NULL;

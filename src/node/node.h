@@ -192,7 +192,8 @@ struct poa_node {
     uint64_t fee_min, fee_kib; /* of the epoch in work */
     struct node_behind behind;
     uint64_t sync_target, sync_left_s; /* 0: not far behind; not known */
-    struct poa_rpc_join join;          /* joining.c: before the node has a state */
+    uint32_t unkept;          /* so many peers keep the next block no more, and none does */
+    struct poa_rpc_join join; /* joining.c: before the node has a state */
     char join_why[128];
     uint64_t txs_accepted, txs_rejected;
 

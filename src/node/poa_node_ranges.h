@@ -47,6 +47,11 @@ struct node_ranges {
     uint32_t n;
     uint64_t span; /* blocks of the next ranges */
     struct node_turns turns;
+    /* Who has a place, and up to which block it keeps none any more, by its own word. */
+    struct {
+        uint8_t key[32];
+        uint64_t gone;
+    } kept[POA_P2P_PEERS_MAX];
 };
 
 /* A server whose link works. */
@@ -93,6 +98,9 @@ struct node_range *node_ranges_first(struct node_ranges *r);
 void node_ranges_applied(struct node_ranges *r, int code, uint64_t now_us);
 /* Something is missing that nobody is asked for. */
 bool node_ranges_wanted(const struct node_ranges *r);
+/* How many of the servers are beyond the tip, as the target is, when all of those said (NOT_KEPT)
+ * that they do not keep the block after it any more; else 0. */
+uint32_t node_ranges_nobody(const struct node_ranges *r, const struct node_ranges_now *now);
 /* Questions under way to SERVER. */
 uint32_t node_ranges_asked(const struct node_ranges *r, int server);
 

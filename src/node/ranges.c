@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "poa_error.h"
+
 /* One server may have so many questions when there is nobody else. */
 #define EACH 2u
 
@@ -173,6 +175,10 @@ int node_ranges_answered(struct node_ranges *r, uint32_t id, int code, struct no
     struct node_range *g = &r->range[at];
     if (!code && bundle && (bundle->first != g->after + 1 || bundle->last < bundle->first))
         code = POA_E_BLOCK_INVALID;
+    if (code == POA_E_NOT_KEPT) {
+        memcpy(r->kept[g->server].key, g->key, 32);
+        r->kept[g->server].gone = g->after + 1;
+    }
     if (code) {
         fail(r, g, code, now_us);
         return code;
@@ -197,6 +203,20 @@ int node_ranges_answered(struct node_ranges *r, uint32_t id, int code, struct no
     else if (bundle->last < g->until)
         split(r, at, bundle->last, dropped);
     return POA_OK;
+}
+
+uint32_t node_ranges_nobody(const struct node_ranges *r, const struct node_ranges_now *now)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < now->sources; i++) {
+        const struct node_source *s = &now->source[i];
+        if (s->height <= now->tip || now->target <= now->tip)
+            continue;
+        if (memcmp(r->kept[s->server].key, s->key, 32) != 0 || r->kept[s->server].gone <= now->tip)
+            return 0;
+        n++;
+    }
+    return n;
 }
 
 bool node_ranges_wanted(const struct node_ranges *r)

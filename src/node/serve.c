@@ -454,12 +454,20 @@ static struct asker *take_due(struct node_serve *v, uint64_t now_us, uint64_t *n
     return due;
 }
 
+/* The block after AFTER was deleted here, or was never needed. */
+static bool is_gone(struct poa_node *n, uint64_t after)
+{
+    uint64_t first = 0, last = 0;
+    return !poa_store_heights(n->store, &first, &last) && after + 1 < first;
+}
+
 /* Followers mostly ask for the same: what was read once serves all of them. */
 static void serve_due(struct poa_node *n, struct asker *due)
 {
     uint8_t *bytes = NULL, empty[16];
     size_t bytes_n = 0, read_max = 0;
     uint64_t read_after = UINT64_MAX, read_until = 0, last = 0;
+    bool gone = false;
     struct poa_writer w = poa_writer_over(empty, sizeof empty);
     struct poa_blocks none = {.cert = poa_slice(NULL, 0)};
     POA_ASSERT(!poa_blocks_encode(&w, &none));
@@ -476,12 +484,16 @@ static void serve_due(struct poa_node *n, struct asker *due)
                                       &last);
             if (rc)
                 bytes = NULL;
+            gone = rc == POA_E_NOT_FOUND && is_gone(n, a->after);
             if (rc && rc != POA_E_NOT_FOUND)
                 POA_LOG_LIMITED(10000, POA_LOG_ERROR, NODE, "cannot read blocks after %llu: %s",
                                 (unsigned long long)a->after, poa_error_text(rc));
         }
         struct poa_slice out = bytes ? poa_slice(bytes, bytes_n) : poa_written(&w);
-        (void)!poa_p2p_answer(n->p2p, a->token, POA_MSG_ANS_FOLLOW, out);
+        if (gone)
+            (void)!poa_p2p_refuse(n->p2p, a->token, POA_E_NOT_KEPT);
+        else
+            (void)!poa_p2p_answer(n->p2p, a->token, POA_MSG_ANS_FOLLOW, out);
         free(a);
     }
     free(bytes);

@@ -91,6 +91,28 @@ for url in "$gate" "$url1"; do
     ! "$poa" block 1 --rpc "$url" >/dev/null 2>&1 || fail "$url still has the first block"
 done
 "$poa" block 1 --rpc "$url0" >/dev/null || fail "a ledger server lacks the first block"
+
+echo "# a new node with no other peers says that nobody has the first blocks any more, and what to do"
+"$poa" keys new late --kind node --type ed25519 --no-passphrase --keys "$POA_TMP" --json >"$POA_TMP/late.made" || fail "no key"
+{
+    awk '$1 == "genesis"' "$dir/trusted-0/poad.conf"
+    printf '%s\n' "key = $POA_TMP/late.json" "data_dir = $POA_TMP/late" "role = trusted" "listen = off" "rpc = 127.0.0.1:0" \
+        "ready_file = $POA_TMP/late.ready" "peers_wanted = 0"
+    for i in 0 1; do
+        echo "peer = $(jq -r .public "$dir/keys/trusted-$i.json")@$([ $i = 0 ] && echo "$mesh" || echo "$mesh1")"
+    done
+} >"$POA_TMP/late.conf"
+"$poad" --config "$POA_TMP/late.conf" >"$POA_TMP/late.log" 2>&1 &
+late=$!
+told() { grep -q "WARN.*following: no peer keeps block 1 any more ([12] asked), .* $POA_TMP/late/db .*snapshot = yes, or give it a peer" "$POA_TMP/late.log"; }
+wait_for 120 told || fail "$(cat "$POA_TMP/late.log")"
+says_so() {
+    "$poa" status --rpc "http://$(sed -n 's/^rpc //p' "$POA_TMP/late.ready")" |
+        grep -q '^ready *no: no peer keeps block 1 (asked: [12]): start with snapshot = yes and without DATA_DIR/db, or add a peer with prune = 0$'
+}
+wait_for 60 says_so || fail "$("$poa" status --rpc "http://$(sed -n 's/^rpc //p' "$POA_TMP/late.ready")" 2>&1)"
+kill -TERM $late
+wait $late || fail "the new node: exit code $?"
 ledger=$(du -sb "$dir/ledger-0/data" | cut -f 1)
 awk -v ledger="$ledger" -v rounds=$round -v epochs="$epoch" -v bound="${PRUNED_BOUND:-}" '
     { t[NR] = $1; row[NR] = $0; last = $1 > last ? $1 : last }

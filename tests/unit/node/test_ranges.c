@@ -1,8 +1,9 @@
 /* Which blocks are asked of whom: a chain is fetched from servers that are honest,
- * lie, stall, are slow, short or empty. Time is a number here. */
+ * lie, stall, are slow, short, empty or pruned. Time is a number here. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "poa_error.h"
 #include "poa_node_ranges.h"
 
 #define SERVERS     4
@@ -11,7 +12,7 @@
 #define CERTIFIED   3   /* every third block */
 #define CLOSING     500 /* an answer ends with an epoch */
 
-enum kind { HONEST, LIAR, STALLER, SLOW, SHORT, EMPTY };
+enum kind { HONEST, LIAR, STALLER, SLOW, SHORT, EMPTY, PRUNED };
 
 static struct server {
     enum kind kind;
@@ -81,6 +82,8 @@ static void send_question(const struct node_question *q)
     if (s->kind == STALLER) {
         f->due_us = now_us + q->timeout_ms * 1000u;
         f->code = POA_E_TIMEOUT;
+    } else if (s->kind == PRUNED) {
+        f->code = POA_E_NOT_KEPT;
     } else if (q->after >= chain) {
         f->due_us = now_us + NODE_FOLLOW_WAIT_MS * 1000u;
     } else if (s->kind != EMPTY) {
@@ -291,6 +294,54 @@ Test(ranges, a_staller_is_asked_first)
     cr_assert_eq(q.after, 0);
     cr_assert_eq(node_ranges_answered(&ranges, first, POA_E_TIMEOUT, NULL, now.us, &dropped),
                  POA_E_TIMEOUT, "to be blamed");
+}
+
+/* Nobody has the first blocks: known when all have said so, and as long as nobody else comes. */
+Test(ranges, nobody_keeps_the_next_block)
+{
+    uint64_t until_us = now_us + UINT64_C(60000000);
+    struct node_ranges_now now = {.target = chain, .source = source, .sources = SERVERS};
+    target = chain;
+    for (int i = 0; i < SERVERS; i++)
+        server[i].kind = PRUNED;
+    server[2].kind = EMPTY; /* it may have them yet */
+    for (; now_us < until_us; now_us += 10000) {
+        ask();
+        arrive();
+        cr_assert_eq(node_ranges_nobody(&ranges, &now), 0);
+    }
+    for (int i = 0; i < SERVERS; i++)
+        cr_assert(server[i].asked, "server %d is not asked", i);
+    server[2].kind = PRUNED;
+    until_us += UINT64_C(600000000);
+    for (; !node_ranges_nobody(&ranges, &now); now_us += 10000) {
+        cr_assert(now_us < until_us);
+        ask();
+        arrive();
+    }
+    cr_expect_eq(node_ranges_nobody(&ranges, &now), SERVERS);
+    source[1].height = 0; /* one that has nothing itself, or did not say */
+    cr_expect_eq(node_ranges_nobody(&ranges, &now), SERVERS - 1);
+    source[0].key[0] = 77;
+    cr_expect_eq(node_ranges_nobody(&ranges, &now), 0, "that is another one");
+    now.sources = 0;
+    cr_expect_eq(node_ranges_nobody(&ranges, &now), 0, "nobody is there");
+    now.sources = SERVERS;
+    source[0].key[0] = 1;
+    cr_expect(node_ranges_nobody(&ranges, &now));
+    now.target = 0;
+    cr_expect_eq(node_ranges_nobody(&ranges, &now), 0, "most are no further: these boast");
+    now.target = chain;
+    now.tip = chain - 1;
+    cr_expect_eq(node_ranges_nobody(&ranges, &now), 0, "there is another next one");
+}
+
+/* One of four keeps all. */
+Test(ranges, pruned_servers_hold_nobody_up)
+{
+    server[0].kind = server[1].kind = server[2].kind = PRUNED;
+    (void)fetch();
+    cr_assert_eq(server[3].given, chain);
 }
 
 /* What is held against one who left does not fall to the one who has its place now. */
