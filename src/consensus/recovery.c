@@ -225,6 +225,24 @@ static int verify(const struct poa_core *c, const struct poa_recovered *r)
     return POA_OK;
 }
 
+/* The statements in it count as those that came by themselves: who is told of the certificate
+ * before it heard enough of them would be left out until the next epoch. */
+static void hear(struct poa_core *c, const struct poa_recovered *r)
+{
+    struct poa_list_iter it = poa_list_begin(&r->sigs);
+    struct poa_sig sig;
+    if (!c->recovery.on || !hash_eq(r->token, c->recovery.token))
+        return;
+    for (uint32_t i = 0; i < c->n; i++) {
+        if (!bit_get(r->signers, i) || !poa_sig_next(&it, &sig) ||
+            r->view <= c->recovery.said[i].view)
+            continue;
+        c->recovery.said[i].view = r->view;
+        memcpy(c->recovery.said[i].sig, sig.sig, 64);
+    }
+    core_recovery_try(c);
+}
+
 /* --- messages, the log ----------------------------------------------------------------- */
 
 static int place(struct poa_core *c, uint32_t epoch, uint64_t view, uint16_t peer)
@@ -279,8 +297,10 @@ int core_on_recovered(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
         e = POA_E_DUPLICATE;
     if (!e)
         e = verify(c, &r);
-    if (!e)
+    if (!e) {
+        hear(c, &r);
         e = install(c, &r, bytes, 0);
+    }
     if (!e)
         core_progress(c);
     return e;

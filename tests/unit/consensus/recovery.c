@@ -117,6 +117,33 @@ Test(recovery, enough_to_make_a_quorum)
     finish(s);
 }
 
+/* What two of the others state does not reach node 3, only the certificate that comes of it. */
+static bool unheard(void *ctx, uint32_t from, uint32_t to, uint16_t type, struct poa_slice bytes)
+{
+    (void)ctx;
+    (void)bytes;
+    return type != POA_MSG_RECOVER || to != 3 || from == 0;
+}
+
+Test(recovery, who_hears_the_certificate_first_takes_part)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct poa_sim *s = network(seed, 4, 100000);
+        run_ms(s, 1000);
+        lose(s, 2);
+        lose(s, 3);
+        poa_sim_start(s, 2);
+        poa_sim_start(s, 3);
+        run_ms(s, 2000);
+        poa_sim_filter(s, unheard, NULL);
+        for (uint32_t i = 0; i < 4; i++)
+            cr_assert(eq(int, poa_sim_recover(s, i, token), POA_OK));
+        expect_progress(s, 4);
+        cr_expect(status(s, 3).abstaining == false, "seed %lu", (unsigned long)seed);
+        finish(s);
+    }
+}
+
 Test(recovery, nothing_happens_without_those_who_remember)
 {
     struct poa_sim *s = network(3, 4, 100000);
