@@ -136,6 +136,7 @@ int cli_store_compact(const struct cli *c)
     int rc = poa_store_compact(s);
     poa_store_why(s, &why);
     poa_store_close(s);
+    poa_store_advise(c->argument[0], &why);
     if (rc)
         return cli_fail("%s: %s", c->argument[0], why.text[0] ? why.text : poa_error_text(rc));
     uint64_t after = poa_store_files_bytes(c->argument[0]);

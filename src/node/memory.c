@@ -78,8 +78,8 @@ static int write_store(struct poa_node *n, bool fresh, uint64_t starts, struct p
     /* LevelDB says which file, and why. */
     struct poa_why inner = {""};
     poa_store_why(n->store, &inner);
-    return poa_because(why, rc,
-                       "cannot write to %s: %s; free space or replace the disk, then start again",
+    poa_store_advise(n->config.data_dir, &inner);
+    return poa_because(why, rc, "cannot write to %s: %s; start again when the disk works",
                        n->config.data_dir, inner.text[0] ? inner.text : poa_error_text(rc));
 }
 

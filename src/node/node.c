@@ -138,8 +138,12 @@ static void io_checkpointed(void *ctx, uint64_t height)
 
 static void io_failed(void *ctx, int error, const char *why)
 {
-    node_halt(ctx, "cannot write to %s: %s (%s); free space or replace the disk, then start again",
-              ((struct poa_node *)ctx)->config.data_dir, why, poa_error_name(error));
+    const char *dir = ((struct poa_node *)ctx)->config.data_dir;
+    struct poa_why full;
+    snprintf(full.text, sizeof full.text, "%s", why);
+    poa_store_advise(dir, &full);
+    node_halt(ctx, "cannot write to %s: %s (%s); start again when the disk works", dir, full.text,
+              poa_error_name(error));
 }
 
 /* --- start -------------------------------------------------------------------------------- */

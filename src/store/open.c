@@ -207,6 +207,21 @@ uint64_t poa_store_files_bytes(const char *dir)
     return bytes;
 }
 
+uint64_t poa_store_room_bytes(const char *dir)
+{
+    return poa_store_files_bytes(dir) / 8 + ((uint64_t)32 << 20);
+}
+
+void poa_store_advise(const char *dir, struct poa_why *why)
+{
+    if (!why || !strstr(why->text, strerror(ENOSPC)))
+        return;
+    size_t n = strlen(why->text);
+    snprintf(why->text + n, sizeof why->text - n,
+             ": free about %llu MB there first (docs/operating.md, Disk full)",
+             (unsigned long long)(poa_store_room_bytes(dir) / 1000000 + 1));
+}
+
 static int put_first_meta(struct poa_store *s, const uint8_t chain32[32])
 {
     leveldb_writebatch_t *wb = leveldb_writebatch_create();
@@ -424,6 +439,7 @@ int poa_store_open(const struct poa_store_config *c, struct poa_store **out, str
             tell(s, why);
     }
     if (rc) {
+        poa_store_advise(s->dir, why);
         poa_store_close(s);
         return rc;
     }

@@ -82,8 +82,13 @@ for full in 20 100 150 200; do # in turn: a new manifest, the log
     export LD_PRELOAD=$shim POA_SHIM_DIR=sick/db POA_SHIM_FULL=$full
     launch sick
     unset LD_PRELOAD POA_SHIM_DIR POA_SHIM_FULL
-    ended "sick/db/[^ ]*: No space left"
+    ended "sick/db/[^ ]*: No space left on device: free about 3[0-9] MB there first"
 done
+
+rm -rf sick
+cp -r data sick
+! LD_PRELOAD=$shim POA_SHIM_DIR=sick/db POA_SHIM_FULL=100 "$poa" store compact sick 2>err || fail "rewritten without room"
+grep -q "No space left on device: free about 3[0-9] MB there first" err && [ "$(wc -l <err)" -eq 1 ] || fail "compact: $(cat err)"
 
 echo "# the log of a node that was killed, emptied"
 rm -rf sick

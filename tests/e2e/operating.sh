@@ -63,7 +63,14 @@ systemctl() {
     esac
 }
 # The package restarts the service.
-apt() { [ "$1" = install ] && systemctl restart poad; }
+apt() {
+    case $1 in
+    install) systemctl restart poad ;;
+    clean) ;;
+    *) return 1 ;;
+    esac
+}
+journalctl() { :; } # nothing of this machine
 poa() {
     case "$1 ${2:-}" in
     "keys new"*) [[ $* = *--no-passphrase* ]] || set -- "$@" --no-passphrase ;; # it would ask

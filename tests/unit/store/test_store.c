@@ -1,4 +1,5 @@
 /* The store on a real directory: what was written is there after a reopen. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "support.h"
@@ -429,4 +430,17 @@ Test(store, a_log_that_ends_has_nothing_unsynced)
     cr_expect(ended >= TURNS);
     poa_store_batch_free(b);
     poa_store_close(s);
+}
+
+Test(store, a_full_disk_is_told_how_much_to_free)
+{
+    poa_store_close(must_open());
+    cr_assert(poa_store_room_bytes(dir) > (uint64_t)32 << 20);
+    poa_because(&why, POA_E_STORE, "%s/db/000005.log: %s", dir, strerror(ENOSPC));
+    poa_store_advise(dir, &why);
+    cr_assert(strstr(why.text, "No space left on device: free about 34 MB there first"), "%s",
+              why.text);
+    poa_because(&why, POA_E_STORE, "%s", strerror(EIO));
+    poa_store_advise(dir, &why);
+    cr_assert_str_eq(why.text, strerror(EIO));
 }
