@@ -6,7 +6,7 @@
  *
  * At full speed the last never happens: all to all for each batch would cost n^2
  * messages. With f+1 = 2 the author's copy and the leader's own suffice: only the
- * author needs to know. */
+ * author needs to know, and has time unless it leads. */
 #include "core.h"
 
 #define LIST_MAX 256
@@ -17,30 +17,33 @@ static bool all_must_know(const struct poa_core *c)
 }
 
 static void send(struct poa_core *c, struct poa_slice digests, uint32_t count, uint8_t to[16],
-                 uint64_t wait)
+                 uint64_t wait, bool lazy)
 {
     struct poa_batch_ack ack = {.epoch = c->epoch, .batches = {.bytes = digests, .count = count}};
     to[c->self / 8] &= (uint8_t) ~(1u << (c->self % 8));
     struct poa_slice bytes = core_encode(c, &poa_batch_ack_record, &ack);
-    if (bytes.n)
-        core_send_mask(c, POA_MSG_BATCH_ACK, bytes, to, wait);
+    struct poa_effect *e = bytes.n ? core_send_mask(c, POA_MSG_BATCH_ACK, bytes, to, wait) : NULL;
+    if (e)
+        e->lazy = lazy;
 }
 
 void core_batch_acknowledge(struct poa_core *c, struct batch *b)
 {
     uint8_t to[16] = {0};
     int32_t author = core_batch_author(c, b);
+    uint16_t leader = core_leader_of(c, c->view), next = core_leader_of(c, c->view + 1);
     if (c->self < 0)
         return;
     if (author >= 0)
         bit_set(to, (uint32_t)author);
     if (all_must_know(c)) {
-        bit_set(to, core_leader_of(c, c->view));
-        bit_set(to, core_leader_of(c, c->view + 1));
+        bit_set(to, leader);
+        bit_set(to, next);
         if (!b->told && c->ack_us == NO_DEADLINE)
             c->ack_us = c->now.us + core_t0_us(c) / 4;
     }
-    send(c, poa_slice(b->digest, 32), 1, to, b->seq);
+    send(c, poa_slice(b->digest, 32), 1, to, b->seq,
+         !all_must_know(c) && author != leader && author != next);
 }
 
 /* Those that no block on the way lists, to the members in TO. AGAIN: also those
@@ -65,7 +68,7 @@ static bool send_waiting(struct poa_core *c, uint8_t to[16], bool again, bool te
                     wait = b->seq;
             }
     if (n)
-        send(c, poa_slice(digests, (size_t)32 * n), n, to, wait);
+        send(c, poa_slice(digests, (size_t)32 * n), n, to, wait, false);
     return all;
 }
 

@@ -59,18 +59,17 @@ uint64_t core_persist(struct poa_core *c, enum poa_record_kind kind, struct poa_
     return c->seq;
 }
 
-void core_send_mask(struct poa_core *c, uint16_t type, struct poa_slice bytes, const uint8_t to[16],
-                    uint64_t wait)
+struct poa_effect *core_send_mask(struct poa_core *c, uint16_t type, struct poa_slice bytes,
+                                  const uint8_t to[16], uint64_t wait)
 {
-    if (!bit_count(to))
-        return;
-    struct poa_effect *e = core_effect_add(c, POA_EFFECT_SEND, false);
+    struct poa_effect *e = bit_count(to) ? core_effect_add(c, POA_EFFECT_SEND, false) : NULL;
     if (!e)
-        return;
+        return NULL;
     e->type = type;
     e->bytes = bytes;
     memcpy(e->to, to, 16);
     e->wait = wait > c->durable ? wait : 0;
+    return e;
 }
 
 void core_send_to(struct poa_core *c, uint16_t type, struct poa_slice bytes, uint16_t member,

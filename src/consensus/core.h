@@ -420,8 +420,9 @@ void core_send_to(struct poa_core *c, uint16_t type, struct poa_slice bytes, uin
                   uint64_t wait);
 void core_send_all(struct poa_core *c, uint16_t type, struct poa_slice bytes, bool self,
                    uint64_t wait);
-void core_send_mask(struct poa_core *c, uint16_t type, struct poa_slice bytes, const uint8_t to[16],
-                    uint64_t wait);
+/* NULL when there is nobody to send to, or no room. */
+struct poa_effect *core_send_mask(struct poa_core *c, uint16_t type, struct poa_slice bytes,
+                                  const uint8_t to[16], uint64_t wait);
 struct poa_effect *core_effect_add(struct poa_core *c, enum poa_effect_kind kind, bool reserved);
 void core_halt(struct poa_core *c, int code, const char *text);
 /* Frees arena memory once the effects of this step were executed. */

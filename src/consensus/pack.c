@@ -29,7 +29,13 @@ static bool batch_make(struct poa_core *c, const struct poa_list *txs)
     b->seq = core_persist(c, POA_WAL_BATCH, bytes);
     b->send_us = c->now.us;
     core_check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
-    core_send_all(c, POA_MSG_BATCH, bytes, false, b->seq);
+    /* First to whom it may be waiting for. */
+    uint8_t leader[16] = {0}, others[16] = {0};
+    for (uint32_t i = 0; i < c->n; i++)
+        if ((int32_t)i != c->self)
+            bit_set(i == core_leader_of(c, c->view) ? leader : others, i);
+    core_send_mask(c, POA_MSG_BATCH, bytes, leader, b->seq);
+    core_send_mask(c, POA_MSG_BATCH, bytes, others, b->seq);
     return true;
 }
 

@@ -261,6 +261,7 @@ struct poa_effect {
     uint64_t seq, wait;     /* WAIT 0: send at once */
     uint16_t peer;          /* CHECK of TX: goes into the event */
     bool trusted;           /* CHECK: signatures were checked before */
+    bool lazy;              /* SEND: with what else goes there, or in a second */
     const struct poa_commit *commit;
     const struct poa_tx_gone *gone; /* borrowed until the next step */
     uint32_t gone_n;

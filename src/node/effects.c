@@ -96,13 +96,13 @@ static void set_of(const struct poa_node *n, const uint8_t members[16], struct n
 
 static int do_send(struct poa_node *n, const struct poa_effect *f)
 {
-    struct node_send to = {.type = f->type};
+    struct node_send to = {.type = f->type, .lazy = f->lazy};
     set_of(n, f->to, &to);
     if (!to.own && !to.others)
         return POA_OK;
     if (f->wait)
         return node_io_send(n->io, &to, f->bytes);
-    node_send(n, &to, f->bytes, true);
+    node_send(n, &to, f->bytes, !to.lazy);
     return POA_OK;
 }
 

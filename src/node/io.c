@@ -281,7 +281,7 @@ static void run_round(struct node_io *io, struct job *list)
             to.others = !own;
             io->config.send(io->config.ctx, &to, poa_slice(j->bytes, j->n));
             sends++;
-            queued |= !own;
+            queued |= !own && !to.lazy;
         }
         if (queued && !own && io->config.sent)
             io->config.sent(io->config.ctx);

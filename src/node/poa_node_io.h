@@ -19,6 +19,7 @@ struct node_send {
     uint16_t type;
     bool own;    /* to ourselves too */
     bool others; /* to the peers in SET */
+    bool lazy;   /* to them with what else they get */
     uint8_t set[POA_P2P_SET_BYTES];
 };
 

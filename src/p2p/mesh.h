@@ -158,7 +158,7 @@ struct payload {
 struct item {
     struct item *next;
     struct payload *payload;
-    uint64_t queued_us;
+    uint64_t queued_us, number; /* of all that were queued */
     uint8_t priority;
 };
 struct queue {
@@ -272,6 +272,7 @@ struct peer {
 
     /* Pushes. While SENDING, the sender owns push_lane and flight. */
     struct queue queue[POA_P2P_PRIORITIES];
+    uint64_t kick_number; /* of the oldest in them, when it was looked at last */
     /* NNG 1.5.2 may keep a PUSH connection that closed in its list of ready ones,
      * and then frees it. So no send call overlaps the end of a connection (that is
      * what push_call is for), and a socket that lost its connection is not used
@@ -382,6 +383,7 @@ struct poa_p2p {
     pthread_t worker;
     bool worker_runs;
     bool woken;
+    uint64_t queued; /* items, ever */
     _Atomic bool closing;
 
     struct peer *peer[POA_P2P_PEERS_MAX];

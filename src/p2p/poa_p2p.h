@@ -158,7 +158,8 @@ POA_MUST_USE int poa_p2p_push(struct poa_p2p *p, int peer, unsigned priority, ui
 POA_MUST_USE int poa_p2p_broadcast(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES],
                                    unsigned priority, uint16_t type, struct poa_slice bytes);
 /* The same without sending yet: several of them, then one kick, share a frame per
- * peer. */
+ * peer. Peers are sent to in the order in which something was queued for them. What nobody
+ * kicks goes within a second. */
 POA_MUST_USE int poa_p2p_queue(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES],
                                unsigned priority, uint16_t type, struct poa_slice bytes);
 void poa_p2p_kick(struct poa_p2p *p);

@@ -94,6 +94,7 @@ static int enqueue(struct peer *peer, struct payload *y, unsigned priority, uint
     atomic_fetch_add(&y->refs, 1);
     i->payload = y;
     i->queued_us = now_us;
+    i->number = ++p->queued;
     i->priority = (uint8_t)priority;
     append(peer, i);
     return POA_OK;
@@ -189,14 +190,32 @@ int poa_p2p_queue(struct poa_p2p *p, const uint8_t set[POA_P2P_SET_BYTES], unsig
     return rc;
 }
 
+static uint64_t oldest(const struct peer *peer)
+{
+    uint64_t number = UINT64_MAX;
+    for (unsigned i = 0; i < POA_P2P_PRIORITIES; i++)
+        if (peer->queue[i].first != NULL && peer->queue[i].first->number < number)
+            number = peer->queue[i].first->number;
+    return number;
+}
+
+static int by_oldest(const void *a, const void *b)
+{
+    const struct peer *const *x = a, *const *y = b;
+    return ((*x)->kick_number > (*y)->kick_number) - ((*x)->kick_number < (*y)->kick_number);
+}
+
 void poa_p2p_kick(struct poa_p2p *p)
 {
     struct peer *to[POA_P2P_PEERS_MAX];
     unsigned n = 0;
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
-        if (p->peer[i] != NULL && p->peer[i]->stats.queued_bytes > 0)
+        if (p->peer[i] != NULL && p->peer[i]->stats.queued_bytes > 0) {
+            p->peer[i]->kick_number = oldest(p->peer[i]);
             to[n++] = mesh_peer_hold(p->peer[i]);
+        }
+    qsort(to, n, sizeof to[0], by_oldest);
     pthread_mutex_unlock(&p->lock);
     kick_all(to, n);
 }

@@ -29,11 +29,11 @@ static struct poa_effects effects;
 static struct batch *batches;
 static uint64_t offset_us; /* the core's time is ahead of the network's */
 
-static void network(uint64_t heartbeat_ms)
+static void network_of(uint32_t nodes, uint64_t heartbeat_ms)
 {
     struct poa_sim_config c;
     poa_sim_config_default(&c);
-    c.nodes = NODES;
+    c.nodes = nodes;
     c.limits.pending_batches = BATCHES;
     c.limits.pending_batch_bytes = BYTES;
     if (heartbeat_ms)
@@ -41,7 +41,12 @@ static void network(uint64_t heartbeat_ms)
     s = poa_sim_new(&c);
     cr_assert(s != NULL);
     poa_sim_run(s, 300000);
-    core = poa_sim_core(s, US);
+    core = poa_sim_core(s, nodes - 1);
+}
+
+static void network(uint64_t heartbeat_ms)
+{
+    network_of(NODES, heartbeat_ms);
 }
 
 static void tear_down(void)
@@ -234,6 +239,25 @@ Test(room, acknowledgements_do_not_fill_it)
         for (uint64_t i = 1; i <= BATCHES / PARTS; i++)
             cr_assert(eq(int, give(author, batch_of(author, i, later_ms(), 1), POA_OK), POA_OK),
                       "author %u, batch %u", author, (unsigned)i);
+}
+
+/* With f = 1 the author alone is told, and needs it only while it leads. */
+Test(room, an_author_that_does_not_lead_is_told_with_what_else_goes_there)
+{
+    unsigned lazy = 0, prompt = 0;
+    network_of(4, 0);
+    for (uint32_t author = 0; author < 3; author++) {
+        uint16_t at = index_of(author);
+        uint64_t view = status().view;
+        cr_assert(eq(int, give(author, batch_of(author, 1, later_ms(), 1), POA_OK), POA_OK));
+        const struct poa_effect *e = effect(POA_EFFECT_SEND, POA_MSG_BATCH_ACK);
+        cr_assert(e != NULL && e->to[0] == 1u << at, "to the author");
+        bool leads = at == poa_core_leader(core, view) || at == poa_core_leader(core, view + 1);
+        cr_expect(eq(int, e->lazy, !leads), "author %u", author);
+        lazy += e->lazy;
+        prompt += !e->lazy;
+    }
+    cr_expect(lazy > 0 && prompt > 0);
 }
 
 /* --- time to live ------------------------------------------------------------------------ */

@@ -120,6 +120,30 @@ Test(io, sends_follow_their_records_in_order)
     test_store_remove(s.store);
 }
 
+Test(io, what_has_time_makes_no_frame_of_its_own)
+{
+    static struct seen s;
+    s.store = test_store_new();
+    struct node_io *io = start(&s, 1 << 20);
+    struct node_send lazy = {.type = 7, .others = true, .lazy = true};
+    struct node_send now = {.type = 7, .others = true};
+    uint8_t le[4];
+    poa_put_le32(le, 1);
+    cr_assert_eq(node_io_record(io, 1, 2, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_send(io, &lazy, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_sync(io), POA_OK);
+    cr_expect_eq(s.n, 1, "it is handed over");
+    cr_expect_eq(s.kicked, 0, "and waits there");
+    poa_put_le32(le, 2);
+    cr_assert_eq(node_io_record(io, 2, 2, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_send(io, &now, poa_slice(le, 4)), POA_OK);
+    cr_assert_eq(node_io_sync(io), POA_OK);
+    cr_expect_eq(s.n, 2);
+    cr_expect_eq(s.kicked, 2, "both go");
+    node_io_stop(io);
+    test_store_remove(s.store);
+}
+
 /* A disk that stands still: the first round ends only when the test says so. */
 static sem_t disk;
 static void on_durable_slowly(void *ctx, uint64_t seq)
