@@ -118,15 +118,18 @@ void trickle_stop(struct trickle *t, uint64_t *accepted);
 /* --- floor.c -------------------------------------------------------------------------- */
 
 struct floor {
+    unsigned servers, cores;
     double fsync_us, hop_us; /* what the servers needed in the same seconds; half a round trip */
     double probe_us;         /* fsync of a file of ours, one after the other: median */
-    double sign_us, verify_us, vrf_us, account_us; /* CPU */
+    double sign_us, verify_us, vrf_us, account_us; /* CPU: medians of the same seconds */
     double known_us;      /* of a transfer's signature when the sender's key is remembered */
-    double signatures_us; /* of the critical path, of all N servers, spread over the cores */
+    double signatures_us; /* of the critical path, of all servers, spread over the cores */
     double total_us;      /* 3 * (fsync + hop) + signatures */
 };
-struct floor floor_measure(const char *dir, unsigned n, unsigned cores);
-/* With the fsyncs of the servers. */
-void floor_set(struct floor *f, double fsync_us);
+/* Disk and loopback; what signatures cost comes from a sampler. */
+struct floor floor_measure(const char *dir, unsigned servers, unsigned cores);
+struct sampler *floor_sample(void);
+/* Ends S. FSYNC_US: the mean of the servers; 0: they had none. */
+void floor_sampled(struct floor *f, struct sampler *s, double fsync_us);
 
 #endif

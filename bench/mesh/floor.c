@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,13 @@
 #include "bench_mesh.h"
 #include "poa_keys.h"
 
-#define SYNCS      100
-#define HOPS       2000
-#define HOP_BYTES  256 /* a vote in its frame */
-#define SIGNATURES 400
+#define SYNCS     100
+#define HOPS      2000
+#define HOP_BYTES 256 /* a vote in its frame */
+/* Signatures are sampled four times a second in the seconds that count: virtual
+ * cores have not the same speed all the time. Under a hundredth of a core. */
+#define SAMPLE_US   250000
+#define SAMPLES_MAX 1024
 
 /* Appending a record to a log and making it durable, as a vote needs it. */
 static double fsync_us(const char *dir)
@@ -94,57 +98,121 @@ static double hop_us(void)
     return bench_median(us, HOPS);
 }
 
-/* What a server needs for the signature of somebody who has signed before. */
-static double known_us(void)
-{
-    uint8_t sk[32] = {9}, pk[32], msg[32] = {0}, sig[64];
-    bench_must(poa_bip340_public(sk, pk), "key");
-    bench_must(poa_bip340_sign(sk, msg, sizeof msg, NULL, sig), "sign");
-    bench_must(poa_key_verify(POA_KEY_BIP340, pk, msg, sizeof msg, sig), "verify");
-    double begin = bench_cpu();
-    for (int i = 0; i < SIGNATURES; i++)
-        bench_must(poa_key_verify(POA_KEY_BIP340, pk, msg, sizeof msg, sig), "verify");
-    return (bench_cpu() - begin) / SIGNATURES * 1e6;
-}
+/* --- signatures ------------------------------------------------------------------------ */
 
-struct floor floor_measure(const char *dir, unsigned n, unsigned cores)
+/* What each costs a thread that does the same thing a few times in a row. */
+enum cost { SIGN, VERIFY, VRF, ACCOUNT, KNOWN, COSTS };
+static const unsigned times[COSTS] = {
+    [SIGN] = 8, [VERIFY] = 8, [VRF] = 2, [ACCOUNT] = 8, [KNOWN] = 8};
+
+static struct signed_things {
+    uint8_t seed[32], key[32], msg[32], sig[64], pi[POA_VRF_PI_BYTES];
+    uint8_t account[32], account_sig[64];
+} it = {.seed = {7}};
+
+static void sign_things(void)
 {
     const struct poa_suite *s = &poa_suite_ed25519;
-    uint8_t seed[32] = {7}, key[32], msg[32] = {0}, sig[64], pi[80], beta[64];
-    struct floor f = {.probe_us = fsync_us(dir), .hop_us = hop_us()};
-    poa_ed25519_public(seed, key);
-    double sign = bench_cpu();
-    for (int i = 0; i < SIGNATURES; i++) {
-        msg[0] = (uint8_t)i;
-        s->sign(seed, key, msg, sizeof msg, sig);
-    }
-    double verify = bench_cpu();
-    for (int i = 0; i < SIGNATURES; i++)
-        bench_must(s->verify(key, msg, sizeof msg, sig), "verify");
-    bench_must(s->vrf_prove(seed, key, msg, sizeof msg, pi), "prove");
-    double vrf = bench_cpu();
-    for (int i = 0; i < SIGNATURES; i++)
-        bench_must(s->vrf_verify(key, msg, sizeof msg, pi, beta), "proof");
-    double end = bench_cpu();
-    f.sign_us = (verify - sign) / SIGNATURES * 1e6;
-    f.verify_us = (vrf - verify) / SIGNATURES * 1e6;
-    f.vrf_us = (end - vrf) / SIGNATURES * 1e6;
-    f.account_us = bench_verify(1, 0.1).cpu_us;
-    f.known_us = known_us();
-    /* The transaction at every server; the batch and the proposal signed by one
-     * and verified by the others, the beacon (proved ahead) verified by them; two
-     * rounds of votes, signed by each, of which each verifies what a quorum lacks
-     * but its own. */
-    double q = n - (n - 1) / 3, others = n - 1;
-    double work = n * f.account_us + 2 * (f.sign_us + others * f.verify_us) + others * f.vrf_us +
-                  2 * n * (f.sign_us + (q - 1) * f.verify_us);
-    f.signatures_us = work / cores;
-    floor_set(&f, f.probe_us);
-    return f;
+    uint8_t sk[32] = {9};
+    poa_ed25519_public(it.seed, it.key);
+    s->sign(it.seed, it.key, it.msg, sizeof it.msg, it.sig);
+    bench_must(s->vrf_prove(it.seed, it.key, it.msg, sizeof it.msg, it.pi), "prove");
+    bench_must(poa_bip340_public(sk, it.account), "key");
+    bench_must(poa_bip340_sign(sk, it.msg, sizeof it.msg, NULL, it.account_sig), "sign");
 }
 
-void floor_set(struct floor *f, double fsync)
+static void once(enum cost what)
 {
-    f->fsync_us = fsync;
+    const struct poa_suite *s = &poa_suite_ed25519;
+    uint8_t beta[64], sig[64];
+    switch (what) {
+    case SIGN:
+        s->sign(it.seed, it.key, it.msg, sizeof it.msg, sig);
+        break;
+    case VERIFY:
+        bench_must(s->verify(it.key, it.msg, sizeof it.msg, it.sig), "verify");
+        break;
+    case VRF:
+        bench_must(s->vrf_verify(it.key, it.msg, sizeof it.msg, it.pi, beta), "proof");
+        break;
+    case ACCOUNT:
+        bench_must(poa_bip340_verify(it.account, it.msg, sizeof it.msg, it.account_sig), "verify");
+        break;
+    case KNOWN: /* the key of somebody who has signed before */
+        bench_must(
+            poa_key_verify(POA_KEY_BIP340, it.account, it.msg, sizeof it.msg, it.account_sig),
+            "verify");
+        break;
+    case COSTS:
+        break;
+    }
+}
+
+static double cost_us(enum cost what)
+{
+    once(what); /* what it needs is in the caches then */
+    double begin = bench_thread_cpu();
+    for (unsigned i = 0; i < times[what]; i++)
+        once(what);
+    return (bench_thread_cpu() - begin) / times[what] * 1e6;
+}
+
+struct sampler {
+    pthread_t thread;
+    atomic_bool stop;
+    unsigned n;
+    double us[COSTS][SAMPLES_MAX];
+};
+
+static void *sample(void *arg)
+{
+    struct sampler *s = arg;
+    for (; !s->stop && s->n < SAMPLES_MAX; s->n++, usleep(SAMPLE_US))
+        for (unsigned k = 0; k < COSTS; k++)
+            s->us[k][s->n] = cost_us((enum cost)k);
+    return NULL;
+}
+
+struct sampler *floor_sample(void)
+{
+    struct sampler *s = calloc(1, sizeof *s);
+    bench_must(s ? POA_OK : POA_E_NO_MEMORY, "floor");
+    sign_things();
+    bench_must(pthread_create(&s->thread, NULL, sample, s) ? POA_E_THREADS : POA_OK, "thread");
+    return s;
+}
+
+/* The transaction at every server; the batch and the proposal signed by one
+ * and verified by the others, the beacon (proved ahead) verified by them; two
+ * rounds of votes, signed by each, of which each verifies what a quorum lacks
+ * but its own. */
+static double signatures_us(const struct floor *f)
+{
+    double n = f->servers, q = f->servers - (f->servers - 1) / 3, others = n - 1;
+    double work = n * f->account_us + 2 * (f->sign_us + others * f->verify_us) +
+                  others * f->vrf_us + 2 * n * (f->sign_us + (q - 1) * f->verify_us);
+    return work / f->cores;
+}
+
+void floor_sampled(struct floor *f, struct sampler *s, double fsync)
+{
+    double *const us[COSTS] = {[SIGN] = &f->sign_us,
+                               [VERIFY] = &f->verify_us,
+                               [VRF] = &f->vrf_us,
+                               [ACCOUNT] = &f->account_us,
+                               [KNOWN] = &f->known_us};
+    s->stop = true;
+    pthread_join(s->thread, NULL);
+    for (unsigned k = 0; k < COSTS; k++)
+        *us[k] = bench_median(s->us[k], s->n);
+    free(s);
+    f->fsync_us = fsync > 0 ? fsync : f->probe_us;
+    f->signatures_us = signatures_us(f);
     f->total_us = 3 * (f->fsync_us + f->hop_us) + f->signatures_us;
+}
+
+struct floor floor_measure(const char *dir, unsigned servers, unsigned cores)
+{
+    return (struct floor){
+        .servers = servers, .cores = cores, .probe_us = fsync_us(dir), .hop_us = hop_us()};
 }

@@ -48,7 +48,7 @@ struct latency {
 
 static struct {
     unsigned cores;
-    double verify_per_s, tps, tps_limit, generator, server_cpu_us;
+    double verify_per_s, verify_cpu_us, tps, tps_limit, generator, server_cpu_us;
     double wire_bytes_per_tx, tx_bytes;
     uint64_t rss_idle, rss_start, rss_end, refused;
     struct latency idle, half, idle7, half7, dead;
@@ -97,7 +97,7 @@ static struct latency latency_between(const struct poa_histogram *before,
 }
 
 /* Transfers one by one over RPC, from any server, for SECONDS; F, when not NULL,
- * gets the fsyncs of these seconds. */
+ * gets the fsyncs of these seconds, and what signatures cost in them. */
 static struct latency trickle(struct net *net, double seconds, uint32_t *nonce, struct floor *f)
 {
     struct said from, to;
@@ -109,13 +109,15 @@ static struct latency trickle(struct net *net, double seconds, uint32_t *nonce, 
     *nonce += each;
     net_latency(net, &before);
     net_ask(net, &from);
+    struct sampler *sampler = f ? floor_sample() : NULL;
     struct trickle *t = trickle_start(net, &slow, SLOW_TPS);
     nap((double)SLOW * each / SLOW_TPS + 1);
     trickle_stop(t, &accepted);
     net_latency(net, &after);
     net_ask(net, &to);
-    if (f && to.fsyncs > from.fsyncs)
-        floor_set(f, (to.fsync_s - from.fsync_s) / (to.fsyncs - from.fsyncs) * 1e6);
+    double fsyncs = to.fsyncs - from.fsyncs;
+    if (f)
+        floor_sampled(f, sampler, fsyncs > 0 ? (to.fsync_s - from.fsync_s) / fsyncs * 1e6 : 0);
     load_free(&slow);
     struct latency l = latency_between(&before, &after);
     l.cpu_us = accepted ? (to.cpu - from.cpu) / (double)accepted * 1e6 : 0;
@@ -246,11 +248,12 @@ static void run_four(const struct plan *p)
     load_sign(&l, &net, 0, accounts, each, 0, r.cores);
     r.tx_bytes = (double)l.tx_bytes;
     say("%u transfers of %zu bytes signed in %.1f s\n", accounts * each, l.tx_bytes, l.sign_s);
-    double before = bench_verify(r.cores, p->limit_s).per_s;
+    struct bench_limit before = bench_verify(r.cores, p->limit_s);
     run_full(&net, p, &l);
     nap(2); /* what is under way ends */
-    double after = bench_verify(r.cores, p->limit_s).per_s;
-    r.verify_per_s = (before + after) / 2;
+    struct bench_limit after = bench_verify(r.cores, p->limit_s);
+    r.verify_per_s = (before.per_s + after.per_s) / 2;
+    r.verify_cpu_us = (before.cpu_us + after.cpu_us) / 2;
     r.tps_limit = r.verify_per_s / 4;
     load_free(&l);
     say("4 servers: %.0f tx/s committed, %.2f of %.0f verifications/s on %u cores / 4; "
@@ -386,7 +389,7 @@ static void print_json(const struct plan *p)
            "\"signatures_ms\": %.3f, \"account_verify_us\": %.1f, \"known_key_verify_us\": %.1f, "
            "\"idle_cpu_us_per_tx\": %.0f",
            r.cores, r.verify_per_s, r.generator, r.server_cpu_us,
-           r.server_cpu_us > 0 ? 4 * r.floor.account_us / r.server_cpu_us : 0, r.tx_bytes,
+           r.server_cpu_us > 0 ? 4 * r.verify_cpu_us / r.server_cpu_us : 0, r.tx_bytes,
            (unsigned long long)r.rss_start, (unsigned long long)r.rss_end,
            (unsigned long long)r.refused, r.floor.fsync_us / 1000, r.floor.probe_us / 1000,
            r.floor.hop_us / 1000, r.floor.signatures_us / 1000, r.floor.account_us,
