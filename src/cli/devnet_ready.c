@@ -93,8 +93,8 @@ static int stuck(const struct devnet *d, const struct group *g)
                         "servers",
                         ended, d->dir);
     return cli_fail("no block can become final: %zu of %" PRIu32
-                    " ledger servers must vote.%s%s%s%s Begin anew (remove %s), or give them back "
-                    "what they had: removing data takes votes away",
+                    " ledger servers must vote.%s%s%s%s Mend that, but not by removing data, "
+                    "which takes votes away; or begin anew: remove %s",
                     g->need, d->ledgers, ended[0] ? " Did not start (above stands why): " : "",
                     ended,
                     lost[0] ? " May not vote, because what they voted was removed or is an old "

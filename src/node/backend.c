@@ -20,7 +20,6 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     node_status_get(n, &s);
     memset(out, 0, sizeof *out);
     out->version = POA_VERSION;
-    snprintf(out->name, sizeof out->name, "%s", n->name);
     out->ledger = n->config.ledger;
     out->trusted = n->config.trusted;
     memcpy(out->key, n->key, 32);
@@ -30,6 +29,7 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     out->uptime_ms = (poa_clock_monotonic_us(n->clock) - n->started_us) / 1000;
     out->first_block_ms = s.first_block_ms;
     pthread_mutex_lock(&n->peers_mutex);
+    snprintf(out->name, sizeof out->name, "%s", n->name);
     for (int i = 0; i < POA_P2P_PEERS_MAX; i++)
         out->peers += n->peer[i].known && n->peer[i].up;
     pthread_mutex_unlock(&n->peers_mutex);

@@ -82,7 +82,9 @@ static void do_status(void *ctx, struct poa_rpc_status *out)
     struct poa_node *n = ctx;
     memset(out, 0, sizeof *out);
     out->version = POA_VERSION;
+    pthread_mutex_lock(&n->peers_mutex);
     snprintf(out->name, sizeof out->name, "%s", n->name);
+    pthread_mutex_unlock(&n->peers_mutex);
     out->ledger = n->config.ledger;
     out->trusted = n->config.trusted;
     memcpy(out->key, n->key, 32);

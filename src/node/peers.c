@@ -140,6 +140,10 @@ static void map_peers(struct poa_node *n)
         if (p->witness)
             snprintf(p->name, sizeof p->name, "%.*s", (int)w.name.n, (const char *)w.name.p);
     }
+    struct poa_st_witness own;
+    if (!n->config.name[0] &&
+        !poa_ledger_read(n->ledger, POA_STATE_BASE, POA_STATE_WITNESS, n->key, 32, &own))
+        snprintf(n->name, sizeof n->name, "%.*s", (int)own.name.n, (const char *)own.name.p);
     pthread_mutex_unlock(&n->peers_mutex);
 }
 

@@ -29,7 +29,8 @@
       "the network's genesis file, .poa or .json; empty: DATA_DIR/genesis.poa")                    \
     X(TEXT, key, "path", 0, 500, "", "key file of the node; empty: DATA_DIR/node.json")            \
     X(TEXT, passphrase_file, "path", 0, 500, "", "passphrase of the key file, when it has one")    \
-    X(TEXT, name, "text", 0, 64, "", "name of this node in its answers; empty: the key's label")   \
+    X(TEXT, name, "text", 0, 64, "",                                                               \
+      "name of this node in its answers; empty: that of the witness, or the key's label")          \
     X(TEXT, listen, "host:port", 1, 128, "127.0.0.1:7640", "address of the mesh; off: dial only")  \
     X(TEXT, advertise, "host:port", 0, 128, "",                                                    \
       "where others are told that this node listens; empty: listen, when that is one address")     \

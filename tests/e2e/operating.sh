@@ -117,6 +117,7 @@ heading_done() {
     'A first network of four machines')
         everybody_ready
         says 1 '.consensus.members == 4 and .consensus.quorum == 3' || fail "not a committee of four"
+        wait_for 60 says 1 '.name == "one"' || fail "machine 1 does not say its name: $(status 1)"
         ;;
     'Adding a witness') member 5 ;;
     'Replacing a dead machine')
