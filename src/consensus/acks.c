@@ -1,12 +1,13 @@
 /* Acknowledgements: who lists a batch must know that f+1 members hold it durably.
  *
  *   on arrival, once durable    author, leaders of this view and the next one
+ *   own ones, once durable      the same leaders; with f+1 = 2, everybody
  *   a view begins               to its next leader: what still waits
  *   it waits for a while        to everybody, who then expects it to be listed
  *
  * At full speed the last never happens: all to all for each batch would cost n^2
- * messages. With f+1 = 2 the author's copy and the leader's own suffice: only the
- * author needs to know, and has time unless it leads. */
+ * messages. With f+1 = 2 the author's copy and the leader's own suffice: of the others'
+ * only the author needs to know, and has time unless it leads. */
 #include "core.h"
 
 #define LIST_MAX 256
@@ -14,6 +15,12 @@
 static bool all_must_know(const struct poa_core *c)
 {
     return c->f + 1 > 2;
+}
+
+static void everybody(const struct poa_core *c, uint8_t to[16])
+{
+    for (uint32_t i = 0; i < c->n; i++)
+        bit_set(to, i);
 }
 
 static void send(struct poa_core *c, struct poa_slice digests, uint32_t count, uint8_t to[16],
@@ -27,23 +34,33 @@ static void send(struct poa_core *c, struct poa_slice digests, uint32_t count, u
         e->lazy = lazy;
 }
 
+/* A leader waits for what is to be listed: nobody proposed in this view yet. */
+static bool awaited(struct poa_core *c)
+{
+    const struct slot *s = core_slot_get(c, c->view);
+    return core_leader_of(c, c->view) != c->self && !(s && s->prop);
+}
+
 void core_batch_acknowledge(struct poa_core *c, struct batch *b)
 {
     uint8_t to[16] = {0};
     int32_t author = core_batch_author(c, b);
     uint16_t leader = core_leader_of(c, c->view), next = core_leader_of(c, c->view + 1);
-    if (c->self < 0)
+    bool lazy = b->own ? !awaited(c) : author != leader && author != next;
+    if (c->self < 0 || (b->own && !c->f))
         return;
     if (author >= 0)
         bit_set(to, (uint32_t)author);
     if (all_must_know(c)) {
         bit_set(to, leader);
         bit_set(to, next);
+        lazy = false;
         if (!b->told && c->ack_us == NO_DEADLINE)
             c->ack_us = c->now.us + core_t0_us(c) / 4;
+    } else if (b->own) {
+        everybody(c, to);
     }
-    send(c, poa_slice(b->digest, 32), 1, to, b->seq,
-         !all_must_know(c) && author != leader && author != next);
+    send(c, poa_slice(b->digest, 32), 1, to, b->seq, lazy);
 }
 
 /* Those that no block on the way lists, to the members in TO. AGAIN: also those
@@ -57,7 +74,7 @@ static bool send_waiting(struct poa_core *c, uint8_t to[16], bool again, bool te
     for (uint32_t e = 0; e < 2; e++)
         for (uint32_t a = 0; a < authors(c) && c->batches_pending; a++)
             for (struct batch *b = c->author_head[e][a]; b && all; b = b->newer) {
-                if (b->own || !b->seq || b->mark == c->mark || (b->told && !again))
+                if (!b->seq || b->mark == c->mark || (b->told && !again))
                     continue;
                 all = n < LIST_MAX;
                 if (!all)
@@ -85,13 +102,11 @@ void core_acks_view(struct poa_core *c, uint64_t before)
 
 void core_acks_tell(struct poa_core *c)
 {
-    uint8_t to[16];
+    uint8_t to[16] = {0};
     c->ack_us = NO_DEADLINE;
     if (!all_must_know(c) || c->self < 0 || c->restoring)
         return;
-    memset(to, 0, sizeof to);
-    for (uint32_t i = 0; i < c->n; i++)
-        bit_set(to, i);
+    everybody(c, to);
     if (!send_waiting(c, to, false, true))
         c->ack_us = c->now.us;
 }

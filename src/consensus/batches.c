@@ -233,7 +233,8 @@ int32_t core_batch_author(const struct poa_core *c, const struct batch *b)
  * author may have shown the batch to us alone. */
 static void held(struct poa_core *c, struct batch *b)
 {
-    if (b->safe || b->state != BATCH_VALID || !b->seq || bit_count(b->holders) < c->f + 1u)
+    uint32_t holders = bit_count(b->holders) + (c->mutant == POA_MUTANT_TRUST_AUTHOR);
+    if (b->safe || b->state != BATCH_VALID || !b->seq || holders < c->f + 1u)
         return;
     b->safe = true;
     core_routed_batched(c, b);
@@ -241,9 +242,6 @@ static void held(struct poa_core *c, struct batch *b)
 
 void core_batch_count_holders(struct poa_core *c, struct batch *b)
 {
-    int32_t bit = core_batch_author(c, b);
-    if (bit >= 0)
-        bit_set(b->holders, (uint32_t)bit);
     /* Ours counts from when it was handed to the disk: whatever we send because of
      * it waits for a later record. */
     if (c->self >= 0 && b->seq)

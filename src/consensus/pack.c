@@ -29,13 +29,15 @@ static bool batch_make(struct poa_core *c, const struct poa_list *txs)
     b->seq = core_persist(c, POA_WAL_BATCH, bytes);
     b->send_us = c->now.us;
     core_check_effect(c, POA_MSG_BATCH, bytes, true, POA_PEER_OTHER);
-    /* First to whom it may be waiting for. */
+    /* It travels while our disk works, which we tell when it is done: first to who may be waiting.
+     */
     uint8_t leader[16] = {0}, others[16] = {0};
     for (uint32_t i = 0; i < c->n; i++)
         if ((int32_t)i != c->self)
             bit_set(i == core_leader_of(c, c->view) ? leader : others, i);
-    core_send_mask(c, POA_MSG_BATCH, bytes, leader, b->seq);
-    core_send_mask(c, POA_MSG_BATCH, bytes, others, b->seq);
+    core_send_mask(c, POA_MSG_BATCH, bytes, leader, 0);
+    core_send_mask(c, POA_MSG_BATCH, bytes, others, 0);
+    core_batch_acknowledge(c, b);
     return true;
 }
 
@@ -184,7 +186,8 @@ void core_batches_tick(struct poa_core *c)
                     if (!bit_get(b->holders, m) && (int32_t)m != c->self)
                         bit_set(to, m);
                 b->send_us = c->now.us;
-                core_send_mask(c, POA_MSG_BATCH, b->bytes, to, b->seq);
+                core_send_mask(c, POA_MSG_BATCH, b->bytes, to, 0);
+                core_batch_acknowledge(c, b);
             }
             break;
         case BATCH_INVALID:

@@ -330,6 +330,8 @@ struct poa_core_config {
     X(UNCHECKED_VOTES, "unchecked-votes", "counts votes without looking at who signed")            \
     X(ACCUSE_REPLAYS, "accuse-replays", "takes a device's old seal for a false one")               \
     X(RECOVER_ALONE, "recover-alone", "without its log, votes on before it heard who has theirs")  \
+    X(TRUST_AUTHOR, "trust-author",                                                                \
+      "lists a batch when its author has not said that it is durable")                             \
     X(RECOVER_SOON, "recover-soon", "without its log, votes in views in which it may have voted")
 
 enum poa_mutant {

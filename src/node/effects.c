@@ -267,6 +267,12 @@ static int do_effect(struct poa_node *n, const struct poa_effect *f)
     return POA_E_INVALID;
 }
 
+/* Waits for no record: it is sent while the disk works. */
+static bool is_free(const struct poa_effect *f)
+{
+    return f->kind == POA_EFFECT_SEND && !f->wait;
+}
+
 int node_step(struct poa_node *n, const struct poa_event *event)
 {
     struct poa_effects effects = {.n = 0};
@@ -281,14 +287,15 @@ int node_step(struct poa_node *n, const struct poa_event *event)
         return fate;
     node_map(n);
     node_io_cork(n->io);
-    for (size_t i = 0; i < effects.n; i++) {
-        rc = do_effect(n, &effects.effect[i]);
-        if (rc) {
-            node_halt(n, "cannot carry out what the core decided: %s", poa_error_text(rc));
-            break;
-        }
-    }
+    for (size_t i = 0; i < effects.n && !rc; i++)
+        if (!is_free(&effects.effect[i]))
+            rc = do_effect(n, &effects.effect[i]);
     node_io_uncork(n->io);
+    for (size_t i = 0; i < effects.n && !rc; i++)
+        if (is_free(&effects.effect[i]))
+            rc = do_effect(n, &effects.effect[i]);
+    if (rc)
+        node_halt(n, "cannot carry out what the core decided: %s", poa_error_text(rc));
     node_publish(n);
     return fate;
 }

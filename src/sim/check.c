@@ -196,10 +196,15 @@ static uint64_t *tag_at(struct node *n, uint64_t tag)
 void check_durable(struct node *n, uint16_t type, struct poa_slice bytes)
 {
     struct poa_proposal p;
-    if (type == POA_WAL_PROPOSAL && !poa_proposal_decode(bytes, &p))
+    uint8_t digest[32];
+    if (type == POA_WAL_PROPOSAL && !poa_proposal_decode(bytes, &p)) {
         bytes = p.header;
-    else if (type != POA_WAL_VOTE && type != POA_WAL_BATCH)
+    } else if (type == POA_WAL_BATCH) {
+        poa_batch_digest(bytes, digest);
+        bytes = poa_slice(digest, 32);
+    } else if (type != POA_WAL_VOTE) {
         return;
+    }
     uint64_t tag = tag_of(bytes), *at = tag_at(n, tag);
     if (!*at) {
         *at = tag;
@@ -246,6 +251,25 @@ bool check_voted(struct node *n, uint32_t epoch, uint64_t view, const uint8_t ha
     return at->key && !memcmp(at->hash, hash, 32);
 }
 
+/* Liars may say that they hold it. */
+static void check_listed(struct poa_sim *s, struct node *n, struct poa_slice body)
+{
+    struct poa_body b;
+    struct poa_digest d;
+    if (poa_body_decode(body, &b))
+        return;
+    struct poa_list_iter it = poa_list_begin(&b.batches);
+    while (poa_digest_next(&it, &d)) {
+        uint32_t holders = 0;
+        for (uint32_t i = 0; i < n->members; i++) {
+            struct node *m = n->node_of[i] < 0 ? NULL : &s->node[n->node_of[i]];
+            holders += !m || m->kind != HONEST || *tag_at(m, tag_of(poa_slice(d.digest, 32)));
+        }
+        if (holders < (n->members - 1) / 3 + 1)
+            violation(s, n, "[19] lists a batch that %u of %u hold durably", holders, n->members);
+    }
+}
+
 void check_sent_proposal(struct poa_sim *s, struct node *n, struct poa_slice bytes)
 {
     struct poa_proposal p;
@@ -260,6 +284,7 @@ void check_sent_proposal(struct poa_sim *s, struct node *n, struct poa_slice byt
     poa_header_hash(&h, hash);
     if (!says_again(n, view_key(h.epoch, h.view) << 2 | 3u, hash))
         violation(s, n, "[8] proposes twice in view %u.%llu", h.epoch, (unsigned long long)h.view);
+    check_listed(s, n, p.body);
 }
 
 void check_sent_batch(struct poa_sim *s, struct node *n, struct poa_slice bytes)
@@ -270,14 +295,27 @@ void check_sent_batch(struct poa_sim *s, struct node *n, struct poa_slice bytes)
     if (poa_batch_decode(bytes, &b) || b.epoch != n->epoch ||
         b.author != (uint16_t)n->member[n->id])
         return;
-    if (*tag_at(n, tag_of(bytes)) == 0)
-        violation(s, n, "[7] batch %llu leaves before its record is durable",
-                  (unsigned long long)b.seq);
     sim_fold(&key, &b.epoch, sizeof b.epoch);
     sim_fold(&key, &b.seq, sizeof b.seq);
     poa_put_le64(what, tag_of(bytes));
     if (!says_again(n, key | (uint64_t)1 << 63, what))
         violation(s, n, "[8] makes two batches %llu", (unsigned long long)b.seq);
+}
+
+/* A batch itself leaves while the disk works. */
+void check_sent_ack(struct poa_sim *s, struct node *n, struct poa_slice bytes)
+{
+    struct poa_batch_ack ack;
+    struct poa_digest d;
+    if (poa_batch_ack_decode(bytes, &ack)) {
+        violation(s, n, "sends an acknowledgement that cannot be decoded");
+        return;
+    }
+    struct poa_list_iter it = poa_list_begin(&ack.batches);
+    while (poa_digest_next(&it, &d))
+        if (*tag_at(n, tag_of(poa_slice(d.digest, 32))) == 0)
+            violation(s, n, "[7] acknowledges batch %02x%02x%02x%02x before it is durable",
+                      d.digest[0], d.digest[1], d.digest[2], d.digest[3]);
 }
 
 void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes)

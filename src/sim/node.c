@@ -42,6 +42,8 @@ static void send_now(struct poa_sim *s, struct node *n, const uint8_t to[16], ui
         check_sent_proposal(s, n, bytes);
     else if (m->type == POA_MSG_BATCH && n->kind == HONEST)
         check_sent_batch(s, n, bytes);
+    else if (m->type == POA_MSG_BATCH_ACK && n->kind == HONEST)
+        check_sent_ack(s, n, bytes);
     for (uint32_t i = 0; i < n->members; i++) {
         if (!((unsigned)to[i / 8] >> (i % 8) & 1u) || n->node_of[i] < 0)
             continue;

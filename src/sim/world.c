@@ -215,6 +215,11 @@ struct poa_core *poa_sim_core(struct poa_sim *s, uint32_t node)
     return s->node[node].up ? s->node[node].core : NULL;
 }
 
+void poa_sim_durable(struct poa_sim *s, uint32_t node, uint16_t type, struct poa_slice bytes)
+{
+    check_durable(&s->node[node], type, bytes);
+}
+
 uint64_t poa_sim_height(const struct poa_sim *s, uint32_t node)
 {
     return s->node[node].height;

@@ -394,6 +394,7 @@ void check_durable(struct node *n, uint16_t type, struct poa_slice bytes);
 void check_sent_vote(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 void check_sent_proposal(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 void check_sent_batch(struct poa_sim *s, struct node *n, struct poa_slice bytes);
+void check_sent_ack(struct poa_sim *s, struct node *n, struct poa_slice bytes);
 bool check_voted(struct node *n, uint32_t epoch, uint64_t view, const uint8_t hash[32]);
 bool check_agrees(struct pairs *p, uint64_t key, const uint8_t hash[32]);
 void check_memory(struct poa_sim *s, const struct node *n);

@@ -25,6 +25,7 @@ struct batch {
 
 static struct poa_sim *s;
 static struct poa_core *core;
+static uint32_t stepped; /* whose it is: the last one */
 static struct poa_effects effects;
 static struct batch *batches;
 static uint64_t offset_us; /* the core's time is ahead of the network's */
@@ -41,7 +42,8 @@ static void network_of(uint32_t nodes, uint64_t heartbeat_ms)
     s = poa_sim_new(&c);
     cr_assert(s != NULL);
     poa_sim_run(s, 300000);
-    core = poa_sim_core(s, nodes - 1);
+    stepped = nodes - 1;
+    core = poa_sim_core(s, stepped);
 }
 
 static void network(uint64_t heartbeat_ms)
@@ -79,7 +81,11 @@ static int step(struct poa_event e)
 {
     struct poa_now now = {.us = poa_sim_now_us(s) + offset_us, .wall_ms = status().time_ms};
     cr_assert(eq(int, poa_core_reserve(core), POA_OK));
-    return poa_core_step(core, &e, now, &effects);
+    int rc = poa_core_step(core, &e, now, &effects);
+    for (size_t i = 0; i < effects.n; i++)
+        if (effects.effect[i].kind == POA_EFFECT_PERSIST)
+            poa_sim_durable(s, stepped, effects.effect[i].type, effects.effect[i].bytes);
+    return rc;
 }
 
 static const struct poa_effect *effect(enum poa_effect_kind kind, uint16_t type)
