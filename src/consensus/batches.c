@@ -415,7 +415,8 @@ int core_on_batch_ack(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     struct poa_digest d;
     while (poa_digest_next(&it, &d)) {
         struct batch *b = core_batch_find(c, d.digest);
-        if (!b && c->batches_used < c->batch_cap / 2)
+        /* It is ahead of the batch: smaller, and more urgent. Final ones make room. */
+        if (!b && c->batches_used - c->batches_done < c->batch_cap / 2)
             b = core_batch_add(c, d.digest);
         if (b) {
             bit_set(b->holders, peer);

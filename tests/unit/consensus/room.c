@@ -247,6 +247,41 @@ Test(room, acknowledgements_do_not_fill_it)
                       "author %u, batch %u", author, (unsigned)i);
 }
 
+static uint64_t mean_finality_us(uint32_t transfers)
+{
+    uint64_t begin_us = poa_sim_now_us(s);
+    for (uint32_t i = 0; i < transfers; i++) {
+        uint8_t id[32];
+        cr_assert(eq(int, poa_sim_transfer(s, i % 4, i % 4, i % 4 + 1, 5, id), POA_OK));
+        while (!poa_sim_final(s, id) && poa_sim_now_us(s) < begin_us + 60000000)
+            poa_sim_run(s, poa_sim_now_us(s) + 1000);
+    }
+    return (poa_sim_now_us(s) - begin_us) / transfers;
+}
+
+/* Acknowledgements overtake their batches here, and count as well when the table is full of
+ * batches that were final long ago. */
+Test(room, acknowledgements_ahead_of_their_batches_count)
+{
+    struct poa_sim_config c;
+    poa_sim_config_default(&c);
+    c.limits.pending_batches = BATCHES;
+    c.delay_min_us = 100;
+    c.delay_max_us = 20000;
+    c.fsync_min_us = c.fsync_max_us = 50;
+    c.heartbeat_ms = 1000;
+    c.slot_ms = 2000;
+    s = poa_sim_new(&c);
+    cr_assert(s != NULL);
+    poa_sim_run(s, 300000);
+    uint64_t empty_us = mean_finality_us(BATCHES);
+    (void)mean_finality_us(BATCHES);
+    uint64_t full_us = mean_finality_us(BATCHES);
+    cr_expect(full_us < 2 * empty_us, "%lu us, then %lu us", (unsigned long)empty_us,
+              (unsigned long)full_us);
+    cr_expect(eq(u32, poa_sim_result(s)->violations, 0), "%s", poa_sim_result(s)->first);
+}
+
 /* With f = 1 the author alone is told, and needs it only while it leads. */
 Test(room, an_author_that_does_not_lead_is_told_with_what_else_goes_there)
 {
