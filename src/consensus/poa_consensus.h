@@ -18,7 +18,8 @@
  *              for the stored blocks above it; EVENT_RESTORE for every
  *              write-ahead record that was not forgotten, in the order written
  *              (batches from the batch store); EVENT_RESTORED
- *   always     poa_core_reserve, poa_core_step, then the effects in order; a
+ *   always     poa_core_reserve, poa_core_step, then the effects in order
+ *              (sends without WAIT, and releases, may come after all others); a
  *              TICK when poa_core_deadline_us has come. A step executes at most
  *              one block; the deadline is 0 while more work waits.
  *

@@ -267,10 +267,11 @@ static int do_effect(struct poa_node *n, const struct poa_effect *f)
     return POA_E_INVALID;
 }
 
-/* Waits for no record: it is sent while the disk works. */
-static bool is_free(const struct poa_effect *f)
+/* What waits for no record is sent while the disk works; and only after that goes what it may
+ * borrow. */
+static bool is_later(const struct poa_effect *f)
 {
-    return f->kind == POA_EFFECT_SEND && !f->wait;
+    return (f->kind == POA_EFFECT_SEND && !f->wait) || f->kind == POA_EFFECT_RELEASE;
 }
 
 int node_step(struct poa_node *n, const struct poa_event *event)
@@ -288,11 +289,11 @@ int node_step(struct poa_node *n, const struct poa_event *event)
     node_map(n);
     node_io_cork(n->io);
     for (size_t i = 0; i < effects.n && !rc; i++)
-        if (!is_free(&effects.effect[i]))
+        if (!is_later(&effects.effect[i]))
             rc = do_effect(n, &effects.effect[i]);
     node_io_uncork(n->io);
     for (size_t i = 0; i < effects.n && !rc; i++)
-        if (is_free(&effects.effect[i]))
+        if (is_later(&effects.effect[i]))
             rc = do_effect(n, &effects.effect[i]);
     if (rc)
         node_halt(n, "cannot carry out what the core decided: %s", poa_error_text(rc));
