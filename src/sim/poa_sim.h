@@ -146,10 +146,9 @@ POA_MUST_USE int poa_sim_seeds(uint64_t from, uint64_t to, uint32_t jobs,
 /* --- for scenarios ------------------------------------------------------------ */
 
 uint64_t poa_sim_now_us(const struct poa_sim *s);
-struct poa_core *poa_sim_core(struct poa_sim *s, uint32_t node);
+struct poa_core *poa_sim_core(struct poa_sim *s, uint32_t node); /* NULL: down */
 /* For who steps a core himself and does not carry out its effects: NODE's disk has this. */
-void poa_sim_durable(struct poa_sim *s, uint32_t node, uint16_t type,
-                     struct poa_slice bytes);                    /* NULL: down */
+void poa_sim_durable(struct poa_sim *s, uint32_t node, uint16_t type, struct poa_slice bytes);
 uint64_t poa_sim_height(const struct poa_sim *s, uint32_t node); /* of its store */
 /* Header hash that NODE has stored at HEIGHT; NULL when it has none. */
 const uint8_t *poa_sim_hash(const struct poa_sim *s, uint32_t node, uint64_t height);
