@@ -16,6 +16,8 @@
  * answers within NODE_FOLLOW_WAIT_MS. */
 #define TELL_US UINT64_C(30000000)
 #define NAP_MS  500
+/* Who keeps all blocks may be connected a moment after those who do not. */
+#define UNKEPT_US UINT64_C(10000000)
 /* Progress is told from when so many blocks are missing until only so many are. */
 #define FAR_BLOCKS  200
 #define NEAR_BLOCKS 20
@@ -40,7 +42,8 @@ struct node_follow {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     bool stop;
-    uint64_t target; /* members: follow up to here */
+    uint64_t target;    /* members: follow up to here */
+    uint64_t unkept_us; /* nobody keeps the next block since then; 0: not so */
     /* Progress: since the last line, and since it fell behind. */
     uint64_t told_us, told_height, begun_us, begun_height;
     uint8_t gave[POA_P2P_SET_BYTES]; /* whose blocks were executed */
@@ -384,10 +387,15 @@ static struct question *find_question(struct node_follow *f, bool used, bool ans
 static void tell_kept(struct node_follow *f, uint64_t tip, uint32_t nobody)
 {
     struct poa_node *n = f->node;
+    uint64_t now_us = poa_clock_monotonic_us(n->clock);
+    if (!nobody)
+        f->unkept_us = 0;
+    else if (!f->unkept_us)
+        f->unkept_us = now_us;
     pthread_mutex_lock(&n->status_mutex);
     n->unkept = nobody;
     pthread_mutex_unlock(&n->status_mutex);
-    if (nobody)
+    if (nobody && now_us - f->unkept_us >= UNKEPT_US)
         POA_LOG_LIMITED(60000, POA_LOG_WARN, NODE,
                         "following: no peer keeps block %llu any more (%u asked), so this node "
                         "cannot go on: stop it, move %s/db away and start it with snapshot = yes, "
