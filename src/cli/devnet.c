@@ -175,18 +175,25 @@ static json_t *ask_until(struct devnet_process *p, const char *method, json_t *p
     return v;
 }
 
+static size_t answering(const struct devnet *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < devnet_nodes(d); i++)
+        n += d->process[i].answers;
+    return n;
+}
+
 /* Whether all that answer have the same block at the lowest height, which is looked for again when
  * one does not give it: it may be pruned meanwhile. */
 static enum verdict agree(struct devnet *d, struct view *view, uint64_t *height, char hash[65],
                           uint64_t until)
 {
-    hash[0] = 0;
-    if (view->answered < 2 && view->answered < devnet_nodes(d))
-        return NOT_KNOWN;
     for (;;) {
         char text[24];
-        snprintf(text, sizeof text, "%" PRIu64, *height = view->lowest);
         hash[0] = 0;
+        if (answering(d) < 2 && answering(d) < devnet_nodes(d))
+            return NOT_KNOWN;
+        snprintf(text, sizeof text, "%" PRIu64, *height = view->lowest);
         const struct devnet_process *lacks = NULL;
         for (size_t i = 0; i < devnet_nodes(d) && lacks == NULL; i++) {
             struct devnet_process *p = &d->process[i];
