@@ -122,8 +122,16 @@ static void token_release(struct poa_core *c, struct batch *b)
     b->bytes = poa_slice(NULL, 0);
 }
 
+/* B is more than a hint now, or nothing. */
+static void hint_end(struct poa_core *c, struct batch *b)
+{
+    if (b->state == BATCH_HINT && b->hint < POA_COMMITTEE_MAX)
+        c->hints[b->hint]--;
+}
+
 void core_batch_drop(struct poa_core *c, struct batch *b)
 {
+    hint_end(c, b);
     /* What it carried and was accepted here is on its way again. */
     for (uint32_t i = 0; b->state == BATCH_VALID && b->token_held && c->routed_n && i < b->txs;
          i++) {
@@ -184,6 +192,7 @@ struct batch *core_batch_want(struct poa_core *c, const uint8_t digest[32], uint
     if (!b)
         b = core_batch_add(c, digest);
     if (b && b->state == BATCH_HINT) {
+        hint_end(c, b);
         b->state = BATCH_WANTED;
         b->hint = hint;
         b->tries = 0;
@@ -327,6 +336,7 @@ int core_on_batch(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
         b = core_batch_add(c, digest);
     if (!b)
         return POA_E_FULL;
+    hint_end(c, b);
     core_batch_fill(b, &r);
     b->state = BATCH_CHECKING;
     b->since_us = c->now.us;
@@ -416,8 +426,14 @@ int core_on_batch_ack(struct poa_core *c, struct poa_slice bytes, uint16_t peer)
     while (poa_digest_next(&it, &d)) {
         struct batch *b = core_batch_find(c, d.digest);
         /* It is ahead of the batch: smaller, and more urgent. Final ones make room. */
-        if (!b && c->batches_used - c->batches_done < c->batch_cap / 2)
+        if (!b && c->batches_used - c->batches_done < c->batch_cap / 2 &&
+            c->hints[peer] < c->batch_cap / 2 / c->n) {
             b = core_batch_add(c, d.digest);
+            if (b) {
+                b->hint = peer;
+                c->hints[peer]++;
+            }
+        }
         if (b) {
             bit_set(b->holders, peer);
             held(c, b);
@@ -497,6 +513,7 @@ void core_batches_final(struct poa_core *c, const struct poa_body *body, uint64_
             c->author_listed[b->epoch & 1][b->author] = b->number;
         author_unlink(c, b);
         c->batches_done++;
+        hint_end(c, b);
         b->state = BATCH_FINAL;
         b->height = height;
         b->queue = NULL;

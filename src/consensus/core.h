@@ -345,6 +345,7 @@ struct poa_core {
     uint64_t author_listed[2][POA_COMMITTEE_MAX];             /* highest number in a final block */
     uint32_t author_n[2][POA_COMMITTEE_MAX];                  /* batches linked, and their bytes */
     size_t author_bytes[2][POA_COMMITTEE_MAX];
+    uint32_t hints[POA_COMMITTEE_MAX]; /* HINT batches that a member was the first to name */
     uint64_t batch_number;
     uint32_t own_pending;
     uint64_t ahead_ms, ahead_view; /* the last proposal from a clock ahead of ours */

@@ -226,21 +226,27 @@ Test(room, who_was_caught_has_none)
     cr_expect(eq(int, give(1, batch_of(1, 1, later_ms(), 1), POA_OK), POA_OK), "another author");
 }
 
-/* Acknowledgements of batches that nobody has take places, but never those of batches. */
+/* An acknowledgement of 256 batches that nobody has, others for each I. */
+static struct poa_slice false_ack(uint32_t i)
+{
+    static uint8_t bytes[256 * 32 + 64];
+    uint8_t digests[256 * 32];
+    for (size_t k = 0; k < sizeof digests; k++)
+        digests[k] = (uint8_t)(k * 31 + k / 32 + i * 7 + (k % 32 == 1) * (k / 32));
+    struct poa_batch_ack ack = {
+        .epoch = status().epoch,
+        .batches = {.bytes = poa_slice(digests, sizeof digests), .count = 256}};
+    struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
+    cr_assert(eq(int, poa_batch_ack_encode(&w, &ack), POA_OK));
+    return poa_written(&w);
+}
+
+/* They take places, but never those of batches. */
 Test(room, acknowledgements_do_not_fill_it)
 {
     network(0);
-    for (uint32_t i = 0; i < 20; i++) {
-        uint8_t digests[256 * 32], bytes[sizeof digests + 64];
-        for (size_t k = 0; k < sizeof digests; k++)
-            digests[k] = (uint8_t)(k * 31 + k / 32 + i * 7 + (k % 32 == 1) * (k / 32));
-        struct poa_batch_ack ack = {
-            .epoch = status().epoch,
-            .batches = {.bytes = poa_slice(digests, sizeof digests), .count = 256}};
-        struct poa_writer w = poa_writer_over(bytes, sizeof bytes);
-        cr_assert(eq(int, poa_batch_ack_encode(&w, &ack), POA_OK));
-        cr_assert(eq(int, message(5, POA_MSG_BATCH_ACK, poa_written(&w)), POA_OK));
-    }
+    for (uint32_t i = 0; i < 20; i++)
+        cr_assert(eq(int, message(5, POA_MSG_BATCH_ACK, false_ack(i)), POA_OK));
     for (uint32_t author = 0; author < PARTS; author++)
         for (uint64_t i = 1; i <= BATCHES / PARTS; i++)
             cr_assert(eq(int, give(author, batch_of(author, i, later_ms(), 1), POA_OK), POA_OK),
@@ -259,9 +265,8 @@ static uint64_t mean_finality_us(uint32_t transfers)
     return (poa_sim_now_us(s) - begin_us) / transfers;
 }
 
-/* Acknowledgements overtake their batches here, and count as well when the table is full of
- * batches that were final long ago. */
-Test(room, acknowledgements_ahead_of_their_batches_count)
+/* Acknowledgements overtake their batches here. */
+static void overtaking(void)
 {
     struct poa_sim_config c;
     poa_sim_config_default(&c);
@@ -274,11 +279,34 @@ Test(room, acknowledgements_ahead_of_their_batches_count)
     s = poa_sim_new(&c);
     cr_assert(s != NULL);
     poa_sim_run(s, 300000);
+    core = poa_sim_core(s, 0);
+}
+
+/* They count as well when the table is full of batches that were final long ago. */
+Test(room, acknowledgements_ahead_of_their_batches_count)
+{
+    overtaking();
     uint64_t empty_us = mean_finality_us(BATCHES);
     (void)mean_finality_us(BATCHES);
     uint64_t full_us = mean_finality_us(BATCHES);
     cr_expect(full_us < 2 * empty_us, "%lu us, then %lu us", (unsigned long)empty_us,
               (unsigned long)full_us);
+    cr_expect(eq(u32, poa_sim_result(s)->violations, 0), "%s", poa_sim_result(s)->first);
+}
+
+/* Who tells of batches that are not there takes no room from others: only its own batches wait. */
+Test(room, false_acknowledgements_take_no_place_of_others)
+{
+    overtaking();
+    uint64_t before_us = mean_finality_us(BATCHES);
+    poa_sim_run(s, poa_sim_now_us(s) + 5000000); /* nothing waits any more */
+    for (uint32_t i = 0; i < 20; i++)
+        for (uint32_t to = 0; to < 3; to++)
+            poa_sim_inject(s, 3, to, POA_MSG_BATCH_ACK, false_ack(i));
+    poa_sim_run(s, poa_sim_now_us(s) + 100000);
+    uint64_t after_us = mean_finality_us(BATCHES);
+    cr_expect(after_us < 4 * before_us, "%lu us, then %lu us", (unsigned long)before_us,
+              (unsigned long)after_us);
     cr_expect(eq(u32, poa_sim_result(s)->violations, 0), "%s", poa_sim_result(s)->first);
 }
 
