@@ -174,15 +174,19 @@ h=$(height 3)
 wait_for 60 above 3 $((h + 5)) || fail "node 3 does not vote: $(status 3)"
 start 0
 
+take_back() { # NODE: stopped, with the database that it had before it went on
+    stop "$1"
+    cp -a "$net/data-$1" "$net/backup"
+    start "$1"
+    h=$(height 0)
+    wait_for 60 above "$1" $((h + 5)) || fail "node $1 does not go on"
+    stop "$1"
+    rm -rf "$net/data-$1"
+    mv "$net/backup" "$net/data-$1"
+}
+
 echo "# a data directory from a backup is noticed"
-stop 3
-cp -a "$net/data-3" "$net/backup"
-start 3
-h=$(height 0)
-wait_for 60 above 3 $((h + 5)) || fail "node 3 does not go on"
-stop 3
-rm -rf "$net/data-3"
-mv "$net/backup" "$net/data-3"
+take_back 3
 start 3
 grep -q "is a copy from before this node's last start" "$net/3.log" || fail "not noticed"
 says 3 .consensus.abstaining || fail "it votes"
@@ -195,14 +199,7 @@ wait_for 60 above 3 $((h + 5)) || fail "the others do not go on, or node 3 does 
 grep -q "recover: \"3-xyz\" is no token" err && [ "$(wc -l <err)" -eq 1 ] || fail "$(cat err)"
 
 echo "# nor is one trusted whose count of starts is lost"
-stop 2
-cp -a "$net/data-2" "$net/backup"
-start 2
-h=$(height 0)
-wait_for 60 above 2 $((h + 5)) || fail "node 2 does not go on"
-stop 2
-rm -rf "$net/data-2"
-mv "$net/backup" "$net/data-2"
+take_back 2
 count=$(ls "$net"/key-2.json.joined-*)
 : >"$count"
 start 2
